@@ -1,0 +1,44 @@
+"""How the tests run: four fake devices, strict numbers, and every signature of the package checked.
+
+`jaxtyping`'s import hook checks the annotations of each function and dataclass of `wsjax` with beartype, arguments and
+results alike. It speaks before our own checks do, so a test of one of our messages asks for the fixture `untyped`,
+which switches the hook off while that test runs. Warnings are errors (pyproject.toml).
+
+The settings hold for doctests too: `pytest tests wsjax` reads this file before it imports the package.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import beartype
+import hypothesis
+import jax
+import jaxtyping
+import matplotlib
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+matplotlib.use("Agg")
+# A whole number serves where a float is asked for, as PEP 484 has it.
+checked = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
+jaxtyping.install_import_hook("wsjax", "tests.conftest.checked")
+# A first call compiles, so a deadline would fail at random; the same examples run everywhere.
+hypothesis.settings.register_profile("wsjax", deadline=None, max_examples=8, derandomize=True)
+hypothesis.settings.load_profile("wsjax")
+
+
+@pytest.fixture
+def getkey() -> Callable[[], jax.Array]:
+    """A function that gives another key at each call, the same ones in each run."""
+    salts = itertools.count()
+    return lambda: jax.random.fold_in(jax.random.key(0), next(salts))
+
+
+@pytest.fixture
+def untyped() -> Iterator[None]:
+    """The checks of annotations are off, so that our own are heard."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,0 +1,14 @@
+"""wsjax: learning on the weights of neural networks, in JAX.
+
+wsjax.symmetry   what may be done to weights without changing the function
+wsjax.networks   the small networks whose weights are the data
+wsjax.augment    how to make more of them
+wsjax.models     readers: networks that read weights
+wsjax.data       images in, fitted weight data sets out
+wsjax.train      train a reader, several seeds at once
+wsjax.viz        pictures of all of it
+"""
+
+from importlib.metadata import version as _version
+
+__version__ = _version("wsjax")

@@ -1,0 +1,103 @@
+"""The one layer that checks trees, shapes and settings, and words the message.
+
+Every message names the leaf or setting, the value found, the one expected, and the way out. Checks run at
+trace time: they read structures, shapes and dtypes, never traced values.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import PyTree, PyTreeDef
+
+
+class DataError(ValueError):
+    """Data at hand is damaged, incomplete, or not what its description says."""
+
+
+def leaf_names(tree: PyTree, root: str = "weights") -> list[str]:
+    """The path of each leaf as one would write it in Python, in the order of `jax.tree.leaves`.
+
+    Example:
+        >>> leaf_names({"a": 1.0, "b": (2.0,)})
+        ["weights['a']", "weights['b'][0]"]
+    """
+    return [root + jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def listing(names: Iterable[object]) -> str:
+    return ", ".join(str(name) for name in names)
+
+
+def check_choice(kind: str, value: object, valid: Sequence[object]) -> None:
+    """Raise ValueError unless `value` is one of `valid`, with the nearest valid name as a hint."""
+    if value in valid:
+        return
+    near = difflib.get_close_matches(str(value), [str(v) for v in valid], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"unknown {kind} {value!r}; the valid ones are: {listing(valid)}.{hint}")
+
+
+def check_number(
+    name: str, value: object, *, low: float = -np.inf, high: float = np.inf, open_low: bool = False
+) -> None:
+    """Raise ValueError where a concrete number leaves [low, high], or (low, high] with `open_low`.
+
+    A traced value has no number yet and passes.
+    """
+    if isinstance(value, Tracer):
+        return
+    number = np.asarray(value)
+    if number.ndim == 0 and jnp.issubdtype(number.dtype, np.number):
+        above = number > low if open_low else number >= low
+        if bool(above & (number <= high)):
+            return
+    bracket = "(" if open_low else "["
+    found = repr(number.item()) if number.ndim == 0 else f"an array of shape {number.shape}"
+    raise ValueError(f"{name} is {found}; it must be one number in {bracket}{low:g}, {high:g}]")
+
+
+def check_structure(tree: PyTree, expected: PyTreeDef, what: str) -> None:  # type: ignore[valid-type]
+    """Raise ValueError where a pytree's structure differs from the one expected, naming the leaves."""
+    found = jax.tree.structure(tree)
+    if found == expected:
+        return
+    have = leaf_names(tree)
+    want = leaf_names(jax.tree.unflatten(expected, range(expected.num_leaves)))
+    missing, extra = [n for n in want if n not in have], [n for n in have if n not in want]
+    parts = [f"missing {listing(missing)}"] * bool(missing) + [f"unexpected {listing(extra)}"] * bool(extra)
+    detail = "; ".join(parts) or f"containers differ: found {found}, expected {expected}"
+    raise ValueError(f"the weights do not have the structure of {what}: {detail}. Pass weights of that network.")
+
+
+def check_shape(name: str, found: tuple[int, ...], expected: tuple[int, ...], what: str) -> None:
+    """Raise ValueError where a leaf's shape differs from the one expected."""
+    if tuple(found) == tuple(expected):
+        return
+    batched = len(found) == len(expected) + 1 and tuple(found[1:]) == tuple(expected)
+    fix = (
+        "It has one leading axis more: functions take one network, use jax.vmap or augment.batched for a batch."
+        if batched
+        else "Pass weights of that network, or describe the network at hand."
+    )
+    raise ValueError(f"{name} has shape {tuple(found)}; {what} expects {tuple(expected)}. {fix}")
+
+
+def check_finite(tree: PyTree, where: str, fix: str) -> None:
+    """Raise DataError where a stacked pytree (leading axis: networks) holds a NaN or an infinity.
+
+    Runs on the host, at the borders of data only: after a fit, before a save, after a load.
+    """
+    for name, leaf in zip(leaf_names(tree), jax.tree.leaves(tree), strict=True):
+        array = np.asarray(leaf)
+        if not jnp.issubdtype(array.dtype, np.floating) or np.isfinite(array).all():
+            continue
+        rows = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+        shown = listing(rows[:5]) + (", ..." if len(rows) > 5 else "")
+        raise DataError(
+            f"{where}: {name} is not finite in {len(rows)} of {len(array)} networks (rows {shown}); "
+            f"expected finite numbers. {fix}"
+        )
