@@ -1,0 +1,108 @@
+"""What several test files share: a table of small networks, and how to compare two trees of arrays."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wsjax import networks, symmetry
+from wsjax.symmetry import Axes, Fixed, Group, Symmetry, symmetry_of
+
+W0 = (9.5, 6.25)
+"""A frequency for each layer, and no whole numbers: w0 pi must not be a multiple of pi by chance."""
+
+
+class Case(NamedTuple):
+    """A kind of network: its Symmetry for some widths, and its function."""
+
+    symmetry: Callable[[tuple[int, ...]], Symmetry]
+    apply: Callable[[Any, jax.Array], jax.Array]
+
+
+def kernel_siren(weights, x: jax.Array) -> jax.Array:
+    """sin(w0 x W + b), written out: the other of the two places where a frequency may stand."""
+    *hidden, last = weights
+    for layer, w0 in zip(hidden, W0, strict=True):
+        x = jnp.sin(w0 * (x @ layer.kernel) + layer.bias[None, :])
+    return x @ last.kernel + last.bias[None, :]
+
+
+def dense(activation: str) -> Case:
+    return Case(
+        lambda widths: symmetry.mlp(widths, activation),
+        lambda weights, x: networks.mlp_apply(weights, x, activation=activation),
+    )
+
+
+CASES = {
+    "siren": Case(lambda widths: symmetry.siren(widths, W0), lambda w, x: networks.siren_apply(w, x, w0=W0)),
+    "kernel siren": Case(lambda widths: symmetry.siren(widths, W0, "kernel"), kernel_siren),
+    "tanh": dense("tanh"),
+    "relu": dense("relu"),
+    "leaky_relu": dense("leaky_relu"),
+}
+
+
+def dense_axes(inputs, outputs: str) -> dict:
+    return {"kernel": Axes(inputs, outputs), "bias": Axes(outputs, bias=True)}
+
+
+class Normed(nn.Module):
+    """A Flax network with batch statistics."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = nn.BatchNorm(use_running_average=True)(nn.Dense(4)(x))
+        return nn.Dense(2)(jnp.tanh(x))
+
+
+def normed_spec(*actions) -> Symmetry:
+    """Its Symmetry; only permutations are right."""
+    vector = Axes("h")
+    tree = {
+        "batch_stats": {"BatchNorm_0": {"mean": vector, "var": vector}},
+        "params": {
+            "Dense_0": dense_axes("in", "h"),
+            "BatchNorm_0": {"scale": vector, "bias": Axes("h", bias=True)},
+            "Dense_1": dense_axes("h*", "out"),
+        },
+    }
+    return symmetry_of(
+        tree, {"in": Fixed(3, "input"), "h": Group(4, "tanh", actions=actions), "out": Fixed(2, "output")}
+    )
+
+
+def random_weights(key: jax.Array, spec: Symmetry, dtype: Any = np.float32):
+    """NumPy weights of a Symmetry with every entry drawn, biases too: zero biases hide mistakes."""
+    draw = np.asarray(jax.random.normal(key, (512,)))  # of one shape always, so that it compiles once
+    ends = np.cumsum([np.prod(shape, dtype=int) for shape in spec.shapes])
+    parts = np.split(0.5 * draw[: ends[-1]], ends[:-1])
+    return spec.unflatten([p.reshape(shape).astype(dtype) for p, shape in zip(parts, spec.shapes, strict=True)])
+
+
+def points(key: jax.Array, inputs: int, dtype: Any = np.float32) -> jax.Array:
+    draw = np.asarray(jax.random.uniform(key, (16, 3), minval=-1.0, maxval=1.0))
+    return jnp.asarray(draw[:, :inputs], dtype)
+
+
+def change(found: Any, expected: Any) -> float:
+    """The largest difference, as a share of the expected values' root mean square."""
+    a, b = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    return float(np.abs(a - b).max() / np.sqrt(np.mean(b**2)))
+
+
+def assert_identical(found: Any, expected: Any) -> None:
+    """The same structure, shapes, dtypes and bits."""
+    chex.assert_trees_all_equal_structs(found, expected)
+    chex.assert_trees_all_equal_shapes_and_dtypes(found, expected)
+    chex.assert_trees_all_equal(found, expected)
+
+
+def touched(found: Any, expected: Any) -> set[str]:
+    """The paths of the leaves that differ."""
+    pairs = zip(jax.tree_util.tree_leaves_with_path(found), jax.tree.leaves(expected), strict=True)
+    return {jax.tree_util.keystr(path) for (path, a), b in pairs if not np.array_equal(a, b)}

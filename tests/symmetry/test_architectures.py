@@ -1,0 +1,159 @@
+"""Specs against real networks: products and sums of axes, convolutions, Flax variables, batch statistics."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.helpers import Normed, dense_axes, normed_spec, points, random_weights, touched
+from wsjax import symmetry as ws
+from wsjax.symmetry import Axes, Fixed, Group, Sum, Symmetry, symmetry_of
+
+IMAGES = np.asarray(np.linspace(-1, 1, 2 * 3 * 3).reshape(2, 3, 3, 1) ** 2, np.float32)
+FILTER = {
+    "row": Fixed(2),
+    "column": Fixed(2),
+    "colour": Fixed(1, "input"),
+    "pixel": Fixed(9),
+    "out": Fixed(2, "output"),
+}
+
+
+def convolve(x: jax.Array, layer: dict) -> jax.Array:
+    y = jax.lax.conv_general_dilated(x, layer["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return y + layer["bias"][None, None, None, :]
+
+
+def conv_axes(inputs: str, outputs: str) -> dict:
+    return {"kernel": Axes("row", "column", inputs, outputs), "bias": Axes(outputs, bias=True)}
+
+
+def proven(apply, spec: Symmetry, *inputs, seed: int = 0) -> None:
+    worst = ws.check(apply, spec, random_weights(jax.random.key(seed), spec), *inputs, key=jax.random.key(seed + 1))
+    assert worst < 1e-5
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sine"])
+def test_a_convolution_flattened_into_a_dense_layer(activation: str):
+    nonlinearity = {"relu": jax.nn.relu, "tanh": jnp.tanh, "sine": jnp.sin}[activation]
+    spec = symmetry_of(
+        {"a": conv_axes("colour", "c1"), "b": conv_axes("c1*", "c2"), "dense": dense_axes(("pixel", "c2*"), "out")},
+        {**FILTER, "c1": Group(3, activation), "c2": Group(4, activation)},
+    )
+
+    def apply(w, x):
+        x = nonlinearity(convolve(nonlinearity(convolve(x, w["a"])), w["b"]))
+        return x.reshape(len(x), -1) @ w["dense"]["kernel"] + w["dense"]["bias"][None, :]
+
+    proven(apply, spec, IMAGES)
+    wrong = symmetry_of(
+        {"a": conv_axes("colour", "c1"), "b": conv_axes("c1*", "c2"), "dense": dense_axes(("c2*", "pixel"), "out")},
+        dict(spec.dimensions),
+    )
+    with pytest.raises(ValueError, match=r"on group 'c2' changes the function"):
+        proven(apply, wrong, IMAGES)
+
+
+def test_a_product_of_a_sum_the_channels_concatenated_and_then_flattened():
+    spec = symmetry_of(
+        {
+            "a": conv_axes("colour", "c1"),
+            "b": conv_axes("c1*", "c2"),
+            "dense": dense_axes(("pixel", Sum("c1*", "colour", "c2*")), "out"),
+        },
+        {**FILTER, "c1": Group(3, "tanh"), "c2": Group(4, "tanh")},
+    )
+
+    def apply(w, x):
+        one = jnp.tanh(convolve(x, w["a"]))
+        two = jnp.tanh(convolve(one, w["b"]))
+        flat = jnp.concatenate([one, x, two], axis=-1).reshape(len(x), -1)
+        return flat @ w["dense"]["kernel"] + w["dense"]["bias"][None, :]
+
+    proven(apply, spec, IMAGES)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sine"])
+def test_a_skip_connection_that_concatenates(activation: str):
+    nonlinearity = {"relu": jax.nn.relu, "sine": jnp.sin}[activation]
+    sizes = {"in": Fixed(2, "input"), "h1": Group(4, activation), "h2": Group(5, activation), "out": Fixed(1, "output")}
+    layers = lambda joined: [dense_axes("in", "h1"), dense_axes(joined, "h2"), dense_axes("h2*", "out")]
+
+    def apply(w, x):
+        h = nonlinearity(x @ w[0]["kernel"] + w[0]["bias"][None, :])
+        h = nonlinearity(jnp.concatenate([x, h], axis=1) @ w[1]["kernel"] + w[1]["bias"][None, :])
+        return h @ w[2]["kernel"] + w[2]["bias"][None, :]
+
+    x = points(jax.random.key(0), 2)
+    proven(apply, symmetry_of(layers(Sum("in", "h1*")), sizes), x)
+    with pytest.raises(ValueError, match=r"'permute' on group 'h1'"):
+        proven(apply, symmetry_of(layers(Sum("h1*", "in")), sizes), x)
+
+
+def test_a_skip_connection_that_adds_shares_its_group():
+    sizes = {"in": Fixed(2, "input"), "h": Group(4, "sine"), "out": Fixed(1, "output")}
+    spec = symmetry_of([dense_axes("in", "h"), dense_axes("h*", "h"), dense_axes("h*", "out")], sizes)
+
+    def apply(w, x):
+        h = jnp.sin(x @ w[0]["kernel"] + w[0]["bias"][None, :])
+        h = h + jnp.sin(h @ w[1]["kernel"] + w[1]["bias"][None, :])
+        return h @ w[2]["kernel"] + w[2]["bias"][None, :]
+
+    proven(apply, spec, points(jax.random.key(0), 2))
+
+
+class Deep(nn.Module):
+    """Eleven dense layers of one width: `Dense_10` sorts before `Dense_2`, and every kernel has one shape."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for _ in range(11):
+            x = jnp.tanh(nn.Dense(4)(x))
+        return nn.Dense(2, name="last")(x)
+
+
+def deep_spec(order: list[int]) -> Symmetry:
+    """The spec of `Deep`, its layers taken in some order."""
+    layers, consumed = {}, "in"
+    for i in order:
+        layers[f"Dense_{i}"] = dense_axes(consumed, f"h{i}")
+        consumed = f"h{i}*"
+    layers["last"] = dense_axes(consumed, "out")
+    groups = {f"h{i}": Group(4, "tanh", actions=("permute", "sign")) for i in order}
+    return symmetry_of({"params": layers}, {"in": Fixed(4, "input"), "out": Fixed(2, "output"), **groups})
+
+
+def test_flax_variables_go_by_name_and_not_by_the_order_of_leaves():
+    x = np.ones((3, 4), np.float32) * np.array([[1.0], [-0.5], [0.2]], np.float32)
+    variables = Deep().init(jax.random.key(0), x)
+    assert list(variables["params"])[:2] == ["Dense_0", "Dense_1"]
+    assert deep_spec(list(range(11))).names[4].startswith("weights['params']['Dense_10']")
+    assert ws.check(Deep().apply, deep_spec(list(range(11))), variables, x, key=jax.random.key(1), draws=1) < 1e-5
+    with pytest.raises(ValueError, match=r"'permute' on group 'h1' changes the function"):
+        ws.check(Deep().apply, deep_spec([0, 1, 10, *range(2, 10)]), variables, x, key=jax.random.key(1), draws=1)
+
+
+def test_batch_statistics_are_carried_by_permutations_and_by_nothing_else():
+    x = points(jax.random.key(0), 3)
+    weights = jax.tree.map(jnp.abs, random_weights(jax.random.key(2), normed_spec("permute")))
+    assert ws.check(Normed().apply, normed_spec("permute"), weights, x, key=jax.random.key(1)) < 1e-5
+    moved = ws.act(ws.sample(jax.random.key(3), normed_spec("permute")), weights)
+    assert touched(moved, weights) >= {
+        "['batch_stats']['BatchNorm_0']['mean']",
+        "['batch_stats']['BatchNorm_0']['var']",
+    }
+    with pytest.raises(ValueError, match=r"'sign' on group 'h' changes the function"):
+        ws.check(Normed().apply, normed_spec("permute", "sign"), weights, x, key=jax.random.key(1))
+
+
+def test_leaves_that_are_not_floating_point_stay():
+    spec = symmetry_of(
+        {"kernel": Axes("in", "h"), "seen": Axes("h"), "step": Axes(), "last": Axes("h*", "out")},
+        {"in": Fixed(2, "input"), "h": Group(5, "tanh"), "out": Fixed(1, "output")},
+    )
+    weights = {**random_weights(jax.random.key(0), spec), "seen": np.arange(5), "step": np.int32(3)}
+    weights = {**weights, "seen": weights["seen"].astype(np.int32)}
+    moved = ws.act(ws.sample(jax.random.key(1), spec), weights)
+    assert touched(moved, weights) == {"['kernel']", "['last']"}
+    assert moved["seen"].dtype == moved["step"].dtype == jnp.int32

@@ -1,0 +1,71 @@
+"""`Group` and `Fixed`: what the names of axes stand for."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from wsjax.errors import check_choice, check_number
+
+Action: TypeAlias = Literal["permute", "sign", "phase", "rescale"]
+Convention: TypeAlias = Literal["affine", "kernel"]
+Role: TypeAlias = Literal["input", "output", "internal"]
+
+ODD = ("sine", "tanh", "linear")
+HOMOGENEOUS = ("relu", "leaky_relu", "linear")
+ACTIONS: tuple[Action, ...] = ("permute", "sign", "phase", "rescale")
+
+
+def actions_of(activation: str) -> tuple[Action, ...]:
+    """What an activation lets act on its neurons without changing the function.
+
+    Permutations always; signs where it is odd, a(-z) = -a(z); phases where a(z + k*pi) = (-1)^k a(z); positive
+    scales where it is homogeneous, a(s*z) = s*a(z) for s > 0.
+    """
+    sign: tuple[Action, ...] = ("sign",) * (activation in ODD)
+    phase: tuple[Action, ...] = ("phase",) * (activation == "sine")
+    rescale: tuple[Action, ...] = ("rescale",) * (activation in HOMOGENEOUS)
+    return ("permute", *sign, *phase, *rescale)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A set of interchangeable neurons (or channels) and what may act on it.
+
+    `w0_convention` says where a sine's frequency stands: `"affine"` is sin(w0 (x W + b)), as in SIREN's code;
+    `"kernel"` is sin(w0 x W + b). `actions` defaults to all that the activation allows; name fewer where
+    something else in the network forbids one (batch statistics: no signs).
+    """
+
+    size: int
+    activation: str = "relu"
+    w0: float = 1.0
+    w0_convention: Convention = "affine"
+    actions: tuple[Action, ...] | None = None
+
+    def __post_init__(self):
+        check_number("size of a group", self.size, low=1)
+        check_number("w0 of a group", self.w0, low=0, open_low=True)
+        check_choice("w0 convention", self.w0_convention, ("affine", "kernel"))
+        allowed = actions_of(self.activation)
+        for action in self.actions or ():
+            check_choice("action", action, ACTIONS)
+            if action not in allowed:
+                raise ValueError(
+                    f"action {action!r} does not preserve the function of {self.activation!r} neurons; "
+                    f"those allow: {', '.join(allowed)}. Leave it out, or correct the activation."
+                )
+        object.__setattr__(self, "actions", allowed if self.actions is None else tuple(self.actions))
+
+    def allows(self, action: Action) -> bool:
+        return action in (self.actions or ())
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """An axis on which nothing acts: the network's inputs, its outputs, or positions inside it."""
+
+    size: int
+    role: Role = "internal"
+
+    def __post_init__(self):
+        check_number("size of a fixed axis", self.size, low=1)
+        check_choice("role of a fixed axis", self.role, ("input", "output", "internal"))

@@ -1,0 +1,128 @@
+"""`Symmetry`: the symmetry group of one architecture, as data.
+
+Closed once, from a tree of `Axes` that mirrors the weights and a table of what the names mean; then validated,
+hashable and static, so it can be bound in a `Partial`, be a static argument of `jit`, or a static field of a
+reader. Actions, matching, equivariant layers, graphs and tests all read this one source.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree, PyTreeDef
+
+from wsjax.errors import check_shape, check_structure, leaf_names, listing
+from wsjax.symmetry.axes import Axes, atoms, base, consumes, size
+from wsjax.symmetry.group import Fixed, Group
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Symmetry:
+    """A validated, static description of what may act on a network's weights. Build it with `symmetry_of`."""
+
+    treedef: PyTreeDef  # type: ignore[valid-type]
+    axes: tuple[Axes, ...]
+    dimensions: tuple[tuple[str, Group | Fixed], ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The path of each leaf, in order."""
+        return leaf_names(jax.tree.unflatten(self.treedef, self.axes))
+
+    @property
+    def groups(self) -> dict[str, Group]:
+        """The groups that act, by name, in the order declared."""
+        return {name: d for name, d in self.dimensions if isinstance(d, Group)}
+
+    @property
+    def fixed(self) -> dict[str, Fixed]:
+        return {name: d for name, d in self.dimensions if isinstance(d, Fixed)}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {name: d.size for name, d in self.dimensions}
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of each leaf of one network."""
+        sizes = self.sizes
+        return [tuple(size(entry, sizes) for entry in axes.entries) for axes in self.axes]
+
+    def leaves(self, weights: PyTree) -> list[Array]:
+        """The leaves of one network's weights as JAX arrays, checked against this description.
+
+        Raises ValueError naming the leaf where structure or a shape differs.
+        """
+        check_structure(weights, self.treedef, "this Symmetry")
+        leaves = jax.tree.leaves(weights)
+        for name, leaf, shape in zip(self.names, leaves, self.shapes, strict=True):
+            check_shape(name, jnp.shape(leaf), shape, "this Symmetry")
+        return [jnp.asarray(leaf) for leaf in leaves]
+
+    def unflatten(self, leaves: Sequence[Any]) -> PyTree:
+        return jax.tree.unflatten(self.treedef, leaves)
+
+    def __repr__(self) -> str:
+        groups = ", ".join(
+            f"{n}: {g.size} {g.activation} ({'/'.join(g.actions or ())})" for n, g in self.groups.items()
+        )
+        return f"Symmetry({groups})"
+
+
+def symmetry_of(axes: PyTree, dimensions: Mapping[str, Group | Fixed]) -> Symmetry:
+    """Close a tree of `Axes` into a `Symmetry`.
+
+    Args:
+        axes: a pytree with the weights' own structure and one `Axes` for each array.
+        dimensions: what every name stands for: a `Group` that acts, or a `Fixed` axis.
+
+    Raises:
+        TypeError: a leaf is not `Axes`.
+        ValueError: a name without a dimension or the reverse, a bias that consumes a group or produces several, a
+            group that takes phases but has no bias of its own to carry them, a group that no array produces.
+
+    Example:
+        >>> from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
+        >>> tree = {"dense": {"kernel": Axes("in", "h"), "bias": Axes("h", bias=True)}, "out": Axes("h*", "out")}
+        >>> symmetry_of(tree, {"in": Fixed(2, "input"), "h": Group(8, "tanh"), "out": Fixed(1, "output")})
+        Symmetry(h: 8 tanh (permute/sign))
+    """
+    leaves, treedef = jax.tree.flatten(axes)
+    names = leaf_names(axes)
+    for name, leaf in zip(names, leaves, strict=True):
+        if not isinstance(leaf, Axes):
+            raise TypeError(f"{name} is {leaf!r}; expected Axes(...), one name for each axis of that array")
+    used = {n for leaf in leaves for n in leaf.names}
+    undefined, unused = sorted(used - set(dimensions)), sorted(set(dimensions) - used)
+    if undefined:
+        raise ValueError(f"axes {listing(undefined)} have no Group or Fixed; add them to `dimensions`")
+    if unused:
+        raise ValueError(f"dimensions {listing(unused)} name no axis of any array; remove them")
+    closed = Symmetry(treedef, tuple(leaves), tuple(dimensions.items()))
+    _check_groups(closed, names)
+    return closed
+
+
+def _check_groups(symmetry: Symmetry, names: list[str]) -> None:
+    produced: set[str] = set()
+    biased: set[str] = set()
+    for name, axes in zip(names, symmetry.axes, strict=True):
+        made = {base(a) for entry in axes.entries for a in atoms(entry) if not consumes(a)} & set(symmetry.groups)
+        produced |= made
+        if axes.bias:
+            if len(made) > 1:
+                raise ValueError(f"{name} is a bias over {listing(sorted(made))}; a bias belongs to one group")
+            if any(consumes(a) for entry in axes.entries for a in atoms(entry)):
+                raise ValueError(f"{name} is a bias but consumes a group; a bias only produces, drop the '*'")
+            biased |= made & set(axes.entries)  # inside a product or a sum a bias carries no phase
+    for group, spec in symmetry.groups.items():
+        if group not in produced:
+            raise ValueError(f"no array produces group {group!r}; mark the axis that makes its neurons without '*'")
+        if spec.allows("phase") and group not in biased:
+            raise ValueError(
+                f"group {group!r} allows 'phase' but no array is its bias; mark one with Axes({group!r}, bias=True) "
+                f"or declare Group(..., actions=('permute', 'sign'))"
+            )
