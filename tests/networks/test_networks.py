@@ -1,0 +1,153 @@
+"""The networks that are read: initialisation, function, coordinates, and the record that describes one."""
+
+import json
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.helpers import W0, kernel_siren, points, random_weights
+from wsjax import networks, symmetry
+from wsjax.networks import Network
+
+WIDTHS = (2, 5, 3, 2)
+WEIGHTS = random_weights(jax.random.key(0), symmetry.siren(WIDTHS))
+POINTS = points(jax.random.key(1), 2)
+
+
+def by_hand(weights, x: jax.Array, w0: tuple[float, ...], offset: float, affine: bool = True) -> np.ndarray:
+    """sin(w0 (x W + b)), or sin(w0 x W + b), in float64, one neuron at a time."""
+    h = np.asarray(x, np.float64)
+    for layer, w in zip(weights[:-1], w0, strict=True):
+        kernel, bias = np.asarray(layer.kernel, np.float64), np.asarray(layer.bias, np.float64)
+        h = np.stack(
+            [np.sin(w * (h @ kernel[:, j]) + (w if affine else 1) * bias[j]) for j in range(len(bias))], axis=1
+        )
+    return h @ np.asarray(weights[-1].kernel, np.float64) + np.asarray(weights[-1].bias, np.float64) + offset
+
+
+def test_a_siren_is_what_its_formula_says():
+    affine = networks.siren_apply(WEIGHTS, POINTS, w0=W0, offset=0.5)
+    chex.assert_trees_all_close(affine, by_hand(WEIGHTS, POINTS, W0, 0.5).astype(np.float32), atol=1e-5)
+    kernel = networks.siren_apply(WEIGHTS, POINTS, w0=W0, offset=0.5, convention="kernel")
+    chex.assert_trees_all_close(kernel, by_hand(WEIGHTS, POINTS, W0, 0.5, affine=False).astype(np.float32), atol=1e-5)
+    chex.assert_trees_all_close(kernel, kernel_siren(WEIGHTS, POINTS) + 0.5, atol=1e-5)
+
+
+def test_one_frequency_stands_for_all_and_thirty_is_the_default():
+    default = networks.siren_apply(WEIGHTS, POINTS)
+    chex.assert_trees_all_equal(default, networks.siren_apply(WEIGHTS, POINTS, w0=(30.0, 30)))
+    chex.assert_trees_all_close(default, by_hand(WEIGHTS, POINTS, (30.0, 30.0), 0.0).astype(np.float32), atol=1e-4)
+    assert jnp.abs(default - networks.siren_apply(WEIGHTS, POINTS, w0=29.0)).max() > 0.1
+
+
+def test_a_siren_in_float64():
+    with jax.enable_x64(True):
+        weights, x = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), (WEIGHTS, POINTS))
+        found = networks.siren_apply(weights, x, w0=W0)
+        assert np.abs(found - by_hand(WEIGHTS, POINTS, W0, 0.0)).max() < 1e-12
+
+
+def test_many_networks_at_once_by_vmap():
+    many = [random_weights(jax.random.key(i), symmetry.siren(WIDTHS)) for i in range(3)]
+    stack = jax.tree.map(lambda *x: np.stack(x), *many)
+    found = jax.jit(jax.vmap(lambda w: networks.siren_apply(w, POINTS, w0=W0)))(stack)
+    chex.assert_trees_all_close(found, jnp.stack([networks.siren_apply(w, POINTS, w0=W0) for w in many]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "kernels", "biases"),
+    [
+        ("dws", (0.0333, 0.00833, 0.102), (0.0, 0.0, 0.102)),
+        ("nfn", (0.2887, 0.00833, 0.00833), (0.408, 0.102, 0.102)),
+    ],
+)
+def test_the_two_families_have_the_deviations_of_the_published_sets(family, kernels: tuple, biases: tuple):
+    init = lambda key: networks.siren_init(key, (2, 32, 32, 1), family=family)
+    stack = jax.jit(jax.vmap(init))(jax.random.split(jax.random.key(0), 512))
+    for layer, kernel, bias in zip(stack, kernels, biases, strict=True):
+        assert float(jnp.std(layer.kernel)) == pytest.approx(kernel, rel=0.05)
+        assert float(jnp.std(layer.bias)) == pytest.approx(bias, rel=0.05)
+        assert (
+            float(jnp.abs(layer.kernel).max()) <= kernel * 3**0.5 * 1.01
+        )  # uniform: nothing beyond sqrt(3) deviations
+
+
+def test_each_layer_of_an_initialisation_takes_its_own_frequency():
+    slow, fast = (networks.siren_init(jax.random.key(0), WIDTHS, w0=w) for w in ((30.0, 30.0), (30.0, 60.0)))
+    chex.assert_trees_all_equal(slow[0], fast[0])
+    chex.assert_trees_all_close(slow[1].kernel, 2 * fast[1].kernel)
+
+
+@pytest.mark.usefixtures("untyped")
+def test_settings_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match=r"w0 has 3 values; the network has 2 hidden layers: give one number or 2"):
+        networks.siren_apply(WEIGHTS, POINTS, w0=(1.0, 2.0, 3.0))
+    with pytest.raises(ValueError, match=r"unknown initialisation family 'dwss'.*Did you mean 'dws'"):
+        networks.siren_init(jax.random.key(0), WIDTHS, family="dwss")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"number of widths is 2"):
+        networks.siren_init(jax.random.key(0), (2, 1))
+    with pytest.raises(ValueError, match=r"unknown activation 'rleu'.*Did you mean 'relu'"):
+        networks.mlp_apply(WEIGHTS, POINTS, activation="rleu")
+    with pytest.raises(ValueError, match=r"unknown w0 convention 'kernels'"):
+        networks.siren_apply(WEIGHTS, POINTS, w0=W0, convention="kernels")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"unknown coordinate order 'yx'"):
+        networks.grid((2, 2), order="yx")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("activation", networks.ACTIVATIONS)
+def test_a_dense_network_is_what_its_formula_says(activation: str):
+    a = networks.ACTIVATIONS[activation]
+    h = a(a(POINTS @ WEIGHTS[0].kernel + WEIGHTS[0].bias[None, :]) @ WEIGHTS[1].kernel + WEIGHTS[1].bias[None, :])
+    expected = h @ WEIGHTS[2].kernel + WEIGHTS[2].bias[None, :]
+    chex.assert_trees_all_close(networks.mlp_apply(WEIGHTS, POINTS, activation=activation), expected, atol=1e-6)
+
+
+def test_he_s_initialisation():
+    stack = jax.jit(jax.vmap(lambda k: networks.mlp_init(k, (2, 32, 1))))(jax.random.split(jax.random.key(0), 512))
+    assert [float(jnp.std(layer.kernel)) for layer in stack] == pytest.approx([1.0, 0.25], rel=0.03)
+    assert not any(layer.bias.any() for layer in stack)
+
+
+def test_a_grid_runs_over_an_array_in_its_own_order():
+    xy, ij = networks.grid((2, 3)), networks.grid((2, 3), order="ij")
+    assert xy.tolist() == [[-1, -1], [0, -1], [1, -1], [-1, 1], [0, 1], [1, 1]]  # x is the column and runs fastest
+    assert ij.tolist() == [[y, x] for x, y in xy.tolist()]
+    picture = xy[:, 1].reshape(2, 3)
+    assert (picture[0] == -1).all()  # y points down: the first row is at -1
+    assert networks.grid((3,), low=0.0, high=4.0).tolist() == [[0], [2], [4]]
+    assert networks.grid((2, 3, 4)).shape == (24, 3)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        Network("siren", WIDTHS, w0=W0, offset=0.5),
+        Network("siren", WIDTHS, w0=W0, w0_convention="kernel"),
+        Network("siren", WIDTHS, w0=(12.5,), family="nfn"),
+        Network("mlp", WIDTHS, activation="tanh", offset=0.25),
+        Network("mlp", WIDTHS, activation="relu"),
+    ],
+    ids=repr,
+)
+def test_a_record_gives_weights_a_function_and_a_symmetry_that_agree(network: Network):
+    assert Network.from_json(json.loads(json.dumps(network.to_json()))) == network
+    assert jax.tree.map(jnp.shape, network.init(jax.random.key(0))) == jax.tree.map(np.shape, WEIGHTS)
+    worst = symmetry.check(network.apply, network.symmetry, WEIGHTS, POINTS, key=jax.random.key(1), draws=2)
+    assert worst < 2e-5
+    zero = jax.tree.map(np.zeros_like, WEIGHTS)
+    assert (network.apply(zero, POINTS) == network.offset).all()
+
+
+@pytest.mark.usefixtures("untyped")
+def test_a_record_refuses_what_it_cannot_apply():
+    with pytest.raises(ValueError, match=r"unknown network kind 'sirens'.*Did you mean 'siren'"):
+        Network("sirens", WIDTHS)
+    with pytest.raises(ValueError, match=r"unknown activation 'tanhh'.*Did you mean 'tanh'"):
+        Network("mlp", WIDTHS, activation="tanhh")
+    with pytest.raises(ValueError, match=r"unknown activation 'relu'; the valid ones are: sine"):
+        Network("siren", WIDTHS, activation="relu")
+    with pytest.raises(ValueError, match=r"unknown w0 convention 'both'"):
+        Network("siren", WIDTHS, w0_convention="both")  # type: ignore[arg-type]

@@ -1,0 +1,72 @@
+"""The fast sine against NumPy's in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wsjax.networks import sine
+
+X = np.concatenate(
+    [np.linspace(-1000, 1000, 200_001), np.linspace(-4, 4, 20_001), np.arange(-300, 300) * np.pi / 2, [0.0, 1e-8]]
+).astype(np.float32)
+EXACT = X.astype(np.float64)
+VALUE, SLOPE = 1.7e-7, 2.1e-7
+"""The bounds that its docstring states."""
+
+slope = jax.jit(jax.vmap(jax.grad(lambda x: sine(x))))
+
+
+def worst(found: jax.Array, expected: np.ndarray) -> float:
+    return float(np.abs(np.asarray(found, np.float64) - expected).max())
+
+
+def test_the_value_is_as_exact_as_its_docstring_says():
+    assert worst(jax.jit(sine)(X), np.sin(EXACT)) < VALUE
+    assert worst(sine(jnp.asarray(X)), np.sin(EXACT)) < VALUE
+
+
+def test_the_derivative_is_as_exact_as_its_docstring_says():
+    assert worst(slope(X), np.cos(EXACT)) < SLOPE
+
+
+def test_value_and_tangent_come_together():
+    value, tangent = jax.jvp(sine, (jnp.asarray(X),), (jnp.full_like(X, 2.0),))
+    assert worst(value, np.sin(EXACT)) < VALUE
+    assert worst(tangent, 2 * np.cos(EXACT)) < 2 * SLOPE
+
+
+def test_a_second_derivative_is_minus_the_sine():
+    x = X[np.abs(X) < 100][::10]
+    bend = jax.jit(jax.vmap(jax.grad(jax.grad(lambda x: sine(x)))))(x)
+    assert worst(bend, -np.sin(x.astype(np.float64))) < 1e-6
+
+
+def test_far_arguments_lose_only_what_their_spacing_loses():
+    x = np.linspace(2000, 9000, 10_001, dtype=np.float32)
+    assert worst(sine(jnp.asarray(x)), np.sin(x.astype(np.float64))) < 9000 * 6e-8
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_types_are_rounded_once(dtype):
+    x = jnp.asarray(np.linspace(-20, 20, 1001), dtype)
+    found = sine(x)
+    assert found.dtype == dtype
+    exact = np.sin(np.asarray(x, np.float64))
+    assert (np.abs(np.asarray(found, np.float64) - exact) <= jnp.finfo(dtype).eps * np.abs(exact) + 2e-7).all()
+    assert jax.grad(lambda x: sine(x).sum())(x).dtype == dtype
+
+
+def test_float64_is_exact():
+    with jax.enable_x64(True):
+        x = jnp.asarray(EXACT[::100])
+        assert sine(x).dtype == jnp.float64
+        assert worst(sine(x), np.sin(EXACT[::100])) < 1e-14
+        assert worst(jax.vmap(jax.grad(lambda x: sine(x)))(x), np.cos(EXACT[::100])) < 1e-14
+
+
+def test_any_shape_passes_and_vmap_is_a_loop():
+    x = jnp.asarray(X[:24].reshape(2, 3, 4))
+    assert (jax.vmap(jax.vmap(sine))(x) == sine(x)).all()
+    assert sine(jnp.float32(1.0)).shape == ()
+    assert jnp.isnan(sine(jnp.float32(jnp.inf)))

@@ -1,0 +1,62 @@
+"""Dense networks with one activation: init and apply for one network."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from wsjax.errors import check_choice
+from wsjax.networks.sine import sine
+from wsjax.typing import Key, Layer, Points, Weights
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": jax.nn.relu,
+    "leaky_relu": jax.nn.leaky_relu,
+    "tanh": jnp.tanh,
+    "sine": sine,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "linear": lambda z: z,
+}
+
+
+def mlp_init(key: Key, widths: Sequence[int]) -> tuple[Layer, ...]:
+    """He-normal kernels, N(0, 2 / fan_in), and zero biases; a tuple of `Layer`.
+
+    Example:
+        >>> import jax
+        >>> [layer.kernel.shape for layer in mlp_init(jax.random.key(0), (2, 8, 1))]
+        [(2, 8), (8, 1)]
+    """
+    layers = []
+    for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
+        kernel = jax.random.normal(jax.random.fold_in(key, i), (fan_in, fan_out)) * (2 / fan_in) ** 0.5
+        layers.append(Layer(kernel, jnp.zeros(fan_out)))
+    return tuple(layers)
+
+
+def mlp_apply(weights: Weights, x: Points, *, activation: str = "relu") -> Float[Array, "points outputs"]:
+    """a(x W0 + b0) W1 + b1 ..., linear at the end.
+
+    Args:
+        weights: a tuple of `Layer`.
+        x: (points, inputs).
+        activation: a name in `networks.ACTIVATIONS`.
+
+    Raises:
+        ValueError: an unknown activation.
+
+    Example:
+        >>> import jax
+        >>> mlp_apply(mlp_init(jax.random.key(0), (2, 8, 3)), jax.numpy.ones((5, 2))).shape
+        (5, 3)
+    """
+    check_choice("activation", activation, tuple(ACTIVATIONS))
+    nonlinearity = ACTIVATIONS[activation]
+    *hidden, last = weights
+    h = jnp.asarray(x)
+    for layer in hidden:
+        h = nonlinearity(h @ layer.kernel + layer.bias[None, :])
+    return h @ last.kernel + last.bias[None, :]

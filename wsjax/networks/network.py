@@ -1,0 +1,75 @@
+"""`Network`: one architecture's description, and from it init, apply and Symmetry.
+
+What a data set's card must hold so that its weights can be decoded. A plain frozen record: it prints, compares
+and goes to JSON as it is.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jaxtyping import Array, Float
+
+from wsjax.errors import check_choice
+from wsjax.networks.mlp import ACTIVATIONS, mlp_apply, mlp_init
+from wsjax.networks.siren import Family, frequencies, siren_apply, siren_init
+from wsjax.symmetry import Symmetry
+from wsjax.symmetry import mlp as mlp_symmetry
+from wsjax.symmetry import siren as siren_symmetry
+from wsjax.symmetry.group import Convention
+from wsjax.typing import Key, Layer, Points, Weights
+
+KINDS = ("siren", "mlp")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A SIREN or an MLP: `Network("siren", (2, 32, 32, 1), w0=(30.0, 30.0), offset=0.5)`.
+
+    Example:
+        >>> import jax
+        >>> net = Network("siren", (2, 8, 1), w0=(10.0,), offset=0.5)
+        >>> net.apply(net.init(jax.random.key(0)), jax.numpy.zeros((4, 2))).shape
+        (4, 1)
+    """
+
+    kind: str
+    widths: tuple[int, ...]
+    activation: str = "sine"
+    w0: tuple[float, ...] = (30.0,)
+    w0_convention: Convention = "affine"
+    offset: float = 0.0
+    family: Family = "dws"
+
+    def __post_init__(self):
+        check_choice("network kind", self.kind, KINDS)
+        check_choice("activation", self.activation, ("sine",) if self.kind == "siren" else tuple(ACTIVATIONS))
+        check_choice("w0 convention", self.w0_convention, ("affine", "kernel"))
+        object.__setattr__(self, "widths", tuple(self.widths))
+        w0 = self.w0[0] if len(self.w0) == 1 else self.w0
+        object.__setattr__(self, "w0", frequencies(w0, len(self.widths) - 2))
+
+    def init(self, key: Key) -> tuple[Layer, ...]:
+        """Initial weights of one network."""
+        if self.kind == "mlp":
+            return mlp_init(key, self.widths)
+        return siren_init(key, self.widths, w0=self.w0, family=self.family)
+
+    def apply(self, weights: Weights, x: Points) -> Float[Array, "points outputs"]:
+        """Decoded values, the offset included."""
+        if self.kind == "mlp":
+            return mlp_apply(weights, x, activation=self.activation) + self.offset
+        return siren_apply(weights, x, w0=self.w0, offset=self.offset, convention=self.w0_convention)
+
+    @property
+    def symmetry(self) -> Symmetry:
+        """What may act on its weights without changing what it computes."""
+        if self.kind == "mlp":
+            return mlp_symmetry(self.widths, self.activation)
+        return siren_symmetry(self.widths, self.w0, self.w0_convention)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Network":
+        return cls(**{**fields, "widths": tuple(fields["widths"]), "w0": tuple(fields["w0"])})

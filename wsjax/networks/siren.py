@@ -1,0 +1,115 @@
+"""SIREN (Sitzmann et al. 2020): init and apply for one network."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from wsjax.errors import check_choice, check_number
+from wsjax.networks.sine import sine
+from wsjax.symmetry.group import Convention
+from wsjax.typing import Key, Layer, Points, Weights
+
+Family: TypeAlias = Literal["dws", "nfn"]
+
+
+def frequencies(w0: float | Sequence[float], hidden: int) -> tuple[float, ...]:
+    """One w0 for each hidden layer, from one number or from as many.
+
+    Example:
+        >>> frequencies(30.0, 2)
+        (30.0, 30.0)
+    """
+    if isinstance(w0, int | float):
+        return (float(w0),) * hidden
+    if len(w0) != hidden:
+        raise ValueError(
+            f"w0 has {len(w0)} values; the network has {hidden} hidden layers: give one number or {hidden}"
+        )
+    return tuple(float(w) for w in w0)
+
+
+def siren_init(
+    key: Key, widths: Sequence[int], *, w0: float | Sequence[float] = 30.0, family: Family = "dws"
+) -> tuple[Layer, ...]:
+    """Initial weights in one of the two families of published data sets; they are different distributions.
+
+    | family | first kernel | hidden kernels | last kernel | hidden biases | last bias |
+    |---|---|---|---|---|---|
+    | `dws` | U(sqrt(6/in)/w0) | U(sqrt(6/in)/w0) | U(1/sqrt(in)) | 0 | U(1/sqrt(in)) |
+    | `nfn` | U(1/in) | U(sqrt(6/in)/w0) | U(sqrt(6/in)/w0) | U(1/sqrt(in)) | U(1/sqrt(in)) |
+
+    with U(a) uniform on [-a, a] and `in` the layer's number of inputs; the last kernel of `nfn` takes the last
+    hidden layer's w0.
+
+    Args:
+        key: a typed key.
+        widths: sizes from input to output.
+        w0: one frequency, or one for each hidden layer.
+        family: `"dws"` (DWSNets: small first layer, output offset 0.5), `"nfn"` (NFN: SIREN's first layer, none).
+
+    Source: the code of arXiv 2301.12780 (which never marks its first layer as first) and of arXiv 2302.14040.
+
+    Example:
+        >>> import jax
+        >>> w = siren_init(jax.random.key(0), (2, 32, 32, 1))
+        >>> float(abs(w[0].kernel).max()) < (6 / 2) ** 0.5 / 30
+        True
+    """
+    check_choice("initialisation family", family, ("dws", "nfn"))
+    hidden = len(widths) - 2
+    check_number("number of widths", len(widths), low=3)
+    w0s = frequencies(w0, hidden)
+    layers = []
+    for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
+        torch_bound = fan_in**-0.5
+        siren_bound = (6 / fan_in) ** 0.5 / w0s[min(i, hidden - 1)]
+        kernel_bound, bias_bound = siren_bound, torch_bound
+        if family == "nfn" and i == 0:
+            kernel_bound = 1 / fan_in
+        if family == "dws":
+            kernel_bound, bias_bound = (torch_bound, torch_bound) if i == hidden else (siren_bound, 0.0)
+        kernel_key, bias_key = jax.random.split(jax.random.fold_in(key, i))
+        kernel = jax.random.uniform(kernel_key, (fan_in, fan_out), minval=-kernel_bound, maxval=kernel_bound)
+        layers.append(Layer(kernel, jax.random.uniform(bias_key, (fan_out,), minval=-bias_bound, maxval=bias_bound)))
+    return tuple(layers)
+
+
+def siren_apply(
+    weights: Weights,
+    x: Points,
+    *,
+    w0: float | Sequence[float] = 30.0,
+    offset: float = 0.0,
+    convention: Convention = "affine",
+) -> Float[Array, "points outputs"]:
+    """sin(w0 (x W + b)) at every hidden layer, linear at the end, plus the output offset.
+
+    Computed feature-major, (features, points), which is how small batched products run fastest.
+
+    Args:
+        weights: a tuple of `Layer`.
+        x: (points, inputs).
+        w0: one frequency, or one for each hidden layer.
+        offset: added to every output; 0.5 for the DWSNets family, whose pixels lie in [0, 1].
+        convention: `"affine"` as above, `"kernel"` for sin(w0 x W + b).
+
+    Raises:
+        ValueError: as many frequencies as hidden layers are not, or an unknown convention.
+
+    Example:
+        >>> import jax
+        >>> w = siren_init(jax.random.key(0), (2, 8, 8, 3), w0=10.0)
+        >>> siren_apply(w, jax.numpy.ones((5, 2)), w0=10.0, offset=0.5).shape
+        (5, 3)
+    """
+    check_choice("w0 convention", convention, ("affine", "kernel"))
+    *hidden, last = weights
+    h = jnp.asarray(x).T
+    for layer, w in zip(hidden, frequencies(w0, len(hidden)), strict=True):
+        bias = jnp.asarray(layer.bias) * (w if convention == "affine" else 1.0)
+        h = sine((w * jnp.asarray(layer.kernel)).T @ h + bias[:, None])
+    return (jnp.asarray(last.kernel).T @ h + jnp.asarray(last.bias)[:, None]).T + offset
