@@ -1,0 +1,221 @@
+"""Known transformations of the input, against the function at random points, and against the picture on screen."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.helpers import CASES, Normed, assert_identical, change, normed_spec, points, random_weights
+from wsjax import augment as wa
+from wsjax import networks, symmetry
+from wsjax.symmetry import Axes, Fixed, Group, Sum, symmetry_of
+from wsjax.typing import Layer
+
+KEY = jax.random.key(3)
+EYE = np.eye(2, dtype=np.float32)
+
+
+@pytest.mark.parametrize(("case", "inputs"), [*((case, 2) for case in CASES), ("siren", 3)])
+@pytest.mark.parametrize(("dtype", "share"), [(np.float32, 1e-4), (np.float64, 1e-12)], ids=["float32", "float64"])
+def test_affine_looks_at_a_point_of_another_frame(case: str, dtype: Any, share: float, inputs: int):
+    with jax.enable_x64(dtype == np.float64):
+        spec = CASES[case].symmetry((inputs, 5, 3, 2))
+        weights, x = random_weights(KEY, spec, dtype), points(KEY, inputs, dtype)
+        rng = jax.random.normal(KEY, (inputs + 2, inputs), dtype)
+        a, c, t = rng[:inputs], rng[-2], rng[-1]
+        read = CASES[case].apply
+        for matrix, centre, shift in ((a, c, t), (a, c, None), (a, None, t), (None, c, t), (None, c, None)):
+            moved = wa.affine(weights, symmetry=spec, matrix=matrix, centre=centre, shift=shift)
+            m = jnp.eye(inputs, dtype=dtype) if matrix is None else matrix
+            o = jnp.zeros(inputs, dtype) if centre is None else centre
+            s = jnp.zeros(inputs, dtype) if shift is None else shift
+            assert change(read(moved, x), read(weights, (x - o[None, :]) @ m + (o + s)[None, :])) < share
+        assert change(read(moved, x), read(weights, x)) < share  # a centre alone does nothing
+
+
+def test_affine_maps_compose_from_the_outside_in():
+    spec = symmetry.siren((2, 5, 1))
+    weights = random_weights(KEY, spec)
+    first, second = wa.rotation(0.3), jnp.array([[1.0, 0.5], [0.0, 2.0]])
+    twice = wa.affine(wa.affine(weights, symmetry=spec, matrix=first), symmetry=spec, matrix=second)
+    assert change(twice[0].kernel, wa.affine(weights, symmetry=spec, matrix=second @ first)[0].kernel) < 1e-6
+
+
+# --- what the random twins draw, read back from the weights they return ---------------------------------------------
+
+
+def drawn(name: str, key: jax.Array, inputs: int = 2, convention: str = "affine", **settings: float):
+    """The matrix A and shift t with which the random function acted: K' = A K and b' = b + w t K."""
+    spec = symmetry.siren((inputs, 5, 1), 7.5, convention)  # type: ignore[arg-type]
+    weights = random_weights(KEY, spec)
+    moved = getattr(wa, name)(key, weights, symmetry=spec, **settings)
+    assert_identical(moved[1].kernel, jnp.asarray(weights[1].kernel))
+    inverse = np.linalg.pinv(weights[0].kernel)
+    times = 7.5 if convention == "kernel" else 1.0
+    return np.asarray(moved[0].kernel @ inverse), np.asarray((moved[0].bias - weights[0].bias) @ inverse) / times
+
+
+SEEDS = [jax.random.key(i) for i in range(40)]
+
+
+def test_rotate_turns_by_an_angle_up_to_its_setting_both_ways():
+    angles = []
+    for key in SEEDS:
+        a, t = drawn("rotate", key, max_degrees=30.0)
+        np.testing.assert_allclose(t, 0, atol=1e-6)
+        angles.append(np.degrees(np.arctan2(a[0, 1], a[0, 0])))
+        np.testing.assert_allclose(a, wa.rotation(np.radians(angles[-1]).item()), atol=1e-5)
+    assert 25 < max(angles) <= 30.01
+    assert -30.01 <= min(angles) < -25
+    assert abs(np.mean(angles)) < 6
+
+
+@pytest.mark.parametrize(("inputs", "convention"), [(2, "affine"), (3, "affine"), (2, "kernel")])
+def test_translate_shifts_every_axis_apart_up_to_its_setting(inputs: int, convention: str):
+    draws = [drawn("translate", key, inputs, convention, max_shift=0.2) for key in SEEDS]
+    shifts = np.stack([t for _, t in draws])
+    for a, _ in draws:
+        np.testing.assert_allclose(a, np.eye(inputs), atol=1e-5)
+    assert 0.15 < shifts.max() <= 0.2001
+    assert -0.2001 <= shifts.min() < -0.15
+    assert abs(np.corrcoef(shifts[:, 0], shifts[:, 1]).min()) < 0.4
+
+
+@pytest.mark.parametrize("inputs", [2, 3])
+def test_scale_zooms_every_axis_alike_by_a_factor_and_its_reciprocal(inputs: int):
+    draws = [drawn("scale", key, inputs, max_log=0.5) for key in SEEDS]
+    logs = [np.log(a[0, 0]) for a, _ in draws]
+    for a, t in draws:
+        np.testing.assert_allclose(a, a[0, 0] * np.eye(inputs), atol=1e-5)
+        np.testing.assert_allclose(t, 0, atol=1e-6)
+    assert 0.4 < max(logs) < 0.5001
+    assert -0.5001 < min(logs) < -0.4
+
+
+# --- which way the picture moves -------------------------------------------------------------------------------------
+
+
+def blob(at: tuple[float, float]):
+    """An MLP whose picture is one bright spot at a point (x, y)."""
+    steps = [(axis, side) for axis in range(2) for side in (1, -1)]
+    kernel = np.zeros((2, 4), np.float32)
+    for j, (axis, _) in enumerate(steps):
+        kernel[axis, j] = 6.0
+    bias = np.array([-6.0 * at[axis] + 0.6 * side for axis, side in steps], np.float32)
+    return (Layer(kernel, bias), Layer(np.array([[side] for _, side in steps], np.float32), np.zeros(1, np.float32)))
+
+
+def brightest(weights) -> tuple[float, float]:
+    """The spot's place on screen: how far right of the centre, and how far up."""
+    rows, columns = 41, 41
+    picture = networks.mlp_apply(weights, networks.grid((rows, columns)), activation="tanh").reshape(rows, columns)
+    row, column = np.unravel_index(int(picture.argmax()), picture.shape)
+    return (column - 20) / 20, (20 - row) / 20
+
+
+SPOT = symmetry.mlp((2, 4, 1), "tanh")
+
+
+def test_the_spot_is_where_it_is_said_to_be():
+    assert brightest(blob((0.5, 0.0))) == (0.5, 0.0)
+    assert brightest(blob((0.0, 0.5))) == (0.0, -0.5)  # y points down
+
+
+@pytest.mark.parametrize(("degrees", "place"), [(90.0, (0.0, 0.5)), (-90.0, (0.0, -0.5)), (180.0, (-0.5, 0.0))])
+def test_a_positive_rotation_turns_the_picture_anticlockwise(degrees: float, place: tuple[float, float]):
+    turned = wa.affine(blob((0.5, 0.0)), symmetry=SPOT, matrix=wa.rotation(np.radians(degrees).item()))
+    assert brightest(turned) == pytest.approx(place, abs=0.06)
+
+
+def test_a_shift_moves_the_picture_the_other_way():
+    moved = wa.affine(blob((0.5, 0.0)), symmetry=SPOT, shift=np.array([0.3, 0.2], np.float32))
+    assert brightest(moved) == pytest.approx((0.2, 0.2), abs=0.06)
+
+
+def test_a_scale_above_one_makes_the_picture_smaller_about_the_origin_or_a_centre():
+    assert brightest(wa.affine(blob((0.8, 0.0)), symmetry=SPOT, matrix=2 * EYE)) == pytest.approx((0.4, 0.0), abs=0.06)
+    centre = np.array([0.6, 0.0], np.float32)
+    about = wa.affine(blob((0.8, 0.0)), symmetry=SPOT, matrix=2 * EYE, centre=centre)
+    assert brightest(about) == pytest.approx((0.7, 0.0), abs=0.06)
+
+
+# --- other networks, and refusals ------------------------------------------------------------------------------------
+
+
+def test_a_shift_goes_to_the_kernel_s_own_bias_and_not_to_a_normalisation_s():
+    spec = normed_spec("permute")
+    weights = jax.tree.map(np.abs, random_weights(KEY, spec))
+    x, t = points(KEY, 3), np.array([0.3, -0.2, 0.1], np.float32)
+    moved = wa.affine(weights, symmetry=spec, shift=t)
+    assert change(Normed().apply(moved, x), Normed().apply(weights, x + t[None, :])) < 1e-5
+
+
+def test_every_kernel_that_reads_the_input_moves():
+    sizes = {"in": Fixed(2, "input"), "h": Group(4, "sine"), "out": Fixed(1, "output")}
+    layer = lambda a, b: Layer(Axes(a, b), Axes(b, bias=True))
+    spec = symmetry_of({"field": layer("in", "h"), "last": layer("h*", "out"), "skip": layer("in", "out")}, sizes)
+
+    def apply(w, x):
+        dense = lambda name, x: x @ w[name].kernel + w[name].bias[None, :]
+        return dense("last", jnp.sin(dense("field", x))) + dense("skip", x)
+
+    weights, x = random_weights(KEY, spec), points(KEY, 2)
+    a, t = wa.rotation(0.4), np.array([0.3, -0.2], np.float32)
+    moved = wa.affine(weights, symmetry=spec, matrix=a, shift=t)
+    assert change(apply(moved, x), apply(weights, x @ a + t[None, :])) < 1e-5
+
+
+def test_a_sole_bias_in_another_container_serves():
+    spec = symmetry_of(
+        {"kernels": [Axes("in", "h"), Axes("h*", "out")], "biases": [Axes("h", bias=True), Axes("out", bias=True)]},
+        {"in": Fixed(2, "input"), "h": Group(4, "tanh"), "out": Fixed(1, "output")},
+    )
+    weights = random_weights(KEY, spec)
+    moved = wa.affine(weights, symmetry=spec, shift=np.ones(2, np.float32))
+    assert change(moved["biases"][0], weights["biases"][0] + weights["kernels"][0].sum(axis=0)) < 1e-6
+
+
+def only(axes: dict, **sizes: Any):
+    return symmetry_of(axes, {"in": Fixed(2, "input"), **sizes})
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (only({"k": Axes("in", "h")}, h=Group(3)), r"\['k'\] needs one bias of its own .* vectors .*: none. Mark"),
+        (
+            only({"k": {"k": Axes("in", "h")}, "n": {"g": Axes("h"), "b": Axes("h", bias=True)}}, h=Group(3)),
+            r"\['k'\] needs one bias of its own .*: weights\['n'\]\['b'\], weights\['n'\]\['g'\]",
+        ),
+        (
+            only({"k": Axes(("in", "p"), "h")}, h=Group(3), p=Fixed(4)),
+            r"\['k'\] reads the input inside a product or sum",
+        ),
+        (only({"k": Axes(Sum("in", "p"), "h")}, h=Group(3), p=Fixed(4)), "give the input an axis of its own"),
+        (
+            symmetry_of({"k": Axes("in", "h")}, {"in": Fixed(2), "h": Group(3)}),
+            r"one fixed axis with the role 'input'; this Symmetry has 0 \(none\). Declare it as Fixed\(size, 'input'\)",
+        ),
+        (only({"k": Axes("in", "h"), "l": Axes("z", "h")}, h=Group(3), z=Fixed(1, "input")), r"has 2 \(in, z\)"),
+    ],
+)
+def test_a_network_whose_input_cannot_be_moved_is_refused(spec, message: str):
+    with pytest.raises(ValueError, match=message):
+        wa.translate(KEY, random_weights(KEY, spec), symmetry=spec)
+
+
+def test_settings_that_do_not_fit_are_named():
+    spec = symmetry.siren((3, 4, 1))
+    weights = random_weights(KEY, spec)
+    with pytest.raises(ValueError, match=r"rotate turns a plane, and this network's input axis 'in' has 3 .*affine"):
+        wa.rotate(KEY, weights, symmetry=spec)
+    with pytest.raises(ValueError, match=r"matrix has shape \(2, 2\); the input axis 'in' .* needs \(3, 3\)"):
+        wa.affine(weights, symmetry=spec, matrix=EYE)
+    with pytest.raises(ValueError, match=r"shift has shape \(2,\); .* needs \(3,\)"):
+        wa.affine(weights, symmetry=spec, shift=np.ones(2, np.float32))
+    with pytest.raises(ValueError, match=r"centre has shape \(2,\); .* needs \(3,\)"):
+        wa.affine(weights, symmetry=spec, centre=np.ones(2, np.float32))
+    with pytest.raises(ValueError, match=r"max_log is -1.0; it must be one number in \[0, inf\]"):
+        wa.scale(KEY, weights, symmetry=spec, max_log=-1.0)

@@ -1,0 +1,75 @@
+"""What is particular to each augmentation that preserves the function; that it does, test_laws.py shows."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.helpers import assert_identical, change, points, random_weights, touched
+from wsjax import augment as wa
+from wsjax import networks, symmetry
+from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
+
+KEY = jax.random.key(0)
+
+
+def test_permute_reorders_columns_and_rows_together_and_no_input_or_output():
+    weights = random_weights(KEY, symmetry.mlp((2, 5, 3)))
+    moved = wa.permute(KEY, weights, symmetry=symmetry.mlp((2, 5, 3)))
+    order = [int(np.flatnonzero(weights[0].bias == b)[0]) for b in moved[0].bias]
+    assert sorted(order) == list(range(5)) != order
+    for found, expected in (
+        (moved[0].kernel, weights[0].kernel[:, order]),
+        (moved[1].kernel, weights[1].kernel[order]),
+        (moved[1].bias, weights[1].bias),
+    ):
+        assert_identical(found, expected)
+
+
+def test_permutations_that_are_not_coupled_change_the_function():
+    """The law can fail: rows in another order than the columns."""
+    spec = symmetry.mlp((2, 5, 1))
+    weights, x = random_weights(KEY, spec), points(KEY, 2)
+    a, b = (wa.permute(jax.random.key(i), weights, symmetry=spec) for i in range(2))
+    torn = (a[0], b[1])
+    assert change(networks.mlp_apply(torn, x), networks.mlp_apply(weights, x)) > 0.1
+
+
+def test_flip_signs_flips_each_neuron_with_its_probability():
+    spec = symmetry.siren((2, 64, 64, 1))
+    weights = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
+    moved = wa.flip_signs(KEY, weights, symmetry=spec, probability=0.25)
+    signs = jnp.concatenate([moved[0].bias, moved[1].bias])
+    assert float((signs < 0).mean()) == pytest.approx(0.25, abs=0.12)
+    assert_identical(moved[1].kernel, moved[0].bias[:, None] * moved[1].bias[None, :])
+    assert_identical(moved[2].bias, weights[2].bias)
+
+
+def test_flip_signs_leaves_groups_that_are_not_odd():
+    spec = symmetry_of(
+        [{"kernel": Axes("in", "h1")}, {"kernel": Axes("h1*", "h2")}, {"kernel": Axes("h2*", "out")}],
+        {"in": Fixed(2, "input"), "h1": Group(4, "tanh"), "h2": Group(3), "out": Fixed(1, "output")},
+    )
+    weights = random_weights(KEY, spec)
+    moved = wa.flip_signs(KEY, weights, symmetry=spec, probability=1.0)
+    assert touched(moved, weights) == {"[0]['kernel']", "[1]['kernel']"}
+    assert_identical(moved[1]["kernel"], -weights[1]["kernel"])
+
+
+def test_flip_signs_refuses_a_network_without_odd_neurons_and_a_probability_that_is_none():
+    spec = symmetry.mlp((2, 4, 1))
+    with pytest.raises(
+        ValueError, match=r"flip_signs needs a group that allows 'sign'.*h1: relu \(permute/rescale\).*leave"
+    ):
+        wa.flip_signs(KEY, random_weights(KEY, spec), symmetry=spec)
+    odd = symmetry.mlp((2, 4, 1), "tanh")
+    with pytest.raises(ValueError, match=r"probability is -0.1; it must be one number in \[0, 1\]"):
+        wa.flip_signs(KEY, random_weights(KEY, odd), symmetry=odd, probability=-0.1)
+
+
+def test_weights_of_another_network_are_refused_by_the_leaf():
+    spec = symmetry.mlp((2, 4, 1))
+    with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape \(2, 5\); this Symmetry expects \(2, 4\)"):
+        wa.permute(KEY, random_weights(KEY, symmetry.mlp((2, 5, 1))), symmetry=spec)
+    with pytest.raises(ValueError, match=r"structure of this Symmetry: unexpected weights\[2\].kernel"):
+        wa.permute(KEY, random_weights(KEY, symmetry.mlp((2, 4, 4, 1))), symmetry=spec)

@@ -1,0 +1,152 @@
+"""Combinators: a few functions that build pipelines out of `(key, x) -> x`.
+
+Every combinator returns a `jax.tree_util.Partial`, so a pipeline is a pytree of its own settings: pass it to a
+jitted function as an argument and its settings trace (change them, no recompile); close over it and they compile in.
+Bind atoms with `Partial` (it traces); `functools.partial` freezes what it holds.
+
+    one = chain(Partial(permute, symmetry=s), one_of(Partial(noise, std=0.05), Partial(noise, std=0.2)))
+    train = chain(on("weights", batched(one)), Partial(mixup, alpha=0.4))
+    batch = jax.jit(lambda t, k, b: t(k, b))(train, key, batch)
+
+Order replaces flags: `batched(one_of(a, b))` chooses for each network, `one_of(batched(a), batched(b))` once a
+batch. Under `vmap`, `one_of` and `with_probability` pay for every branch.
+
+Keys are derived with `fold_in(key, position)`, and nested chains are flattened, so grouping changes no draw and a
+step added at the end changes none before it. Branches go to `lax.switch` inside lambdas: it hashes its callables,
+and a `Partial` with traced settings has no hash. Under `eqx.filter_jit` Python floats are static; use `jax.jit`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+from jaxtyping import ArrayLike
+
+from wsjax.errors import check_number
+from wsjax.typing import Key, Scalar, Transform, X
+
+
+def _partial(transform: Callable) -> Partial:
+    return transform if isinstance(transform, Partial) else Partial(transform)
+
+
+def chain(*transforms: Transform[X]) -> Transform[X]:
+    """Apply transforms in order, each with its own key `fold_in(key, i)`; an empty chain is the identity.
+
+    Example:
+        >>> import jax
+        >>> add = lambda key, x: x + 1.0
+        >>> chain(add, chain(add, add))(jax.random.key(0), 0.0)
+        3.0
+    """
+    steps: list[Partial] = []
+    for transform in transforms:
+        flat = isinstance(transform, Partial) and transform.func is _run_chain
+        steps.extend(transform.args[0] if flat else [_partial(transform)])  # type: ignore[union-attr]
+    return Partial(_run_chain, tuple(steps))
+
+
+def _run_chain(steps: tuple[Partial, ...], key: Key, x: Any) -> Any:
+    for i, step in enumerate(steps):
+        x = step(jax.random.fold_in(key, i), x)
+    return x
+
+
+def one_of(*transforms: Transform[X], weights: ArrayLike | None = None) -> Transform[X]:
+    """Apply one of several transforms, drawn uniformly or in proportion to `weights`.
+
+    Raises:
+        ValueError: no transform given, or as many weights as transforms are not.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> t = one_of(lambda key, x: x + 1, lambda key, x: x - 1, weights=jnp.array([0.0, 1.0]))
+        >>> float(t(jax.random.key(0), jnp.float32(5)))
+        4.0
+    """
+    check_number("number of transforms in one_of", len(transforms), low=1)
+    share = jnp.ones(len(transforms)) if weights is None else jnp.asarray(weights, jnp.float32)
+    if share.shape != (len(transforms),):
+        raise ValueError(f"one_of has {len(transforms)} transforms but weights of shape {share.shape}; give one each")
+    return Partial(_run_one_of, tuple(map(_partial, transforms)), share)
+
+
+def _run_one_of(transforms: tuple[Partial, ...], weights: ArrayLike, key: Key, x: Any) -> Any:
+    choice = jax.random.categorical(jax.random.fold_in(key, 0), jnp.log(jnp.asarray(weights)))
+    inner = jax.random.fold_in(key, 1)
+    branches = [lambda x, t=t: t(inner, x) for t in transforms]
+    return jax.lax.switch(choice, branches, jax.tree.map(jnp.asarray, x))
+
+
+def with_probability(probability: Scalar, transform: Transform[X]) -> Transform[X]:
+    """Apply a transform with the given probability, else leave its argument as it is.
+
+    Raises:
+        ValueError: a probability outside [0, 1].
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> never = with_probability(0.0, lambda key, x: x + 1)
+        >>> float(never(jax.random.key(0), jnp.float32(5)))
+        5.0
+    """
+    check_number("probability", probability, low=0, high=1)
+    return Partial(_run_with_probability, probability, _partial(transform))
+
+
+def _run_with_probability(probability: Scalar, transform: Partial, key: Key, x: Any) -> Any:
+    applies = jax.random.bernoulli(jax.random.fold_in(key, 0), probability)
+    inner = jax.random.fold_in(key, 1)
+    return jax.lax.cond(applies, lambda x: transform(inner, x), lambda x: x, jax.tree.map(jnp.asarray, x))
+
+
+def batched(transform: Transform[X]) -> Transform[X]:
+    """Lift a transform of one thing to a stack of them, each with a key of its own.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> batched(lambda key, x: x + jax.random.normal(key))(jax.random.key(0), jnp.zeros(3)).shape
+        (3,)
+    """
+    return Partial(_run_batched, _partial(transform))
+
+
+def _run_batched(transform: Partial, key: Key, x: Any) -> Any:
+    size = jax.tree.leaves(x)[0].shape[0]
+    return jax.vmap(transform)(jax.random.split(key, size), x)
+
+
+def on(field: str, transform: Transform[Any]) -> Transform[Any]:
+    """Apply a transform to one field of a NamedTuple, `on("weights", ...)` for a `Batch`.
+
+    Raises:
+        ValueError: the argument has no such field.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wsjax.typing import Batch
+        >>> double = on("weights", lambda key, w: 2 * w)
+        >>> double(jax.random.key(0), Batch(jnp.float32(3), jnp.float32(1))).weights
+        Array(6., dtype=float32)
+    """
+    return Partial(_On(field), _partial(transform))
+
+
+class _On:
+    """A field name as a hashable callable: a string is no pytree leaf that jit accepts."""
+
+    def __init__(self, field: str):
+        self.field = field
+
+    def __call__(self, transform: Partial, key: Key, x: Any) -> Any:
+        if not hasattr(x, self.field):
+            raise ValueError(f"no field {self.field!r} in {type(x).__name__}; it has {getattr(x, '_fields', ())}")
+        return x._replace(**{self.field: transform(key, getattr(x, self.field))})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _On) and other.field == self.field
+
+    def __hash__(self) -> int:
+        return hash((_On, self.field))
