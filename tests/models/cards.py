@@ -1,0 +1,21 @@
+"""A card by hand: what `models.build` needs, without a data set."""
+
+from typing import NamedTuple
+
+from wsjax.networks import Network
+from wsjax.symmetry import Symmetry
+
+
+class StubCard(NamedTuple):
+    symmetry: Symmetry
+    network: Network | None
+    classes: tuple[str, ...]
+    statistics: dict[str, dict[str, float]]
+    coordinate_range: tuple[float, float] = (-1.0, 1.0)
+    value_range: tuple[float, float] = (0.0, 1.0)
+
+
+def card(widths: tuple[int, ...] = (2, 5, 4, 3), w0: float = 5.0, classes: int = 4) -> StubCard:
+    network = Network("siren", widths, w0=(w0,))
+    statistics = {name: {"mean": 0.1, "std": 0.5, "rms": 0.6} for name in network.symmetry.names}
+    return StubCard(network.symmetry, network, tuple(map(str, range(classes))), statistics)

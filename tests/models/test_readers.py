@@ -1,0 +1,113 @@
+"""Readers: what they are invariant to, what they feel, and what training may touch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.models.cards import card
+from wsjax.models import CONFIGS, Normaliser, build, config_of, normaliser, trainable
+from wsjax.symmetry import act, mlp, sample, sample_permutation, sample_signs, siren
+
+SMALL = {"dws": {"channels": 3}, "mlp": {"width": 8}, "probe": {"probes": 6, "width": 8}}
+
+
+@pytest.fixture(params=list(CONFIGS))
+def reader(request, getkey):
+    return build(request.param, card(), SMALL[request.param], key=getkey())
+
+
+def network(key, described=None):
+    described = described or card()
+    weights = described.network.init(key)
+    return jax.tree.map(lambda w: w + 0.05, weights)  # no zero biases: they hide mistakes
+
+
+def test_every_reader_gives_one_number_a_class(reader, getkey):
+    assert reader(network(getkey())).shape == (4,)
+
+
+def test_dws_is_invariant_to_permutations_and_the_baseline_is_not(getkey):
+    weights = network(getkey())
+    moved = act(sample_permutation(getkey(), card().symmetry), weights)
+    dws = build("dws", card(), SMALL["dws"], key=getkey())
+    flat = build("mlp", card(), SMALL["mlp"], key=getkey())
+    np.testing.assert_allclose(dws(moved), dws(weights), atol=1e-6)
+    assert float(jnp.abs(flat(moved) - flat(weights)).max()) > 1e-4
+
+
+def test_dws_feels_signs_which_is_what_augmentation_is_for(getkey):
+    weights = network(getkey())
+    flipped = act(sample_signs(getkey(), card().symmetry), weights)
+    dws = build("dws", card(), SMALL["dws"], key=getkey())
+    assert float(jnp.abs(dws(flipped) - dws(weights)).max()) > 1e-4
+
+
+def test_a_probe_is_invariant_to_the_whole_group(getkey):
+    weights = network(getkey())
+    probe = build("probe", card(), SMALL["probe"], key=getkey())
+    np.testing.assert_allclose(probe(act(sample(getkey(), card().symmetry), weights)), probe(weights), atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["gated", "relu"])
+def test_every_array_of_a_network_reaches_the_output(activation, getkey):
+    dws = build("dws", card(), {"channels": 8, "activation": activation}, key=getkey())
+    slopes = jax.grad(lambda w: jnp.sum(dws(w) * jnp.arange(1.0, 5.0)))(network(getkey()))
+    assert all(float(jnp.abs(s).max()) > 0 for s in jax.tree.leaves(slopes))
+
+
+def test_half_precision_networks_are_read(reader, getkey):
+    weights = network(getkey())
+    half = jax.tree.map(lambda w: w.astype(jnp.bfloat16), weights)
+    assert reader(half).dtype == jnp.float32
+
+
+def test_dropout_needs_a_key_and_keeps_the_expectation(reader, getkey):
+    weights = network(getkey())
+    still = reader(weights)
+    np.testing.assert_array_equal(reader(weights, rate=0.5), still)
+    np.testing.assert_allclose(reader(weights, key=getkey(), rate=0.0), still, atol=1e-6)
+    draws = jax.vmap(lambda k: reader(weights, key=k, rate=0.5))(jax.random.split(getkey(), 64))
+    assert float(draws.std(axis=0).max()) > 1e-5
+
+
+def test_the_normaliser_does_not_train(getkey):
+    dws = build("dws", card(), SMALL["dws"], key=getkey())
+    marks = trainable(dws)
+    assert not any(jax.tree.leaves(marks.normaliser))
+    assert all(jax.tree.leaves(marks.layers))
+
+
+def test_the_normaliser_shifts_no_array_of_a_sign_group():
+    statistics = {n: {"mean": 1.0, "std": 2.0, "rms": 4.0} for n in siren((2, 3, 3, 1)).names}
+    shift = [float(s) for s in normaliser(siren((2, 3, 3, 1)), statistics).shift]
+    assert shift == [0, 0, 0, 0, 0, 1]
+    gelu = mlp((2, 3, 1), "gelu")
+    statistics = {n: {"mean": 1.0, "std": 2.0, "rms": 4.0} for n in gelu.names}
+    assert [float(s) for s in normaliser(gelu, statistics).shift] == [1, 1, 1, 1]
+
+
+def test_an_array_that_never_varies_is_not_divided_by_zero():
+    names = siren((2, 3, 1)).names
+    made = normaliser(siren((2, 3, 1)), {n: {"mean": 0.0, "std": 0.0, "rms": 0.0} for n in names})
+    assert isinstance(made, Normaliser)
+    assert all(float(s) == 1 for s in made.scale)
+
+
+def test_unknown_names_list_the_valid_ones(untyped, getkey):
+    with pytest.raises(ValueError, match=r"unknown reader 'dwss'.*dws, mlp, probe.*mean 'dws'"):
+        build("dwss", card(), key=getkey())
+    with pytest.raises(ValueError, match=r"unknown setting of reader 'dws' 'chanels'.*channels, layers.*'channels'"):
+        config_of("dws", {"chanels": 3})
+    with pytest.raises(ValueError, match=r"channels is 0; it must be one number in \[1, inf\]"):
+        config_of("dws", {"channels": 0})
+
+
+def test_a_probe_refuses_networks_that_it_cannot_run(untyped, getkey):
+    with pytest.raises(ValueError, match=r"'probe' runs the networks it reads.*use one of dws, mlp"):
+        build("probe", card()._replace(network=None), key=getkey())
+
+
+def test_statistics_that_are_missing_are_named(untyped, getkey):
+    with pytest.raises(ValueError, match=r"no statistics for weights\[0\]\.kernel"):
+        build("dws", card()._replace(statistics={"weights[0].bias": {}}), key=getkey())

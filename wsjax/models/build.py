@@ -1,0 +1,110 @@
+"""Readers by name: `build("dws", card, config)` makes one for a data set from what its card says."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import equinox as eqx
+import jax
+from jaxtyping import PyTree
+
+from wsjax.errors import check_choice, listing
+from wsjax.models.dws import DWS, DWSConfig
+from wsjax.models.flat import FlatConfig, FlatMLP
+from wsjax.models.normalise import Normaliser, normaliser
+from wsjax.models.probe import Probe, ProbeConfig
+from wsjax.networks import Network
+from wsjax.symmetry import Symmetry
+from wsjax.typing import Key
+
+CONFIGS: dict[str, type] = {"dws": DWSConfig, "mlp": FlatConfig, "probe": ProbeConfig}
+"""Every reader's name and the record of its settings."""
+
+
+@runtime_checkable
+class CardLike(Protocol):
+    """What a reader needs of a data set's card."""
+
+    @property
+    def symmetry(self) -> Symmetry: ...
+    @property
+    def network(self) -> Network | None: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def statistics(self) -> Mapping[str, Mapping[str, float]]: ...
+    @property
+    def coordinate_range(self) -> tuple[float, float]: ...
+    @property
+    def value_range(self) -> tuple[float, float]: ...
+
+
+def config_of(name: str, settings: Mapping[str, Any] | None = None) -> Any:
+    """The settings of a reader as its record, defaults filled in.
+
+    Raises:
+        ValueError: an unknown reader or setting; the valid ones are listed.
+
+    Example:
+        >>> config_of("dws", {"channels": 8})
+        DWSConfig(channels=8, layers=3, head=64, activation='gated')
+    """
+    check_choice("reader", name, tuple(CONFIGS))
+    valid = tuple(CONFIGS[name].__dataclass_fields__)
+    for setting in settings or {}:
+        check_choice(f"setting of reader {name!r}", setting, valid)
+    return CONFIGS[name](**(settings or {}))
+
+
+def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> eqx.Module:
+    """An untrained reader for the networks that a card describes.
+
+    Args:
+        name: `"dws"`, `"mlp"` or `"probe"`.
+        card: the data set's card: Symmetry, statistics of its training split, classes, and for `probe` the network.
+        config: the reader's settings as its record or a mapping; None takes the defaults.
+        key: a typed key.
+
+    Raises:
+        ValueError: an unknown name or setting, or a probing reader for networks whose card cannot run them.
+
+    Example:
+        >>> import jax
+        >>> from wsjax.data import Recipe, default_recipe, fit_dataset_in_memory, limit, load_images
+        >>> from dataclasses import replace
+        >>> recipe = replace(default_recipe("digits"), steps=2)
+        >>> data = fit_dataset_in_memory(limit(load_images("digits"), 16), recipe, progress=False)
+        >>> reader = build("dws", data.card, {"channels": 2}, key=jax.random.key(0))
+        >>> reader(data.network(0)).shape
+        (10,)
+    """
+    settings = config if config is not None and not isinstance(config, Mapping) else config_of(name, config)
+    check_choice("reader", name, tuple(CONFIGS))
+    outputs = len(card.classes)
+    if name == "probe":
+        if card.network is None:
+            raise ValueError(
+                "the reader 'probe' runs the networks it reads, and this card names no network it can run; "
+                f"use one of {listing(n for n in CONFIGS if n != 'probe')}, or models.Probe with an apply of your own"
+            )
+        network = card.network
+        ranges = {"coordinate_range": card.coordinate_range, "value_range": card.value_range}
+        return Probe(network.apply, network.widths[0], network.widths[-1], outputs, settings, **ranges, key=key)
+    reader = DWS if name == "dws" else FlatMLP
+    return reader(card.symmetry, normaliser(card.symmetry, card.statistics), outputs, settings, key=key)
+
+
+def trainable(model: eqx.Module) -> PyTree:
+    """A tree of bools: True for the arrays an optimiser may touch, False for a normaliser's and for all else.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> trainable(Normaliser((jnp.zeros(()),), (jnp.ones(()),)))
+        Normaliser(shift=(False,), scale=(False,))
+    """
+
+    def mark(node: Any) -> Any:
+        if isinstance(node, Normaliser):
+            return jax.tree.map(lambda _: False, node)
+        return eqx.is_inexact_array(node)
+
+    return jax.tree.map(mark, model, is_leaf=lambda node: isinstance(node, Normaliser))
