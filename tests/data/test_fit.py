@@ -1,0 +1,98 @@
+"""A fitted network depends on its image, its view and the recipe, and on nothing else."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wsjax.data import Recipe, fit, fit_dataset_in_memory, fit_groups, fit_weights, psnr
+from wsjax.data.fit import groups
+from wsjax.errors import DataError
+from wsjax.networks import Network, grid
+
+
+def by_job(parts):
+    """Each network's leaves and PSNR as bytes, by (row, view)."""
+    found = {}
+    for part in parts:
+        for i, job in enumerate(zip(part.row.tolist(), part.view.tolist(), strict=True)):
+            leaves = [np.asarray(leaf)[i].tobytes() for leaf in jax.tree.leaves(part.weights)]
+            found[job] = (*leaves, part.psnr[i].tobytes())
+    return found
+
+
+@pytest.fixture(scope="module")
+def two_views(recipe):
+    return dataclasses.replace(recipe, views=2)
+
+
+@pytest.fixture(scope="module")
+def reference(images, two_views):
+    return by_job([fit_weights(images, two_views, workers=1, progress=False)])
+
+
+@pytest.mark.parametrize(("workers", "devices"), [(1, 1), (3, 1), (2, 2)])
+def test_order_neighbours_workers_devices_and_padding_do_not_matter(
+    images, two_views, reference, workers, devices, monkeypatch
+):
+    monkeypatch.setattr(fit, "fit_devices", lambda: jax.local_devices()[:devices])
+    rng = np.random.default_rng(workers)
+    jobs = rng.permutation(np.concatenate(groups(two_views, len(images.pixels))))
+    cuts = np.sort(rng.choice(np.arange(1, len(jobs)), 8, replace=False))
+    shuffled = [part[i : i + 4] for part in np.split(jobs, cuts) for i in range(0, len(part), 4)]
+    parts = list(fit_groups(images, two_views, shuffled, workers=workers))
+    assert [p.row.tolist() for p in parts] == [g[:, 0].tolist() for g in shuffled]
+    assert by_job(parts) == reference
+
+
+def test_a_subset_fits_to_the_same_networks(images, two_views, reference):
+    rows = np.array([7, 2, 5])
+    found = by_job([fit_weights(images.take(rows), two_views, progress=False)])
+    assert {(rows[row], view): leaves for (row, view), leaves in found.items()} == {
+        job: leaves for job, leaves in reference.items() if job[0] in rows
+    }
+
+
+def test_views_seeds_and_images_start_from_different_weights(images, two_views, reference):
+    assert len(set(reference.values())) == len(reference) == 20
+    other = by_job([fit_weights(images, dataclasses.replace(two_views, seed=1), progress=False)])
+    assert not set(other.values()) & set(reference.values())
+
+
+def test_the_psnr_column_is_that_of_the_decoded_images(images, recipe):
+    data = fit_dataset_in_memory(images, recipe, progress=False)
+    assert data.card.image_shape == (8, 8, 1)
+    decoded = jax.vmap(lambda w: recipe.network.apply(w, grid((8, 8))))(jax.tree.map(jnp.asarray, data.weights))
+    error = np.mean(np.square(np.asarray(decoded).reshape(images.pixels.shape) - images.pixels), axis=(1, 2, 3))
+    np.testing.assert_allclose(data.columns["psnr"], psnr(jnp.asarray(error)), rtol=1e-5)
+    np.testing.assert_array_equal(data.label, images.label)
+    np.testing.assert_array_equal(data.columns["image"], images.index)
+
+
+def test_steps_raise_the_psnr(images, recipe):
+    few, many = (fit_weights(images, dataclasses.replace(recipe, steps=s), progress=False).psnr.mean() for s in (3, 40))
+    assert many > few
+
+
+def test_a_fit_that_diverges_names_its_images(images, recipe):
+    wild = dataclasses.replace(recipe, learning_rate=1e38)
+    with pytest.raises(DataError, match=r"fitting images \[.*\]: weights.* is not finite.*Lower the learning rate"):
+        fit_weights(images, wild, progress=False)
+
+
+def test_a_network_that_does_not_fit_the_images(images, recipe):
+    colour = dataclasses.replace(recipe, network=Network("siren", (2, 4, 3)))
+    with pytest.raises(ValueError, match=r"widths \(2, 4, 3\); images of digits need 2 inputs and 1 outputs"):
+        fit_weights(images, colour, progress=False)
+
+
+def test_recipe_survives_json(recipe):
+    assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+@pytest.mark.parametrize("setting", ["steps", "learning_rate", "lanes", "views"])
+def test_a_setting_out_of_range_is_named(recipe, setting):
+    with pytest.raises(ValueError, match=f"{setting} is 0"):
+        dataclasses.replace(recipe, **{setting: 0})

@@ -1,0 +1,217 @@
+"""Images by name: where they come from, and what a user is told when they do not."""
+
+import dataclasses
+import gzip
+import hashlib
+import io
+import struct
+import urllib.error
+import urllib.request
+from email.message import Message
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wsjax.data import (
+    SOURCES,
+    SPLITS,
+    check_images,
+    default_recipe,
+    download,
+    download_images,
+    limit,
+    load_images,
+    read_idx,
+)
+from wsjax.errors import DataError
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+
+
+def idx(array: np.ndarray) -> bytes:
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+def write_source(directory: Path, *, compress: bool = False) -> Path:
+    """Four small IDX files, 36 and 12 images of 4 x 4."""
+    rng = np.random.default_rng(0)
+    directory.mkdir(parents=True, exist_ok=True)
+    for part, count in (("train", 36), ("t10k", 12)):
+        arrays = {"images-idx3-ubyte": rng.integers(0, 256, (count, 4, 4)), "labels-idx1-ubyte": np.arange(count) % 10}
+        for name, array in arrays.items():
+            content = idx(array.astype(np.uint8))
+            file = directory / f"{part}-{name}{'.gz' * compress}"
+            file.write_bytes(gzip.compress(content) if compress else content)
+    return directory
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """No place has any files, and the network is down."""
+    monkeypatch.delenv("WSJAX_DATA", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    for name, archive in download.ARCHIVES.items():
+        gone = archive.package_directory and str(tmp_path / "package")
+        monkeypatch.setitem(download.ARCHIVES, name, dataclasses.replace(archive, package_directory=gone))
+
+    def down(*_, **__):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(urllib.request, "urlopen", down)
+    return tmp_path
+
+
+def test_digits_have_the_stated_split_with_a_share_of_each_class():
+    digits = load_images("digits")
+    assert [int((digits.split == i).sum()) for i in range(len(SPLITS))] == [1100, 297, 400]
+    whole = np.bincount(digits.label) / len(digits.label)
+    for i in range(len(SPLITS)):
+        counts = np.bincount(digits.label[digits.split == i])
+        assert np.abs(counts - whole * counts.sum()).max() <= 1.5
+    assert digits.pixels.max() == 1
+    assert digits.pixels.dtype == np.float32
+
+
+@pytest.mark.parametrize("count", [3, 4, 100, 1795, 1796, 1797, None])
+def test_limit_keeps_the_asked_number_and_every_split(count):
+    digits = load_images("digits")
+    few = limit(digits, count)
+    assert len(few.pixels) == len(np.unique(few.index)) == (count or 1797)
+    assert set(few.split) == {0, 1, 2}
+    np.testing.assert_array_equal(few.pixels, digits.pixels[few.index])
+
+
+@pytest.mark.parametrize("count", [2, 1798])
+def test_limit_refuses_what_there_is_not(count):
+    with pytest.raises(ValueError, match=f"limit is {count}; digits has 1797 images"):
+        limit(load_images("digits"), count)
+
+
+def test_check_images_names_the_array():
+    digits = limit(load_images("digits"), 5)
+    for change, message in [
+        ({"pixels": digits.pixels * 16}, r"run from 0 to 16; expected \[0, 1\]"),
+        ({"pixels": digits.pixels[..., 0]}, "expected .images, rows, columns, channels"),
+        ({"label": digits.label[:3]}, "label has 3 entries for 5 images"),
+        ({"label": digits.label + 9}, "there are 10 class names"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            check_images(digits._replace(**change))
+
+
+def test_unknown_source_lists_the_valid_ones():
+    for call in (load_images, default_recipe):
+        with pytest.raises(ValueError, match=r"unknown source 'fashion'; .*digits, mnist, fashion-mnist.*Did you mean"):
+            call("fashion")
+    with pytest.raises(ValueError, match="leave the directory out"):
+        load_images("digits", "somewhere")
+
+
+def test_every_source_has_a_recipe():
+    assert {default_recipe(name).network.widths[0] for name in SOURCES} == {2}
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("place", ["directory", "variable", "package", "cache"])
+def test_idx_files_are_found_in_each_place(nowhere, monkeypatch, place, compress):
+    monkeypatch.setenv("WSJAX_DATA", str(nowhere / "variable"))
+    own = nowhere / "own"
+    where = {
+        "directory": own,
+        "variable": nowhere / "variable" / "fashion-mnist",
+        "package": nowhere / "package",
+        "cache": nowhere / "home/.cache/wsjax/fashion-mnist",
+    }[place]
+    write_source(where, compress=compress)
+    images = load_images("fashion-mnist", own if place == "directory" else None)
+    assert images.pixels.shape == (48, 4, 4, 1)
+    assert [int((images.split == i).sum()) for i in range(3)] == [33, 3, 12]
+    assert images.split[36:].tolist() == [SPLITS.index("test")] * 12
+    assert images.classes[9] == "Ankle boot"
+    np.testing.assert_array_equal(images.label, np.r_[np.arange(36) % 10, np.arange(12) % 10])
+
+
+def test_a_directory_without_the_files_names_them(tmp_path):
+    write_source(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match=r"has no t10k-labels-idx1-ubyte .plain or .gz.; expected the four IDX files"):
+        load_images("mnist", tmp_path)
+
+
+def test_no_source_at_all_lists_every_way(nowhere):
+    with pytest.raises(DataError) as caught:
+        load_images("fashion-mnist")
+    for part in ("directory=", "apt-get install dataset-fashion-mnist", "amazonaws.com", "no route to host"):
+        assert part in str(caught.value)
+    with pytest.raises(DataError) as caught:
+        load_images("mnist")
+    assert "apt-get" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda b: b"", "holds 0 bytes; expected an IDX header of 16 bytes"),
+        (lambda b: b[:7], "holds 7 bytes; expected an IDX header of 16 bytes"),
+        (lambda b: b[:100], r"holds 100 bytes; expected 592 for the shape \(36, 4, 4\)"),
+        (lambda b: b + b"x", "holds 593 bytes; expected 592"),
+        (lambda b: b"\x00\x00\x0d\x03" + b[4:], "begins with bytes 00 00 0d 03; expected 00 00 08 03"),
+        (lambda b: gzip.compress(b)[:60], "holds 60 bytes of a damaged or cut-off gzip file"),
+        (lambda b: gzip.compress(b)[:-8] + bytes(8), "damaged or cut-off gzip file"),
+        (lambda b: gzip.compress(b"")[:10], "damaged or cut-off gzip file"),
+    ],
+)
+def test_a_damaged_idx_file_is_named_with_its_bytes(tmp_path, damage, message):
+    file = write_source(tmp_path) / "train-images-idx3-ubyte"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(DataError, match=message) as caught:
+        load_images("mnist", tmp_path)
+    assert str(file) in str(caught.value)
+    assert "put a whole copy in its place" in str(caught.value)
+
+
+def test_files_that_do_not_belong_together(tmp_path):
+    file = write_source(tmp_path) / "train-labels-idx1-ubyte"
+    file.write_bytes(idx(np.zeros(35, np.uint8)))
+    with pytest.raises(DataError, match="holds 35 labels; expected 36"):
+        load_images("mnist", tmp_path)
+    write_source(tmp_path)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(np.zeros((12, 5, 5), np.uint8)))
+    with pytest.raises(DataError, match=r"has images of \(5, 5\); expected \(4, 4\)"):
+        load_images("mnist", tmp_path)
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        read_idx(tmp_path / "none", 1)
+
+
+def test_a_download_is_checked_and_takes_its_name_last(nowhere, monkeypatch):
+    served = {f.name: f.read_bytes() for f in write_source(nowhere / "web", compress=True).iterdir()}
+
+    def answer(address, timeout):
+        content = io.BytesIO(served[address.rsplit("/", 1)[1]])
+        content.headers = Message()  # type: ignore[attr-defined]
+        content.headers["Content-Length"] = str(len(content.getvalue()))  # type: ignore[attr-defined]
+        return content
+
+    monkeypatch.setattr(urllib.request, "urlopen", answer)
+    with pytest.raises(DataError, match=r"has MD5 .*; expected f68b3c2dcbeaaa9fbdd348bbdeb94873"):
+        load_images("mnist")
+    cache = download.cache_directory("mnist")
+    assert not list(cache.iterdir())
+
+    sums = {name: hashlib.md5(served[f"{name}.gz"]).hexdigest() for name in download.ARCHIVES["mnist"].md5}
+    monkeypatch.setitem(download.ARCHIVES, "mnist", dataclasses.replace(download.ARCHIVES["mnist"], md5=sums))
+    assert load_images("mnist").pixels.shape == (48, 4, 4, 1)
+    assert {f.name: f.read_bytes() for f in cache.iterdir()} == served
+    monkeypatch.setattr(urllib.request, "urlopen", None)
+    assert download_images("mnist") == cache
+    with pytest.raises(ValueError, match="unknown source to download 'digits'"):
+        download_images("digits")
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
+def test_debians_package_is_fashion_mnist(nowhere):
+    images = load_images("fashion-mnist", DEBIAN)
+    assert images.pixels.shape == (70000, 28, 28, 1)
+    assert [int((images.split == i).sum()) for i in range(3)] == [55000, 5000, 10000]
+    assert np.bincount(images.label).tolist() == [7000] * 10

@@ -1,0 +1,345 @@
+"""What is on disk is what was saved, or an error says what is wrong with it: never other numbers."""
+
+import contextlib
+import dataclasses
+import errno
+import gc
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.data.test_dataset import FLAX, Tiny
+from wsjax.data import WeightDataset, fit_dataset, fit_dataset_in_memory, load, save, shards, store
+from wsjax.errors import DataError
+from wsjax.networks import Network
+
+
+def assert_same(a: WeightDataset, b: WeightDataset) -> None:
+    """Bit-equal: structure, dtypes, bytes, columns and card."""
+    assert jax.tree.structure(a.weights) == jax.tree.structure(b.weights)
+    left, right = ([*jax.tree.leaves(d.weights), d.label, *map(d.columns.get, sorted(d.columns))] for d in (a, b))
+    for x, y in zip(map(np.asarray, left), map(np.asarray, right), strict=True):
+        assert (x.dtype, x.shape, x.tobytes()) == (y.dtype, y.shape, y.tobytes())
+    assert sorted(a.columns) == sorted(b.columns)
+    assert a.card == b.card
+
+
+def altered(stored: Path, number: int, change) -> None:
+    """A shard that Orbax wrote whole, files and all, and the index does not know."""
+    name = shards.shard_name(number)
+    shard = stored / "shards" / name
+    arrays = {n: np.array(a) for n, a in shards.ocp.load(str(shard)).items()}
+    change(arrays)
+    shutil.rmtree(shard)
+    shards.ocp.save(str(shard), arrays)
+    listed = shards.read_index(stored).shards
+    listed[name]["files"] = shards.file_digests(shard)
+    rewrite(stored / "index.json", shards=listed)
+
+
+def rewrite(file: Path, **changes) -> None:
+    content = json.loads(file.read_text())
+    content.pop(shards.CHECKSUM)
+    shards.write_json(file, {**content, **changes})
+
+
+def test_a_fit_on_disk_is_the_fit_in_memory(stored, images, recipe, capsys):
+    expected = fit_dataset_in_memory(images, recipe, progress=False)
+    assert_same(load(stored), expected)
+    assert sorted(p.name for p in (stored / "shards").iterdir()) == ["00000", "00001", "00002"]
+    before = {p: p.stat().st_mtime_ns for p in stored.rglob("*")}
+    assert_same(fit_dataset(images, recipe, stored), expected)
+    assert "holds all 10 networks of this fit: nothing to do" in capsys.readouterr().out
+    assert {p: p.stat().st_mtime_ns for p in stored.rglob("*")} == before
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16, jnp.int8])
+def test_own_networks_survive_the_disk(tmp_path, small_shards, getkey, dtype):
+    networks = [
+        jax.tree.map(lambda x: (8 * x).astype(dtype), Tiny().init(getkey(), jnp.ones((1, 2)))) for _ in range(6)
+    ]
+    columns = {"accuracy": np.linspace(0, 1, 6), "it's": np.arange(6)}
+    data = WeightDataset.from_networks(networks, np.linspace(0, 1, 6), symmetry=FLAX, columns=columns)
+    save(data, tmp_path / "a" / "b")
+    assert_same(load(tmp_path / "a" / "b"), data)
+    with pytest.raises(ValueError, match="is not empty; expected a new directory"):
+        save(data, tmp_path / "a" / "b")
+
+
+def test_jax_arrays_and_a_relative_path_are_saved_too(tmp_path, images, recipe, monkeypatch):
+    data = fit_dataset_in_memory(images, recipe, progress=False)
+    monkeypatch.chdir(tmp_path)
+    save(dataclasses.replace(data, weights=jax.tree.map(jnp.asarray, data.weights)), "set")
+    assert_same(load("set"), data)
+    with pytest.raises(ValueError, match="has no networks; expected at least one"):
+        save(data.take(np.array([], int)), "empty")
+
+
+def test_every_flipped_bit_is_named(stored):
+    expected, rng = load(stored), np.random.default_rng(0)
+    files = [p for p in sorted((stored / "shards" / "00001").rglob("*")) if p.is_file() and p.stat().st_size]
+    assert len(files) > 5
+    for file in files:
+        original = file.read_bytes()
+        for offset in rng.choice(len(original), min(8, len(original)), replace=False):
+            content = bytearray(original)
+            content[offset] ^= 1 << rng.integers(8)
+            file.write_bytes(content)
+            with pytest.raises(DataError, match=f"shard 00001: the file .*{file.name} is altered: SHA-256 .* remove"):
+                load(stored)
+        file.write_bytes(original)
+    assert_same(load(stored), expected)
+    files[0].unlink()
+    with pytest.raises(DataError, match=f"shard 00001: the file .*{files[0].name} is missing"):
+        load(stored)
+
+
+def test_a_shard_that_orbax_cannot_read_is_named(stored):
+    shard = stored / "shards" / "00000"
+    shutil.rmtree(shard)
+    shard.mkdir()
+    listed = shards.read_index(stored).shards
+    listed["00000"]["files"] = {}
+    rewrite(stored / "index.json", shards=listed)
+    with pytest.raises(DataError, match=r"shard 00000 in .* cannot be read: .* remove"):
+        load(stored)
+    gc.collect()
+
+
+def test_an_altered_array_is_named(stored):
+    def change(arrays):
+        arrays["weights[1].kernel"][0, 0, 0] += 1
+
+    altered(stored, 1, change)
+    with pytest.raises(DataError, match=r"shard 00001: weights\[1\].kernel is altered: SHA-256 .*; expected"):
+        load(stored)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.pop("label"), "do not hold the same arrays: label differ"),
+        (lambda a: a.update(more=a["label"]), "do not hold the same arrays: more differ"),
+        (
+            lambda a: a.update({"weights[0].bias": a["weights[0].bias"][:3]}),
+            r"weights\[0\].bias is \(3, 4\) float32; expected \(4, 4\) float32",
+        ),
+        (
+            lambda a: a.update({"weights[0].bias": a["weights[0].bias"].astype(np.float16)}),
+            r"weights\[0\].bias is \(4, 4\) float16; expected \(4, 4\) float32",
+        ),
+    ],
+)
+def test_a_shard_of_another_shape_is_named(stored, change, message):
+    altered(stored, 0, change)
+    with pytest.raises(DataError, match=f"shard 00000.*{message}"):
+        load(stored)
+
+
+def test_a_missing_shard_is_named_and_the_same_fit_makes_it_anew(stored, images, recipe):
+    expected = load(stored)
+    shutil.rmtree(stored / "shards" / "00001")
+    with pytest.raises(DataError, match=r"shard 00001 is missing: .* remove .* run the same fit again"):
+        load(stored)
+    assert_same(fit_dataset(images, recipe, stored, progress=False), expected)
+    assert_same(load(stored), expected)
+
+
+def test_a_card_that_is_not_the_arrays_own(stored, recipe):
+    wider, deeper = (Network("siren", widths, w0=(5.0,), offset=0.5) for widths in ((2, 4, 5, 1), (2, 4, 4, 4, 1)))
+    slower = dataclasses.replace(recipe.network, w0=(6.0,) * 2)
+    card = load(stored).card
+    for other, message in [
+        (wider, r"do not belong together: weights\[1\].kernel has shape \(4, 4\); the card expects \(4, 5\)"),
+        (deeper, r"do not belong together: weights\[3\].bias, weights\[3\].kernel differ"),
+        (slower, "card.json is not the card that index.json was written with"),
+    ]:
+        shards.write_json(
+            stored / "card.json", dataclasses.replace(card, network=other, symmetry=other.symmetry).to_json()
+        )
+        with pytest.raises(DataError, match=message):
+            load(stored)
+
+
+@pytest.mark.parametrize("name", ["card.json", "index.json"])
+def test_a_damaged_or_missing_description_is_named(stored, name):
+    file, original = stored / name, (stored / name).read_text()
+    for content, message in [
+        (original[: len(original) // 2], "is damaged"),
+        ("", "is damaged"),
+        ("[]", "is damaged"),
+        (original.replace("0", "1", 1), "is altered"),
+    ]:
+        file.write_text(content)
+        with pytest.raises(DataError, match=f"{name} {message}"):
+            load(stored)
+    file.unlink()
+    with pytest.raises(DataError, match=f"{name} cannot be read: No such file.*expected a directory that"):
+        load(stored)
+
+
+def test_an_unknown_format_is_named(stored):
+    rewrite(stored / "card.json", format_version=9)
+    with pytest.raises(DataError, match="format_version 9; this wsjax reads 1"):
+        load(stored)
+
+
+def test_an_infinite_number_is_refused_at_save_and_at_load(tmp_path, images, recipe, monkeypatch):
+    data = fit_dataset_in_memory(images, recipe, progress=False)
+    data.weights[1].bias[4, 0] = np.inf
+    with pytest.raises(DataError, match=r"saving digits: weights\[1\].bias is not finite in 1 of 10 .* \(rows 4\)"):
+        save(data, tmp_path / "set")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "check_finite", lambda *_: None)
+        save(data, tmp_path / "set")
+    with pytest.raises(DataError, match=r"loading .*set: weights\[1\].bias is not finite"):
+        load(tmp_path / "set")
+
+
+def test_the_same_directory_with_other_settings_is_refused(stored, images, recipe):
+    expected = load(stored)
+    faster = dataclasses.replace(recipe, steps=5, network=dataclasses.replace(recipe.network, offset=0.0))
+    with pytest.raises(ValueError, match=r"other settings: .*recipe.steps is 3 there and 5 here") as caught:
+        fit_dataset(images, faster, stored, progress=False)
+    assert "network.offset is 0.5 there and 0.0 here" in str(caught.value)
+    with pytest.raises(ValueError, match=r"source.images is 10 there and 9 here"):
+        fit_dataset(images.take(np.arange(9)), recipe, stored, progress=False)
+    with pytest.raises(ValueError, match=r"source.sha256 is"):
+        fit_dataset(images._replace(pixels=1 - images.pixels), recipe, stored, progress=False)
+    assert_same(load(stored), expected)
+
+
+def test_a_start_without_a_finished_shard_binds_nobody(tmp_path, small_shards, images, recipe):
+    wild = dataclasses.replace(recipe, learning_rate=1e38)
+    with pytest.raises(DataError, match="Lower the learning rate"):
+        fit_dataset(images, wild, tmp_path, progress=False)
+    with pytest.raises(DataError, match="is unfinished: 0 of 10 networks are there; to go on, run the same fit again"):
+        load(tmp_path)
+    assert len(fit_dataset(images, recipe, tmp_path, progress=False)) == 10
+
+
+def test_a_foreign_directory_is_left_alone(tmp_path, images, recipe):
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "precious").write_text("mine")
+    with pytest.raises(ValueError, match="holds files and no data set; expected an empty or new directory"):
+        fit_dataset(images, recipe, tmp_path, progress=False)
+    assert (tmp_path / "shards" / "precious").read_text() == "mine"
+
+
+def test_a_second_writer_is_refused(tmp_path, images, recipe):
+    with shards.locked(tmp_path), pytest.raises(OSError, match="is being written by another process"):
+        fit_dataset(images, recipe, tmp_path, progress=False)
+    assert len(fit_dataset(images, recipe, tmp_path, progress=False)) == 10
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path, images, recipe):
+    (tmp_path / "file").write_text("")
+    for call in (
+        lambda path: fit_dataset(images, recipe, path, progress=False),
+        lambda path: save(fit_dataset_in_memory(images, recipe, progress=False), path),
+    ):
+        with pytest.raises(OSError, match="file/set cannot be written: Not a directory; name a directory that you may"):
+            call(tmp_path / "file" / "set")
+
+
+@pytest.fixture
+def small_disk(tmp_path, monkeypatch):
+    """A directory with room for one or two shards, and a way to make room: a tmpfs, or else a save that fails."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    mount = lambda *options: subprocess.run(["mount", *options, str(where)], capture_output=True).returncode == 0
+    if os.name == "posix" and shutil.which("mount") and mount("-t", "tmpfs", "-o", "size=100k", "tmpfs"):
+        yield where, lambda: mount("-o", "remount,size=8m")
+        subprocess.run(["umount", str(where)], check=True)
+        return
+    saved, calls = shards.ocp.save, []
+
+    def fail_late(path, arrays):
+        calls.append(path)
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        saved(path, arrays)
+
+    monkeypatch.setattr(shards.ocp, "save", fail_late)
+    yield where, lambda: monkeypatch.setattr(shards.ocp, "save", saved)
+
+
+def test_a_full_disk_is_named_and_what_was_finished_stays(small_disk, small_shards, images, recipe):
+    where, make_room = small_disk
+    with pytest.raises(OSError, match=r"No space left on device") as caught:
+        fit_dataset(images, recipe, where / "set", progress=False)
+    assert str(where / "set") in str(caught.value)
+    assert "stay" in str(caught.value)
+    index = shards.read_index(where / "set")
+    assert 0 < len(index.shards) < 3
+    for number in range(len(index.shards)):
+        shards.read_shard(where / "set", index, number)
+    gc.collect()
+    make_room()
+    assert_same(
+        fit_dataset(images, recipe, where / "set", progress=False),
+        fit_dataset_in_memory(images, recipe, progress=False),
+    )
+
+
+STOPPED = """
+import os, signal, sys
+import jax
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+from wsjax.data import Recipe, fit_dataset, limit, load_images, shards
+from wsjax.networks import Network
+
+shards.SHARD_NETWORKS = 4
+save, calls = shards.ocp.save, []
+
+def stop(path, arrays):
+    calls.append(path)
+    if len(calls) == 2:
+        os.makedirs(path + ".orbax-checkpoint-tmp/state")
+        os.kill(os.getpid(), int(sys.argv[2]))
+    save(path, arrays)
+
+shards.ocp.save = stop
+recipe = Recipe(Network("siren", (2, 4, 4, 1), w0=(5.0,), offset=0.5), steps=3, learning_rate=1e-2, lanes=4)
+fit_dataset(limit(load_images("digits"), 10), recipe, sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_fit_goes_on_to_the_same_bits(tmp_path, small_shards, images, recipe, how):
+    command = [sys.executable, "-c", STOPPED, str(tmp_path / "set"), str(int(how))]
+    root = Path(__file__).parents[2]
+    child = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
+    if how == signal.SIGINT:
+        assert "KeyboardInterrupt" in child.stderr
+        assert f"interrupted: 4 of 10 networks are safe in {tmp_path / 'set'}; the same command" in child.stdout
+    else:
+        assert child.returncode == -how
+    assert list((tmp_path / "set" / "shards").glob("*.orbax-checkpoint-tmp"))
+    with pytest.raises(DataError, match="is unfinished: 4 of 10 networks are there; to go on, run the same fit again"):
+        load(tmp_path / "set")
+    kept = (tmp_path / "set" / "shards" / "00000" / "_CHECKPOINT_METADATA").stat().st_mtime_ns
+    resumed = fit_dataset(images, recipe, tmp_path / "set", progress=False)
+    assert (tmp_path / "set" / "shards" / "00000" / "_CHECKPOINT_METADATA").stat().st_mtime_ns == kept
+    assert_same(resumed, fit_dataset_in_memory(images, recipe, progress=False))
+    assert_same(load(tmp_path / "set"), resumed)
+    assert not list((tmp_path / "set" / "shards").glob("*tmp*"))
+
+
+def test_a_kill_before_the_statistics_loses_nothing(stored, images, recipe):
+    expected = load(stored)
+    rewrite(stored / "card.json", statistics={})
+    with pytest.raises(DataError, match="is unfinished"):
+        load(stored)
+    with contextlib.redirect_stdout(None):
+        assert_same(fit_dataset(images, recipe, stored, progress=False), expected)

@@ -1,0 +1,119 @@
+"""`Card`: everything needed to decode a data set's networks, and to know where they come from."""
+
+import json
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from wsjax.data.symmetry_json import symmetry_from_json, symmetry_to_json
+from wsjax.errors import DataError, check_choice, leaf_names, listing
+from wsjax.networks import Network
+from wsjax.networks.grid import Order
+from wsjax.symmetry import Symmetry
+
+FORMAT_VERSION = 1
+STATISTICS_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the networks of a data set are.
+
+    name: the data set's; network: their architecture with w0, its convention and the output offset, None for networks
+    that wsjax cannot run; symmetry: what may be done to their weights; image_shape: (rows, columns, channels) of what
+    they decode to, None where that is no image; coordinate_order, coordinate_range: as `networks.grid` takes them;
+    value_range: of the decoded values, offset included; label: what a label is; classes: its names, none for targets;
+    source, recipe: where the networks come from and how they were fitted, as JSON; statistics: for each leaf `mean`,
+    `rms` and `std` over the training split.
+
+    Example:
+        >>> from wsjax.networks import Network
+        >>> net = Network("siren", (2, 8, 1))
+        >>> card = Card("tiny", net, net.symmetry, image_shape=(8, 8, 1), classes=("a", "b"))
+        >>> Card.from_json(card.to_json()) == card
+        True
+    """
+
+    name: str
+    network: Network | None
+    symmetry: Symmetry
+    image_shape: tuple[int, int, int] | None = None
+    coordinate_order: Order = "xy"
+    coordinate_range: tuple[float, float] = (-1.0, 1.0)
+    value_range: tuple[float, float] = (0.0, 1.0)
+    label: str = "class"
+    classes: tuple[str, ...] = ()
+    source: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] | None = None
+    statistics: dict[str, dict[str, float]] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self):
+        check_choice("coordinate order", self.coordinate_order, ("xy", "ij"))
+        if self.network is not None and self.network.symmetry != self.symmetry:
+            raise DataError(
+                f"the card of {self.name} holds {self.symmetry!r}; its network {self.network.kind} "
+                f"{self.network.widths} has {self.network.symmetry!r}: give the network's own Symmetry"
+            )
+        # As JSON would give them back, so that a card read from disk equals the one written.
+        for name in ("source", "recipe"):
+            object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))
+
+    def to_json(self) -> dict[str, Any]:
+        """Raises ValueError where the Symmetry has a container that a file cannot bring back."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        network = None if self.network is None else self.network.to_json()
+        return json.loads(json.dumps({**plain, "network": network, "symmetry": symmetry_to_json(self.symmetry)}))
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Card":
+        """Raises DataError where the version is unknown, or fields are missing, unknown or unreadable."""
+        version = content.get("format_version")
+        if version != FORMAT_VERSION:
+            raise DataError(
+                f"the card has format_version {version}; this wsjax reads {FORMAT_VERSION}: use the wsjax that wrote it"
+            )
+        wrong = sorted({f.name for f in fields(cls)} ^ set(content))
+        if wrong:
+            raise DataError(f"the card's fields are not those of format_version {version}: {listing(wrong)} differ")
+        pairs = ("coordinate_range", "value_range", "classes", "image_shape")
+        tuples = {name: None if content[name] is None else tuple(content[name]) for name in pairs}
+        try:
+            network = None if content["network"] is None else Network.from_json(content["network"])
+            symmetry = symmetry_from_json(content["symmetry"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"the card's network or symmetry cannot be read: {error!r}") from None
+        return cls(**{**content, **tuples, "network": network, "symmetry": symmetry})
+
+    def with_statistics(self, weights: PyTree, rows: np.ndarray) -> "Card":
+        """This card with the statistics of some rows of stacked weights."""
+        return replace(self, statistics=leaf_statistics(weights, rows))
+
+
+def leaf_statistics(weights: PyTree, rows: np.ndarray) -> dict[str, dict[str, float]]:
+    """Mean, root mean square and standard deviation of each leaf over all its entries in some rows, in float64.
+
+    Example:
+        >>> import numpy as np
+        >>> leaf_statistics((np.array([[1.0, 3.0], [9.0, 9.0]]),), np.array([0]))["weights[0]"]["std"]
+        1.0
+    """
+    return {
+        name: _statistics(np.asarray(leaf), rows)
+        for name, leaf in zip(leaf_names(weights), jax.tree.leaves(weights), strict=True)
+    }
+
+
+def _statistics(leaf: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+    total = squares = 0.0
+    count = len(rows) * int(np.prod(leaf.shape[1:]))
+    # In chunks: a whole leaf in float64 would be twice as large as the leaf itself.
+    for start in range(0, len(rows), STATISTICS_CHUNK):
+        part = leaf[rows[start : start + STATISTICS_CHUNK]].astype(np.float64)
+        total += float(part.sum())
+        squares += float(np.square(part).sum())
+    mean, square = total / count, squares / count
+    return {"mean": mean, "rms": square**0.5, "std": max(0.0, square - mean**2) ** 0.5}

@@ -1,0 +1,178 @@
+"""`WeightDataset`: stacked networks with labels, columns and a card."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import ArrayLike, PyTree, Shaped
+
+from wsjax.data.card import Card
+from wsjax.data.images import SPLITS
+from wsjax.errors import DataError, check_choice, check_finite, check_shape, check_structure
+from wsjax.symmetry import Symmetry
+from wsjax.symmetry import check as prove
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightDataset:
+    """Networks stacked in one pytree, with a leading axis of networks.
+
+    weights: the networks, NumPy or JAX arrays; label: (networks,) int32 classes, or (networks, ...) float targets;
+    columns: one number a network, among them `split` (an index into `SPLITS`), `image` (its number in the source),
+    `view` (which of the networks fitted to that image) and, for fitted ones, `psnr` in dB; card: what they are.
+    """
+
+    weights: PyTree
+    label: Shaped[np.ndarray, " networks *target"]
+    columns: dict[str, Shaped[np.ndarray, " networks"]]
+    card: Card
+
+    def __post_init__(self):
+        count = len(self.label)
+        check_structure(self.weights, self.symmetry.treedef, f"the card of {self.card.name}")
+        leaves = jax.tree.leaves(self.weights)
+        for name, leaf, shape in zip(self.symmetry.names, leaves, self.symmetry.shapes, strict=True):
+            check_shape(name, np.shape(leaf), (count, *shape), f"{count} labels and the card of {self.card.name}")
+        for name, column in self.columns.items():
+            if np.shape(column) != (count,) or not np.issubdtype(column.dtype, np.number):
+                found = f"shape {np.shape(column)} and dtype {column.dtype}"
+                raise DataError(f"column {name!r} has {found}; expected ({count},) numbers, one for each label")
+        if "split" not in self.columns:
+            raise DataError(
+                f"the columns {sorted(self.columns)} lack 'split'; expected an index into {SPLITS} a network"
+            )
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{np.sum(self.columns['split'] == i)} {name}" for i, name in enumerate(SPLITS))
+        return f"WeightDataset({self.card.name!r}, {len(self)} networks: {counts})"
+
+    @property
+    def symmetry(self) -> Symmetry:
+        return self.card.symmetry
+
+    def network(self, row: int) -> PyTree:
+        """One network's weights."""
+        return jax.tree.map(lambda leaf: leaf[row], self.weights)
+
+    def take(self, rows: np.ndarray) -> "WeightDataset":
+        """The networks of some rows, in that order, under the same card."""
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        weights = jax.tree.map(lambda leaf: leaf[rows], self.weights)
+        return WeightDataset(weights, self.label[rows], columns, self.card)
+
+    def split(self, name: str) -> "WeightDataset":
+        """The networks of a split: `"train"`, `"validation"` or `"test"`.
+
+        Raises:
+            ValueError: an unknown split.
+        """
+        check_choice("split", name, SPLITS)
+        return self.take(np.flatnonzero(self.columns["split"] == SPLITS.index(name)))
+
+    @classmethod
+    def from_networks(
+        cls,
+        networks: Sequence[PyTree],
+        labels: ArrayLike | Sequence[float],
+        *,
+        symmetry: Symmetry,
+        apply: Callable[..., PyTree] | None = None,
+        inputs: ArrayLike | tuple[ArrayLike, ...] | None = None,
+        columns: Mapping[str, ArrayLike | Sequence[float]] | None = None,
+        name: str = "networks",
+        classes: Sequence[str] | None = None,
+        source: Mapping[str, Any] | None = None,
+    ) -> "WeightDataset":
+        """A data set of your own networks, of one architecture.
+
+        Args:
+            networks: each network's weights: any pytree of arrays, a Flax variables dict for example.
+            labels: one a network: whole numbers for classes, floats for targets.
+            symmetry: of the networks, a tree of `Axes` closed by `symmetry_of`.
+            apply: `apply(weights, *inputs)`; given, the Symmetry is proved on the first network by `symmetry.check`.
+            inputs: what `apply` takes after the weights.
+            columns: further numbers, one a network; `split` holds indices into `SPLITS`, without it all is training.
+            name: the data set's.
+            classes: the labels' names; numbers without it.
+            source: where the networks come from; must be JSON.
+
+        Raises:
+            ValueError: a network of another structure, shape or dtype (its position and leaf are named), labels or
+                columns of another length, or a Symmetry that `apply` refutes.
+            DataError: a number that is not finite.
+
+        Example:
+            >>> import numpy as np
+            >>> from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
+            >>> axes = {"hidden": Axes("in", "h"), "out": Axes("h*", "out")}
+            >>> spec = symmetry_of(axes, {"in": Fixed(2), "h": Group(3, "tanh"), "out": Fixed(1)})
+            >>> networks = [{"hidden": np.full((2, 3), i), "out": np.ones((3, 1))} for i in (0.5, 1.5)]
+            >>> WeightDataset.from_networks(networks, [0, 1], symmetry=spec)
+            WeightDataset('networks', 2 networks: 2 train, 0 validation, 0 test)
+        """
+        if not len(networks):
+            raise ValueError("there are no networks; expected at least one")
+        if apply is not None:
+            if inputs is None:
+                raise ValueError("apply is given without inputs; expected what it takes after the weights: pass them")
+            arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+            prove(apply, symmetry, networks[0], *arguments, key=jax.random.key(0))
+        weights = _stack(networks, symmetry)
+        check_finite(weights, f"the networks of {name}", "Leave those networks out.")
+        label = _labels(labels, len(networks))
+        whole = np.issubdtype(label.dtype, np.integer)
+        names = [str(i) for i in range(int(label.max()) + 1)] if whole and classes is None else classes or ()
+        if whole and label.max() >= len(names):
+            raise ValueError(
+                f"labels run to {label.max()}; classes has {len(names)} names: expected one for each label"
+            )
+        rows = np.arange(len(networks), dtype=np.int32)
+        given = {n: np.asarray(c) for n, c in (columns or {}).items()}
+        filled = {"image": rows, "view": np.zeros_like(rows), "split": np.zeros(len(rows), np.int8), **given}
+        kind = "class" if whole else "target"
+        card = Card(name, None, symmetry, label=kind, classes=tuple(names), source=dict(source or {}))
+        return cls(weights, label, filled, card.with_statistics(weights, training_rows(filled["split"])))
+
+
+def training_rows(split: np.ndarray) -> np.ndarray:
+    """The rows that statistics are taken from: the training split, or all where it is empty."""
+    rows = np.flatnonzero(split == SPLITS.index("train"))
+    return rows if len(rows) else np.arange(len(split))
+
+
+def _labels(labels: ArrayLike | Sequence[float], count: int) -> np.ndarray:
+    label = np.asarray(labels)
+    if label.ndim == 0 or len(label) != count:
+        raise ValueError(f"labels have shape {label.shape}; expected one for each of {count} networks")
+    if np.issubdtype(label.dtype, np.floating):
+        if not np.isfinite(label).all():
+            rows = np.flatnonzero(~np.isfinite(label.reshape(count, -1)).all(axis=1))
+            raise DataError(f"labels are not finite for networks {rows[:5].tolist()}; leave those networks out")
+        return label.astype(np.float32)
+    if label.ndim != 1 or not np.issubdtype(label.dtype, np.integer) or label.min() < 0:
+        raise ValueError(
+            f"labels have shape {label.shape} and dtype {label.dtype} and begin at {label.min()}; expected ({count},) "
+            f"whole numbers from 0, or floats for targets"
+        )
+    return label.astype(np.int32)
+
+
+def _stack(networks: Sequence[PyTree], symmetry: Symmetry) -> PyTree:
+    names, dtypes = symmetry.names, [np.asarray(leaf).dtype for leaf in jax.tree.leaves(networks[0])]
+    for i, network in enumerate(networks):
+        try:
+            check_structure(network, symmetry.treedef, "the given Symmetry")
+            leaves = jax.tree.leaves(network)
+            for name, leaf, shape, dtype in zip(names, leaves, symmetry.shapes, dtypes, strict=True):
+                check_shape(name, np.shape(leaf), shape, "the given Symmetry")
+                if np.asarray(leaf).dtype != dtype:
+                    found = np.asarray(leaf).dtype
+                    raise ValueError(f"{name} has dtype {found}; network 0 has {dtype}: convert one of them")
+        except ValueError as error:
+            raise ValueError(f"network {i}: {error}") from None
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *networks)
