@@ -1,0 +1,13 @@
+"""A small data set that every training test shares: 40 networks, fitted once."""
+
+import pytest
+
+from wsjax import data
+from wsjax.networks import Network
+
+
+@pytest.fixture(scope="session")
+def networks() -> data.WeightDataset:
+    recipe = data.Recipe(Network("siren", (2, 4, 4, 1), w0=(3.0,), offset=0.5), steps=20, learning_rate=2e-2, lanes=8)
+    images = data.limit(data.load_images("digits"), 40)
+    return data.fit_dataset_in_memory(images, recipe, progress=False)

@@ -1,0 +1,58 @@
+"""What one training is: the plan that all its runs share, and each run's own trial."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from wsjax.errors import check_number
+from wsjax.models import config_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The shared part: reader, augmentation (a SPEC) and schedule. Runs train side by side under one compiled step."""
+
+    reader: str = "dws"
+    reader_settings: Any = None
+    augment: str = ""
+    epochs: int = 60
+    batch_size: int = 128
+    warmup: float = 0.05
+    clip: float = 1.0
+    evaluate_every: int = 5
+
+    def __post_init__(self):
+        settings = self.reader_settings
+        if settings is None or isinstance(settings, Mapping):
+            object.__setattr__(self, "reader_settings", config_of(self.reader, settings))
+        check_number("epochs", self.epochs, low=1)
+        check_number("batch_size", self.batch_size, low=1)
+        check_number("warmup", self.warmup, low=0, high=1)
+        check_number("clip", self.clip, low=0, open_low=True)
+        check_number("evaluate_every", self.evaluate_every, low=1)
+        if self.epochs % self.evaluate_every:
+            raise ValueError(
+                f"epochs is {self.epochs} and evaluate_every {self.evaluate_every}; "
+                f"the first must be a multiple of the second, so that the last epoch is evaluated"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run's own part: its seed and the settings that may differ between runs trained side by side."""
+
+    seed: int = 0
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.1
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        check_number("learning_rate", self.learning_rate, low=0, open_low=True)
+        check_number("weight_decay", self.weight_decay, low=0)
+        check_number("dropout", self.dropout, low=0, high=0.95)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,58 @@
+"""What a training writes down as it goes: metrics after every evaluation, a checkpoint now and then."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orbax.checkpoint import v1 as ocp
+
+from wsjax.train import checkpoint, metrics, record
+from wsjax.train.state import TrainState
+
+
+@dataclass
+class Journal:
+    """A run's directory while its training goes on."""
+
+    directory: Path
+    checkpoints: ocp.training.Checkpointer
+    every_seconds: float
+    epoch_on_disk: int = 0
+    saved_at: float = field(default_factory=time.monotonic)
+    latest: tuple[int, TrainState] | None = None
+
+    def resume(self, state: TrainState) -> tuple[TrainState, int, list[dict[str, Any]]]:
+        """The newest checkpoint with its epoch and the metrics up to it; the given state where there is none."""
+        state, self.epoch_on_disk = checkpoint.restore(self.checkpoints, state)
+        return state, self.epoch_on_disk, metrics.rewind(self.directory / record.METRICS, self.epoch_on_disk)
+
+    def write(self, epoch: int, state: TrainState, records: list[dict[str, Any]], *, last: bool) -> None:
+        """Add an evaluation; save the state when it is the last, or the time has come."""
+        metrics.append(self.directory / record.METRICS, records)
+        self.latest = (epoch, state)
+        if last or time.monotonic() - self.saved_at >= self.every_seconds:
+            self.save()
+
+    def save(self) -> None:
+        """Save the latest state, unless it is saved."""
+        if self.latest is not None and self.latest[0] > self.epoch_on_disk:
+            checkpoint.save(self.checkpoints, *self.latest)
+            self.epoch_on_disk, self.saved_at = self.latest[0], time.monotonic()
+
+
+@contextmanager
+def open_journal(directory: Path, every_seconds: float) -> Iterator[Journal]:
+    """Open a run's directory. On Ctrl-C the latest state is saved, and a line says how to go on."""
+    with checkpoint.open_checkpoints(directory / "checkpoints") as checkpoints:
+        journal = Journal(directory, checkpoints, every_seconds)
+        try:
+            yield journal
+        except KeyboardInterrupt:
+            journal.save()
+            print(
+                f"interrupted: epoch {journal.epoch_on_disk} is safe in {directory}; the same command goes on from it"
+            )
+            raise

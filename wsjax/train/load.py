@@ -1,0 +1,51 @@
+"""From a run's directory back to its readers."""
+
+from pathlib import Path
+
+import equinox as eqx
+
+from wsjax.data import Card
+from wsjax.errors import DataError
+from wsjax.train import checkpoint, metrics, record
+from wsjax.train.config import Plan, Trial
+from wsjax.train.loop import Trained, start
+
+
+def load(run: str | Path, index: int = 0) -> eqx.Module:
+    """The trained reader of a run's directory, with the parameters of its best validation epoch.
+
+    Args:
+        run: the directory that `train(..., out=run)` or `wsjax train` made.
+        index: which of the runs trained side by side.
+
+    Raises:
+        DataError: no run there, or no checkpoint yet. ValueError: no run of that number.
+
+    Example:
+        >>> import tempfile
+        >>> from dataclasses import replace
+        >>> from wsjax import data
+        >>> from wsjax.train import Plan, train
+        >>> few = data.limit(data.load_images("digits"), 24)
+        >>> recipe = replace(data.default_recipe("digits"), steps=2)
+        >>> networks = data.fit_dataset_in_memory(few, recipe, progress=False)
+        >>> out = tempfile.mkdtemp()
+        >>> _ = train(networks, Plan("mlp", epochs=2, evaluate_every=2), out=out, progress=False)
+        >>> load(out)(networks.network(0)).shape
+        (10,)
+    """
+    return load_trained(run).reader(index)
+
+
+def load_trained(run: str | Path) -> Trained:
+    """Everything of a run's directory as the `Trained` that its training returned."""
+    directory = Path(run)
+    content = record.read_json(directory / record.RECORD)
+    plan = Plan(**content["plan"])
+    trials = tuple(Trial(**t) for t in content["trials"])
+    state, frozen = start(Card.from_json(content["card"]), plan, trials)
+    with checkpoint.open_checkpoints(directory / "checkpoints") as checkpoints:
+        state, epoch = checkpoint.restore(checkpoints, state)
+    if epoch == 0:
+        raise DataError(f"{directory} has no checkpoint yet; expected one. Run its training until the first is written")
+    return Trained(plan, trials, state, frozen, metrics.read(directory / record.METRICS, up_to_epoch=epoch))

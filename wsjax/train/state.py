@@ -1,0 +1,73 @@
+"""`TrainState`: arrays only, so that it checkpoints, shards and stacks over runs."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from wsjax.models import trainable
+from wsjax.train.config import Plan, Trial
+from wsjax.typing import Key
+
+
+class Settings(NamedTuple):
+    """A run's settings as arrays: traced, so that runs with different ones share a compiled step."""
+
+    learning_rate: Float[Array, ""]
+    weight_decay: Float[Array, ""]
+    dropout: Float[Array, ""]
+
+
+class TrainState(NamedTuple):
+    """Everything that changes, of one run. `step` is the whole random state: each step's key is fold_in(key, step).
+
+    `best` holds the parameters at the highest validation accuracy seen, first come first kept.
+    """
+
+    parameters: PyTree
+    optimiser: PyTree
+    best: PyTree
+    best_score: Float[Array, ""]
+    best_epoch: Int[Array, ""]
+    step: Int[Array, ""]
+    key: Key
+    settings: Settings
+
+
+def split(model: eqx.Module) -> tuple[PyTree, PyTree]:
+    """A reader's trainable arrays, and all the rest; `eqx.combine` joins them again.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wsjax.models import Normaliser
+        >>> split(Normaliser((jnp.zeros(()),), (jnp.ones(()),)))[0]
+        Normaliser(shift=(None,), scale=(None,))
+    """
+    return eqx.partition(model, trainable(model))
+
+
+def optimiser(plan: Plan, settings: Settings, steps: int) -> optax.GradientTransformation:
+    """Adam with decoupled weight decay, clipped by global norm, linear warm-up and cosine decay to zero.
+
+    The learning rate multiplies last, so that it may be traced.
+    """
+    schedule = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, round(plan.warmup * steps)), steps)
+    return optax.chain(
+        optax.clip_by_global_norm(plan.clip),
+        optax.scale_by_adam(),
+        optax.add_decayed_weights(settings.weight_decay),  # type: ignore[arg-type]
+        optax.scale_by_learning_rate(schedule),
+        optax.scale(settings.learning_rate),  # type: ignore[arg-type]
+    )
+
+
+def init_state(plan: Plan, trial: Trial, parameters: PyTree) -> TrainState:
+    """The state of a run before its first step. Its key is `jax.random.key(trial.seed)`."""
+    numbers = (trial.learning_rate, trial.weight_decay, trial.dropout)
+    settings = Settings(*[jnp.asarray(n, jnp.float32) for n in numbers])
+    moments = optimiser(plan, settings, 2).init(parameters)
+    start = (jnp.float32(-1), jnp.int32(0), jnp.int32(0))
+    return TrainState(parameters, moments, parameters, *start, jax.random.key(trial.seed), settings)

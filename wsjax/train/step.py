@@ -1,0 +1,136 @@
+"""The compiled part: gather, augment, mix, read, update; whole epochs under `scan`, all runs under `vmap`.
+
+The data set lives on the device whole and comes in as an argument. The order of an epoch and the draws of a step
+derive from the step number alone, so a scan split anywhere between epochs gives the same bits.
+"""
+
+import functools
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, PyTree
+
+from wsjax.devices import spread
+from wsjax.train.config import Plan
+from wsjax.train.state import TrainState, optimiser
+from wsjax.typing import Batch, Key, Transform
+
+EVALUATION_BATCH = 256
+
+
+class Arrays(NamedTuple):
+    """One split on the device: stacked networks and whole-number labels."""
+
+    weights: PyTree
+    label: Int[Array, " networks"]
+
+
+class Metrics(NamedTuple):
+    """One evaluation of one run: the loss averaged over the epochs since the last, accuracies as fractions."""
+
+    loss: Float[Array, ""]
+    train_accuracy: Float[Array, ""]
+    validation_accuracy: Float[Array, ""]
+
+
+def steps_per_epoch(plan: Plan, networks: int) -> int:
+    """Steps to see every network once; the last batch is filled up from the start of the epoch's order."""
+    return -(-networks // plan.batch_size)
+
+
+def accuracy(model: eqx.Module, data: Arrays) -> Float[Array, ""]:
+    """The share of networks whose label the reader's largest output names."""
+    predicted = jax.lax.map(lambda w: jnp.argmax(model(w)), data.weights, batch_size=EVALUATION_BATCH)  # type: ignore[operator]
+    return jnp.mean((predicted == data.label).astype(jnp.float32))
+
+
+def epoch_order(key: Key, epoch: Int[Array, ""], networks: int, batch_size: int) -> Int[Array, "steps batch"]:
+    """A random order of all networks in rows of one batch, filled up from its own start.
+
+    Example:
+        >>> import jax
+        >>> epoch_order(jax.random.key(0), 0, 5, 3).shape
+        (2, 3)
+    """
+    order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, 0), epoch), networks)
+    steps = -(-networks // batch_size)
+    return order[jnp.arange(steps * batch_size) % networks].reshape(steps, batch_size)
+
+
+@functools.partial(jax.jit, static_argnames=("plan", "static", "classes", "mesh"))
+def advance(
+    plan: Plan,
+    static: PyTree,
+    frozen: PyTree,
+    pipeline: Transform[Batch],
+    states: TrainState,
+    train: Arrays,
+    validation: Arrays,
+    *,
+    classes: int,
+    mesh: Mesh | None = None,
+) -> tuple[TrainState, Metrics]:
+    """`plan.evaluate_every` epochs of stacked runs and the evaluation after them, in one compiled program.
+
+    Compiled once for a plan, a reader and shapes: the settings of runs and of the pipeline are arguments.
+
+    Args:
+        plan: the shared settings.
+        static: the reader without arrays.
+        frozen: its arrays that do not train.
+        pipeline: the augmentation.
+        states: every leaf with a leading axis of runs.
+        train, validation: the splits, on the device.
+        classes: how many labels there are.
+        mesh: where to spread each batch; None keeps one device.
+
+    Returns:
+        The states and the metrics, every leaf with a leading axis of runs.
+    """
+
+    def reader(parameters: PyTree) -> eqx.Module:
+        return eqx.combine(parameters, frozen, static)
+
+    def loss(parameters: PyTree, batch: Batch, key: Key, rate: Array) -> Array:
+        model = reader(parameters)
+        keys = jax.random.split(key, batch.label.shape[0])
+        logits = jax.vmap(lambda w, k: model(w, key=k, rate=rate))(batch.weights, keys)  # type: ignore[operator]
+        return jnp.mean(optax.softmax_cross_entropy(logits, batch.label))
+
+    def step(state: TrainState, rows: Int[Array, " batch"]) -> tuple[TrainState, Array]:
+        key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
+        label = jax.nn.one_hot(train.label[rows], classes)
+        batch = spread(Batch(jax.tree.map(lambda x: x[rows], train.weights), label), mesh)
+        # The barrier keeps XLA from drawing the augmentation anew in every kernel that reads a weight.
+        batch = jax.lax.optimization_barrier(pipeline(jax.random.fold_in(key, 0), batch))
+        value, gradient = jax.value_and_grad(loss)(
+            state.parameters, batch, jax.random.fold_in(key, 1), state.settings.dropout
+        )
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            rule = optimiser(plan, state.settings, steps_per_epoch(plan, len(train.label)) * plan.epochs)
+            updates, moments = rule.update(gradient, state.optimiser, state.parameters)
+            parameters = optax.apply_updates(state.parameters, updates)
+        return state._replace(parameters=parameters, optimiser=moments, step=state.step + 1), value
+
+    def epoch(state: TrainState, _) -> tuple[TrainState, Array]:
+        number = state.step // steps_per_epoch(plan, len(train.label))
+        return jax.lax.scan(step, state, epoch_order(state.key, number, len(train.label), plan.batch_size))
+
+    def one_run(state: TrainState) -> tuple[TrainState, Metrics]:
+        state, losses = jax.lax.scan(epoch, state, None, length=plan.evaluate_every)
+        model = reader(state.parameters)
+        score = accuracy(model, validation)
+        better = score > state.best_score
+        keep = lambda new, old: jnp.where(better, new, old)
+        state = state._replace(
+            best=jax.tree.map(keep, state.parameters, state.best),
+            best_score=keep(score, state.best_score),
+            best_epoch=keep(state.step // steps_per_epoch(plan, len(train.label)), state.best_epoch),
+        )
+        return state, Metrics(jnp.mean(losses), accuracy(model, train), score)
+
+    return jax.vmap(one_run)(states)
