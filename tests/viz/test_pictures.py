@@ -1,0 +1,124 @@
+"""Every picture says what it should and is written as it should; how good it looks, eyes must judge."""
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from wsjax import viz
+from wsjax.augment import CATALOGUE
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def texts(figure: Figure) -> list[str]:
+    """All words of a figure, those of its axes included."""
+    own = [*figure.texts, *(text for axes in figure.axes for text in (axes.xaxis.label, axes.title, *axes.texts))]
+    return [text.get_text() for text in own if text.get_text()]
+
+
+def drawn(axes: Axes) -> np.ndarray:
+    """The one image of some axes."""
+    return np.asarray(axes.images[0].get_array())
+
+
+@pytest.mark.slow
+def test_the_gallery_shows_the_whole_catalogue(dataset, tmp_path):
+    figure = viz.gallery(dataset, 0, tmp_path / "new" / "gallery.png", draws=2)
+    words = texts(figure)
+    assert set(CATALOGUE) <= set(words)
+    assert {entry.effect for entry in CATALOGUE.values()} <= set(words)
+    # A picture over a strip: the network and its draws, in each line as many.
+    assert len(figure.axes) == 2 * 3 * len(CATALOGUE)
+    line = np.stack([drawn(axes) for axes in figure.axes[: 2 * 3 : 2]])
+    np.testing.assert_allclose(line, np.broadcast_to(line[:1], line.shape), atol=1e-4)
+    content = (tmp_path / "new" / "gallery.png").read_bytes()
+    assert content.startswith(PNG)
+    assert imread(tmp_path / "new" / "gallery.png").ndim == 3
+
+
+def test_the_gallery_says_what_a_network_does_not_allow(rows_of_mlp):
+    chosen = {name: CATALOGUE[name] for name in ("flip_signs", "rotate")}
+    figure = viz.gallery(rows_of_mlp, 1, entries=chosen, draws=2)
+    assert any(text.startswith("not for these networks: flip_signs needs") for text in texts(figure))
+    assert len(figure.axes) == 2 * 3
+
+
+def test_mixing_tells_the_labels(dataset):
+    figure = viz.gallery(dataset, 0, entries={"mixup": CATALOGUE["mixup"]}, draws=4)
+    own = f"“{dataset.label[0]}”"
+    captions = [text for text in texts(figure) if "%" in text]
+    assert len(captions) == 3
+    assert all(own in text for text in captions)
+
+
+def test_fits_show_the_right_image_and_its_psnr(images, dataset, tmp_path):
+    figure = viz.fits(images, dataset, tmp_path / "fits.png", rows=[4, 2])
+    assert (tmp_path / "fits.png").read_bytes().startswith(PNG)
+    originals = np.stack([drawn(axes) for axes in figure.axes[:2]])
+    at = [int(np.flatnonzero(images.index == dataset.columns["image"][row])[0]) for row in (4, 2)]
+    np.testing.assert_allclose(originals, images.pixels[at, :, :, 0], atol=1e-6)
+    written = [text for text in texts(figure) if text.endswith("dB")]
+    assert written == [f"{dataset.columns['psnr'][row]:.1f} dB" for row in (4, 2)]
+    error = np.square(viz.decode(dataset, dataset.network(4)) - images.pixels[at[0]]).mean()
+    assert written[0] == f"{-10 * np.log10(error):.1f} dB"
+
+
+def test_fits_of_other_images_are_refused(images, dataset):
+    with pytest.raises(ValueError, match="are not among the 3 of digits"):
+        viz.fits(images.take(np.arange(3)), dataset)
+
+
+def history(lift: float) -> list[dict]:
+    return [
+        {"epoch": e, "run": r, "train_accuracy": 0.1 * e, "validation_accuracy": 0.1 * e - 0.1 * r + lift}
+        for e in (1, 2, 3)
+        for r in (0, 1)
+    ]
+
+
+def test_curves_have_a_mean_and_a_band_for_each_arm(tmp_path):
+    figure = viz.curves({"dws": history(0.0), "dws, augmented": history(0.1)}, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(PNG)
+    training, validation = figure.axes[:2]
+    plain, augmented = validation.lines
+    np.testing.assert_allclose(np.asarray(plain.get_ydata()), [0.05, 0.15, 0.25])
+    assert len(training.collections) == len(validation.collections) == 2
+    assert plain.get_color() == augmented.get_color()
+    assert plain.get_linestyle() != augmented.get_linestyle()
+    assert {"dws", "dws, augmented"} <= set(texts(figure))
+
+
+def test_curves_of_one_history_and_of_one_evaluation():
+    figure = viz.curves(history(0.0)[:1])
+    assert "One run: on the networks trained on, and on the validation split." in texts(figure)
+
+
+def test_curves_need_records():
+    with pytest.raises(ValueError, match="the history 'dws' has no records"):
+        viz.curves({"dws": []})
+
+
+def test_scores_show_every_arm_with_its_numbers(tmp_path):
+    row = {"test_accuracy_mean": 0.8125, "test_accuracy_sd": 0.012, "train_accuracy_mean": 1.0}
+    rows = {"mlp": row, "dws": {**row, "test_accuracies": [0.8, 0.825]}}
+    figure = viz.scores(rows, tmp_path / "scores.png")
+    assert (tmp_path / "scores.png").read_bytes().startswith(PNG)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["mlp", "dws"]
+    assert {"81.2%", "± 1.2", "100.0%"} <= set(texts(figure))
+
+
+def test_scores_need_an_arm():
+    with pytest.raises(ValueError, match="no results to draw"):
+        viz.scores({})
+
+
+def test_any_networks_side_by_side(rows_of_mlp, tmp_path):
+    figure = viz.pictures(rows_of_mlp, rows_of_mlp.weights, tmp_path / "some.png", captions=list("abcd"))
+    assert (tmp_path / "some.png").read_bytes().startswith(PNG)
+    assert texts(figure) == list("abcd")
+    expected = np.clip(viz.decode(rows_of_mlp, rows_of_mlp.network(2)), 0, 1)
+    np.testing.assert_allclose(drawn(figure.axes[2]), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="1 captions for 4 networks"):
+        viz.pictures(rows_of_mlp, rows_of_mlp.weights, captions=["a"])

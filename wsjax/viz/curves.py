@@ -1,0 +1,104 @@
+"""Learning curves: one line and one band over runs for each arm."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from wsjax.viz.style import INK, PAGE, PALETTE, SOFT, figure, headline, place, plain, save, stroke, text_width, write
+
+History: TypeAlias = Sequence[Mapping[str, Any]]
+
+
+def curves(history: History | Mapping[str, History], path: str | Path | None = None) -> Figure:
+    """Draw the accuracy on the training and the validation split against epochs: the mean over runs of each arm, and
+    a band from the lowest run to the highest.
+
+    An arm whose name ends in "augmented" shares its colour with the arm of the same name without it: full line
+    with, dashed line without.
+
+    Args:
+        history: records with epoch, run, train_accuracy and validation_accuracy, as `wsjax.train` writes them; or
+            several such histories by name.
+        path: where to save; None saves nothing.
+
+    Raises:
+        ValueError: a history without records.
+
+    Example:
+        >>> records = [{"epoch": e, "run": 0, "train_accuracy": 0.5, "validation_accuracy": 0.4} for e in (1, 2)]
+        >>> len(curves({"mlp": records}).axes)
+        2
+    """
+    arms = history if isinstance(history, Mapping) else {"": history}
+    looks = styles(list(arms))
+    tallest = max(sum(look[0] == hue for look in looks.values()) for hue, _ in looks.values())
+    page = figure(3.8 + 0.2 * tallest)
+    runs = max(len({r["run"] for r in records}) for records in arms.values())
+    what = f"Mean of {runs} runs, and the band from the lowest to the highest" if runs > 1 else "One run"
+    headline(page, "Accuracy while training", f"{what}: on the networks trained on, and on the validation split.")
+    wide = (PAGE - 0.75 - 0.45) / 2
+    left_axes = None
+    for i, (field, title) in enumerate((("train_accuracy", "training"), ("validation_accuracy", "validation"))):
+        axes = place(page, 0.6 + i * (wide + 0.35), 0.95, wide, 2.3)
+        if left_axes is not None:
+            axes.sharey(left_axes)
+            axes.tick_params(labelleft=False)
+        left_axes = left_axes or axes
+        plain(axes)
+        for name, records in arms.items():
+            epochs, values = table_of(name, records, field)
+            colour, dashes = looks[name]
+            axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+            axes.plot(epochs, values.mean(axis=0), color=colour, linestyle=dashes, linewidth=1.8)
+            if len(epochs) == 1:
+                axes.plot(epochs, values.mean(axis=0), color=colour, marker="o", markersize=5)
+        axes.set_title(title, loc="left", size=9.5, weight="bold", color=INK)
+        axes.set_xlabel("epoch", size=8.5, color=SOFT)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    legend(page, looks, top=3.8)
+    return save(page, path)
+
+
+def table_of(name: str, records: History, field: str) -> tuple[np.ndarray, np.ndarray]:
+    """The epochs, and one field of the records as an array (runs, epochs)."""
+    if not records:
+        raise ValueError(f"the history {name!r} has no records; expected one an evaluation: train for an epoch first")
+    epochs, runs = (np.unique([r[column] for r in records]) for column in ("epoch", "run"))
+    values = np.full((len(runs), len(epochs)), np.nan)
+    for r in records:
+        values[np.searchsorted(runs, r["run"]), np.searchsorted(epochs, r["epoch"])] = r[field]
+    return epochs, values
+
+
+def styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a line for each arm; "X" and "X, augmented" or "X_augmented" share a colour.
+
+    Example:
+        >>> looks = styles(["mlp", "dws", "dws_augmented"])
+        >>> looks["dws"][0] == looks["dws_augmented"][0] != looks["mlp"][0], looks["dws_augmented"][1]
+        (True, '-')
+    """
+    family = {name: re.sub(r"[,_ ]+augmented$", "", name) for name in names}
+    hues = list(dict.fromkeys(family.values()))
+    found = {}
+    for name in names:
+        twin = any(other != name and family[other] == family[name] for other in names)
+        found[name] = PALETTE[hues.index(family[name]) % len(PALETTE)], "--" if twin and name == family[name] else "-"
+    return found
+
+
+def legend(page: Figure, looks: Mapping[str, tuple[str, str]], *, top: float) -> None:
+    """Keys under the axes, arms of one colour below each other."""
+    left = 0.6
+    for colour in dict.fromkeys(colour for colour, _ in looks.values()):
+        family = [(name, dashes) for name, (hue, dashes) in looks.items() if hue == colour and name]
+        for line, (name, dashes) in enumerate(family):
+            stroke(page, left, top + 0.2 * line, 0.36, color=colour, linestyle=dashes, linewidth=1.8)
+            write(page, left + 0.45, top + 0.2 * line, name, va="center_baseline")
+        left += 0.8 + max((text_width(name, 8.5) for name, _ in family), default=0.0)

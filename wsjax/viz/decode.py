@@ -1,0 +1,105 @@
+"""From weights back to the picture they hold, at any resolution."""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+from jaxtyping import Array, Float
+
+from wsjax.data import Card, WeightDataset
+from wsjax.networks import Network, grid
+from wsjax.networks.grid import Order
+from wsjax.typing import Weights
+
+
+def decode(
+    source: Card | WeightDataset, weights: Weights, *, shape: Sequence[int] | None = None
+) -> Float[Array, "rows columns channels"]:
+    """The picture that one network holds: its values at the pixels' coordinates, f(grid(shape)).
+
+    Values are as the network gives them, not clipped to the card's range.
+
+    Args:
+        source: a data set, or its card: the architecture, and the order and range of coordinates.
+        weights: one network.
+        shape: (rows, columns); None takes the resolution that was fitted. Every resolution spans the same square, so
+            (7 * 4 + 1, 7 * 4 + 1) holds the points of (8, 8), at every fourth row and column.
+
+    Raises:
+        ValueError: a card without an architecture, no shape there or here, or weights of another architecture.
+
+    Example:
+        >>> import jax
+        >>> from wsjax import networks
+        >>> from wsjax.data import Card
+        >>> net = networks.Network("siren", (2, 4, 1))
+        >>> card = Card("tiny", net, net.symmetry, image_shape=(8, 8, 1))
+        >>> decode(card, net.init(jax.random.key(0)), shape=(32, 32)).shape
+        (32, 32, 1)
+    """
+    return _decode_one(*_frame(source, shape), weights)
+
+
+def decode_batch(
+    source: Card | WeightDataset, weights: Weights, *, shape: Sequence[int] | None = None
+) -> Float[Array, "networks rows columns channels"]:
+    """The pictures of stacked networks: `decode` over a leading axis.
+
+    Args:
+        source: a data set, or its card.
+        weights: stacked networks.
+        shape: (rows, columns); None takes the resolution that was fitted.
+
+    Raises:
+        ValueError: as `decode`.
+
+    Example:
+        >>> import jax
+        >>> from wsjax import networks
+        >>> from wsjax.data import Card
+        >>> net = networks.Network("siren", (2, 4, 1))
+        >>> card = Card("tiny", net, net.symmetry, image_shape=(8, 8, 1))
+        >>> decode_batch(card, jax.vmap(net.init)(jax.random.split(jax.random.key(0), 3))).shape
+        (3, 8, 8, 1)
+    """
+    frame = _frame(source, shape)
+    return jax.vmap(lambda one: _decode_one(*frame, one))(jax.tree.map(jax.numpy.asarray, weights))
+
+
+def refined(shape: Sequence[int], factor: int) -> tuple[int, int]:
+    """A finer resolution that holds every point of a coarser one: (n - 1) * factor + 1 along each axis.
+
+    Example:
+        >>> refined((8, 8, 1), 4)
+        (29, 29)
+    """
+    rows, columns = ((n - 1) * factor + 1 for n in shape[:2])
+    return rows, columns
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _decode_one(
+    network: Network, order: Order, limits: tuple[float, float], shape: tuple[int, int], weights: Weights
+) -> Float[Array, "rows columns channels"]:
+    symmetry = network.symmetry
+    checked = symmetry.unflatten(symmetry.leaves(weights))
+    points = grid(shape, order=order, low=limits[0], high=limits[1])
+    return network.apply(checked, points).reshape(*shape, -1)
+
+
+def _frame(
+    source: Card | WeightDataset, shape: Sequence[int] | None
+) -> tuple[Network, Order, tuple[float, float], tuple[int, int]]:
+    card = source.card if isinstance(source, WeightDataset) else source
+    if card.network is None:
+        raise ValueError(
+            f"the card of {card.name} names no network, so nobody knows how to decode its weights; expected a "
+            f"Network. Give the card one, or apply the network that you know to networks.grid(shape) yourself"
+        )
+    wanted = card.image_shape if shape is None else shape
+    if wanted is None:
+        raise ValueError(
+            f"the card of {card.name} has no image_shape; expected a resolution: pass shape=(rows, columns)"
+        )
+    low, high = card.coordinate_range
+    return card.network, card.coordinate_order, (float(low), float(high)), (int(wanted[0]), int(wanted[1]))

@@ -1,0 +1,95 @@
+"""One page with everything on it: a standalone HTML file."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from wsjax.viz.style import DPI
+
+CSS = """
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --line: #d5dae0; --page: #ffffff; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --soft: #9aa4af; --line: #3a424b; --page: #14181c; } }
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--page);
+       max-width: 58rem; margin: 2.5rem auto; padding: 0 1.25rem; }
+h1 { font-size: 1.7rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
+p { max-width: 44rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .4rem .9rem .4rem 0; text-align: right; border-bottom: 1px solid var(--line); }
+th { color: var(--soft); font-weight: 600; } th:first-child, td:first-child { text-align: left; }
+img { display: block; width: 100%; height: auto; margin: 1rem 0; background: #fff; border-radius: 6px; }
+"""
+
+
+class Section(NamedTuple):
+    """One part of a report: paragraphs (a blank line between them), a table whose first row is its head, figures."""
+
+    title: str
+    text: str
+    table: Sequence[Sequence[object]] | None
+    figures: Sequence[Figure]
+
+
+def report(path: str | Path, title: str, sections: Sequence[Section]) -> Path:
+    """Write one HTML file that needs nothing beside it: pictures are embedded, nothing is loaded, all text is escaped.
+
+    Args:
+        path: the file to write.
+        title: of the page.
+        sections: in order.
+
+    Returns:
+        The file's path.
+
+    Example:
+        >>> import tempfile
+        >>> table = [["reader", "test"], ["a < b", "90%"]]
+        >>> file = report(f"{tempfile.mkdtemp()}/report.html", "Results", [Section("Accuracy", "", table, ())])
+        >>> "a &lt; b" in file.read_text()
+        True
+    """
+    parts = [part for section in sections for part in html_of(section)]
+    head = [
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+        f"<title>{html.escape(title)}</title>",
+        f"<style>{CSS}</style>",
+    ]
+    page = ["<!doctype html>", '<html lang="en"><head>', *head, "</head><body>", f"<h1>{html.escape(title)}</h1>"]
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join([*page, *parts, "</body></html>", ""]), encoding="utf-8")
+    return file
+
+
+def html_of(section: Section) -> list[str]:
+    """A section's elements."""
+    parts = [f"<h2>{html.escape(section.title)}</h2>"]
+    parts += [f"<p>{html.escape(p.strip())}</p>" for p in section.text.split("\n\n") if p.strip()]
+    if section.table:
+        head, *rows = section.table
+        lines = [cells("th", head), *(cells("td", row) for row in rows)]
+        parts.append('<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>")
+    parts += [f'<img alt="{html.escape(alternative(f, section))}" src="{data_url(f)}">' for f in section.figures]
+    return parts
+
+
+def cells(tag: str, row: Sequence[object]) -> str:
+    """One row of a table."""
+    return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in row) + "</tr>"
+
+
+def alternative(figure: Figure, section: Section) -> str:
+    """What a reader hears in place of a picture: the figure's title, or the section's."""
+    return figure.get_suptitle() or section.title
+
+
+def data_url(figure: Figure) -> str:
+    """A figure as a PNG inside a URL."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

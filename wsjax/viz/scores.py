@@ -1,0 +1,67 @@
+"""The table of a comparison as a picture: accuracy on test networks beside that on training networks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from wsjax.viz.curves import styles
+from wsjax.viz.style import EDGE, FAINT, INK, PAGE, SOFT, figure, headline, place, plain, save, text_width, write
+
+LINE, TOP, COLUMNS = 0.42, 0.95, (0.54, 1.2)
+
+
+def scores(results: Mapping[str, Mapping[str, Any]], path: str | Path | None = None) -> Figure:
+    """Draw each arm's test accuracy, mean and deviation over runs, and how far its training accuracy lies above.
+
+    Args:
+        results: for each arm "test_accuracy_mean", "test_accuracy_sd" and "train_accuracy_mean" as fractions, and
+            where there are "test_accuracies", every run's own; as `wsjax demo` leaves them in results.json.
+        path: where to save; None saves nothing.
+
+    Raises:
+        ValueError: no arm.
+
+    Example:
+        >>> row = {"test_accuracy_mean": 0.9, "test_accuracy_sd": 0.01, "train_accuracy_mean": 1.0}
+        >>> [text.get_text() for text in scores({"mlp": row}).axes[0].get_yticklabels()]
+        ['mlp']
+    """
+    if not results:
+        raise ValueError(
+            "there are no results to draw; expected a row for one arm at least: train and evaluate one first"
+        )
+    left = EDGE + max(text_width(name, 9.5) for name in results) + 0.2
+    page = figure(TOP + LINE * len(results) + 0.4)
+    headline(
+        page,
+        "Accuracy on networks never seen, and on those trained on",
+        "Dot: test accuracy, mean ± deviation over runs; tick: one run. Diamond: training accuracy at the last epoch.",
+    )
+    axes = place(page, left, TOP, PAGE - left - sum(COLUMNS) - 0.1, LINE * len(results))
+    write(page, PAGE - sum(COLUMNS), TOP - 0.2, "test", color=SOFT)
+    write(page, PAGE - EDGE, TOP - 0.2, "training", color=SOFT, ha="right")
+    plain(axes)
+    axes.grid(False, axis="y")
+    for y, (arm, (colour, _)) in enumerate(styles(list(results)).items()):
+        row = results[arm]
+        mean, deviation, train = (
+            row[f"{n}"] for n in ("test_accuracy_mean", "test_accuracy_sd", "train_accuracy_mean")
+        )
+        axes.plot([mean, train], [y, y], color=FAINT, linewidth=3, solid_capstyle="round", zorder=1)
+        axes.plot(train, y, "D", color="white", markeredgecolor=colour, markersize=6.5, zorder=3)
+        axes.errorbar(mean, y, xerr=deviation, color=colour, fmt="o", markersize=8, elinewidth=1.6, capsize=3, zorder=4)
+        runs = np.asarray(row.get("test_accuracies", ()))
+        axes.plot(runs, np.full(len(runs), y + 0.28), "|", color=colour, markersize=6, markeredgewidth=1.2)
+        top = TOP + LINE * (y + 0.5)
+        write(page, PAGE - sum(COLUMNS), top, f"{mean:.1%}", size=9.5, weight="bold", va="center")
+        write(page, PAGE - sum(COLUMNS[1:]), top, f"± {100 * deviation:.1f}", color=SOFT, va="center")
+        write(page, PAGE - EDGE, top, f"{train:.1%}", color=SOFT, va="center", ha="right")
+    axes.set_ylim(len(results) - 0.5, -0.5)
+    axes.set_yticks(range(len(results)), list(results))
+    axes.tick_params(axis="y", labelsize=9.5, labelcolor=INK)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    return save(page, path)
