@@ -1,0 +1,186 @@
+"""`wsjax fit | train | evaluate | show | demo`: a thin front over the library."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import tyro
+from tyro.conf import Positional, arg
+
+from wsjax import __version__, augment, data, models, viz
+from wsjax.demo import run_demo, score_row, summary_table
+from wsjax.train import Plan, Trial, evaluate, load_trained, record
+from wsjax.train import train as train_readers
+
+Spec = Annotated[str, arg(metavar="SPEC")]
+
+
+def fit(
+    source: Positional[str],
+    out: Positional[Path],
+    /,
+    *,
+    limit: int | None = None,
+    directory: Path | None = None,
+    steps: int | None = None,
+    learning_rate: float | None = None,
+    views: int = 1,
+    seed: int = 0,
+    workers: int | None = None,
+) -> None:
+    """Fit one small network to every image of a source and store them as a data set.
+
+    A run that was interrupted goes on where it stopped when the same command is given again.
+
+    Args:
+        source: digits, fashion-mnist or mnist.
+        out: The directory to make the data set in.
+        limit: Fit only this many images, every split in its proportion.
+        directory: Where the source's IDX files are; else Debian's package or a download.
+        steps: Optimiser steps a network; the source's recipe says how many by default.
+        learning_rate: Adam's; the source's recipe says which by default.
+        views: Independently initialised networks for each image.
+        seed: Every network's initial weights derive from this and its image's number.
+        workers: Groups fitted at the same time; one a core by default.
+    """
+    images = data.limit(data.load_images(source, directory), limit)
+    recipe = replace(data.default_recipe(source), views=views, seed=seed)
+    recipe = replace(recipe, steps=steps or recipe.steps, learning_rate=learning_rate or recipe.learning_rate)
+    dataset = data.fit_dataset(images, recipe, out, workers=workers)
+    picture = out / "fits.png"
+    viz.fits(images, dataset, picture)
+    psnr = dataset.columns["psnr"]
+    print(f"{len(dataset)} networks, PSNR mean {psnr.mean():.1f} dB, lowest {psnr.min():.1f} dB")
+    print(f"the data set is in {out}; a picture of some fits is in {picture}")
+
+
+def train(
+    dataset: Positional[Path],
+    out: Positional[Path],
+    /,
+    *,
+    reader: str = "dws",
+    augment: Spec = "",
+    epochs: int = 60,
+    batch_size: int = 128,
+    learning_rate: float = 6e-3,
+    weight_decay: float = 0.1,
+    dropout: float = 0.0,
+    seeds: int = 3,
+    evaluate_every: int = 5,
+    settings: str = "{}",
+) -> None:
+    """Train a reader on a data set, several seeds at once, and score it once on the test split.
+
+    The epoch with the best validation accuracy is kept for each seed. An interrupted training goes on when the same
+    command is given again.
+
+    Args:
+        dataset: A directory that `wsjax fit` made.
+        out: The directory of the run.
+        reader: dws, mlp or probe.
+        augment: Steps joined by '|', e.g. "flip_signs | rotate(max_degrees=30) | mixup(alpha=0.4)", or "recommended".
+        epochs: Passes over the training split.
+        batch_size: Networks a step.
+        learning_rate: The peak, after warm-up and before cosine decay.
+        weight_decay: Decoupled, as in AdamW.
+        dropout: Share of the reader's channels dropped.
+        seeds: How many readers to train side by side, seeds 0, 1, ...
+        evaluate_every: Epochs between evaluations.
+        settings: The reader's own settings as JSON, e.g. '{"channels": 32}'.
+    """
+    networks = data.load(dataset)
+    plan = Plan(
+        reader=reader,
+        reader_settings=models.config_of(reader, json.loads(settings)),
+        augment=resolve_spec(augment),
+        epochs=epochs,
+        batch_size=batch_size,
+        evaluate_every=evaluate_every,
+    )
+    trials = [Trial(seed, learning_rate, weight_decay, dropout) for seed in range(seeds)]
+    trained = train_readers(networks, plan, trials, out)
+    row = score_row(trained, evaluate(trained, networks))
+    record.write_json(out / record.RESULT, row)
+    viz.curves({reader: trained.history}, out / "curves.png")
+    print(summary_table({reader: row}))
+    print(f"the trained readers, metrics.jsonl, {record.RESULT} and curves.png are in {out}")
+
+
+def resolve_spec(spec: str) -> str:
+    """The SPEC itself, or the recommended one by name."""
+    return augment.RECOMMENDED if spec.strip() == "recommended" else spec
+
+
+def evaluate_run(run: Positional[Path], dataset: Positional[Path], /, *, split: str = "test") -> None:
+    """Score a trained reader on a split of a data set.
+
+    Args:
+        run: A directory that `wsjax train` made.
+        dataset: A directory that `wsjax fit` made, of the same architecture.
+        split: train, validation or test.
+    """
+    trained = load_trained(run)
+    accuracies = evaluate(trained, data.load(dataset), split)
+    for trial, accuracy in zip(trained.trials, accuracies, strict=True):
+        print(f"seed {trial.seed}: {split} accuracy {accuracy:.1%}")
+    print(f"{trained.plan.reader} of {run} on {dataset}: mean {sum(accuracies) / len(accuracies):.1%}")
+
+
+def show(path: Positional[Path], /, *, out: Path | None = None) -> None:
+    """Describe and draw a data set or a training run.
+
+    Args:
+        path: A directory that `wsjax fit` or `wsjax train` made.
+        out: Where to put the picture; inside the directory by default.
+    """
+    if (path / record.RECORD).exists():
+        trained = load_trained(path)
+        picture = out or path / "curves.png"
+        viz.curves({trained.plan.reader: trained.history}, picture)
+        print(f"{trained.plan.reader}, augmentation: {trained.plan.augment or 'none'}")
+        for row in trained.scores():
+            print(f"seed {row['seed']}: best validation {row['validation_accuracy']:.1%} at epoch {row['epoch']}")
+    else:
+        dataset = data.load(path)
+        picture = out or path / "gallery.png"
+        viz.gallery(dataset, 0, picture)
+        print(f"{len(dataset)} networks {dataset.symmetry} of {dataset.card.name}")
+        for name in data.SPLITS:
+            print(f"{name}: {len(dataset.split(name))}")
+        print(f"PSNR: mean {dataset.columns['psnr'].mean():.1f} dB, lowest {dataset.columns['psnr'].min():.1f} dB")
+    print(f"the picture is {picture}")
+
+
+def demo(*, out: Path = Path("runs/demo"), quick: bool = False) -> None:
+    """The whole path: fit `digits`, train readers with and without augmentation, table, pictures, report.
+
+    Args:
+        out: The directory for everything it makes; an interrupted demo goes on from there.
+        quick: A toy size that only shows that the path works, in well under a minute.
+    """
+    run_demo(out, quick=quick)
+
+
+COMMANDS = {"fit": fit, "train": train, "evaluate": evaluate_run, "show": show, "demo": demo}
+
+
+def main() -> None:
+    """The console command."""
+    if sys.argv[1:] == ["--version"]:
+        print(f"wsjax {__version__}")
+        return
+    # Host threads run their programs themselves: several groups of a fit side by side, one a core.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="wsjax", description="Learning on the weights of neural networks.", sort_subcommands=False
+        )
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
