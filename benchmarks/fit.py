@@ -1,0 +1,216 @@
+"""Suite `fit`: the time of one Adam step of one 2-32-32-1 SIREN on 784 pixels, on two CPU cores.
+
+wsjax        `fit_groups` over many groups, all host threads: a whole fit as `wsjax fit` runs it
+plain vmap   points-major `jnp.sin` layers, one program for 16 or 64 networks; the better counts
+torch loop   one network at a time; 1 or 2 threads, foreach or fused Adam; the best counts
+
+All start from the same weights, fit the same images by the same Adam and schedule, and must reach the same PSNR.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import harness, plain_vmap, torch_loop
+from benchmarks.harness import Contestant, Row, Timing
+from wsjax.data.fit import Recipe, concatenate, default_workers, fit_groups, groups
+from wsjax.data.images import Images
+from wsjax.networks import Network, grid
+
+CASE = "fit/siren_2-32-32-1_784"
+NETWORK = Network("siren", (2, 32, 32, 1), w0=(30.0,), offset=0.5)
+MARK = 1311.0  # us a step of the PyTorch loop, measured before on two AVX-512 cores, torch 2.13.0
+MARK_RATE = 450.0  # GFLOP/s of a large matrix product on those cores
+UNEXPLAINED = 1.5  # times the mark, from where on the loop's time needs a word
+TOLERANCE = 1.0  # dB between contestants' mean PSNR on the same images
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured: Adam steps, rounds, groups for each worker of wsjax, lanes of plain vmap, edges."""
+
+    steps: int = 300
+    rounds: int = 7
+    groups: int = 4
+    lanes: tuple[int, ...] = (16, 64)
+    pixels: int = 28
+    product: int = 2048
+
+
+QUICK = Size(steps=20, rounds=3, groups=2)
+
+
+def run(*, quick: bool) -> dict[str, Any]:
+    """Measure on two cores and report."""
+    torch_loop.load_torch()
+    harness.use_cores(2)
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    described = harness.machine()
+    rows, timings, notes = contest(QUICK if quick else Size(), described["load"])
+    return harness.report("fit", quick=quick, described=described, rows=rows, timings=timings, notes=notes)
+
+
+def contest(size: Size, load: float) -> tuple[list[Row], dict[str, Timing], list[str]]:
+    """Rows, every contestant's times, and notes.
+
+    Args:
+        size: how much to measure.
+        load: the machine's load average before; a note may cite it.
+
+    Raises:
+        ValueError: the contestants did not reach the same PSNR, so their times do not compare.
+    """
+    recipe = Recipe(NETWORK, steps=size.steps, learning_rate=1e-3)
+    count = max(size.groups * default_workers() * recipe.lanes, *size.lanes, size.rounds)
+    images = smooth_images(count, size.pixels)
+    problems = [torch_problem(recipe, images, row) for row in range(size.rounds)]
+    settings = list(itertools.product(("foreach", "fused"), (1, 2)))
+    fits = wsjax_contestant(recipe, images)
+    loops = [torch_contestant(problems, recipe.steps, adam, threads) for adam, threads in settings]
+    vmaps = [vmap_contestant(recipe, images, lanes) for lanes in size.lanes]
+    product = product_contestant(size.product)
+    timings = harness.measure([fits, *loops, *vmaps, product], size.rounds)
+    quality = check_quality({c.name: timings[c.name].made for c in (fits, *loops, *vmaps)}, fits.name)
+
+    times = {name: 1e6 * timing.seconds for name, timing in timings.items()}
+    ours, loop, plain = times[fits.name], fastest(timings, loops), fastest(timings, vmaps)
+    floor = operations(NETWORK, size.pixels**2) * times[product.name]
+    rows = [
+        harness.compare(f"{CASE}/vs_torch_loop", ours, loop, times[loop], "us"),
+        harness.compare(f"{CASE}/vs_plain_vmap", ours, plain, times[plain], "us"),
+        harness.compare(f"{CASE}/vs_floor", ours, "its matrix products alone", floor, "us"),
+        harness.compare(f"{CASE}/torch_loop_vs_mark", times[loop], "the earlier mark", MARK, "us"),
+    ]
+    adam, threads = settings[[c.name for c in loops].index(loop)]
+    parts = torch_loop.parts(problems[0], recipe.steps, threads=threads, adam=adam)
+    rate = 1e-3 / float(np.median(times[product.name]))
+    return rows, timings, [quality, *notes(rows[-1].value, parts, rate, load)]
+
+
+def wsjax_contestant(recipe: Recipe, images: Images) -> Contestant:
+    jobs = groups(recipe, len(images.pixels))
+
+    def run(number: int) -> dict[int, float]:
+        return dict(enumerate(concatenate(list(fit_groups(images, recipe, jobs))).psnr.tolist()))
+
+    return Contestant("wsjax", run, len(images.pixels) * recipe.steps)
+
+
+def vmap_contestant(recipe: Recipe, images: Images, lanes: int) -> Contestant:
+    points = grid(images.pixels.shape[1:3])
+    values = jnp.asarray(images.pixels[:lanes].reshape(lanes, len(points), -1))
+    image = jnp.asarray(images.index[:lanes])
+
+    def run(number: int) -> dict[int, float]:
+        return dict(enumerate(plain_vmap.fit(recipe, points, values, image).tolist()))
+
+    return Contestant(f"plain vmap ({lanes} at once)", run, lanes * recipe.steps)
+
+
+def torch_contestant(problems: Sequence[torch_loop.Problem], steps: int, adam: str, threads: int) -> Contestant:
+    """One network a round, another image each time."""
+
+    def run(number: int) -> dict[int, float]:
+        error, _ = torch_loop.fit(problems[number], steps, threads=threads, adam=adam)
+        return {number: -10 * math.log10(error)}
+
+    return Contestant(f"torch loop ({adam}, {threads} thread{'s' * (threads > 1)})", run, steps)
+
+
+def product_contestant(edge: int, repeats: int = 8) -> Contestant:
+    """A large matrix product: what the cores can do. Its unit of work is one floating-point operation."""
+    square = jnp.full((edge, edge), 0.5, jnp.float32)
+    multiply = jax.jit(lambda a: a @ a)
+    return Contestant("large product", lambda _: [multiply(square) for _ in range(repeats)], repeats * 2.0 * edge**3)
+
+
+def torch_problem(recipe: Recipe, images: Images, row: int) -> torch_loop.Problem:
+    """An image and the weights from which wsjax begins on it, for PyTorch."""
+    network, pixels = recipe.network, images.pixels[row]
+    weights = [np.asarray(leaf) for leaf in jax.tree.leaves(plain_vmap.start(recipe, row))]
+    points = np.asarray(grid(pixels.shape[:2]))
+    values = pixels.reshape(len(points), -1)
+    return torch_loop.Problem(weights, points, values, network.w0, network.offset, recipe.learning_rate)
+
+
+def smooth_images(count: int, edge: int) -> Images:
+    """Random grey images of soft blobs; nothing to download."""
+    coarse = jnp.asarray(np.random.default_rng(0).random((count, 7, 7, 1), np.float32))
+    pixels = np.clip(np.asarray(jax.image.resize(coarse, (count, edge, edge, 1), "cubic")), 0, 1)
+    label, split = np.zeros(count, np.int32), np.zeros(count, np.int8)
+    return Images("smooth", pixels, label, split, np.arange(count, dtype=np.int32), ("blobs",))
+
+
+def fastest(timings: dict[str, Timing], contestants: Sequence[Contestant]) -> str:
+    """The name of the fastest by median."""
+    return min((c.name for c in contestants), key=lambda name: float(np.median(timings[name].seconds)))
+
+
+def check_quality(made: dict[str, list[dict[int, float]]], reference: str) -> str:
+    """A note on the PSNR reached, once each contestant's mean is found to be the reference's on the same images.
+
+    Args:
+        made: for each contestant and round, the PSNR in dB by image.
+        reference: the contestant to compare with.
+
+    Raises:
+        ValueError: one differs by more than `TOLERANCE`; it is named with both numbers.
+    """
+    psnrs = {name: {image: db for one in rounds for image, db in one.items()} for name, rounds in made.items()}
+    worst = 0.0
+    for name, theirs in psnrs.items():
+        found = float(np.mean(list(theirs.values())))
+        expected = float(np.mean([psnrs[reference][image] for image in theirs]))
+        if not abs(found - expected) <= TOLERANCE:
+            raise ValueError(
+                f"{name} reached {found:.1f} dB and {reference} {expected:.1f} dB on the same {len(theirs)} images; "
+                f"expected at most {TOLERANCE:g} dB between them: the comparison is void, mend that contestant"
+            )
+        worst = max(worst, abs(found - expected))
+    mean = float(np.mean(list(psnrs[reference].values())))
+    return f"Mean PSNR of {reference}: {mean:.1f} dB; every contestant within {worst:.2f} dB on the images it fitted."
+
+
+def operations(network: Network, points: int) -> float:
+    """Floating-point operations of one step's matrix products: forward, weights' and activations' gradients.
+
+    Example:
+        >>> operations(NETWORK, 784) / 1e6
+        5.168128
+    """
+    products = [a * b for a, b in itertools.pairwise(network.widths)]
+    return 2.0 * points * (3 * sum(products) - products[0])
+
+
+def notes(loop: float, parts: np.ndarray, rate: float, load: float) -> list[str]:
+    """How the PyTorch loop stands to its mark, and why where it is far above.
+
+    Args:
+        loop: us a step.
+        parts: us of its forward, backward and Adam.
+        rate: of a large matrix product here, GFLOP/s.
+        load: the machine's load average before.
+    """
+    forward, backward, adam = parts.tolist()
+    found = [
+        f"A large matrix product runs at {rate:.0f} GFLOP/s here; it ran at {MARK_RATE:.0f} where the mark was taken.",
+        f"The PyTorch loop takes {loop:.0f} us a step, {loop / MARK:.2f} times the mark of {MARK:.0f} us; by parts: "
+        f"forward {forward:.0f}, backward {backward:.0f}, Adam {adam:.0f} us.",
+    ]
+    if loop > UNEXPLAINED * MARK:
+        slower, busy = MARK_RATE / rate, sum(parts.tolist()) < loop / UNEXPLAINED
+        why = (
+            f"its parts alone, timed right after, sum to {sum(parts.tolist()):.0f} us: other work held the cores; "
+            f"measure again on a quiet machine"
+            if busy
+            else f"these cores are {slower:.1f} times slower in a large matrix product"
+        )
+        found.append(f"Why more than {UNEXPLAINED:g} times the mark: {why} (load average before: {load:.2f}).")
+    return found

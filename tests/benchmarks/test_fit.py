@@ -1,0 +1,102 @@
+"""The suite `fit` at a toy size: the contestants do the same work. Nothing here asserts a time."""
+
+import doctest
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import jax
+import jsonschema
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import fit, harness, plain_vmap, torch_loop
+from wsjax.data.fit import Recipe
+
+TOY = fit.Size(steps=3, rounds=2, groups=1, lanes=(2, 3), pixels=6, product=16)
+needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch: make bench-setup")
+
+
+def test_plain_network_computes_what_ours_does():
+    recipe = Recipe(fit.NETWORK, steps=1)
+    weights = plain_vmap.start(recipe, 5)
+    x = jax.random.uniform(jax.random.key(0), (7, 2), minval=-1.0)
+    np.testing.assert_allclose(plain_vmap.apply(fit.NETWORK, weights, x), fit.NETWORK.apply(weights, x), atol=2e-5)
+
+
+def test_plain_vmap_reaches_the_same_psnr_as_ours():
+    recipe = Recipe(fit.NETWORK, steps=5, learning_rate=1e-3)
+    images = fit.smooth_images(3, 6)
+    ours = fit.wsjax_contestant(recipe, images).run(0)
+    plain = fit.vmap_contestant(recipe, images, 3).run(0)
+    assert list(plain) == list(ours) == [0, 1, 2]
+    np.testing.assert_allclose(list(plain.values()), list(ours.values()), atol=1e-2)
+
+
+@needs_torch
+@pytest.mark.parametrize("adam", ["foreach", "fused"])
+def test_torch_loop_reaches_the_same_psnr_as_ours(adam):
+    recipe = Recipe(fit.NETWORK, steps=5, learning_rate=1e-3)
+    images = fit.smooth_images(2, 6)
+    ours = fit.wsjax_contestant(recipe, images).run(0)
+    loop = fit.torch_contestant([fit.torch_problem(recipe, images, row) for row in (0, 1)], 5, adam, 1).run(1)
+    assert loop[1] == pytest.approx(ours[1], abs=1e-2)
+
+
+@needs_torch
+def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
+    rows, timings, notes = fit.contest(TOY, load=0.0)
+    report = harness.report("fit", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
+    jsonschema.validate(report, json.loads((Path(harness.__file__).parent / "schema.json").read_text()))
+    names = [row["name"] for row in report["rows"]]
+    assert names[:2] == ["fit/siren_2-32-32-1_784/vs_torch_loop", "fit/siren_2-32-32-1_784/vs_plain_vmap"]
+    assert any("the mark of 1311 us" in note for note in notes)
+
+
+def test_contestants_of_another_quality_make_the_comparison_void():
+    made = {"wsjax": [{0: 30.0, 1: 40.0}], "other": [{1: 38.0}]}
+    with pytest.raises(ValueError, match=r"other reached 38\.0 dB and wsjax 40\.0 dB on the same 1 images"):
+        fit.check_quality(made, "wsjax")
+    assert "within 0.50 dB" in fit.check_quality(made | {"other": [{0: 29.5}, {1: 39.5}]}, "wsjax")
+
+
+def test_a_network_that_diverged_makes_the_comparison_void():
+    with pytest.raises(ValueError, match="void"):
+        fit.check_quality({"wsjax": [{0: 30.0}], "other": [{0: float("nan")}]}, "wsjax")
+
+
+@pytest.mark.parametrize(
+    ("loop", "parts", "expected"),
+    [(2000.0, (600.0, 900.0, 400.0), "5.0 times slower"), (2000.0, (200.0, 300.0, 100.0), "quiet machine")],
+)
+def test_a_loop_far_above_its_mark_is_explained(loop, parts, expected):
+    assert expected in fit.notes(loop, np.array(parts), rate=90.0, load=0.1)[-1]
+
+
+def test_a_loop_near_its_mark_needs_no_explanation():
+    assert not any("Why" in note for note in fit.notes(1400.0, np.array([400.0, 600.0, 300.0]), rate=90.0, load=0.1))
+
+
+def test_operations_of_a_step():
+    assert doctest.testmod(fit).failed == 0
+    products = 2 * 32 + 32 * 32 + 32 * 1
+    assert fit.operations(fit.NETWORK, 784) == 2 * 784 * (products + products + 32 * 32 + 32 * 1)
+
+
+def test_without_torch_the_suite_says_how_to_install_it(monkeypatch, capsys):
+    def stop():
+        raise ImportError("PyTorch is not installed: run `make bench-setup`")
+
+    monkeypatch.setattr(torch_loop, "load_torch", stop)
+    with pytest.raises(SystemExit) as caught:
+        command.main(["fit", "--quick"])
+    assert caught.value.code == 2
+    assert "make bench-setup" in capsys.readouterr().err
+
+
+def test_missing_torch_is_worded_by_the_loader(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match="make bench-setup"):
+        torch_loop.load_torch()
