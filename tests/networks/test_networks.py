@@ -62,9 +62,10 @@ def test_many_networks_at_once_by_vmap():
     [
         ("dws", (0.0333, 0.00833, 0.102), (0.0, 0.0, 0.102)),
         ("nfn", (0.2887, 0.00833, 0.00833), (0.408, 0.102, 0.102)),
+        ("zero_output", (0.0333, 0.00833, 0.0), (0.0, 0.0, 0.0)),
     ],
 )
-def test_the_two_families_have_the_deviations_of_the_published_sets(family, kernels: tuple, biases: tuple):
+def test_each_family_has_its_deviations_those_of_the_published_sets_among_them(family, kernels: tuple, biases: tuple):
     init = lambda key: networks.siren_init(key, (2, 32, 32, 1), family=family)
     stack = jax.jit(jax.vmap(init))(jax.random.split(jax.random.key(0), 512))
     for layer, kernel, bias in zip(stack, kernels, biases, strict=True):

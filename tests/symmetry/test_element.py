@@ -16,8 +16,11 @@ from wsjax.symmetry import Element, Move
 
 SEEDS = st.integers(0, 1000)
 WIDTHS = st.sampled_from([(2, 5, 3, 2), (1, 3, 5, 1)])
-BOUNDS = {np.float32: 1e-4, np.float64: 1e-12, jnp.bfloat16: 0.25}
-"""The largest change allowed, as a share of the outputs: in bfloat16 a shifted bias keeps 8 bits, times w0."""
+BOUNDS = {np.float32: 5e-5, np.float64: 1e-12, jnp.bfloat16: 0.05}
+"""The largest change allowed, as a share of the outputs."""
+
+HALF_SINE = 0.3
+"""In bfloat16 a shifted bias keeps 8 bits, and w0 multiplies what is lost."""
 
 
 def moved_by(case: str, dtype: Any, seed: int, widths: tuple[int, ...] = (2, 5, 3, 2)) -> float:
@@ -49,7 +52,8 @@ def test_acting_preserves_the_function_in_float64(case: str):
 
 @pytest.mark.parametrize("case", CASES)
 def test_acting_nearly_preserves_the_function_in_bfloat16(case: str):
-    assert max(moved_by(case, jnp.bfloat16, seed) for seed in range(3)) < BOUNDS[jnp.bfloat16]
+    bound = HALF_SINE if "siren" in case else BOUNDS[jnp.bfloat16]
+    assert max(moved_by(case, jnp.bfloat16, seed) for seed in range(3)) < bound
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from wsjax.networks.sine import sine
 from wsjax.symmetry.group import Convention
 from wsjax.typing import Key, Layer, Points, Weights
 
-Family: TypeAlias = Literal["dws", "nfn"]
+Family: TypeAlias = Literal["dws", "nfn", "zero_output"]
 
 
 def frequencies(w0: float | Sequence[float], hidden: int) -> tuple[float, ...]:
@@ -35,12 +35,13 @@ def frequencies(w0: float | Sequence[float], hidden: int) -> tuple[float, ...]:
 def siren_init(
     key: Key, widths: Sequence[int], *, w0: float | Sequence[float] = 30.0, family: Family = "dws"
 ) -> tuple[Layer, ...]:
-    """Initial weights in one of the two families of published data sets; they are different distributions.
+    """Initial weights in one of the two families of published data sets, or in ours; they differ as distributions.
 
     | family | first kernel | hidden kernels | last kernel | hidden biases | last bias |
     |---|---|---|---|---|---|
     | `dws` | U(sqrt(6/in)/w0) | U(sqrt(6/in)/w0) | U(1/sqrt(in)) | 0 | U(1/sqrt(in)) |
     | `nfn` | U(1/in) | U(sqrt(6/in)/w0) | U(sqrt(6/in)/w0) | U(1/sqrt(in)) | U(1/sqrt(in)) |
+    | `zero_output` | U(sqrt(6/in)/w0) | U(sqrt(6/in)/w0) | 0 | 0 | 0 |
 
     with U(a) uniform on [-a, a] and `in` the layer's number of inputs; the last kernel of `nfn` takes the last
     hidden layer's w0.
@@ -49,9 +50,11 @@ def siren_init(
         key: a typed key.
         widths: sizes from input to output.
         w0: one frequency, or one for each hidden layer.
-        family: `"dws"` (DWSNets: small first layer, output offset 0.5), `"nfn"` (NFN: SIREN's first layer, none).
+        family: `"dws"` (DWSNets: small first layer, output offset 0.5), `"nfn"` (NFN: SIREN's first layer, none),
+            `"zero_output"` (ours: starts as the constant 0, so less of the random start stays in fitted weights).
 
-    Source: the code of arXiv 2301.12780 (which never marks its first layer as first) and of arXiv 2302.14040.
+    Source: the code of arXiv 2301.12780 (which never marks its first layer as first) and of arXiv 2302.14040;
+    README.md has the measurements behind `zero_output`.
 
     Example:
         >>> import jax
@@ -59,23 +62,27 @@ def siren_init(
         >>> float(abs(w[0].kernel).max()) < (6 / 2) ** 0.5 / 30
         True
     """
-    check_choice("initialisation family", family, ("dws", "nfn"))
+    check_choice("initialisation family", family, ("dws", "nfn", "zero_output"))
     hidden = len(widths) - 2
     check_number("number of widths", len(widths), low=3)
     w0s = frequencies(w0, hidden)
     layers = []
     for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
-        torch_bound = fan_in**-0.5
         siren_bound = (6 / fan_in) ** 0.5 / w0s[min(i, hidden - 1)]
-        kernel_bound, bias_bound = siren_bound, torch_bound
-        if family == "nfn" and i == 0:
-            kernel_bound = 1 / fan_in
-        if family == "dws":
-            kernel_bound, bias_bound = (torch_bound, torch_bound) if i == hidden else (siren_bound, 0.0)
+        kernel_bound, bias_bound = _bounds(family, fan_in, siren_bound, first=i == 0, last=i == hidden)
         kernel_key, bias_key = jax.random.split(jax.random.fold_in(key, i))
         kernel = jax.random.uniform(kernel_key, (fan_in, fan_out), minval=-kernel_bound, maxval=kernel_bound)
         layers.append(Layer(kernel, jax.random.uniform(bias_key, (fan_out,), minval=-bias_bound, maxval=bias_bound)))
     return tuple(layers)
+
+
+def _bounds(family: Family, fan_in: int, siren_bound: float, *, first: bool, last: bool) -> tuple[float, float]:
+    torch_bound = fan_in**-0.5
+    if family == "nfn":
+        return (1 / fan_in if first else siren_bound), torch_bound
+    if not last:
+        return siren_bound, 0.0
+    return (torch_bound, torch_bound) if family == "dws" else (0.0, 0.0)
 
 
 def siren_apply(
