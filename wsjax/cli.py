@@ -95,7 +95,7 @@ def train(
     networks = data.load(dataset)
     plan = Plan(
         reader=reader,
-        reader_settings=models.config_of(reader, json.loads(settings)),
+        reader_settings=models.config_of(reader, parse_settings(settings)),
         augment=resolve_spec(augment),
         epochs=epochs,
         batch_size=batch_size,
@@ -108,6 +108,21 @@ def train(
     viz.curves({reader: trained.history}, out / "curves.png")
     print(summary_table({reader: row}))
     print(f"the trained readers, metrics.jsonl, {record.RESULT} and curves.png are in {out}")
+
+
+def parse_settings(text: str) -> dict:
+    """A reader's settings from JSON.
+
+    Raises:
+        ValueError: the text is no JSON object.
+    """
+    try:
+        settings = json.loads(text)
+    except json.JSONDecodeError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(f"settings is {text!r}; expected JSON such as '{{\"channels\": 32}}'")
+    return settings
 
 
 def resolve_spec(spec: str) -> str:

@@ -34,17 +34,17 @@ def arms(epochs: int, evaluate_every: int) -> dict[str, Arm]:
     plan = partial(Plan, epochs=epochs, evaluate_every=evaluate_every)
     return {
         "mlp": Arm("MLP on flattened weights", plan("mlp")),
-        "reader": Arm("DWS reader", plan("dws")),
-        "reader_augmented": Arm("DWS reader, augmented", plan("dws", augment=RECOMMENDED)),
+        "reader": Arm("DWS reader", plan("dws", {"channels": 8})),
+        "reader_augmented": Arm("DWS reader, augmented", plan("dws", {"channels": 8}, RECOMMENDED)),
         "probe": Arm("probing reader", plan("probe")),
         "probe_augmented": Arm("probing reader, augmented", plan("probe", augment=RECOMMENDED)),
     }
 
 
 TRIALS = (
-    Trial(0, learning_rate=3e-3, weight_decay=0.1, dropout=0.0),
-    Trial(0, learning_rate=6e-3, weight_decay=0.1, dropout=0.0),
-    Trial(0, learning_rate=6e-3, weight_decay=0.3, dropout=0.1),
+    Trial(0, learning_rate=4e-3, weight_decay=0.1, dropout=0.0),
+    Trial(0, learning_rate=8e-3, weight_decay=0.2, dropout=0.1),
+    Trial(0, learning_rate=8e-3, weight_decay=0.3, dropout=0.3),
 )
 SEEDS = (1, 2, 3)
 

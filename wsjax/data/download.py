@@ -129,6 +129,11 @@ def download_images(source: str, directory: str | Path | None = None, *, progres
         ValueError: an unknown source.
         OSError: the network or the disk failed.
         DataError: a checksum differs; both are named.
+
+    Example:
+        >>> download_images("cifar")
+        Traceback (most recent call last):
+        ValueError: unknown source to download 'cifar'; the valid ones are: mnist, fashion-mnist.
     """
     check_choice("source to download", source, tuple(ARCHIVES))
     place = cache_directory(source) if directory is None else Path(directory)

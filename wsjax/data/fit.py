@@ -155,6 +155,13 @@ def fit_groups(
     Raises:
         ValueError: a network whose widths do not fit the images.
         DataError: a network that ended in NaN or infinity, naming the rows.
+
+    Example:
+        >>> from wsjax.data import limit, load_images
+        >>> few = limit(load_images("digits"), 5)
+        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
+        >>> [len(fitted.row) for fitted in fit_groups(few, recipe, groups(recipe, 5))]
+        [4, 1]
     """
     _, rows, columns, channels = images.pixels.shape
     if recipe.network.widths[0] != 2 or recipe.network.widths[-1] != channels:

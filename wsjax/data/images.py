@@ -34,6 +34,11 @@ def check_images(images: Images) -> Images:
 
     Raises:
         DataError: naming the array, what was found and what is expected.
+
+    Example:
+        >>> from wsjax.data import load_images
+        >>> check_images(load_images("digits")).name
+        'digits'
     """
     count = len(images.pixels)
     if images.pixels.ndim != 4:

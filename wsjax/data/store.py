@@ -55,6 +55,15 @@ def load(path: str | Path) -> WeightDataset:
     Raises:
         DataError: the directory holds no data set, or an unfinished one; a file, shard or array is missing, altered or
             of another shape or dtype; a number is not finite. The shard and the array are named.
+
+    Example:
+        >>> import tempfile
+        >>> from wsjax.data import Recipe, fit_dataset, limit, load_images
+        >>> from wsjax.networks import Network
+        >>> out, recipe = tempfile.mkdtemp(), Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
+        >>> _ = fit_dataset(limit(load_images("digits"), 4), recipe, out, progress=False)
+        >>> len(load(out))
+        4
     """
     target = absolute(path)
     index, card = read_index(target), Card.from_json(read_json(target / CARD))

@@ -174,5 +174,16 @@ class EquivariantLinear(eqx.Module):
 
 
 def invariant(xs: list[Array], spec: tuple[Feature, ...]) -> Array:
-    """The average of every feature over all its groups, concatenated: what no permutation can change."""
+    """The average of every feature over all its groups, concatenated: what no permutation can change.
+
+    Args:
+        xs: features of one network, each (*groups, channels).
+        spec: their Features, from `features(symmetry)`.
+
+    Example:
+        >>> from wsjax.symmetry import siren
+        >>> spec = features(siren((2, 4, 1)))
+        >>> invariant([jnp.ones((4, 2)), jnp.ones((4, 1)), jnp.ones((4, 1)), jnp.ones(1)], spec).shape
+        (5,)
+    """
     return jnp.concatenate([mean_to(x, f, frozenset()) for x, f in zip(xs, spec, strict=True)])

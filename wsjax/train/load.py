@@ -38,7 +38,24 @@ def load(run: str | Path, index: int = 0) -> eqx.Module:
 
 
 def load_trained(run: str | Path) -> Trained:
-    """Everything of a run's directory as the `Trained` that its training returned."""
+    """Everything of a run's directory as the `Trained` that its training returned.
+
+    Raises:
+        DataError: no run there, a damaged record, or no checkpoint yet.
+
+    Example:
+        >>> import tempfile
+        >>> from dataclasses import replace
+        >>> from wsjax import data
+        >>> few = data.limit(data.load_images("digits"), 24)
+        >>> recipe = replace(data.default_recipe("digits"), steps=2)
+        >>> networks = data.fit_dataset_in_memory(few, recipe, progress=False)
+        >>> from wsjax.train import Plan, train
+        >>> out = tempfile.mkdtemp()
+        >>> _ = train(networks, Plan("mlp", epochs=2, evaluate_every=2), out=out, progress=False)
+        >>> load_trained(out).plan.epochs
+        2
+    """
     directory = Path(run)
     content = record.read_json(directory / record.RECORD)
     plan = Plan(**content["plan"])

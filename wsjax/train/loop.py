@@ -184,6 +184,16 @@ def evaluate(trained: Trained, dataset: WeightDataset, split_name: str = "test")
 
     Raises:
         ValueError: the data set has no network in that split.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from wsjax import data
+        >>> few = data.limit(data.load_images("digits"), 24)
+        >>> recipe = replace(data.default_recipe("digits"), steps=2)
+        >>> networks = data.fit_dataset_in_memory(few, recipe, progress=False)
+        >>> trained = train(networks, Plan("mlp", epochs=2, evaluate_every=2), progress=False)
+        >>> 0 <= evaluate(trained, networks)[0] <= 1
+        True
     """
     data = arrays(dataset, split_name)
     score = jax.jit(jax.vmap(lambda best, data: accuracy(eqx.combine(best, trained.frozen), data), in_axes=(0, None)))

@@ -43,7 +43,13 @@ def steps_per_epoch(plan: Plan, networks: int) -> int:
 
 
 def accuracy(model: eqx.Module, data: Arrays) -> Float[Array, ""]:
-    """The share of networks whose label the reader's largest output names."""
+    """The share of networks whose label the reader's largest output names.
+
+    Example:
+        >>> data = Arrays(jnp.eye(2), jnp.array([0, 0]))
+        >>> float(accuracy(eqx.nn.Identity(), data))
+        0.5
+    """
     predicted = jax.lax.map(lambda w: jnp.argmax(model(w)), data.weights, batch_size=EVALUATION_BATCH)  # type: ignore[operator]
     return jnp.mean((predicted == data.label).astype(jnp.float32))
 

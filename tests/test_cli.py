@@ -1,0 +1,124 @@
+"""The console command: what it makes, and what it says when it cannot."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from wsjax import cli, data
+from wsjax.errors import DataError
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Call `wsjax ARGUMENTS` in this process; its exit code, and what it printed."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["wsjax", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def fitted(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("cli") / "digits"
+    recipe = data.default_recipe("digits")
+    images = data.limit(data.load_images("digits"), 40)
+    data.fit_dataset(images, data.Recipe(recipe.network, steps=10, learning_rate=2e-2), out, progress=False)
+    return out
+
+
+def test_help_names_every_command(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert all(name in out for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_help_of_a_command_explains_its_arguments(command, run):
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert "Args:" not in out
+
+
+def test_version(run):
+    assert run("--version")[1].startswith("wsjax 0.")
+
+
+@pytest.mark.slow
+def test_fit_train_evaluate_show(run, tmp_path):
+    sets, runs = tmp_path / "set", tmp_path / "run"
+    code, out, _ = run("fit", "digits", sets, "--limit", 40, "--steps", 10)
+    assert code == 0
+    assert f"the data set is in {sets}" in out
+    train = ("train", sets, runs, "--reader", "mlp", "--augment", "recommended", "--epochs", 4, "--evaluate-every", 2)
+    code, out, _ = run(*train, "--seeds", 2)
+    assert code == 0
+    assert "curves.png are in" in out
+    result = json.loads((runs / "result.json").read_text())
+    assert len(result["test_accuracies"]) == 2
+    code, out, _ = run("evaluate", runs, sets)
+    assert code == 0
+    assert f"mean {sum(result['test_accuracies']) / 2:.1%}" in out
+    for path, picture in ((sets, "gallery.png"), (runs, "curves.png")):
+        assert run("show", path)[0] == 0
+        assert (path / picture).stat().st_size > 1000
+
+
+def test_an_unknown_source_lists_the_sources(run, tmp_path, untyped):
+    code, _, err = run("fit", "digit", tmp_path / "set")
+    assert code == 2
+    assert "unknown source 'digit'; the valid ones are: digits, mnist, fashion-mnist" in err
+
+
+def test_a_wrong_spec_lists_the_settings(run, fitted, tmp_path, untyped):
+    code, _, err = run("train", fitted, tmp_path / "run", "--augment", "rotate(max_degres=30)")
+    assert code == 2
+    assert "rotate in 'rotate(max_degres=30)' has no setting 'max_degres'; it takes: max_degrees" in err
+
+
+def test_reader_settings_that_are_not_json_are_named(run, fitted, tmp_path, untyped):
+    code, _, err = run("train", fitted, tmp_path / "run", "--settings", "{channels: 3}")
+    assert code == 2
+    assert "settings is '{channels: 3}'; expected JSON" in err
+
+
+def test_a_path_without_a_data_set_is_named(run, tmp_path, untyped):
+    code, _, err = run("show", tmp_path / "nothing")
+    assert code == 2
+    assert str(tmp_path / "nothing") in err
+
+
+def test_data_errors_are_value_errors():
+    assert issubclass(DataError, ValueError)
+
+
+@pytest.mark.slow
+def test_ctrl_c_during_fit_keeps_what_is_finished_and_the_same_command_goes_on(tmp_path):
+    out = tmp_path / "set"
+    command = [sys.executable, "-c", "from wsjax.cli import main; main()", "fit", "digits", str(out)]
+    command += ["--steps", "150"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + 120
+    while not any(out.glob("shards/*/")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    os.kill(process.pid, signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"networks are safe in {out}; the same command goes on" in printed
+    again = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert again.returncode == 0, again.stderr
+    assert len(data.load(out)) == 1797

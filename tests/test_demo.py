@@ -1,0 +1,33 @@
+"""The demonstration at a toy size: every file it promises, and a second start that goes on."""
+
+import json
+
+import pytest
+
+from wsjax.demo import arms, run_demo, summary_table
+
+KEYS = {"test_accuracy_mean", "test_accuracy_sd", "train_accuracy_mean", "seconds"}
+
+
+def test_the_arms_differ_in_nothing_but_reader_and_augmentation():
+    plans = {name: arm.plan.to_json() for name, arm in arms(4, 2).items()}
+    for plain, augmented in (("reader", "reader_augmented"), ("probe", "probe_augmented")):
+        assert plans[plain] != plans[augmented]
+        assert {**plans[plain], "augment": ""} == {**plans[augmented], "augment": ""}
+
+
+@pytest.mark.slow
+def test_the_demo_leaves_results_pictures_and_a_report(tmp_path, capsys):
+    rows = run_demo(tmp_path / "demo", quick=True)
+    results = json.loads((tmp_path / "demo" / "results.json").read_text())
+    assert set(results) == {"mlp", "reader", "reader_augmented", "probe", "probe_augmented", "about"}
+    for name in rows:
+        assert set(results[name]) >= KEYS
+        assert 0 <= results[name]["test_accuracy_mean"] <= 1
+    for file in ("fits.png", "gallery.png", "curves.png", "scores.png", "report.html"):
+        assert (tmp_path / "demo" / file).stat().st_size > 1000
+    assert f"report.html are in {tmp_path / 'demo'}" in capsys.readouterr().out.splitlines()[-1]
+    assert summary_table(rows).count("±") == 10
+    # A second start finds everything done and reads the same scores.
+    again = run_demo(tmp_path / "demo", quick=True)
+    assert all(again[name]["test_accuracies"] == rows[name]["test_accuracies"] for name in rows)

@@ -1,0 +1,25 @@
+"""Meshes: over the fake devices, and over more than there are."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from wsjax.devices import data_mesh, replicate, spread
+
+
+def test_a_batch_spreads_over_all_devices_and_a_state_is_copied():
+    mesh = data_mesh()
+    assert mesh.size == 4
+    batch = jax.jit(lambda x: spread(x, mesh))(jnp.arange(8.0))
+    assert {s.data.shape for s in batch.addressable_shards} == {(2,)}
+    assert replicate(jnp.arange(8.0), mesh).sharding.is_fully_replicated
+
+
+def test_without_a_mesh_nothing_moves():
+    x = jnp.arange(3.0)
+    assert spread(x, None) is x
+
+
+def test_more_devices_than_there_are(untyped):
+    with pytest.raises(ValueError, match=r"devices is 9; this process has 4: ask for 1 to 4"):
+        data_mesh(9)
