@@ -8,7 +8,12 @@ The settings hold for doctests too: `pytest tests wsjax` reads this file before 
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
+
+# Most of a test is its compilation, which takes half the time without most of XLA's optimisations. In the environment,
+# so that processes which tests start compile the same programs.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
 import beartype
 import hypothesis

@@ -28,6 +28,9 @@ X = TypeVar("X")
 Transform: TypeAlias = Callable[[Key, X], X]
 """The whole contract of an augmentation: `(key, x) -> x`, pure, with the structure of `x` kept."""
 
+Reader: TypeAlias = Callable[..., Array]
+"""A reader, `(weights of one network, *, key=None, rate=0.0) -> outputs`: an Equinox module."""
+
 
 class Layer(NamedTuple):
     """One dense layer, `y = x @ kernel + bias`: kernel (inputs, outputs), bias (outputs,).

@@ -47,7 +47,7 @@ def permute_features(element: Element, xs: list[jax.Array], symmetry: Symmetry) 
     moved = []
     for x, feature in zip(xs, features(symmetry), strict=True):
         for axis, group in enumerate(feature.groups):
-            x = jnp.take(x, element.moves[group].permutation, axis=axis)
+            x = jnp.take(x, np.asarray(element.moves[group].permutation), axis=axis)
         moved.append(x)
     return moved
 

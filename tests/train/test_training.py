@@ -9,7 +9,6 @@ import textwrap
 import time
 from dataclasses import replace
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,7 +92,7 @@ def load_normaliser(frozen):
 
 def test_accuracy_counts_right_answers():
     stacked = Arrays(jnp.eye(4)[:, :3], jnp.array([0, 1, 2, 1]))
-    assert float(accuracy(eqx.nn.Identity(), stacked)) == 0.75
+    assert float(accuracy(lambda w: w, stacked)) == 0.75
 
 
 def test_an_epoch_sees_every_network_and_fills_the_last_batch(getkey):

@@ -14,7 +14,7 @@ from wsjax.models.normalise import Normaliser, normaliser
 from wsjax.models.probe import Probe, ProbeConfig
 from wsjax.networks import Network
 from wsjax.symmetry import Symmetry
-from wsjax.typing import Key
+from wsjax.typing import Key, Reader
 
 CONFIGS: dict[str, type] = {"dws": DWSConfig, "mlp": FlatConfig, "probe": ProbeConfig}
 """Every reader's name and the record of its settings."""
@@ -55,7 +55,7 @@ def config_of(name: str, settings: Mapping[str, Any] | None = None) -> Any:
     return CONFIGS[name](**(settings or {}))
 
 
-def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> eqx.Module:
+def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> Reader:
     """An untrained reader for the networks that a card describes.
 
     Args:
@@ -93,7 +93,7 @@ def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> eqx.Mod
     return reader(card.symmetry, normaliser(card.symmetry, card.statistics), outputs, settings, key=key)
 
 
-def trainable(model: eqx.Module) -> PyTree:
+def trainable(model: PyTree) -> PyTree:
     """A tree of bools: True for the arrays an optimiser may touch, False for a normaliser's and for all else.
 
     Example:

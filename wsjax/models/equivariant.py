@@ -127,7 +127,7 @@ class EquivariantLinear(eqx.Module):
         >>> from wsjax.symmetry import siren
         >>> layer = EquivariantLinear(siren((2, 4, 4, 1)), 1, 3, key=jax.random.key(0))
         >>> sum(k.size for k in layer.kernels)   # 3 channels times the number of basis maps
-        243
+        225
     """
 
     kernels: tuple[Array, ...]

@@ -42,14 +42,22 @@ def restore(checkpoints: ocp.training.Checkpointer, like: TrainState) -> tuple[T
     if latest is None:
         return like, 0
     expected = _flat(like)
-    found = checkpoints.load(latest.step)
-    missing = set(expected) ^ set(found)
-    if missing:
-        raise DataError(f"the checkpoint at epoch {latest.step} holds another state: {listing(sorted(missing))} differ")
+    # Orbax casts dtypes and takes other shapes in silence: what is there is compared first.
+    found = checkpoints.metadata(latest.step).metadata
+    wrong = set(expected) ^ set(found)
+    if wrong:
+        raise DataError(
+            f"the checkpoint at epoch {latest.step} holds another state: {listing(sorted(wrong)[:6])} differ; "
+            f"expected that of the recorded plan. Train again into another directory"
+        )
     for name, leaf in expected.items():
-        have, want = np.asarray(found[name]), (leaf.shape, leaf.dtype)
-        if (have.shape, have.dtype) != want:
-            raise DataError(f"{name} at epoch {latest.step} is {have.shape} {have.dtype}; expected {want[0]} {want[1]}")
-    leaves = [jax.numpy.asarray(found[name]) for name in expected]
+        have, want = (tuple(found[name].shape), found[name].dtype), (leaf.shape, leaf.dtype)
+        if have != want:
+            raise DataError(
+                f"{name} of the checkpoint at epoch {latest.step} is {have[0]} {have[1]}; "
+                f"expected {want[0]} {want[1]}. Train again into another directory"
+            )
+    loaded = checkpoints.load(latest.step, {name: np.zeros(x.shape, x.dtype) for name, x in expected.items()})
+    leaves = [jax.numpy.asarray(loaded[name]) for name in expected]
     raw = jax.tree.unflatten(jax.tree.structure(like._replace(key=jax.random.key_data(like.key))), leaves)
     return raw._replace(key=jax.random.wrap_key_data(raw.key)), int(latest.step)

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-import equinox as eqx
-
 from wsjax.data import Card
 from wsjax.errors import DataError
 from wsjax.train import checkpoint, metrics, record
 from wsjax.train.config import Plan, Trial
 from wsjax.train.loop import Trained, start
+from wsjax.typing import Reader
 
 
-def load(run: str | Path, index: int = 0) -> eqx.Module:
+def load(run: str | Path, index: int = 0) -> Reader:
     """The trained reader of a run's directory, with the parameters of its best validation epoch.
 
     Args:

@@ -23,6 +23,7 @@ from wsjax.train.config import Plan, Trial
 from wsjax.train.journal import Journal, open_journal
 from wsjax.train.state import TrainState, init_state, split
 from wsjax.train.step import Arrays, Metrics, accuracy, advance
+from wsjax.typing import Reader
 
 CHECKPOINT_SECONDS = 15.0
 
@@ -36,7 +37,7 @@ class Trained(NamedTuple):
     frozen: PyTree
     history: list[dict[str, Any]]
 
-    def reader(self, run: int = 0) -> eqx.Module:
+    def reader(self, run: int = 0) -> Reader:
         """One run's reader, with the parameters of its best validation epoch."""
         return eqx.combine(jax.tree.map(lambda x: x[run], self.state.best), self.frozen)
 

@@ -37,7 +37,7 @@ class TrainState(NamedTuple):
     settings: Settings
 
 
-def split(model: eqx.Module) -> tuple[PyTree, PyTree]:
+def split(model: PyTree) -> tuple[PyTree, PyTree]:
     """A reader's trainable arrays, and all the rest; `eqx.combine` joins them again.
 
     Example:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from wsjax.devices import spread
 from wsjax.train.config import Plan
 from wsjax.train.state import TrainState, optimiser
-from wsjax.typing import Batch, Key, Transform
+from wsjax.typing import Batch, Key, Reader, Transform
 
 EVALUATION_BATCH = 256
 
@@ -42,7 +42,7 @@ def steps_per_epoch(plan: Plan, networks: int) -> int:
     return -(-networks // plan.batch_size)
 
 
-def accuracy(model: eqx.Module, data: Arrays) -> Float[Array, ""]:
+def accuracy(model: Reader, data: Arrays) -> Float[Array, ""]:
     """The share of networks whose label the reader's largest output names.
 
     Example:
@@ -50,7 +50,7 @@ def accuracy(model: eqx.Module, data: Arrays) -> Float[Array, ""]:
         >>> float(accuracy(eqx.nn.Identity(), data))
         0.5
     """
-    predicted = jax.lax.map(lambda w: jnp.argmax(model(w)), data.weights, batch_size=EVALUATION_BATCH)  # type: ignore[operator]
+    predicted = jax.lax.map(lambda w: jnp.argmax(model(w)), data.weights, batch_size=EVALUATION_BATCH)
     return jnp.mean((predicted == data.label).astype(jnp.float32))
 
 
@@ -59,7 +59,7 @@ def epoch_order(key: Key, epoch: Int[Array, ""], networks: int, batch_size: int)
 
     Example:
         >>> import jax
-        >>> epoch_order(jax.random.key(0), 0, 5, 3).shape
+        >>> epoch_order(jax.random.key(0), jnp.int32(0), 5, 3).shape
         (2, 3)
     """
     order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, 0), epoch), networks)
@@ -98,13 +98,13 @@ def advance(
         The states and the metrics, every leaf with a leading axis of runs.
     """
 
-    def reader(parameters: PyTree) -> eqx.Module:
+    def reader(parameters: PyTree) -> Reader:
         return eqx.combine(parameters, frozen, static)
 
     def loss(parameters: PyTree, batch: Batch, key: Key, rate: Array) -> Array:
         model = reader(parameters)
         keys = jax.random.split(key, batch.label.shape[0])
-        logits = jax.vmap(lambda w, k: model(w, key=k, rate=rate))(batch.weights, keys)  # type: ignore[operator]
+        logits = jax.vmap(lambda w, k: model(w, key=k, rate=rate))(batch.weights, keys)
         return jnp.mean(optax.softmax_cross_entropy(logits, batch.label))
 
     def step(state: TrainState, rows: Int[Array, " batch"]) -> tuple[TrainState, Array]:
