@@ -2,7 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+LOG := $(VENV)/install.log
+PIP := $(BIN)/pip install --disable-pip-version-check --retries 2 --constraint constraints.txt
+# pip's own words go to a file; whoever has no network gets one line.
+OR_SAY := || { echo "error: the installation failed; it needs a network that reaches the Python package index (details: $(LOG))" >&2; exit 1; }
 
 .PHONY: demo test lint bench-setup clean
 
@@ -23,18 +26,18 @@ bench-setup: $(VENV)/.ready-bench
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@PYTHON="$(PYTHON)" sh tools/venv.sh $(VENV)
 	@echo "installing wsjax and its dependencies into $(VENV) ..."
-	@$(PIP) --editable . || { echo "error: the installation failed: it needs a network that reaches the Python Package Index (see the lines above)" >&2; exit 1; }
+	@$(PIP) --editable . > $(LOG) 2>&1 $(OR_SAY)
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
 	@echo "installing the tools for tests and lint ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@$(PIP) --group dev || { echo "error: the installation failed: it needs a network that reaches the Python Package Index (see the lines above)" >&2; exit 1; }
+	@$(BIN)/pip install --disable-pip-version-check --retries 2 'pip>=25.1' > $(LOG) 2>&1 $(OR_SAY)
+	@$(PIP) --group dev > $(LOG) 2>&1 $(OR_SAY)
 	@touch $@
 
 $(VENV)/.ready-bench: $(VENV)/.ready-dev
 	@echo "installing PyTorch (CPU) for the benchmarks ..."
-	@$(PIP) --editable '.[torch]'
+	@$(PIP) --editable '.[torch]' > $(LOG) 2>&1 $(OR_SAY)
 	@touch $@
 
 clean:

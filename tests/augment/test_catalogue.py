@@ -78,7 +78,7 @@ def test_settings_trace(getkey):
 
 
 MISTAKES = {
-    "rotat(max_degrees=3)": r"unknown augmentation in .* 'rotat'.*permute, flip_signs, rotate.*mean 'rotate'",
+    "rotat(max_degrees=3)": r"unknown augmentation in .* 'rotat'.*permute, flip_signs, .*mean 'rotate'",
     "rotate(max_degres=3)": r"no setting 'max_degres'.*max_degrees \(default 30\.0\)",
     "noise(0.1)": r"'noise\(0\.1\)' in .*name.*noise takes: std",
     "noise(std=0.1": r"cannot read the augmentation .*rotate\(max_degrees=30\) \| noise",

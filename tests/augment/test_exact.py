@@ -73,3 +73,27 @@ def test_weights_of_another_network_are_refused_by_the_leaf():
         wa.permute(KEY, random_weights(KEY, symmetry.mlp((2, 5, 1))), symmetry=spec)
     with pytest.raises(ValueError, match=r"structure of this Symmetry: unexpected weights\[2\].kernel"):
         wa.permute(KEY, random_weights(KEY, symmetry.mlp((2, 4, 4, 1))), symmetry=spec)
+
+
+def test_shift_phase_draws_whole_half_turns_symmetrically_with_each_groups_own_w0():
+    spec = symmetry.siren((2, 20, 16, 1), w0=(10.0, 25.0))
+    weights = random_weights(KEY, spec)
+    keys = jax.random.split(KEY, 30)
+    moved = jax.jit(jax.vmap(lambda key: wa.shift_phase(key, weights, symmetry=spec, max_shift=2)))(keys)
+    for layer, w0 in ((0, 10.0), (1, 25.0)):
+        turns = np.asarray(moved[layer].bias - weights[layer].bias[None], np.float64) * w0 / np.pi
+        np.testing.assert_allclose(turns, np.round(turns), atol=1e-4)
+        assert set(np.round(turns).reshape(-1)) == {-2, -1, 0, 1, 2}
+        assert abs(np.mean(turns)) < 0.3
+
+
+def test_shift_phase_refuses_networks_without_sines_and_ranges_below_zero(untyped):
+    for activation in ("relu", "tanh"):
+        spec = symmetry.mlp((2, 4, 1), activation)
+        with pytest.raises(
+            ValueError, match=rf"shift_phase needs a group that allows 'phase'.*h1: {activation}.*leave"
+        ):
+            wa.shift_phase(KEY, random_weights(KEY, spec), symmetry=spec)
+    spec = symmetry.siren((2, 4, 1))
+    with pytest.raises(ValueError, match=r"max_shift is -1; it must be one number in \[0, inf\]"):
+        wa.shift_phase(KEY, random_weights(KEY, spec), symmetry=spec, max_shift=-1)

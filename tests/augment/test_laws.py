@@ -25,6 +25,7 @@ DTYPES = [np.float32, jnp.bfloat16]
 
 NOTHING: dict[str, dict[str, float]] = {
     "flip_signs": {"probability": 0.0},
+    "shift_phase": {"max_shift": 0},
     "rotate": {"max_degrees": 0.0},
     "translate": {"max_shift": 0.0},
     "scale": {"max_log": 0.0},
@@ -40,6 +41,7 @@ ARRAYS = {f"[{i}].{part}" for i in range(3) for part in ("kernel", "bias")}
 TOUCHES: dict[str, set[str]] = {
     "permute": ARRAYS - {"[2].bias"},
     "flip_signs": ARRAYS - {"[2].bias"},
+    "shift_phase": {"[0].bias", "[1].bias", "[1].kernel", "[2].kernel"},
     "rotate": {"[0].kernel"},
     "translate": {"[0].bias"},
     "scale": {"[0].kernel"},
@@ -137,7 +139,9 @@ def test_the_default_strength_changes_what_it_claims_to_and_nothing_else(name: s
 
 
 PRESERVES = [name for name, entry in CATALOGUE.items() if entry.effect == "preserves"]
-REFUSED = {(case, "flip_signs") for case in ("relu", "leaky_relu")}  # as test_exact.py shows
+# As test_exact.py shows.
+REFUSED = {(case, "flip_signs") for case in ("relu", "leaky_relu")}
+REFUSED |= {(case, "shift_phase") for case in ("relu", "leaky_relu", "tanh")}
 PRESERVING = [(case, name) for name in PRESERVES for case in CASES if (case, name) not in REFUSED]
 
 

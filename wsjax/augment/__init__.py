@@ -18,6 +18,7 @@ from wsjax.augment.coordinates import scale as scale
 from wsjax.augment.coordinates import translate as translate
 from wsjax.augment.exact import flip_signs as flip_signs
 from wsjax.augment.exact import permute as permute
+from wsjax.augment.exact import shift_phase as shift_phase
 from wsjax.augment.mix import label_smoothing as label_smoothing
 from wsjax.augment.mix import mix as mix
 from wsjax.augment.mix import mixup as mixup

@@ -20,7 +20,7 @@ from jax.tree_util import Partial
 
 from wsjax.augment.compose import batched, chain, on, one_of, with_probability
 from wsjax.augment.coordinates import rotate, scale, translate
-from wsjax.augment.exact import flip_signs, permute
+from wsjax.augment.exact import flip_signs, permute, shift_phase
 from wsjax.augment.mix import label_smoothing, mixup, mixup_uniform
 from wsjax.augment.perturb import noise
 from wsjax.errors import check_choice, listing
@@ -58,7 +58,7 @@ def _entries(effect: Effect, level: Level, *functions: Callable[..., Any]) -> di
 
 
 CATALOGUE: dict[str, Entry] = {
-    **_entries("preserves", "network", permute, flip_signs),
+    **_entries("preserves", "network", permute, flip_signs, shift_phase),
     **_entries("transforms", "network", rotate, translate, scale),
     **_entries("perturbs", "network", noise),
     **_entries("mixes", "batch", mixup, mixup_uniform, label_smoothing),
