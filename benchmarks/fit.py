@@ -10,6 +10,7 @@ All start from the same weights, fit the same images by the same Adam and schedu
 import itertools
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from benchmarks.harness import Contestant, Row, Timing
 from wsjax.data.fit import Recipe, concatenate, default_workers, fit_groups, groups
 from wsjax.data.images import Images
 from wsjax.networks import Network, grid
+from wsjax.networks.sine import sine
 
 CASE = "fit/siren_2-32-32-1_784"
 NETWORK = Network("siren", (2, 32, 32, 1), w0=(30.0,), offset=0.5)
@@ -75,17 +77,18 @@ def contest(size: Size, load: float) -> tuple[list[Row], dict[str, Timing], list
     fits = wsjax_contestant(recipe, images)
     loops = [torch_contestant(problems, recipe.steps, adam, threads) for adam, threads in settings]
     vmaps = [vmap_contestant(recipe, images, lanes) for lanes in size.lanes]
-    product = product_contestant(size.product)
-    timings = harness.measure([fits, *loops, *vmaps, product], size.rounds)
+    product, sines = product_contestant(size.product), sine_contestant(recipe, size.pixels**2)
+    timings = harness.measure([fits, *loops, *vmaps, product, sines], size.rounds)
     quality = check_quality({c.name: timings[c.name].made for c in (fits, *loops, *vmaps)}, fits.name)
 
     times = {name: 1e6 * timing.seconds for name, timing in timings.items()}
     ours, loop, plain = times[fits.name], fastest(timings, loops), fastest(timings, vmaps)
-    floor = operations(NETWORK, size.pixels**2) * times[product.name]
+    products = operations(NETWORK, size.pixels**2) * times[product.name]
     rows = [
         harness.compare(f"{CASE}/vs_torch_loop", ours, loop, times[loop], "us"),
         harness.compare(f"{CASE}/vs_plain_vmap", ours, plain, times[plain], "us"),
-        harness.compare(f"{CASE}/vs_floor", ours, "its matrix products alone", floor, "us"),
+        harness.compare(f"{CASE}/vs_products", ours, "its matrix products alone", products, "us"),
+        harness.compare(f"{CASE}/vs_floor", ours, "its products and sines alone", products + times[sines.name], "us"),
         harness.compare(f"{CASE}/torch_loop_vs_mark", times[loop], "the earlier mark", MARK, "us"),
     ]
     adam, threads = settings[[c.name for c in loops].index(loop)]
@@ -129,6 +132,29 @@ def product_contestant(edge: int, repeats: int = 8) -> Contestant:
     square = jnp.full((edge, edge), 0.5, jnp.float32)
     multiply = jax.jit(lambda a: a @ a)
     return Contestant("large product", lambda _: [multiply(square) for _ in range(repeats)], repeats * 2.0 * edge**3)
+
+
+def sine_contestant(recipe: Recipe, points: int) -> Contestant:
+    """The sines of one step alone, and their derivatives, of as many networks as one group, on every worker."""
+    widths, workers = NETWORK.widths[1:-1], default_workers()
+    angles = tuple(jnp.linspace(-20.0, 20.0, width * points).reshape(width, points) for width in widths)
+
+    def step(_, carry):
+        def one(angle):
+            value, back = jax.vjp(sine, angle)
+            return back(value)[0]
+
+        return jax.lax.map(lambda lane: tuple(one(angle) for angle in lane), carry)
+
+    steps = max(1, recipe.steps // 10)
+    stacked = tuple(jnp.broadcast_to(angle, (recipe.lanes, *angle.shape)) for angle in angles)
+    sines = jax.jit(lambda x: jax.lax.fori_loop(0, steps, step, x))
+
+    def run(_: int) -> None:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(lambda _: jax.block_until_ready(sines(stacked)), range(workers)))
+
+    return Contestant("sines", run, workers * recipe.lanes * steps)
 
 
 def torch_problem(recipe: Recipe, images: Images, row: int) -> torch_loop.Problem:

@@ -6,6 +6,7 @@ trace time: they read structures, shapes and dtypes, never traced values.
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +31,22 @@ def leaf_names(tree: PyTree, root: str = "weights") -> list[str]:
 
 def listing(names: Iterable[object]) -> str:
     return ", ".join(str(name) for name in names)
+
+
+def json_differences(found: Any, asked: Any, at: str = "") -> list[str]:
+    """One line for each field in which two JSON values differ, naming it and both values.
+
+    Example:
+        >>> json_differences({"steps": 3, "fit": {"seeds": [0, 1]}}, {"steps": 3, "fit": {"seeds": [0, 2]}})
+        ['fit.seeds[1] is 1 there and 2 here']
+    """
+    if isinstance(found, dict) and isinstance(asked, dict):
+        pairs = [(f"{at}.{k}" if at else k, found.get(k), asked.get(k)) for k in sorted({*found, *asked})]
+    elif isinstance(found, list) and isinstance(asked, list) and len(found) == len(asked):
+        pairs = [(f"{at}[{i}]", a, b) for i, (a, b) in enumerate(zip(found, asked, strict=True))]
+    else:
+        return [] if found == asked else [f"{at} is {found!r} there and {asked!r} here"]
+    return [line for name, a, b in pairs for line in json_differences(a, b, name)]
 
 
 def check_choice(kind: str, value: object, valid: Sequence[object]) -> None:

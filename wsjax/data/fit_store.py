@@ -3,9 +3,7 @@
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +14,7 @@ from wsjax.data.fit import Fitted, Recipe, concatenate, fit_jobs, fit_weights, g
 from wsjax.data.images import Images, check_images
 from wsjax.data.shards import CARD, INDEX, Index, read_index, read_json, write_json
 from wsjax.data.store import absolute, flat, is_free, load, new_index, read
-from wsjax.errors import listing
+from wsjax.errors import json_differences, listing
 
 
 def fit_dataset(
@@ -136,23 +134,14 @@ def _refuse_other_settings(path: Path, index: Index, card: Card) -> None:
     """Raise ValueError where finished shards were made with other settings; without any there is nothing to lose."""
     if not index.shards:
         return
-    found, asked = ({**c, "statistics": {}} for c in (read_json(path / CARD), card.to_json()))
-    differences = list(_differences(found, asked, ""))
+    # Statistics come with the last shard; the Symmetry follows from the network, which says it shorter.
+    found, asked = ({**c, "statistics": {}, "symmetry": None} for c in (read_json(path / CARD), card.to_json()))
+    differences = json_differences(found, asked)
     if differences:
         raise ValueError(
             f"{path} holds a fit with other settings: {listing(differences[:6])}. "
             f"Name another directory, or the same settings to go on with that one"
         )
-
-
-def _differences(found: Any, asked: Any, name: str) -> Iterator[str]:
-    if isinstance(found, dict) and isinstance(asked, dict):
-        for key in sorted(set(found) | set(asked)):
-            # The Symmetry follows from the network, which says it shorter.
-            if key != "symmetry":
-                yield from _differences(found.get(key), asked.get(key), f"{name}.{key}" if name else key)
-    elif found != asked:
-        yield f"{name} is {found!r} there and {asked!r} here"
 
 
 def _fit_unfinished(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wsjax.data import Card
-from wsjax.errors import DataError, listing
+from wsjax.errors import DataError, json_differences, listing
 from wsjax.train.config import Plan, Trial
 
 RECORD, METRICS, RESULT = "run.json", "metrics.jsonl", "result.json"
@@ -52,7 +52,7 @@ def claim(directory: Path, plan: Plan, trials: Sequence[Trial], card: Card) -> N
     asked = json.loads(json.dumps(asked))
     path = directory / RECORD
     if path.exists():
-        differences = list(_differences(read_json(path), asked, ""))
+        differences = json_differences(read_json(path), asked)
         if differences:
             raise ValueError(
                 f"{directory} holds a training with other settings: {listing(differences[:6])}. "
@@ -61,14 +61,3 @@ def claim(directory: Path, plan: Plan, trials: Sequence[Trial], card: Card) -> N
         return
     directory.mkdir(parents=True, exist_ok=True)
     write_json(path, asked)
-
-
-def _differences(found: Any, asked: Any, path: str):
-    if isinstance(found, dict) and isinstance(asked, dict):
-        for name in sorted(set(found) | set(asked)):
-            yield from _differences(found.get(name), asked.get(name), f"{path}.{name}" if path else name)
-    elif isinstance(found, list) and isinstance(asked, list) and len(found) == len(asked):
-        for i, (a, b) in enumerate(zip(found, asked, strict=True)):
-            yield from _differences(a, b, f"{path}[{i}]")
-    elif found != asked:
-        yield f"{path} is {found!r} there and {asked!r} here"
