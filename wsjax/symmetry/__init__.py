@@ -1,7 +1,15 @@
 """What may be done to weights without changing the function they compute."""
 
+from wsjax.symmetry.align import Alignment as Alignment
+from wsjax.symmetry.align import align as align
+from wsjax.symmetry.align import squared_distance as squared_distance
+from wsjax.symmetry.assignment import assign as assign
 from wsjax.symmetry.axes import Axes as Axes
 from wsjax.symmetry.axes import Sum as Sum
+from wsjax.symmetry.barrier import Barrier as Barrier
+from wsjax.symmetry.barrier import interpolation_barrier as interpolation_barrier
+from wsjax.symmetry.canonical import canonical_element as canonical_element
+from wsjax.symmetry.canonical import canonicalize as canonicalize
 from wsjax.symmetry.check import check as check
 from wsjax.symmetry.element import Element as Element
 from wsjax.symmetry.element import Move as Move
@@ -13,6 +21,7 @@ from wsjax.symmetry.element import sample as sample
 from wsjax.symmetry.element import sample_permutation as sample_permutation
 from wsjax.symmetry.element import sample_phases as sample_phases
 from wsjax.symmetry.element import sample_scales as sample_scales
+from wsjax.symmetry.element import sample_scales_uniform as sample_scales_uniform
 from wsjax.symmetry.element import sample_signs as sample_signs
 from wsjax.symmetry.group import Fixed as Fixed
 from wsjax.symmetry.group import Group as Group

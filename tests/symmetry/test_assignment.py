@@ -1,0 +1,54 @@
+"""The assignment against SciPy's optimum, by both solvers, alone and in batches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+from wsjax.symmetry.assignment import assign, in_optimal_order
+
+SIZE = 6
+RANDOM = np.asarray(jax.random.normal(jax.random.key(0), (40, SIZE, SIZE)))
+TIES = np.round(RANDOM)  # many optima
+SOLVE = {s: jax.jit(jax.vmap(lambda c, s=s: assign(c, solver=s))) for s in ("auto", "host", "device")}
+
+
+def total(cost: np.ndarray, order) -> np.ndarray:
+    return np.take_along_axis(cost, np.asarray(order)[:, :, None], axis=2).sum(axis=(1, 2))
+
+
+def optimum(cost: np.ndarray) -> np.ndarray:
+    return np.array([c[linear_sum_assignment(c)].sum() for c in cost])
+
+
+@pytest.mark.parametrize("solver", SOLVE)
+@pytest.mark.parametrize("cost", [RANDOM, TIES, -np.abs(RANDOM)], ids=["random", "ties", "negative"])
+def test_every_solver_reaches_scipys_optimum_by_a_permutation(solver: str, cost: np.ndarray):
+    order = SOLVE[solver](jnp.asarray(cost))
+    assert (np.sort(order, axis=1) == np.arange(SIZE)).all()
+    np.testing.assert_allclose(total(cost, order), optimum(cost), atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["host", "device"])
+def test_only_what_is_wanted_is_solved(solver: str):
+    wanted = np.arange(len(RANDOM)) % 2 == 0
+    found = np.asarray(jax.jit(jax.vmap(lambda c, w: assign(c, w, solver=solver)))(jnp.asarray(RANDOM), wanted))
+    np.testing.assert_array_equal(found[wanted], np.asarray(SOLVE[solver](jnp.asarray(RANDOM)))[wanted])
+    assert (found[~wanted] == np.arange(SIZE)).all()
+    assert not (found[wanted] == np.arange(SIZE)).all(axis=1).any()
+
+
+def test_an_order_is_called_optimal_only_where_it_is():
+    """Rows put in their best order are recognised, and none whose order can still gain."""
+    best = np.stack([c[:, linear_sum_assignment(c)[1]] for c in RANDOM])
+    proved = np.asarray(jax.jit(jax.vmap(in_optimal_order))(jnp.asarray(np.concatenate([best, RANDOM, TIES]))))
+    assert proved[:40].mean() > 0.8
+    truly = np.trace(TIES, axis1=1, axis2=2) <= optimum(TIES) + 1e-5
+    assert not proved[40:80].any()
+    assert not (proved[80:] & ~truly).any()
+
+
+def test_an_unknown_solver_is_named(untyped):
+    with pytest.raises(ValueError, match=r"unknown assignment solver 'hos'.*auto, host, device.*mean 'host'"):
+        assign(jnp.eye(2), solver="hos")  # pyright: ignore[reportArgumentType]

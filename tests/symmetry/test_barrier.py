@@ -1,0 +1,54 @@
+"""The straight path between two networks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.helpers import points, random_weights
+from wsjax import networks
+from wsjax import symmetry as ws
+
+KEY = jax.random.key(0)
+X = points(KEY, 2)
+
+
+def apply(weights, x):
+    return networks.siren_apply(weights, x, w0=5.0)
+
+
+def test_a_permuted_copy_has_a_barrier_that_alignment_takes_away():
+    spec = ws.siren((2, 8, 8, 1), w0=5.0)
+    weights = random_weights(KEY, spec)
+    moved = ws.act(ws.sample(KEY, spec), weights)
+    apart = ws.interpolation_barrier(apply, weights, moved, X)
+    near = ws.interpolation_barrier(apply, weights, ws.align(moved, weights, spec).weights, X)
+    assert float(apart.height) > 1e-3
+    assert float(near.height) < 1e-10
+    assert float(near.psnr.min()) > 90
+
+
+def test_the_ends_lose_nothing_and_the_middle_is_the_networks_in_between():
+    a, b = (random_weights(jax.random.key(i), ws.siren((2, 4, 1))) for i in (1, 2))
+    found = ws.interpolation_barrier(apply, a, b, X, steps=5)
+    np.testing.assert_allclose(found.share, [0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(found.loss[jnp.array([0, 4])], 0, atol=1e-12)
+    quarter = apply(jax.tree.map(lambda x, y: 0.75 * x + 0.25 * y, a, b), X)
+    loss = float(jnp.mean(jnp.square(quarter - 0.75 * apply(a, X) - 0.25 * apply(b, X))))
+    assert float(found.loss[1]) == pytest.approx(loss, rel=1e-5)
+    assert float(found.psnr[1]) == pytest.approx(-10 * np.log10(loss), rel=1e-5)
+    assert float(found.height) == pytest.approx(float(found.loss.max()), rel=1e-6)
+
+
+def test_a_task_has_its_own_loss():
+    w = lambda v: {"w": jnp.float32(v), "step": jnp.int32(3)}
+    path = ws.interpolation_barrier(
+        lambda p, x: p["w"] * x, w(-1.0), w(1.0), jnp.ones(3), steps=3, loss=lambda y: 1 - jnp.mean(y) ** 2
+    )
+    np.testing.assert_allclose(path.loss, [0, 1, 0], atol=1e-6)
+    assert float(path.height) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_two_points_make_no_path():
+    with pytest.raises(ValueError, match=r"steps is 2; it must be one number in \[3, inf\]"):
+        ws.interpolation_barrier(apply, 1.0, 2.0, X, steps=2)

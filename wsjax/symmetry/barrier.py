@@ -1,0 +1,79 @@
+"""How bad the straight path between two networks is."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, PyTree
+
+from wsjax.errors import check_number
+from wsjax.typing import Weights
+
+
+class Barrier(NamedTuple):
+    """Along the path (1 - share) a + share b: the loss at each share, its PSNR in dB, and the highest excess loss."""
+
+    share: Float[Array, " steps"]
+    loss: Float[Array, " steps"]
+    psnr: Float[Array, " steps"]
+    height: Float[Array, ""]
+
+
+def interpolation_barrier(
+    apply: Callable[..., Array],
+    a: Weights,
+    b: Weights,
+    points: PyTree[ArrayLike],
+    *,
+    steps: int = 11,
+    loss: Callable[[Array], Array] | None = None,
+    peak: float = 1.0,
+) -> Barrier:
+    """The loss on the straight line between two networks: height = max over s of L(s) - ((1 - s) L(0) + s L(1)).
+
+    Without a `loss`, L(s) is the mean squared difference between the network at (1 - s) a + s b and the same mixture
+    of the two networks' outputs: what a mixed label promises. PSNR is 10 log10(peak^2 / L).
+
+    Args:
+        apply: `apply(weights, points) -> outputs`.
+        a, b: the ends, of one structure; leaves that are not floating point are those of a.
+        points: where the outputs are taken.
+        steps: points on the path, ends included; at least 3.
+        loss: of the outputs, for networks with a task of their own: their error on data, for example.
+        peak: [] largest value of the outputs, for the PSNR.
+
+    Raises:
+        ValueError: fewer than 3 steps.
+
+    Source: the loss barrier of arXiv 2209.04836, section 2, and of arXiv 1912.05671.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> linear = lambda w, x: w * x
+        >>> float(interpolation_barrier(linear, jnp.float32(1), jnp.float32(3), jnp.ones(4)).height)
+        0.0
+    """
+    check_number("steps", steps, low=3)
+    share = jnp.linspace(0.0, 1.0, steps)
+
+    def between(s: Array) -> Weights:
+        def blend(x: ArrayLike, y: ArrayLike) -> Array:
+            x, y = jnp.asarray(x), jnp.asarray(y)
+            return (1 - s).astype(x.dtype) * x + s.astype(x.dtype) * y if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+        return jax.tree.map(blend, a, b)
+
+    first, last = apply(a, points), apply(b, points)
+
+    def at(s: Array) -> Array:
+        outputs = apply(between(s), points)
+        if loss is not None:
+            return loss(outputs)
+        promised = (1 - s).astype(first.dtype) * first + s.astype(first.dtype) * last
+        return jnp.mean(jnp.square(outputs - promised))
+
+    along = jax.lax.map(at, share)
+    weight = share.astype(along.dtype)
+    excess = along - ((1 - weight) * along[0] + weight * along[-1])
+    return Barrier(share, along, 10 * jnp.log10(peak**2 / jnp.maximum(along, 1e-20)), jnp.max(excess))

@@ -1,0 +1,107 @@
+"""One representative for each orbit, where it can be had in closed form."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from wsjax.symmetry.align import growth_order, widened
+from wsjax.symmetry.element import Element, Move, act, compose, identity
+from wsjax.symmetry.group import Group
+from wsjax.symmetry.slices import Slices, slices
+from wsjax.symmetry.spec import Symmetry
+from wsjax.typing import Weights
+
+
+def canonicalize(weights: Weights, symmetry: Symmetry) -> Weights:
+    """The weights' representative in their orbit: canonicalize(act(g, w)) = canonicalize(w), up to rounding.
+
+    Group by group, from the inputs on, each neuron is brought to
+
+    - sine with phases: 0 <= w0 b <= pi / 2 (b itself where w0 multiplies the kernel alone), by the nearest whole
+      number of half turns and then a sign;
+    - other odd activations: a bias that is not negative, or where it is 0, a positive largest entry of what makes it;
+    - homogeneous ones: what makes the neuron, bias included, of Euclidean norm 1;
+
+    and the neurons are then ordered by bias, where biases are equal by the entries of what makes them.
+
+    **Preserves** the function, up to rounding: the weights move along their orbit. It is not continuous: near a
+    border (a bias of 0, two equal biases) networks that are close can be sent far apart, so a reader that sees
+    canonical weights alone meets seams that an augmented or invariant one does not.
+
+    Args:
+        weights: one network.
+        symmetry: its Symmetry; groups are canonical under the actions that it allows.
+
+    Raises:
+        ValueError: the weights are not of that Symmetry.
+
+    Source: the sine case mends what the code of arXiv 2406.10685 (ScaleGMN) intends, whose phase step does nothing;
+    here each group has its own w0.
+
+    Example:
+        >>> import jax
+        >>> from wsjax import networks, symmetry as ws
+        >>> spec, w = ws.siren((2, 8, 1)), networks.siren_init(jax.random.key(0), (2, 8, 1), family="nfn")
+        >>> one, other = ws.canonicalize(w, spec), ws.canonicalize(ws.act(ws.sample(jax.random.key(1), spec), w), spec)
+        >>> bool(abs(one[0].kernel - other[0].kernel).max() < 1e-5)
+        True
+    """
+    return act(canonical_element(weights, symmetry), weights)
+
+
+def canonical_element(weights: Weights, symmetry: Symmetry) -> Element:
+    """The element that `canonicalize` acts with.
+
+    Example:
+        >>> import jax
+        >>> from wsjax import networks, symmetry as ws
+        >>> spec, w = ws.mlp((2, 3, 1), "tanh"), networks.mlp_init(jax.random.key(0), (2, 3, 1))
+        >>> sorted(canonical_element(w, spec).moves["h1"].permutation.tolist())
+        [0, 1, 2]
+    """
+    leaves, total = widened(symmetry, weights), identity(symmetry)
+    known: frozenset[str] = frozenset()
+    for name in growth_order(symmetry):
+        for choose in (_sized, _ordered):
+            move = choose(symmetry.groups[name], slices(symmetry, leaves, name, known))
+            one = Element(symmetry, {**identity(symmetry).moves, name: move})
+            leaves = symmetry.leaves(act(one, symmetry.unflatten(leaves)))
+            total = compose(one, total)
+        known |= {name}
+    return total
+
+
+def _sized(group: Group, own: Slices) -> Move:
+    """Phase, sign and scale of each neuron."""
+    made = jnp.concatenate([own.bias, own.produced], axis=1)
+    gain = phase = None
+    if group.allows("phase"):
+        turn = (group.w0 if group.w0_convention == "affine" else 1.0) / np.pi
+        phase = -jnp.round(own.bias[:, 0] * turn).astype(jnp.int32)
+        made = made.at[:, 0].add(phase.astype(made.dtype) / turn)
+    if group.allows("sign"):
+        gain = _sign(made, own.bias.shape[1])
+        phase = None if phase is None else phase * gain.astype(phase.dtype)
+    if group.allows("rescale"):
+        norm = jnp.linalg.norm(made, axis=1)
+        scale = 1 / jnp.where(norm > 0, norm, 1.0)
+        gain = scale if gain is None else gain * scale
+    return Move(None, gain, phase)
+
+
+def _sign(made: Array, biases: int) -> Array:
+    """-1 where the first bias is negative, or where there is none or it is 0, the largest other entry."""
+    rest = made[:, biases:]
+    leading = jnp.zeros(len(made), made.dtype)
+    if rest.shape[1]:
+        leading = jnp.take_along_axis(rest, jnp.argmax(jnp.abs(rest), axis=1)[:, None], axis=1)[:, 0]
+    deciding = jnp.where(made[:, 0] == 0, leading, made[:, 0]) if biases else leading
+    return jnp.where(deciding < 0, -1.0, 1.0).astype(made.dtype)
+
+
+def _ordered(group: Group, own: Slices) -> Move:
+    """By the first bias, then by every other entry in turn."""
+    made = jnp.concatenate([own.bias, own.produced], axis=1)
+    if not group.allows("permute") or not made.shape[1]:
+        return Move()
+    return Move(jnp.lexsort([made[:, i] for i in reversed(range(made.shape[1]))]).astype(jnp.int32))

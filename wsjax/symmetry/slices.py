@@ -1,0 +1,66 @@
+"""A network's arrays seen from one group: what belongs to each of its neurons."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from wsjax.symmetry.axes import Entry, Sum, atoms, base, consumes, size
+from wsjax.symmetry.spec import Symmetry
+
+
+class Slices(NamedTuple):
+    """Rows are the neurons of one group: what makes them, their biases, and what reads their outputs."""
+
+    produced: Float[Array, "neurons made"]
+    bias: Float[Array, "neurons biases"]
+    consumed: Float[Array, "neurons read"]
+
+
+def slices(symmetry: Symmetry, leaves: list[Array], group: str, known: frozenset[str] | None = None) -> Slices:
+    """Everything along the axes of a group, flattened beside its neurons.
+
+    Args:
+        symmetry: the network's.
+        leaves: its arrays, in the order of `symmetry.axes`, all of one floating dtype; None for one to leave out.
+        group: whose neurons.
+        known: given, only arrays whose other groups are all among these, and that carry this group once.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wsjax.symmetry import mlp
+        >>> spec = mlp((2, 3, 1))
+        >>> [part.shape for part in slices(spec, [jnp.zeros(s) for s in spec.shapes], "h1")]
+        [(3, 2), (3, 1), (3, 1)]
+    """
+    produced, bias, consumed = [], [], []
+    for leaf, axes in zip(leaves, symmetry.axes, strict=True):
+        others = [n for n in axes.names if n in symmetry.groups]
+        if leaf is None or group not in others:
+            continue
+        others.remove(group)
+        if known is not None and not known.issuperset(others):
+            continue
+        for axis, entry in enumerate(axes.entries):
+            for rows, reads in _unfold(jnp.moveaxis(leaf, axis, 0), entry, group, symmetry.sizes):
+                (consumed if reads else bias if axes.bias else produced).append(rows)
+    dtype = next(leaf.dtype for leaf in leaves if leaf is not None)
+    nothing = jnp.zeros((symmetry.groups[group].size, 0), dtype)
+    return Slices(*(jnp.concatenate([nothing, *parts], axis=1) for parts in (produced, bias, consumed)))
+
+
+def _unfold(x: Array, entry: Entry, group: str, sizes: dict[str, int]) -> list[tuple[Array, bool]]:
+    """For each place of the group in the first axis' entry: (neurons, rest), and whether it consumes the group."""
+    if isinstance(entry, str):
+        return [(x.reshape(x.shape[0], -1), consumes(entry))] if base(entry) == group else []
+    if group not in {base(name) for name in atoms(entry)}:
+        return []
+    parts = entry.parts if isinstance(entry, Sum) else entry
+    lengths = [size(part, sizes) for part in parts]
+    if isinstance(entry, Sum):
+        starts = [sum(lengths[:i]) for i in range(len(lengths))]
+        pieces = [x[start : start + length] for start, length in zip(starts, lengths, strict=True)]
+    else:
+        grid = x.reshape(*lengths, -1)
+        pieces = [jnp.moveaxis(grid, i, 0).reshape(length, -1) for i, length in enumerate(lengths)]
+    return [found for piece, part in zip(pieces, parts, strict=True) for found in _unfold(piece, part, group, sizes)]
