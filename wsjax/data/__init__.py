@@ -1,5 +1,6 @@
 """Images in, fitted weight data sets out: sources, fit, and a store that keeps them whole."""
 
+from wsjax.data.align import align as align
 from wsjax.data.card import Card as Card
 from wsjax.data.dataset import WeightDataset as WeightDataset
 from wsjax.data.download import download_images as download_images

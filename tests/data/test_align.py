@@ -1,0 +1,104 @@
+"""A data set aligned once: nearer together, the same functions, the rest untouched."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.helpers import change, points, random_weights
+from wsjax import data, networks
+from wsjax import symmetry as ws
+from wsjax.data import WeightDataset
+from wsjax.symmetry import squared_distance
+
+SPEC = ws.siren((2, 6, 5, 1), w0=4.0)
+SPLIT = np.array([0] * 8 + [1] * 2 + [2] * 2, np.int8)
+
+
+def apply(weights, x):
+    return networks.siren_apply(weights, x, w0=4.0)
+
+
+def copies(noise: float = 0.05) -> WeightDataset:
+    """Twelve copies of one network, each moved along its orbit and disturbed a little."""
+    base = random_weights(jax.random.key(0), SPEC)
+
+    def one(key):
+        moved = ws.act(ws.sample(key, SPEC), base)
+        return jax.tree.map(lambda x: x + noise * jax.random.normal(key, x.shape), moved)
+
+    stack = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(1), 12))
+    many = [jax.tree.map(lambda x, i=i: np.asarray(x[i]), stack) for i in range(12)]
+    columns = {"split": SPLIT, "image": np.arange(12, dtype=np.int32)[::-1].copy()}
+    return WeightDataset.from_networks(many, np.arange(12) % 3, symmetry=SPEC, columns=columns, source={"who": "us"})
+
+
+def spread(dataset: WeightDataset) -> float:
+    """The mean squared distance between pairs of networks."""
+    rows = [dataset.network(i) for i in range(len(dataset))]
+    return float(np.mean([squared_distance(a, b) for a in rows[:6] for b in rows[6:]]))
+
+
+@pytest.mark.parametrize("to", ["centre", "reference"])
+def test_networks_come_together_and_compute_what_they_did(to: str):
+    dataset = copies()
+    reference = None if to == "centre" else dataset.network(3)
+    near = data.align(dataset, reference=reference, progress=False)
+    noise = 2 * 0.05**2 * sum(np.prod(s) for s in SPEC.shapes)
+    assert spread(dataset) > 5 * noise
+    assert spread(near) < 1.2 * noise
+    x = points(jax.random.key(0), 2)
+    for i in range(len(dataset)):
+        assert change(apply(near.network(i), x), apply(dataset.network(i), x)) < 1e-4
+
+
+def test_labels_columns_and_the_card_stay_and_what_was_done_is_recorded():
+    dataset = copies()
+    near = data.align(dataset, group="signed", rounds=3, progress=False)
+    np.testing.assert_array_equal(near.label, dataset.label)
+    chex.assert_trees_all_equal(near.columns, dataset.columns)
+    assert (near.card.symmetry, near.card.classes) == (dataset.card.symmetry, dataset.card.classes)
+    done = near.card.source["alignment"]
+    assert near.card.source["who"] == "us"
+    assert (done["group"], done["to"]) == ("signed", "centre")
+    assert 1 <= len(done["mean_squared_distance"]) <= 3
+    assert done["mean_squared_distance_after"] < done["mean_squared_distance_before"]
+    assert near.card.statistics != dataset.card.statistics
+    assert data.Card.from_json(near.card.to_json()) == near.card
+
+
+def test_only_training_networks_move_the_centre():
+    dataset = copies()
+    other = jax.tree.map(np.copy, dataset.weights)
+    for leaf in jax.tree.leaves(other):
+        leaf[SPLIT > 0] *= 7.0
+    changed = WeightDataset(other, dataset.label, dataset.columns, dataset.card)
+    first, second = (data.align(d, progress=False) for d in (dataset, changed))
+    chex.assert_trees_all_equal(first.split("train").weights, second.split("train").weights)
+
+
+def test_a_reference_stays_where_it_is_and_chunks_change_nothing():
+    dataset = copies()
+    whole = data.align(dataset, reference=dataset.network(0), progress=False)
+    chex.assert_trees_all_close(whole.network(0), dataset.network(0))
+    parts = data.align(dataset, reference=dataset.network(0), chunk=5, progress=False)
+    chex.assert_trees_all_close(parts.weights, whole.weights, atol=1e-5)
+
+
+def test_an_aligned_data_set_mixes_without_matching():
+    """The midpoint of two aligned copies computes their function; of two as they were, another one."""
+    dataset, x = copies(noise=0.0), points(jax.random.key(0), 2)
+    near = data.align(dataset, progress=False)
+    middle = lambda d: jax.tree.map(lambda a, b: (a + b) / 2, d.network(1), d.network(4))
+    expected = apply(dataset.network(1), x)
+    assert change(apply(middle(near), x), expected) < 1e-3
+    assert change(apply(middle(dataset), x), expected) > 0.1
+    assert jnp.isfinite(near.weights[0].kernel).all()
+
+
+def test_a_reference_of_another_network_is_refused(untyped):
+    with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape \(2, 7\)"):
+        data.align(copies(), reference=random_weights(jax.random.key(0), ws.siren((2, 7, 5, 1))), progress=False)
+    with pytest.raises(ValueError, match=r"unknown group 'signs'"):
+        data.align(copies(), group="signs", progress=False)  # pyright: ignore[reportArgumentType]
