@@ -133,6 +133,24 @@ def sample_scales(key: Key, symmetry: Symmetry, *, std: Scalar = 0.3) -> Element
     return _per_group(key, symmetry, "rescale", draw)
 
 
+def sample_scales_uniform(key: Key, symmetry: Symmetry, *, max_log: Scalar = 0.7) -> Element:
+    """Scale each homogeneous neuron (ReLU) by exp(u), u uniform on [-max_log, max_log].
+
+    Example:
+        >>> import jax
+        >>> from wsjax.symmetry import mlp
+        >>> gain = sample_scales_uniform(jax.random.key(0), mlp((2, 3, 1)), max_log=0.1).moves["h1"].gain
+        >>> bool((abs(gain - 1) < 0.11).all())
+        True
+    """
+    check_number("max_log", max_log, low=0)
+
+    def draw(k: Key, group: Group) -> Move:
+        return Move(gain=jnp.exp(jax.random.uniform(k, (group.size,), minval=-1.0, maxval=1.0) * max_log))
+
+    return _per_group(key, symmetry, "rescale", draw)
+
+
 def sample(key: Key, symmetry: Symmetry) -> Element:
     """Draw from all that may act: permutations and signs uniformly, phases in -1..1, scales log-normal (std 0.3).
 
