@@ -1,6 +1,8 @@
 """What several test files share: a table of small networks, and how to compare two trees of arrays."""
 
+import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import chex
@@ -11,6 +13,7 @@ import numpy as np
 
 from wsjax import networks, symmetry
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, symmetry_of
+from wsjax.typing import Layer
 
 W0 = (9.5, 6.25)
 """A frequency for each layer, and no whole numbers: w0 pi must not be a multiple of pi by chance."""
@@ -45,6 +48,39 @@ CASES = {
     "relu": dense("relu"),
     "leaky_relu": dense("leaky_relu"),
 }
+
+
+def cnn_symmetry(widths: tuple[int, ...]) -> Symmetry:
+    inputs, *hidden, outputs = widths
+    names = ["colour", *(f"c{i}" for i in range(len(hidden)))]
+    layers = [
+        Layer(Axes("row", "column", a if a == "colour" else f"{a}*", b), Axes(b, bias=True)) for a, b in pairwise(names)
+    ]
+    return symmetry_of(
+        (*layers, Layer(Axes(f"{names[-1]}*", "out"), Axes("out", bias=True))),
+        {
+            "row": Fixed(3),
+            "column": Fixed(3),
+            "colour": Fixed(inputs, "input"),
+            **{name: Group(n) for name, n in zip(names[1:], hidden, strict=True)},
+            "out": Fixed(outputs, "output"),
+        },
+    )
+
+
+def cnn_apply(weights, x: jax.Array) -> jax.Array:
+    """Two convolutions of 3 x 3 with ReLU and a dense last layer at every pixel; the points are a square picture."""
+    *hidden, last = weights
+    side = math.isqrt(len(x))
+    y = x.reshape(1, side, side, -1)
+    for layer in hidden:
+        y = jax.lax.conv_general_dilated(y, layer.kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        y = jax.nn.relu(y + layer.bias[None, None, None, :])
+    return y.reshape(len(x), -1) @ last.kernel + last.bias[None, :]
+
+
+CNN = Case(cnn_symmetry, cnn_apply)
+"""A small convolutional network. Its inputs are colours, which no shift moves exactly."""
 
 
 def dense_axes(inputs, outputs: str) -> dict:

@@ -75,6 +75,8 @@ def test_fit_train_evaluate_show(run, tmp_path):
     for path, picture in ((sets, "gallery.png"), (runs, "curves.png")):
         assert run("show", path)[0] == 0
         assert (path / picture).stat().st_size > 1000
+    # The run's record holds the steps that the preset stood for.
+    assert "augmentation: flip_signs | rotate(max_degrees=15.0) | " in run("show", runs)[1]
 
 
 def test_an_unknown_source_lists_the_sources(run, tmp_path, untyped):

@@ -10,7 +10,8 @@ import jax
 import tyro
 from tyro.conf import Positional, arg
 
-from wsjax import __version__, augment, data, models, viz
+from wsjax import __version__, data, models, viz
+from wsjax.augment import format_spec, read_spec
 from wsjax.demo import run_demo, score_row, summary_table
 from wsjax.train import Plan, Trial, evaluate, load_trained, record
 from wsjax.train import train as train_readers
@@ -96,7 +97,7 @@ def train(
     plan = Plan(
         reader=reader,
         reader_settings=models.config_of(reader, parse_settings(settings)),
-        augment=resolve_spec(augment),
+        augment=format_spec(read_spec(augment)),
         epochs=epochs,
         batch_size=batch_size,
         evaluate_every=evaluate_every,
@@ -123,11 +124,6 @@ def parse_settings(text: str) -> dict:
     if not isinstance(settings, dict):
         raise ValueError(f"settings is {text!r}; expected JSON such as '{{\"channels\": 32}}'")
     return settings
-
-
-def resolve_spec(spec: str) -> str:
-    """The SPEC itself, or the recommended one by name."""
-    return augment.RECOMMENDED if spec.strip() == "recommended" else spec
 
 
 def evaluate_run(run: Positional[Path], dataset: Positional[Path], /, *, split: str = "test") -> None:

@@ -43,7 +43,12 @@ class Layer(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Stacked networks and their labels: every leaf of both has the batch as its leading axis."""
+    """Stacked networks and their labels: every leaf of both has the batch as its leading axis.
+
+    `label` is None where there are none. `object`, (batch,) whole numbers, says which object (image, shape) each
+    network shows, so that two fits of one object are known as its views; None where nobody asks.
+    """
 
     weights: PyTree
     label: PyTree
+    object: PyTree = None

@@ -6,8 +6,19 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
+from tests.helpers import touched
 from wsjax import augment, networks
-from wsjax.augment import CATALOGUE, RECOMMENDED, format_spec, from_spec, read_spec
+from wsjax.augment import (
+    CATALOGUE,
+    PRESETS,
+    RECOMMENDED,
+    Entry,
+    format_spec,
+    from_spec,
+    needs_statistics,
+    read_spec,
+    statistics_of,
+)
 from wsjax.symmetry import mlp, siren
 from wsjax.typing import Batch
 
@@ -16,7 +27,12 @@ SIREN = siren((2, 4, 4, 1), w0=10.0)
 
 def batch(key, size: int = 4) -> Batch:
     init = lambda k: networks.siren_init(k, (2, 4, 4, 1), w0=10.0)
-    return Batch(jax.vmap(init)(jax.random.split(key, size)), jax.nn.one_hot(jnp.arange(size) % 3, 3))
+    rows = jnp.arange(size)
+    return Batch(jax.vmap(init)(jax.random.split(key, size)), jax.nn.one_hot(rows % 3, 3), rows // 2)
+
+
+def statistics() -> augment.Statistics:
+    return statistics_of(batch(jax.random.key(3)).weights)
 
 
 SPECS = [
@@ -24,7 +40,11 @@ SPECS = [
     "rotate(max_degrees=30.0) | noise(std=0.1) | mixup(alpha=0.4)",
     "one_of(noise, flip_signs | permute) | label_smoothing(rate=0.2)",
     "with_probability(0.5, translate(max_shift=0.2))",
-    "with_probability(0.25, one_of(mixup, mixup_uniform(low=0.5)))",
+    "with_probability(0.25, one_of(mixup, mixup_hard(low=0.5)))",
+    'leave_out("output", "bias", noise(std=0.1) | dropout)',
+    "mixup_self(noise(std=0.1) | rotate, alpha=0.4, beta=None) | mixup_self | mixup_self(one_of(noise, flip_signs))",
+    "noise_shared(std=0.2) | with_probability(0.5, towards_mean | leave_out('kernel', noise_shared))",
+    "recommended | mixup_aligned(group='signed', alpha=1.0)",
     RECOMMENDED,
     "",
 ]
@@ -37,7 +57,7 @@ def test_printing_and_reading_again_gives_the_same_steps(spec):
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_spec_keeps_structure_under_jit_and_jit_agrees(spec, getkey):
-    pipeline, data, key = from_spec(spec, SIREN), batch(getkey()), getkey()
+    pipeline, data, key = from_spec(spec, SIREN, statistics()), batch(getkey()), getkey()
     eager = pipeline(key, data)
     compiled = jax.jit(lambda t, k, b: t(k, b))(pipeline, key, data)
     assert jax.tree.map(jnp.shape, eager) == jax.tree.map(jnp.shape, data)
@@ -56,12 +76,110 @@ def test_a_spec_is_the_pipeline_one_would_write(getkey):
         np.testing.assert_array_equal(a, b)
 
 
-def test_every_entry_can_be_named_and_has_an_effect(getkey):
+def test_every_entry_can_be_named_for_networks_that_allow_it(getkey):
+    """Of a SIREN and of a ReLU network with three outputs, one allows any of them."""
+    relu = mlp((2, 4, 3))
+    weights = jax.vmap(lambda k: networks.mlp_init(k, (2, 4, 3)))(jax.random.split(getkey(), 4))
+    homes = [(SIREN, batch(getkey())), (relu, batch(getkey())._replace(weights=weights))]
     for name, entry in CATALOGUE.items():
-        changed = from_spec(name, SIREN)(getkey(), batch(getkey()))
-        assert jax.tree.structure(changed) == jax.tree.structure(batch(getkey()))
         assert entry.name == name
         assert entry.level in ("network", "batch")
+        allowed = 0
+        for symmetry, data in homes:
+            try:
+                pipeline = from_spec(name, symmetry, statistics_of(data.weights))
+            except ValueError:
+                continue
+            allowed += 1
+            assert jax.tree.structure(pipeline(getkey(), data)) == jax.tree.structure(data)
+        assert allowed > 0, f"{name} is refused by both"
+
+
+def test_what_an_entry_takes_besides_its_settings_is_no_setting():
+    needs = {name: CATALOGUE[name].needs for name in ("noise", "drop_neurons", "noise_shared", "mixup_self")}
+    assert needs == {
+        "noise": (),
+        "drop_neurons": ("symmetry",),
+        "noise_shared": ("statistics",),
+        "mixup_self": ("transform",),
+    }
+    assert CATALOGUE["noise_shared"].settings == {"std": 0.1}
+    assert CATALOGUE["mixup_self"].settings == CATALOGUE["mixup"].settings
+
+
+def test_arrays_left_out_and_steps_on_copies_are_those_one_would_write(getkey):
+    data, key = batch(getkey()), getkey()
+    noisy = augment.chain(Partial(augment.noise, std=0.2))  # a pipe of one step, so that one more changes no draw
+    left = augment.on("weights", augment.batched(augment.leave_out(noisy, symmetry=SIREN, arrays=("input", "bias"))))
+    turned = augment.chain(noisy, Partial(augment.rotate, symmetry=SIREN, max_degrees=10.0))
+    written = augment.chain(left, Partial(augment.mixup_self, transform=turned, alpha=0.3))
+    spec = 'leave_out("input", "bias", noise(std=0.2)) | mixup_self(noise(std=0.2) | rotate(max_degrees=10), alpha=0.3)'
+    found, expected = from_spec(spec, SIREN)(key, data), written(key, data)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert touched(found.weights, data.weights)
+
+
+def test_steps_in_units_of_the_data_set_take_its_statistics(getkey, untyped):
+    for spec in ("noise_shared", "one_of(noise, permute | towards_mean)", "mixup_self(noise_shared)"):
+        assert needs_statistics(spec)
+        with pytest.raises(ValueError, match=r"no statistics of it; pass statistics_of\(dataset.weights\)"):
+            from_spec(spec, SIREN)
+    assert not needs_statistics("one_of(noise, permute) | recommended")
+    data, key, known = batch(getkey()), getkey(), statistics()
+    written = augment.on("weights", augment.batched(Partial(augment.towards_mean, statistics=known)))
+    found, expected = from_spec("towards_mean", SIREN, known)(key, data), augment.chain(written)(key, data)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match=r"do not have the structure of the data set's statistics"):
+        from_spec("towards_mean", mlp((2, 4, 1)), known)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_reads_as_its_steps_and_can_be_built(name):
+    steps = read_spec(name)
+    assert steps == read_spec(PRESETS[name]) != ()
+    assert name not in format_spec(steps)
+    assert name not in CATALOGUE
+    from_spec(name, SIREN)
+
+
+def test_a_preset_stands_among_other_steps():
+    assert format_spec(read_spec("permute | one_of(recommended, dwsa_rotate) | mixup")) == format_spec(
+        read_spec(f"permute | one_of({RECOMMENDED}, rotate(max_degrees=30)) | mixup")
+    )
+
+
+def test_text_settings_are_static_and_numbers_are_traced(getkey, monkeypatch, untyped):
+    def tint(key, batch, *, kind: str = "half", amount: float | None = None):
+        if kind not in ("half", "twice"):
+            raise ValueError(f"unknown kind {kind!r}")
+        factor = (0.5 if kind == "half" else 2.0) * (1.0 if amount is None else amount)
+        return batch._replace(label=factor * batch.label)
+
+    monkeypatch.setitem(CATALOGUE, "tint", Entry("tint", tint, "mixes", "batch"))
+    spec = "tint(kind='twice', amount=3.0)"
+    assert format_spec(read_spec('tint(kind="twice", amount=3) | tint(amount=None)')) == f"{spec} | tint(amount=None)"
+    traces = []
+
+    @jax.jit
+    def run(pipeline, key, data):
+        traces.append(1)
+        return pipeline(key, data).label.sum()
+
+    data = batch(getkey())
+    totals = [float(run(from_spec(f"tint(kind='twice', amount={n})", SIREN), getkey(), data)) for n in (1, 3)]
+    assert (totals, len(traces)) == ([8.0, 24.0], 1)
+    assert float(run(from_spec("tint(kind='half', amount=3)", SIREN), getkey(), data)) == 6.0
+    assert len(traces) == 2
+    for mistake, message in {
+        "tint(kind=3)": r"tint\(kind=3\) in .*expected text, such as 'half'",
+        "tint(amount='3')": r"tint\(amount='3'\) in .*expected a number",
+        "tint(kind=None)": r"expected text",
+        "tint(kind='third')": r"unknown kind 'third'",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            from_spec(mistake, SIREN)
 
 
 def test_settings_trace(getkey):
@@ -88,9 +206,26 @@ MISTAKES = {
     "noise(std=-1)": r"std is -1\.0; it must be one number in \[0, inf\]",
     "1 + 2": r"'1 \+ 2' in the augmentation .* is no step",
     "noise & mixup": r"is no step",
-    "one_of(noise)": r"one_of in .*two steps or more",
-    "with_probability(2, noise)": r"with_probability in .*: 2",
-    "with_probability(0.5)": r"a number and one step",
+    "one_of(noise)": r"'one_of\(noise\)' in .*takes two steps or more",
+    "with_probability(2, noise)": r"'with_probability\(2, noise\)' in .*takes a number from 0 to 1 and one step",
+    "with_probability(True, noise)": r"takes a number from 0 to 1",
+    "with_probability('0.5', noise)": r"takes a number from 0 to 1",
+    "with_probability(0.5)": r"takes a number from 0 to 1 and one step",
+    "one_of(noise, permute, weights=3)": r"one_of takes two steps or more, and no settings of its own",
+    "leave_out(noise)": r"'leave_out\(noise\)' in .*takes names of arrays in quotes and one step",
+    "leave_out('bias')": r"takes names of arrays in quotes and one step",
+    "leave_out(0.5, noise)": r"takes names of arrays in quotes and one step",
+    "leave_out(noise, 'bias')": r"in the augmentation .* is no step",
+    "leave_out('outputs', noise)": r"unknown array to leave out 'outputs'.*weights\[2\]\.bias.*mean 'output'",
+    "leave_out('bias', noise | mixup)": r"leave_out takes steps on single networks, and mixup works on whole batches",
+    "mixup_self(noise | mixup)": r"mixup_self takes steps on single networks, and mixup works",
+    "mixup_self(noise, rotate)": r"mixup_self takes: at most one pipe of steps on networks, then alpha, beta",
+    "mixup_self(0.4)": r"'0\.4' in the augmentation .* is no step",
+    "mixup(noise)": r"name the settings; mixup takes: alpha",
+    "noise(std=None)": r"expected a number",
+    "mixup_aligned(group='sign')": r"'sign'; the valid ones are: permutation, signed, full",
+    "recommended(max_degrees=3)": r"the preset 'recommended' .*takes no settings; write its steps out: flip_signs \|",
+    "recomended | noise": r"mean 'recommended'",
     "__import__('os').system('true')": r"is no step",
 }
 
@@ -102,7 +237,7 @@ def test_a_mistake_is_named_with_the_way_out(spec, untyped):
 
 
 def test_a_step_that_the_network_does_not_allow_is_refused_before_any_data(untyped):
-    with pytest.raises(ValueError, match=r"rotate .*'in' has 3"):
-        from_spec("rotate", siren((3, 4, 1)))
+    with pytest.raises(ValueError, match=r"rotate .*'in' has size 4"):
+        from_spec("rotate", siren((4, 4, 1)))
     with pytest.raises(ValueError, match=r"flip_signs needs a group that allows 'sign'.*relu"):
         from_spec("with_probability(0.5, flip_signs)", mlp((2, 4, 1)))

@@ -202,6 +202,66 @@ def test_a_batch_spread_over_devices_is_augmented_where_it_lies():
         assert change(a, b) < 1e-6
 
 
+LEFT_OUT = {
+    ("bias",): {"[0].bias", "[1].bias"},
+    ("kernel",): {"[0].kernel", "[1].kernel"},
+    ("input",): {"[0].kernel"},
+    ("output",): {"[1].kernel", "[1].bias"},
+    ("weights[0].bias",): {"[0].bias"},
+    ("input", "weights[1].bias"): {"[0].kernel", "[1].bias"},
+}
+
+
+@pytest.mark.parametrize("arrays", LEFT_OUT)
+def test_what_is_left_out_stays_and_the_rest_is_as_without(arrays: tuple[str, ...]):
+    other = lambda key, weights: jax.tree.map(lambda leaf: leaf + jax.random.uniform(key, leaf.shape), weights)
+    moved, whole = wa.leave_out(other, symmetry=SPEC, arrays=arrays)(KEY, WEIGHTS), other(KEY, WEIGHTS)
+    assert len(touched(whole, WEIGHTS)) == 4
+    assert touched(moved, WEIGHTS) == touched(whole, WEIGHTS) - LEFT_OUT[arrays]
+    assert touched(moved, whole) == LEFT_OUT[arrays]
+
+
+def test_roles_and_kernels_are_read_from_the_axes_of_any_network():
+    spec = normed_spec("permute")
+    variables = jax.tree.map(np.asarray, Normed().init(KEY, points(KEY, 3)))
+    variables = jax.tree.map(lambda leaf: leaf + np.arange(leaf.size, dtype=np.float32).reshape(leaf.shape), variables)
+    for name, count in (("kernel", 2), ("bias", 3), ("input", 1), ("output", 2)):
+        moved = wa.leave_out(Partial(wa.noise, std=0.5), symmetry=spec, arrays=(name,))(KEY, variables)
+        assert len(touched(moved, variables)) == len(spec.axes) - count, name
+
+
+def test_leaving_out_what_is_not_there_is_refused_with_what_is(untyped):
+    with pytest.raises(
+        ValueError, match=r"array to leave out 'outputs'; .*bias, kernel, input, output, weights\[0\].ker"
+    ):
+        wa.leave_out(Partial(wa.noise), symmetry=SPEC, arrays=("outputs",))
+    with pytest.raises(ValueError, match=r"number of arrays to leave out is 0"):
+        wa.leave_out(Partial(wa.noise), symmetry=SPEC, arrays=())
+    with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape \(4, 2, 4\).*augment.batched"):
+        wa.leave_out(Partial(wa.noise), symmetry=SPEC, arrays=("bias",))(KEY, BATCH.weights)
+
+
+def test_static_settings_made_again_do_not_compile_again_and_others_do():
+    traces = []
+
+    def turned(key, x, *, way: str, share: float):
+        return share * (x if way == "up" else -x)
+
+    @jax.jit
+    def run(transform, x):
+        traces.append(1)
+        return transform(KEY, x)
+
+    step = lambda way, share: Partial(wa.static(turned, way=way), share=share)
+    assert [float(run(step("up", s), jnp.float32(2))) for s in (1.0, 3.0)] == [2.0, 6.0]
+    assert len(traces) == 1
+    assert float(run(step("down", 3.0), jnp.float32(2))) == -6.0
+    assert len(traces) == 2
+    for again in (wa.leave_out(Partial(wa.noise, std=s), symmetry=SPEC, arrays=("bias",)) for s in (0.1, 0.2)):
+        run(again, WEIGHTS)
+    assert len(traces) == 3
+
+
 def test_flax_variables_pass_a_whole_pipeline():
     spec = normed_spec("permute")
     x = points(KEY, 3)

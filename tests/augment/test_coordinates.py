@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests.helpers import CASES, Normed, assert_identical, change, normed_spec, points, random_weights
 from wsjax import augment as wa
@@ -94,6 +95,97 @@ def test_scale_zooms_every_axis_alike_by_a_factor_and_its_reciprocal(inputs: int
     assert -0.5001 < min(logs) < -0.4
 
 
+def matrices(name: str, inputs: int, **settings: float) -> np.ndarray:
+    """The matrices A of many draws, from a first kernel that is 1."""
+    spec = symmetry.mlp((inputs, inputs, 1))
+    weights = random_weights(KEY, spec)
+    weights = (Layer(np.eye(inputs, dtype=np.float32), weights[0].bias), weights[1])
+    moved = jax.jit(jax.vmap(lambda key: getattr(wa, name)(key, weights, symmetry=spec, **settings)))(MANY)
+    np.testing.assert_array_equal(moved[0].bias, np.broadcast_to(weights[0].bias, (len(MANY), inputs)))
+    return np.asarray(moved[0].kernel, np.float64)
+
+
+MANY = jax.random.split(KEY, 600)
+
+
+def assert_uniform(found: np.ndarray, low: float, high: float) -> None:
+    assert low - 1e-4 <= found.min() < low + 0.02 * (high - low)
+    assert high - 0.02 * (high - low) < found.max() <= high + 1e-4
+    assert stats.kstest(found, stats.uniform(low, high - low).cdf).pvalue > 1e-3
+
+
+def assert_rotations(a: np.ndarray) -> None:
+    np.testing.assert_allclose(a @ a.swapaxes(1, 2), np.broadcast_to(np.eye(a.shape[1]), a.shape), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.det(a), 1, atol=1e-5)
+
+
+def test_rotate_in_space_turns_about_any_axis_by_an_angle_up_to_its_setting():
+    a = matrices("rotate", 3, max_degrees=40.0)
+    assert_rotations(a)
+    angle = np.degrees(np.arccos(np.clip((np.trace(a, axis1=1, axis2=2) - 1) / 2, -1, 1)))
+    assert_uniform(angle, 0.0, 40.0)
+    # p A = p + sin(angle) n x p + ...: the odd part holds the axis
+    odd = np.stack([a[:, 1, 2] - a[:, 2, 1], a[:, 2, 0] - a[:, 0, 2], a[:, 0, 1] - a[:, 1, 0]], axis=1)
+    for component in (odd / np.linalg.norm(odd, axis=1, keepdims=True)).T:
+        assert_uniform(component, -1.0, 1.0)  # Archimedes: each coordinate of a uniform point of the sphere is uniform
+
+
+def test_a_uniform_rotation_of_the_plane_has_a_uniform_angle():
+    a = matrices("rotate_uniform", 2)
+    assert_rotations(a)
+    assert_uniform(np.arctan2(a[:, 0, 1], a[:, 0, 0]), -np.pi, np.pi)
+
+
+def test_a_uniform_rotation_of_space_takes_every_point_anywhere_with_haar_s_angles():
+    a = matrices("rotate_uniform", 3)
+    assert_rotations(a)
+    for entry in a.reshape(-1, 9).T:
+        assert_uniform(entry, -1.0, 1.0)
+    angle = np.arccos(np.clip((np.trace(a, axis1=1, axis2=2) - 1) / 2, -1, 1))
+    haar = lambda x: (x - np.sin(x)) / np.pi
+    assert stats.kstest(angle, haar).pvalue > 1e-3
+    assert stats.kstest(angle, stats.uniform(0, np.pi).cdf).pvalue < 1e-6
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+def test_scale_axes_zooms_each_axis_by_its_own_factor(inputs: int):
+    a = matrices("scale_axes", inputs, max_log=0.5)
+    factors = np.diagonal(a, axis1=1, axis2=2)
+    np.testing.assert_array_equal(a, factors[:, :, None] * np.eye(inputs)[None])
+    for factor in factors.T:
+        assert_uniform(np.log(factor), -0.5, 0.5)
+    assert inputs == 1 or abs(np.corrcoef(np.log(factors.T))[0, 1]) < 0.15
+
+
+@pytest.mark.parametrize("inputs", [2, 3])
+def test_shear_slants_every_coordinate_by_every_other(inputs: int):
+    a = matrices("shear", inputs, max_shear=0.3)
+    np.testing.assert_array_equal(np.diagonal(a, axis1=1, axis2=2), 1)
+    slopes = a[:, ~np.eye(inputs, dtype=bool)]
+    for slope in slopes.T:
+        assert_uniform(slope, -0.3, 0.3)
+    assert np.abs(np.corrcoef(slopes.T) - np.eye(slopes.shape[1])).max() < 0.15
+
+
+def test_flip_mirrors_each_axis_apart_with_its_probability():
+    a = matrices("flip", 2, probability=0.3)
+    signs = np.diagonal(a, axis1=1, axis2=2)
+    np.testing.assert_array_equal(a, signs[:, :, None] * np.eye(2)[None])
+    np.testing.assert_allclose((signs < 0).mean(axis=0), 0.3, atol=0.06)
+    assert (signs < 0).all(axis=1).mean() == pytest.approx(0.09, abs=0.04)
+
+
+def test_rotation_about_an_axis_is_right_handed_and_keeps_the_axis():
+    x, y, z = np.eye(3, dtype=np.float32)
+    for axis, before, after in ((z, x, y), (x, y, z), (y, z, x), (-z, y, x)):
+        np.testing.assert_allclose(before @ wa.rotation_about(5 * axis, np.pi / 2), after, atol=1e-6)
+    axis = np.array([1.0, -2.0, 0.5], np.float32)
+    np.testing.assert_allclose(axis @ wa.rotation_about(axis, 0.7), axis, atol=1e-6)
+    np.testing.assert_allclose(wa.rotation_about(z, 0.7)[:2, :2], wa.rotation(0.7), atol=1e-6)
+    once, twice = wa.rotation_about(axis, 0.7), wa.rotation_about(axis, 1.4)
+    np.testing.assert_allclose(once @ once, twice, atol=1e-6)
+
+
 # --- which way the picture moves -------------------------------------------------------------------------------------
 
 
@@ -139,6 +231,22 @@ def test_a_scale_above_one_makes_the_picture_smaller_about_the_origin_or_a_centr
     centre = np.array([0.6, 0.0], np.float32)
     about = wa.affine(blob((0.8, 0.0)), symmetry=SPOT, matrix=2 * EYE, centre=centre)
     assert brightest(about) == pytest.approx((0.7, 0.0), abs=0.06)
+
+
+def test_a_scale_of_one_axis_makes_the_picture_narrower_along_it():
+    narrow = np.diag(np.array([2.0, 1.0], np.float32))
+    assert brightest(wa.affine(blob((0.8, -0.5)), symmetry=SPOT, matrix=narrow)) == pytest.approx((0.4, 0.5), abs=0.06)
+
+
+def test_a_positive_slope_moves_the_right_half_of_the_picture_towards_smaller_y():
+    slope = np.array([[1.0, 0.4], [0.0, 1.0]], np.float32)
+    for at, place in (((0.5, 0.0), (0.5, 0.2)), ((-0.5, 0.0), (-0.5, -0.2)), ((0.0, 0.5), (0.0, -0.5))):
+        assert brightest(wa.affine(blob(at), symmetry=SPOT, matrix=slope)) == pytest.approx(place, abs=0.06)
+
+
+def test_a_flip_mirrors_the_picture():
+    mirrored = wa.flip(KEY, blob((0.5, 0.2)), symmetry=SPOT, probability=1.0)
+    assert brightest(mirrored) == pytest.approx((-0.5, 0.2), abs=0.06)
 
 
 # --- other networks, and refusals ------------------------------------------------------------------------------------
@@ -191,7 +299,7 @@ def only(axes: dict, **sizes: Any):
         ),
         (
             only({"k": Axes(("in", "p"), "h")}, h=Group(3), p=Fixed(4)),
-            r"\['k'\] reads the input inside a product or sum",
+            r"\['k'\] has the input axis 'in' inside a product or sum",
         ),
         (only({"k": Axes(Sum("in", "p"), "h")}, h=Group(3), p=Fixed(4)), "give the input an axis of its own"),
         (
@@ -209,13 +317,22 @@ def test_a_network_whose_input_cannot_be_moved_is_refused(spec, message: str):
 def test_settings_that_do_not_fit_are_named():
     spec = symmetry.siren((3, 4, 1))
     weights = random_weights(KEY, spec)
-    with pytest.raises(ValueError, match=r"rotate turns a plane, and this network's input axis 'in' has 3 .*affine"):
-        wa.rotate(KEY, weights, symmetry=spec)
-    with pytest.raises(ValueError, match=r"matrix has shape \(2, 2\); the input axis 'in' .* needs \(3, 3\)"):
+    with pytest.raises(ValueError, match=r"matrix has shape \(2, 2\); the axis 'in' of this network needs \(3, 3\)"):
         wa.affine(weights, symmetry=spec, matrix=EYE)
     with pytest.raises(ValueError, match=r"shift has shape \(2,\); .* needs \(3,\)"):
         wa.affine(weights, symmetry=spec, shift=np.ones(2, np.float32))
     with pytest.raises(ValueError, match=r"centre has shape \(2,\); .* needs \(3,\)"):
         wa.affine(weights, symmetry=spec, centre=np.ones(2, np.float32))
-    with pytest.raises(ValueError, match=r"max_log is -1.0; it must be one number in \[0, inf\]"):
-        wa.scale(KEY, weights, symmetry=spec, max_log=-1.0)
+    for name, setting in (
+        ("rotate", "max_degrees"),
+        ("translate", "max_shift"),
+        ("scale", "max_log"),
+        ("scale_axes", "max_log"),
+        ("shear", "max_shear"),
+    ):
+        with pytest.raises(ValueError, match=rf"{setting} is -1.0; it must be one number in \[0, inf\]"):
+            getattr(wa, name)(KEY, weights, symmetry=spec, **{setting: -1.0})
+    with pytest.raises(ValueError, match=r"probability is 1.5; it must be one number in \[0, 1\]"):
+        wa.flip(KEY, weights, symmetry=spec, probability=1.5)
+    with pytest.raises(ValueError, match=r"length of the axis is 0.0; it must be one number in \(0, inf\]"):
+        wa.rotation_about(np.zeros(3, np.float32), 1.0)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests.helpers import assert_identical, change, points, random_weights, touched
 from wsjax import augment as wa
@@ -97,3 +98,65 @@ def test_shift_phase_refuses_networks_without_sines_and_ranges_below_zero(untype
     spec = symmetry.siren((2, 4, 1))
     with pytest.raises(ValueError, match=r"max_shift is -1; it must be one number in \[0, inf\]"):
         wa.shift_phase(KEY, random_weights(KEY, spec), symmetry=spec, max_shift=-1)
+
+
+def test_shift_turns_draws_whole_turns_symmetrically_and_moves_biases_only():
+    spec = symmetry.siren((2, 20, 16, 1), w0=(10.0, 25.0))
+    weights = random_weights(KEY, spec)
+    keys = jax.random.split(KEY, 30)
+    moved = jax.jit(jax.vmap(lambda key: wa.shift_turns(key, weights, symmetry=spec, max_turns=2)))(keys)
+    for layer, w0 in ((0, 10.0), (1, 25.0)):
+        turns = np.asarray(moved[layer].bias - weights[layer].bias[None], np.float64) * w0 / (2 * np.pi)
+        np.testing.assert_allclose(turns, np.round(turns), atol=1e-4)
+        assert set(np.round(turns).reshape(-1)) == {-2, -1, 0, 1, 2}
+        assert abs(np.mean(turns)) < 0.3
+    one = jax.tree.map(lambda x: x[0], moved)
+    assert touched(one, weights) == {"[0].bias", "[1].bias"}
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "linear"])
+@pytest.mark.parametrize("name", ["rescale", "rescale_uniform"])
+def test_scales_go_in_at_a_neuron_and_come_out_behind_it(name: str, activation: str):
+    spec = symmetry.mlp((2, 5, 3, 1), activation)
+    weights = random_weights(KEY, spec)
+    moved = getattr(wa, name)(KEY, weights, symmetry=spec)
+    first, second = moved[0].bias / weights[0].bias, moved[1].bias / weights[1].bias
+    assert (jnp.concatenate([first, second]) > 0).all()
+    assert change(moved[0].kernel, weights[0].kernel * first[None, :]) < 1e-6
+    assert change(moved[1].kernel, weights[1].kernel * second[None, :] / first[:, None]) < 1e-6
+    assert change(moved[2].kernel, weights[2].kernel / second[:, None]) < 1e-6
+    assert_identical(moved[2].bias, jnp.asarray(weights[2].bias))
+
+
+def test_the_logarithms_of_scales_are_normal_or_uniform_as_asked():
+    spec = symmetry.mlp((2, 64, 64, 1))
+    ones = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
+    draw = lambda name, **settings: jnp.log(
+        jnp.concatenate([getattr(wa, name)(KEY, ones, symmetry=spec, **settings)[i].bias for i in range(2)])
+    )
+    normal, uniform = draw("rescale", std=0.5), draw("rescale_uniform", max_log=0.5)
+    assert stats.kstest(normal, stats.norm(0, 0.5).cdf).pvalue > 1e-3
+    assert stats.kstest(uniform, stats.uniform(-0.5, 1.0).cdf).pvalue > 1e-3
+    assert float(jnp.abs(uniform).max()) <= 0.5 < float(jnp.abs(normal).max())
+
+
+def test_rescale_leaves_groups_that_are_not_homogeneous():
+    spec = symmetry_of(
+        [{"kernel": Axes("in", "h1")}, {"kernel": Axes("h1*", "h2")}, {"kernel": Axes("h2*", "out")}],
+        {"in": Fixed(2, "input"), "h1": Group(4, "tanh"), "h2": Group(3), "out": Fixed(1, "output")},
+    )
+    weights = random_weights(KEY, spec)
+    assert touched(wa.rescale(KEY, weights, symmetry=spec), weights) == {"[1]['kernel']", "[2]['kernel']"}
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "setting"),
+    [
+        ("shift_turns", symmetry.siren((2, 4, 1)), "max_turns"),
+        ("rescale", symmetry.mlp((2, 4, 1)), "std"),
+        ("rescale_uniform", symmetry.mlp((2, 4, 1)), "max_log"),
+    ],
+)
+def test_a_strength_below_zero_is_named(name: str, spec: symmetry.Symmetry, setting: str):
+    with pytest.raises(ValueError, match=rf"{setting} is -1; it must be one number in \[0, inf\]"):
+        getattr(wa, name)(KEY, random_weights(KEY, spec), symmetry=spec, **{setting: -1})

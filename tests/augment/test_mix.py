@@ -4,68 +4,239 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jax.tree_util import Partial
+from scipy import stats
 
-from tests.helpers import assert_identical, change
+from tests.helpers import CASES, assert_identical, change, points, random_weights
 from wsjax import augment as wa
+from wsjax import networks, symmetry
 from wsjax.typing import Batch
 
 SIZE = 4
 EYE = jnp.eye(SIZE)
+KEY = jax.random.key(3)
 KEYS = jax.random.split(jax.random.key(0), 700)
-ROWS = Batch({"kernel": EYE, "step": jnp.arange(SIZE)}, EYE)
+ROWS = Batch({"kernel": EYE, "step": jnp.arange(SIZE)}, EYE, jnp.array([8, 5, 8, 5]))
 """Network i is the i-th unit vector, and so is its label: a mixed row shows who is in it and by how much."""
 
-
-def test_partners_run_along_one_cycle_through_the_batch():
-    for seed in range(5):
-        partner = np.asarray(wa.partners(jax.random.key(seed), SIZE))
-        place, seen = 0, []
-        for _ in range(SIZE):
-            place = int(partner[place])
-            seen.append(place)
-        assert sorted(seen) == list(range(SIZE))
-
-
-def test_every_other_network_is_equally_likely_a_partner_and_oneself_never():
-    partner = np.asarray(jax.vmap(lambda k: wa.partners(k, SIZE))(KEYS))
-    counts = np.stack([(partner == i).mean(axis=0) for i in range(SIZE)])
-    assert (np.diag(counts) == 0).all()
-    np.testing.assert_allclose(counts + np.eye(SIZE) / 3, 1 / 3, atol=0.06)
+WITH = Partial(wa.mixup_with, pool=ROWS)
+FORMS = {
+    "mixup": wa.mixup,
+    "mixup_hard": wa.mixup_hard,
+    "mixup_views": wa.mixup_views,
+    "mixup_within_class": wa.mixup_within_class,
+    "mixup_self": Partial(wa.mixup_self, transform=Partial(wa.noise, std=0.1)),
+    "mixup_with": WITH,
+}
+forms = pytest.mark.parametrize("name", FORMS)
+BLENDING = {name: FORMS[name] for name in ("mixup", "mixup_views", "mixup_with")}
 
 
-@pytest.mark.parametrize("transform", [Partial(wa.mixup, alpha=0.4), wa.mixup_uniform], ids=["mixup", "uniform"])
-def test_weights_and_labels_mix_two_networks_by_one_share(transform):
-    mixed = transform(jax.random.key(0), ROWS)
+def sizes_of_pools(pool: np.ndarray) -> np.ndarray:
+    """How many networks each network's pool holds."""
+    return (pool[:, None] == pool[None, :]).sum(axis=1)
+
+
+@given(st.lists(st.integers(-2, 2), min_size=9, max_size=9), st.integers(0, 2**31 - 1))
+def test_partners_run_along_one_cycle_through_each_pool(pool: list[int], seed: int):
+    numbers = np.array(pool, np.int32)
+    partner = np.asarray(wa.partners(jax.random.key(seed), len(pool), numbers))
+    np.testing.assert_array_equal(numbers[partner], numbers)
+    steps, place = np.zeros(len(pool), int), np.arange(len(pool))
+    for i in range(1, len(pool) + 1):
+        place = partner[place]
+        steps = np.where((place == np.arange(len(pool))) & (steps == 0), i, steps)
+    np.testing.assert_array_equal(steps, sizes_of_pools(numbers))  # back home after a visit to all, and no sooner
+
+
+def test_the_whole_batch_is_one_pool():
+    for key in KEYS[:5]:
+        assert_identical(wa.partners(key, 9), wa.partners(key, 9, jnp.full(9, -3)))
+
+
+def test_partners_compile_and_batch():
+    pools = jnp.array([[0, 0, 1, 1, 0], [2, 1, 1, 1, 1], [4, 4, 4, 4, 4]])
+    many = jax.jit(jax.vmap(lambda k, p: wa.partners(k, 5, p)))(KEYS[:3], pools)
+    for key, pool, found in zip(KEYS[:3], pools, many, strict=True):
+        assert_identical(found, wa.partners(key, 5, pool))
+
+
+@pytest.mark.parametrize("pool", [None, jnp.array([3, 1, 1, 3, 1, 3, 3, 9])], ids=["batch", "pools"])
+def test_every_other_network_of_the_pool_is_equally_likely_and_oneself_never(pool):
+    size = 8
+    keys = jax.random.split(KEY, 4000)
+    found = np.asarray(jax.jit(jax.vmap(lambda k: wa.partners(k, size, pool)))(keys))
+    numbers = np.zeros(size) if pool is None else np.asarray(pool)
+    for i in range(size):
+        counts = np.bincount(found[:, i], minlength=size)
+        others = (numbers == numbers[i]) & (np.arange(size) != i)
+        allowed = others if others.any() else np.arange(size) == i
+        assert (counts[~allowed] == 0).all()
+        assert allowed.sum() == 1 or stats.chisquare(counts[allowed]).pvalue > 1e-4
+
+
+def test_cycles_are_uniform_and_not_only_partners():
+    """Each of the six cycles through four networks is drawn as often as any other."""
+    found = np.asarray(jax.jit(jax.vmap(lambda k: wa.partners(k, SIZE)))(jax.random.split(KEY, 3000)))
+    cycles, counts = np.unique(found, axis=0, return_counts=True)
+    assert len(cycles) == 6
+    assert stats.chisquare(counts).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("name", BLENDING)
+def test_weights_and_labels_mix_two_networks_by_one_share(name: str):
+    mixed = BLENDING[name](KEY, ROWS)
     assert_identical(mixed.weights["kernel"], mixed.label)
     assert_identical(mixed.weights["step"], jnp.arange(SIZE))
+    assert_identical(mixed.object, ROWS.object)
     np.testing.assert_allclose(mixed.label.sum(axis=1), 1, atol=1e-6)
-    assert ((mixed.label > 0).sum(axis=1) == 2).all()
+    assert ((mixed.label > 0).sum(axis=1) <= 2).all()
     assert len(np.unique(jnp.diag(mixed.label).round(5))) == SIZE  # a share for each
 
 
 @jax.jit
-def shares(transform) -> jax.Array:
+def shares(settings: dict) -> jax.Array:
     """What each network contributes to its own mixture, over many draws."""
-    return jax.vmap(lambda k: jnp.diag(transform(k, ROWS).label))(KEYS)
+    draw = lambda key: jnp.diag(wa.mixup(key, ROWS, **settings).label)
+    return jax.vmap(draw)(jax.random.split(jax.random.key(1), 1500)).reshape(-1)
 
 
-@pytest.mark.parametrize("alpha", [0.4, 1.0, 4.0])
-def test_the_share_is_beta_distributed(alpha: float):
-    found = shares(Partial(wa.mixup, alpha=alpha))
-    assert float(found.mean()) == pytest.approx(0.5, abs=0.02)
-    assert float(found.var()) == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.08)
+@pytest.mark.parametrize(
+    ("alpha", "beta", "low", "high"),
+    [
+        (0.3, None, 0.0, 1.0),
+        (0.5, None, 0.0, 1.0),
+        (1.0, None, 0.0, 1.0),
+        (4.0, None, 0.0, 1.0),
+        (1.0, None, 0.2, 0.6),
+        (60.0, None, 0.5, 1.0),
+        (2.0, 2.0, 0.0, 1.0),
+        (0.7, 3.0, 0.25, 1.0),
+    ],
+)
+def test_the_share_is_beta_distributed_between_its_bounds(alpha: float, beta: float | None, low: float, high: float):
+    found = np.asarray(shares({"alpha": alpha, "beta": beta, "low": low, "high": high}), np.float64)
+    share = lambda alpha: stats.beta(alpha, alpha if beta is None else beta, loc=low, scale=high - low)
+    assert stats.kstest(found, share(alpha).cdf).pvalue > 1e-4
+    assert stats.kstest(found, share(1.3 * alpha).cdf).pvalue < 1e-4
 
 
-def test_the_share_is_uniform_between_its_bounds():
-    found = shares(Partial(wa.mixup_uniform, low=0.2, high=0.6))
-    assert (float(found.min()), float(found.max())) == pytest.approx((0.2, 0.6), abs=0.01)
-    assert float(found.var()) == pytest.approx(0.4**2 / 12, rel=0.08)
+def test_any_alpha_gives_shares_and_gradients_that_are_numbers():
+    alphas = jnp.array([1e-3, 0.05, 1.0, 1e4, 1e38])
+    share = lambda alpha: shares({"alpha": alpha})
+    found, slope = jax.jit(jax.vmap(lambda a: jax.jvp(share, (a,), (jnp.ones_like(a),))))(alphas)
+    assert ((found >= 0) & (found <= 1)).all()
+    assert np.isfinite(slope).all()
+    from_middle = np.abs(found - 0.5)
+    assert np.quantile(from_middle[0], 0.02) > 0.499  # one network takes all
+    assert from_middle[3:].max() < 0.02  # both the same
 
 
-def test_a_batch_of_one_has_no_partner_and_stays():
-    alone = Batch(jnp.full((1, 3), 2.0), jnp.eye(2)[:1])
-    assert change(wa.mixup_uniform(jax.random.key(0), alone).weights, alone.weights) < 1e-6
+def test_shares_and_partners_are_drawn_apart():
+    """Over many draws, the share says nothing about the partner, nor one network's share about another's."""
+    label = jax.jit(jax.vmap(lambda k: wa.mixup(k, ROWS, alpha=1.0).label))(KEYS)
+    share = np.asarray(jnp.diagonal(label, axis1=1, axis2=2))
+    partner = np.asarray((label - jax.vmap(jnp.diag)(share)).argmax(axis=2))
+    by_partner = [share[partner[:, 0] == i, 0] for i in (1, 2, 3)]
+    assert stats.kruskal(*by_partner).pvalue > 1e-4
+    correlation = np.corrcoef(share.T) - np.eye(SIZE)
+    assert np.abs(correlation).max() < 0.15
+
+
+@forms
+def test_no_share_for_the_partner_is_the_identity(name: str):
+    assert_identical(FORMS[name](KEY, ROWS, low=1.0), ROWS)
+    assert not np.array_equal(FORMS[name](KEY, ROWS).weights["kernel"], EYE) or name == "mixup_within_class"
+
+
+@forms
+def test_a_network_without_a_partner_stays(name: str):
+    alone = Batch(jnp.full((1, 3), 2.0), jnp.eye(2)[:1], jnp.array([0]))
+    transform = Partial(wa.mixup_with, pool=alone) if name == "mixup_with" else FORMS[name]
+    if name == "mixup_self":
+        transform = Partial(wa.mixup_self, transform=Partial(lambda key, w: w))
+    assert change(transform(KEY, alone).weights, alone.weights) < 1e-6
+
+
+def test_the_hard_label_is_that_of_the_larger_share():
+    soft = jax.vmap(lambda k: wa.mixup(k, ROWS, alpha=1.0))(KEYS[:20])
+    names = ROWS._replace(label={"class": jnp.arange(SIZE), "target": EYE})
+    hard = jax.vmap(lambda k: wa.mixup_hard(k, names, alpha=1.0))(KEYS[:20])
+    assert_identical(hard.weights, soft.weights)
+    np.testing.assert_array_equal(hard.label["class"], soft.label.argmax(axis=2))
+    np.testing.assert_array_equal(hard.label["target"], np.eye(SIZE)[np.asarray(soft.label.argmax(axis=2))])
+    assert len(np.unique(np.asarray(hard.label["class"]) == np.arange(SIZE))) == 2
+
+
+def test_a_tie_keeps_the_own_hard_label():
+    assert_identical(wa.mixup_hard(KEY, ROWS, low=0.5, high=0.5).label, EYE)
+
+
+def test_an_augmented_copy_keeps_the_label_and_draws_for_each_network():
+    batch = Batch(jnp.zeros((SIZE, 50)), jnp.arange(SIZE), None)
+    mixed = wa.mixup_self(KEY, batch, transform=lambda k, w: w + jax.random.normal(k, w.shape), low=0.75, high=0.75)
+    assert_identical(mixed.label, batch.label)
+    np.testing.assert_allclose(mixed.weights.std(axis=1), 0.25, rtol=0.4)
+    assert np.abs(np.corrcoef(mixed.weights) - np.eye(SIZE)).max() < 0.5
+
+
+def test_no_other_network_takes_part_in_a_mixture_with_oneself():
+    turned = wa.mixup_self(KEY, ROWS, transform=lambda k, w: jax.tree.map(lambda x: 3 * x, w), alpha=1.0)
+    assert_identical(turned.weights["kernel"], jnp.diag(jnp.diag(turned.weights["kernel"])))
+    assert_identical(turned.weights["step"], ROWS.weights["step"])
+    assert ((jnp.diag(turned.weights["kernel"]) > 1) & (jnp.diag(turned.weights["kernel"]) < 3)).all()
+
+
+PLACES = jnp.array([0, 1, 0, 2, 1, 0])
+
+
+def meeting(transform, batch: Batch) -> np.ndarray:
+    """Who contributes to whom, over many draws; the networks are unit vectors."""
+    many = jax.jit(jax.vmap(lambda k: transform(k, batch).weights > 0))(KEYS[:60])
+    return np.asarray(many.any(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("transform", "batch"),
+    [
+        (wa.mixup_views, Batch(jnp.eye(6), None, 7 * PLACES - 3)),
+        (wa.mixup_within_class, Batch(jnp.eye(6), 0.9 * jax.nn.one_hot(PLACES, 3) + 0.03)),
+    ],
+    ids=["views", "classes"],
+)
+def test_only_networks_of_one_object_or_class_meet_and_all_of_them_do(transform, batch: Batch):
+    np.testing.assert_array_equal(meeting(transform, batch), PLACES[:, None] == PLACES[None, :])
+    assert meeting(wa.mixup, batch).all()
+
+
+def test_one_hot_labels_stay_within_a_class():
+    batch = Batch(jnp.eye(6), jax.nn.one_hot(PLACES, 3))
+    np.testing.assert_allclose(wa.mixup_within_class(KEY, batch).label, batch.label, atol=1e-6)
+
+
+def test_partners_come_from_the_pool_given_and_all_of_it():
+    batch, pool = Batch(jnp.zeros((2, 5)), jnp.zeros((2, 5))), Batch(np.eye(5), np.eye(5, dtype=np.float32))
+    many = jax.jit(jax.vmap(lambda k, p: wa.mixup_with(k, batch, pool=p, alpha=1.0), in_axes=(0, None)))(KEYS, pool)
+    assert ((many.weights > 0).sum(axis=2) == 1).all()
+    assert_identical(many.weights, many.label)
+    for i in range(2):
+        assert stats.chisquare(np.bincount(many.weights[:, i].argmax(axis=1), minlength=5)).pvalue > 1e-4
+
+
+def test_a_permuted_partner_computes_the_same_function_but_its_mixture_another():
+    spec, apply, x = CASES["siren"].symmetry((2, 5, 3, 2)), CASES["siren"].apply, points(KEY, 2)
+    nets = jax.tree.map(lambda *w: np.stack(w), *[random_weights(key, spec) for key in KEYS[:SIZE]])
+    decode = jax.jit(jax.vmap(apply, in_axes=(0, None)))
+    mixed = jax.jit(lambda share: wa.mixup(KEY, Batch(nets, EYE), low=share, high=share))
+    moved = jax.jit(lambda share: wa.mixup_permuted(KEY, Batch(nets, EYE), symmetry=spec, low=share, high=share))
+    whole, reordered = mixed(0.0), moved(0.0)
+    assert_identical(reordered.label, whole.label)  # the same partners
+    assert change(decode(reordered.weights, x), decode(whole.weights, x)) < 1e-5
+    pairs = zip(np.asarray(whole.weights[0].bias), np.asarray(reordered.weights[0].bias), strict=True)
+    assert len({tuple(np.flatnonzero(a[:, None] == b[None, :])) for a, b in pairs}) == SIZE  # an order for each
+    assert change(decode(moved(0.5).weights, x), decode(mixed(0.5).weights, x)) > 0.01
 
 
 def test_labels_may_be_targets_of_any_shape():
@@ -74,6 +245,51 @@ def test_labels_may_be_targets_of_any_shape():
     assert float(mixed.label["score"].sum()) != float(batch.label["score"].sum())
     np.testing.assert_allclose(mixed.label["map"], 1, atol=1e-6)
     np.testing.assert_allclose(mixed.label["score"], mixed.weights @ batch.label["score"], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mixup", "mixup_hard", "mixup_views", "mixup_self", "mixup_with"])
+def test_a_batch_without_labels_mixes_as_one_with(name: str):
+    bare = ROWS._replace(label=None)
+    mixed = (Partial(wa.mixup_with, pool=bare) if name == "mixup_with" else FORMS[name])(KEY, bare)
+    assert mixed.label is None
+    assert_identical(mixed.weights, FORMS[name](KEY, ROWS).weights)
+
+
+def test_hidden_features_of_a_reader_mix_as_weights_do():
+    """Manifold MixUp: between a reader's body and its linear head, features and labels mix by the same shares."""
+    spec = symmetry.mlp((2, 3, 1))
+    nets = jax.vmap(lambda k: networks.mlp_init(k, (2, 3, 1)))(KEYS[:SIZE])
+    body, head = jax.random.normal(KEYS[0], (13, 6)), jax.random.normal(KEYS[1], (6, 2))
+
+    def features(weights) -> dict[str, jax.Array]:
+        flat = jnp.concatenate([leaf.reshape(-1) for leaf in spec.leaves(weights)])
+        return {"hidden": jnp.tanh(flat @ body)}
+
+    def loss(head: jax.Array) -> jax.Array:
+        mixed = wa.mixup(KEY, Batch(jax.vmap(features)(nets), EYE))
+        return jnp.sum(mixed.weights["hidden"] @ head * (mixed.label @ targets))
+
+    targets = jnp.arange(2.0 * SIZE).reshape(SIZE, 2)
+    share = wa.mixup(KEY, Batch(EYE, None)).weights
+    expected = jnp.sum(share @ (jax.vmap(features)(nets)["hidden"] @ head) * (share @ targets))
+    np.testing.assert_allclose(loss(head), expected, rtol=1e-4)
+    assert np.isfinite(jax.grad(loss)(head)).all()
+
+
+@forms
+def test_mixing_compiles_and_batches_over_keys_and_settings(name: str):
+    lows = jnp.array([0.0, 0.5])
+    many = jax.jit(jax.vmap(lambda k, low: FORMS[name](k, ROWS, low=low)))(KEYS[:2], lows)
+    for i, low in enumerate(lows):
+        one = FORMS[name](KEYS[i], ROWS, low=low)
+        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, atol=1e-6), many, one)
+
+
+def test_half_types_are_computed_in_float32():
+    values = jnp.array([[1.0, 3.0], [5.0, 7.0]], jnp.bfloat16)
+    found = wa.mix(Batch(values, None), Batch(values[::-1], None), jnp.array([0.3, 0.3])).weights
+    exact = 0.3 * np.asarray(values, np.float32) + 0.7 * np.asarray(values[::-1], np.float32)
+    assert_identical(found, jnp.asarray(exact, jnp.bfloat16))
 
 
 def test_label_smoothing_gives_a_share_to_every_class_alike():
@@ -85,23 +301,73 @@ def test_label_smoothing_gives_a_share_to_every_class_alike():
     np.testing.assert_allclose(whole.label, 0.25)
 
 
-@pytest.mark.parametrize("transform", [wa.mixup, wa.mixup_uniform, wa.label_smoothing])
+@pytest.mark.parametrize("transform", [*BLENDING.values(), wa.mixup_within_class, wa.label_smoothing])
 def test_labels_that_are_whole_numbers_are_refused(transform):
     for labels in (jnp.arange(SIZE), jnp.eye(SIZE, dtype=jnp.int32)):
         with pytest.raises((TypeError, ValueError), match=r"label has .*jax.nn.one_hot"):
-            transform(jax.random.key(0), Batch(EYE, labels))
+            transform(jax.random.key(0), ROWS._replace(label=labels))
+
+
+@pytest.mark.parametrize("label", [None, {"class": EYE}, EYE[0]])
+@pytest.mark.parametrize("transform", [wa.mixup_within_class, wa.label_smoothing])
+def test_what_needs_classes_says_so(transform, label):
+    with pytest.raises(ValueError, match=r"label has (shape \(4,\)|type \w+); .* needs \(batch, classes\)"):
+        transform(KEY, Batch(EYE, label))
+
+
+def test_views_without_objects_are_explained():
+    with pytest.raises(ValueError, match=r"object is None; .*Batch\(weights, label, object=numbers\)"):
+        wa.mixup_views(KEY, Batch(EYE, EYE))
+
+
+def test_a_pool_of_another_length_is_named(untyped):
+    with pytest.raises(ValueError, match=r"pool has shape \(3,\); expected one number for each of 4 networks"):
+        wa.partners(KEY, 4, jnp.arange(3))
 
 
 @pytest.mark.parametrize(
     ("transform", "settings", "message"),
     [
-        (wa.mixup, {"alpha": 0.0}, r"alpha is 0.0; it must be one number in \(0, inf\]"),
-        (wa.mixup_uniform, {"low": -0.1}, r"low is -0.1; it must be one number in \[0, 1\]"),
-        (wa.mixup_uniform, {"high": 1.5}, "high is 1.5"),
-        (wa.mixup_uniform, {"low": 0.75, "high": 0.25}, "high - low is -0.5"),
+        *((form, {"alpha": 0.0}, r"alpha is 0.0; it must be one number in \(0, inf\]") for form in FORMS.values()),
+        (wa.mixup, {"beta": -1.0}, r"beta is -1.0; it must be one number in \(0, inf\]"),
+        (wa.mixup, {"low": -0.1}, r"low is -0.1; it must be one number in \[0, 1\]"),
+        (wa.mixup, {"high": 1.5}, "high is 1.5"),
+        (wa.mixup, {"low": 0.75, "high": 0.25}, r"low is 0.75; it must be one number in \[0, 0.25\]"),
         (wa.label_smoothing, {"rate": 1.5}, r"rate is 1.5; it must be one number in \[0, 1\]"),
     ],
 )
 def test_settings_out_of_range_are_named(transform, settings: dict, message: str):
     with pytest.raises(ValueError, match=message):
         transform(jax.random.key(0), ROWS, **settings)
+
+
+@pytest.mark.parametrize("group", ["permutation", "signed", "full"])
+def test_aligned_mixing_moves_the_partner_to_the_network_first(group):
+    """Moved copies of one network: mixed after alignment over all that was planted, they are that network."""
+    spec = symmetry.siren((2, 6, 5, 1))
+    base = random_weights(KEY, spec)
+    planted = {"permutation": symmetry.sample_permutation, "signed": signed, "full": symmetry.sample}[group]
+    copies = jax.vmap(lambda k: symmetry.act(planted(k, spec), base))(jax.random.split(KEY, 6))
+    batch = Batch(copies, jnp.eye(6))
+    mixed = wa.mixup_aligned(KEY, batch, symmetry=spec, group=group, low=0.5, high=0.5)
+    for a, b in zip(jax.tree.leaves(mixed.weights), jax.tree.leaves(copies), strict=True):
+        assert change(a, b) < 1e-5
+    plain = wa.mixup(KEY, batch, low=0.5, high=0.5)
+    assert change(plain.weights[0].kernel, copies[0].kernel) > 0.1
+    np.testing.assert_array_equal(mixed.label, plain.label)
+    if group == "full":
+        less = wa.mixup_aligned(KEY, batch, symmetry=spec, group="permutation", low=0.5, high=0.5)
+        assert change(less.weights[0].kernel, copies[0].kernel) > 0.1
+
+
+def signed(key, spec):
+    return symmetry.compose(
+        symmetry.sample_signs(jax.random.fold_in(key, 1), spec), symmetry.sample_permutation(key, spec)
+    )
+
+
+def test_aligned_mixing_refuses_a_group_that_the_networks_lack(untyped):
+    spec = symmetry.mlp((2, 4, 1))
+    batch = Batch(jax.tree.map(lambda x: np.stack([x, x]), random_weights(KEY, spec)), None)
+    with pytest.raises(ValueError, match="allows no signs; align over 'permutation'"):
+        wa.mixup_aligned(KEY, batch, symmetry=spec, group="signed")

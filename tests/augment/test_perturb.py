@@ -4,9 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 
-from tests.helpers import assert_identical
+from tests.helpers import assert_identical, dense_axes, random_weights
 from wsjax import augment as wa
+from wsjax import symmetry
+from wsjax.symmetry import Axes, Fixed, Group, Sum, symmetry_of
+from wsjax.symmetry.axes import vector_along
 
 KEY = jax.random.key(0)
 WEIGHTS = {
@@ -48,6 +52,190 @@ def test_noise_of_a_half_type_keeps_its_size():
     assert shift.std() / WEIGHTS["wild"].std() == pytest.approx(0.5, rel=0.05)
 
 
-def test_a_negative_deviation_is_refused():
-    with pytest.raises(ValueError, match=r"std is -0.1; it must be one number in \[0, inf\]"):
-        wa.noise(KEY, WEIGHTS, std=-0.1)
+def test_noise_has_finite_gradients_where_an_array_has_no_deviation():
+    floats = {name: leaf for name, leaf in WEIGHTS.items() if name != "step"}
+    moved = lambda w: sum(jnp.sum(leaf) for leaf in jax.tree.leaves(wa.noise(KEY, w, std=0.3)))
+    for leaf in jax.tree.leaves(jax.jit(jax.grad(moved))(floats)):
+        assert np.isfinite(leaf).all()
+
+
+STACK = {
+    "kernel": 5 + 2 * np.asarray(jax.random.normal(jax.random.key(3), (200, 8, 8))) * np.linspace(0, 2, 8, dtype="f4"),
+    "one": 0.5 * np.asarray(jax.random.normal(jax.random.key(4), (200, 1))),
+    "step": np.arange(200, dtype=np.int32),
+}
+STATISTICS = wa.statistics_of(STACK)
+NETWORK = jax.tree.map(lambda x: x[3], STACK)
+
+
+def test_statistics_are_the_mean_network_and_one_deviation_for_each_array():
+    for name in ("kernel", "one"):
+        np.testing.assert_allclose(STATISTICS.mean[name], STACK[name].mean(axis=0, dtype=np.float64), rtol=1e-5)
+        assert STATISTICS.deviation[name].shape == ()
+        assert float(STATISTICS.deviation[name]) == pytest.approx(STACK[name].std(dtype=np.float64), rel=1e-5)
+    half = wa.statistics_of({"one": jnp.asarray(STACK["one"], jnp.bfloat16)})
+    assert half.mean["one"].dtype == half.deviation["one"].dtype == jnp.float32
+
+
+def test_shared_noise_is_in_units_of_the_data_set_and_reaches_arrays_of_one_entry():
+    flat = {**NETWORK, "kernel": np.full((8, 8), 9, np.float32)}  # its own deviation is 0
+    keys = jax.random.split(KEY, 300)
+    moved = jax.vmap(lambda k: wa.noise_shared(k, flat, statistics=STATISTICS, std=0.4))(keys)
+    moved = jax.tree.map(np.asarray, moved)
+    for name in ("kernel", "one"):
+        shift = np.asarray(moved[name] - flat[name], np.float64)
+        assert shift.std() == pytest.approx(0.4 * STACK[name].std(), rel=0.1)
+        assert abs(shift.mean()) < 0.1 * shift.std()
+
+
+def test_towards_mean_goes_straight_and_no_further_than_it_may():
+    keys = jax.random.split(KEY, 300)
+    moved = jax.vmap(lambda k: wa.towards_mean(k, NETWORK, statistics=STATISTICS, max_share=0.6))(keys)
+    moved, mean = jax.tree.map(np.asarray, (moved, STATISTICS.mean))
+    way = mean["kernel"] - NETWORK["kernel"]
+    steps = moved["kernel"] - NETWORK["kernel"]
+    shares = (steps * way).sum(axis=(1, 2)) / (way**2).sum()
+    np.testing.assert_allclose(steps, shares[:, None, None] * way, atol=1e-5)
+    np.testing.assert_allclose(
+        (moved["one"] - NETWORK["one"])[:, 0] / (mean["one"] - NETWORK["one"]), shares, atol=1e-5
+    )
+    np.testing.assert_allclose(np.quantile(shares, [0, 0.25, 0.5, 0.75, 1]), [0, 0.15, 0.3, 0.45, 0.6], atol=0.05)
+
+
+@pytest.mark.parametrize("transform", [wa.noise_shared, wa.towards_mean])
+def test_weights_of_other_networks_than_the_statistics_are_named(transform):
+    stack = {name: np.stack([leaf, leaf]) for name, leaf in NETWORK.items()}
+    with pytest.raises(ValueError, match=r"weights\['kernel'\] has shape \(2, 8, 8\); the data set's .*leading axis"):
+        transform(KEY, stack, statistics=STATISTICS)
+    with pytest.raises(ValueError, match=r"structure of the data set's statistics: missing weights\['step'\]"):
+        transform(KEY, {"kernel": NETWORK["kernel"], "one": NETWORK["one"]}, statistics=STATISTICS)
+
+
+def test_dropout_zeroes_its_share_and_leaves_the_survivors_as_they_are():
+    before = {"wide": WEIGHTS["wide"], "wild": WEIGHTS["wild"]}
+    masks = []
+    for name, after in wa.dropout(KEY, before, rate=0.3).items():
+        masks.append(np.asarray(after) == 0)
+        np.testing.assert_array_equal(after, np.where(masks[-1], 0, before[name]))
+        assert masks[-1].mean() == pytest.approx(0.3, abs=0.03)
+    assert abs(np.corrcoef(*(m.ravel() for m in masks))[0, 1]) < 0.05
+    assert not any(np.any(leaf) for leaf in wa.dropout(KEY, before, rate=1.0).values())
+
+
+def test_dropped_neurons_are_neither_made_nor_read():
+    spec = symmetry.mlp((3, 4, 5, 2))
+    ones = spec.unflatten([np.ones(shape, np.float32) for shape in spec.shapes])
+    drop = jax.jit(jax.vmap(Partial(wa.drop_neurons, symmetry=spec, rate=0.3), in_axes=(0, None)))
+    first, second, last = jax.tree.map(np.asarray, drop(jax.random.split(KEY, 400), ones))
+    inputs, outputs = np.ones((400, 3)), np.ones((400, 2))
+    for layer, read, made in (
+        (first, inputs, first.bias),
+        (second, first.bias, second.bias),
+        (last, second.bias, outputs),
+    ):
+        np.testing.assert_array_equal(layer.kernel, read[:, :, None] * made[:, None, :])
+    assert (last.bias == 1).all()
+    kept = np.concatenate([first.bias, second.bias], axis=1)
+    np.testing.assert_allclose(1 - kept.mean(axis=0), 0.3, atol=0.08)
+    assert np.abs(np.corrcoef(kept, rowvar=False) - np.eye(9)).max() < 0.2
+
+
+def test_a_dropped_channel_goes_with_every_position_and_a_concatenated_one_leaves_its_neighbours():
+    spec = symmetry_of(
+        {
+            "conv": {"kernel": Axes("row", "column", "in", "c"), "bias": Axes("c", bias=True)},
+            "dense": dense_axes(("pixel", "c*"), "h"),
+            "skip": dense_axes(Sum("in", "h*"), "out"),
+        },
+        {
+            **{
+                "in": Fixed(2, "input"),
+                "row": Fixed(3),
+                "column": Fixed(3),
+                "pixel": Fixed(4),
+                "out": Fixed(2, "output"),
+            },
+            **{"c": Group(5, "relu"), "h": Group(6, "relu")},
+        },
+    )
+    ones = spec.unflatten([np.ones(shape, np.float32) for shape in spec.shapes])
+    moved = wa.drop_neurons(jax.random.key(1), ones, symmetry=spec, rate=0.5)
+    channels, hidden = np.asarray(moved["conv"]["bias"]), np.asarray(moved["dense"]["bias"])
+    assert 0 < channels.sum() < 5
+    assert 0 < hidden.sum() < 6
+    np.testing.assert_array_equal(moved["conv"]["kernel"], np.broadcast_to(channels, (3, 3, 2, 5)))
+    np.testing.assert_array_equal(moved["dense"]["kernel"], np.outer(np.tile(channels, 4), hidden))
+    np.testing.assert_array_equal(moved["skip"]["kernel"], np.outer([1, 1, *hidden], [1, 1]))
+
+
+def test_vectors_are_spread_along_products_and_sums_at_any_depth():
+    sizes = {"a": 2, "b": 3, "c": 1}
+    vectors = {"a": jnp.array([2.0, 3.0]), "b": jnp.array([1.0, 5.0, 7.0])}
+    assert vector_along(("a", "b*"), sizes, vectors).tolist() == [2, 10, 14, 3, 15, 21]
+    assert vector_along(Sum("c", ("b", "a*"), "a"), sizes, vectors).tolist() == [1, 2, 3, 10, 15, 14, 21, 2, 3]
+
+
+def smallest(x: np.ndarray, count: int) -> np.ndarray:
+    return np.abs(x) < np.sort(np.abs(x).ravel())[count]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, jnp.bfloat16], ids=["float32", "float64", "bfloat16"])
+def test_pruning_removes_the_same_share_of_the_smallest_of_every_array(dtype):
+    with jax.enable_x64(dtype == np.float64):
+        wide = np.asarray(jax.random.normal(jax.random.key(9), (40, 25))).astype(dtype)
+        before = {"large": 100 * wide, "small": wide[:10], "none": np.zeros(7, dtype), "one": np.ones(1, dtype)}
+        counts = set()
+        for key in jax.random.split(KEY, 6):
+            after = wa.prune(key, before, max_quantile=0.4)
+            count = {name: int((np.asarray(after[name]) == 0).sum()) for name in before}
+            assert count["small"] == pytest.approx(count["large"] / 4, abs=1 + 2 * (dtype == jnp.bfloat16))
+            assert (count["none"], count["one"]) == (7, 0)
+            for name in ("large", "small"):
+                expected = np.where(smallest(before[name], count[name]), 0, before[name])
+                np.testing.assert_array_equal(np.asarray(after[name]), expected)
+            counts.add(count["large"])
+        assert len(counts) > 3
+        assert 0 < max(counts) <= 400
+
+
+def test_global_pruning_has_one_threshold_for_all_arrays():
+    wide = np.asarray(jax.random.normal(jax.random.key(9), (40, 25)))
+    before = {"large": 100 * wide, "small": wide, "step": np.int32(0)}
+    after = wa.prune_global(jax.random.key(2), before, max_quantile=0.6)
+    together = np.concatenate([before["large"].ravel(), before["small"].ravel()])
+    count = int(sum((np.asarray(after[name]) == 0).sum() for name in ("large", "small")))
+    assert 0 < count <= 1200
+    for name, found in zip(
+        ("large", "small"), np.split(np.where(smallest(together, count), 0, together), 2), strict=True
+    ):
+        np.testing.assert_array_equal(np.asarray(after[name]).ravel(), found)
+    assert (np.asarray(after["small"]) == 0).sum() > 20 * (np.asarray(after["large"]) == 0).sum()
+
+
+def test_pruning_everything_keeps_the_largest():
+    almost_all = jax.jit(jax.vmap(Partial(wa.prune, max_quantile=1.0), in_axes=(0, None)))
+    left = np.asarray(almost_all(jax.random.split(KEY, 500), np.arange(4, dtype=np.float32)))
+    assert sorted(set((left != 0).sum(axis=1))) == [1, 2, 3]
+    assert (left[:, 3] == 3).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("noise", {"std": -0.1}, r"std is -0.1; it must be one number in \[0, inf\]"),
+        ("noise_shared", {"std": -0.1}, r"std is -0.1"),
+        ("dropout", {"rate": 1.5}, r"rate is 1.5; it must be one number in \[0, 1\]"),
+        ("drop_neurons", {"rate": -1.0}, r"rate is -1.0"),
+        ("prune", {"max_quantile": 1.1}, r"max_quantile is 1.1"),
+        ("prune_global", {"max_quantile": -0.1}, r"max_quantile is -0.1"),
+        ("towards_mean", {"max_share": 2.0}, r"max_share is 2.0"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(name: str, settings: dict[str, float], message: str):
+    spec = symmetry.mlp((2, 4, 1))
+    weights = random_weights(KEY, spec)
+    known = wa.statistics_of(jax.tree.map(lambda x: np.stack([x, x]), weights))
+    needs = wa.CATALOGUE[name].needs
+    given = {n: v for n, v in (("symmetry", spec), ("statistics", known)) if n in needs}
+    with pytest.raises(ValueError, match=message):
+        wa.CATALOGUE[name].function(KEY, weights, **given, **settings)

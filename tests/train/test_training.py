@@ -90,6 +90,27 @@ def load_normaliser(frozen):
     return frozen.normaliser
 
 
+@pytest.mark.parametrize(("augment", "asks"), [("mixup_views", True), ("mixup", False)])
+def test_views_of_one_image_are_known_to_the_augmentation_that_asks(networks, augment: str, asks: bool):
+    one_image = {**networks.columns, "image": np.zeros(len(networks), np.int32)}
+    plan = Plan("mlp", {"width": 2, "depth": 1}, augment, epochs=1, batch_size=16, evaluate_every=1)
+    apart, together = (
+        train(dataset, plan, progress=False) for dataset in (networks, replace(networks, columns=one_image))
+    )
+    assert (bits(apart.state) != bits(together.state)) == asks
+
+
+def test_augmentations_in_units_of_the_data_set_know_the_training_split_alone(networks):
+    def trained_beside(split: str) -> list[bytes]:
+        chosen = networks.columns["split"] == data.SPLITS.index(split)
+        weights = jax.tree.map(lambda w: np.where(chosen.reshape(-1, *[1] * (w.ndim - 1)), 2 * w, w), networks.weights)
+        plan = Plan("mlp", {"width": 2, "depth": 1}, "noise_shared | towards_mean", 1, 16, evaluate_every=1)
+        return bits(train(replace(networks, weights=weights), plan, progress=False).state.parameters)
+
+    validation, test, training = map(trained_beside, ("validation", "test", "train"))
+    assert validation == test != training
+
+
 def test_accuracy_counts_right_answers():
     stacked = Arrays(jnp.eye(4)[:, :3], jnp.array([0, 1, 2, 1]))
     assert float(accuracy(lambda w: w, stacked)) == 0.75

@@ -11,12 +11,15 @@ Bind atoms with `Partial` (it traces); `functools.partial` freezes what it holds
 Order replaces flags: `batched(one_of(a, b))` chooses for each network, `one_of(batched(a), batched(b))` once a
 batch. Under `vmap`, `one_of` and `with_probability` pay for every branch.
 
+Settings that are text cannot be leaves; `static` binds them. `leave_out` keeps chosen arrays of a network as they were.
+
 Keys are derived with `fold_in(key, position)`, and nested chains are flattened, so grouping changes no draw and a
 step added at the end changes none before it. Branches go to `lax.switch` inside lambdas: it hashes its callables,
 and a `Partial` with traced settings has no hash. Under `eqx.filter_jit` Python floats are static; use `jax.jit`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -24,8 +27,10 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import ArrayLike
 
-from wsjax.errors import check_number
-from wsjax.typing import Key, Scalar, Transform, X
+from wsjax.errors import check_choice, check_number
+from wsjax.symmetry import Symmetry
+from wsjax.symmetry.group import Role
+from wsjax.typing import Key, Scalar, Transform, Weights, X
 
 
 def _partial(transform: Callable) -> Partial:
@@ -131,22 +136,91 @@ def on(field: str, transform: Transform[Any]) -> Transform[Any]:
         >>> double(jax.random.key(0), Batch(jnp.float32(3), jnp.float32(1))).weights
         Array(6., dtype=float32)
     """
-    return Partial(_On(field), _partial(transform))
+    return Partial(static(_run_on, field=field), _partial(transform))
 
 
-class _On:
-    """A field name as a hashable callable: a string is no pytree leaf that jit accepts."""
+def _run_on(transform: Partial, key: Key, x: Any, *, field: str) -> Any:
+    if not hasattr(x, field):
+        raise ValueError(f"no field {field!r} in {type(x).__name__}; it has {getattr(x, '_fields', ())}")
+    return x._replace(**{field: transform(key, getattr(x, field))})
 
-    def __init__(self, field: str):
-        self.field = field
 
-    def __call__(self, transform: Partial, key: Key, x: Any) -> Any:
-        if not hasattr(x, self.field):
-            raise ValueError(f"no field {self.field!r} in {type(x).__name__}; it has {getattr(x, '_fields', ())}")
-        return x._replace(**{self.field: transform(key, getattr(x, self.field))})
+def leave_out(transform: Transform[Weights], *, symmetry: Symmetry, arrays: tuple[str, ...]) -> Transform[Weights]:
+    """Apply a transform of ONE network, but keep some of its arrays as they were, to the bit.
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _On) and other.field == self.field
+    Args:
+        transform: of one network.
+        symmetry: the network's Symmetry, which says what each array is.
+        arrays: one or more of `"bias"` and `"kernel"` (an array of two axes or more that is no bias), `"input"` and
+            `"output"` (arrays along an axis of that role), or an array's path as `symmetry.names` has it.
 
-    def __hash__(self) -> int:
-        return hash((_On, self.field))
+    Raises:
+        ValueError: a name of no array in this Symmetry.
+
+    Example:
+        >>> import jax
+        >>> from jax.tree_util import Partial
+        >>> from wsjax import networks, symmetry
+        >>> from wsjax.augment import noise
+        >>> w, spec = networks.siren_init(jax.random.key(0), (2, 4, 1)), symmetry.siren((2, 4, 1))
+        >>> moved = leave_out(Partial(noise, std=0.5), symmetry=spec, arrays=("output",))(jax.random.key(1), w)
+        >>> [bool((a.kernel == b.kernel).all()) for a, b in zip(moved, w)]
+        [False, True]
+    """
+    named = _arrays_by_name(symmetry)
+    check_number("number of arrays to leave out", len(arrays), low=1)
+    for name in arrays:
+        check_choice("array to leave out", name, tuple(named))
+    kept = frozenset().union(*(named[name] for name in arrays))
+    return Partial(static(_run_leave_out, symmetry=symmetry, kept=kept), _partial(transform))
+
+
+def _run_leave_out(
+    transform: Partial, key: Key, weights: Weights, *, symmetry: Symmetry, kept: frozenset[int]
+) -> Weights:
+    before, after = symmetry.leaves(weights), symmetry.leaves(transform(key, weights))
+    return symmetry.unflatten([b if i in kept else a for i, (b, a) in enumerate(zip(before, after, strict=True))])
+
+
+def _arrays_by_name(symmetry: Symmetry) -> dict[str, frozenset[int]]:
+    """What `leave_out` may be told, and the positions of the leaves that each name means."""
+
+    def along(role: Role) -> set[int]:
+        fixed = {name for name, axis in symmetry.fixed.items() if axis.role == role}
+        return {i for i, axes in enumerate(symmetry.axes) if fixed & set(axes.names)}
+
+    table = {
+        "bias": {i for i, axes in enumerate(symmetry.axes) if axes.bias},
+        "kernel": {i for i, axes in enumerate(symmetry.axes) if not axes.bias and len(axes.entries) > 1},
+        "input": along("input"),
+        "output": along("output"),
+        **{name: {i} for i, name in enumerate(symmetry.names)},
+    }
+    return {name: frozenset(places) for name, places in table.items() if places}
+
+
+def static(function: Callable[..., Any], **settings: Hashable) -> Callable[..., Any]:
+    """Bind settings that cannot be traced, such as text, so that a `Partial` of the result passes through `jit`.
+
+    Two of one function and equal settings are equal, so making one again compiles nothing again; other settings
+    compile anew. Bind numbers and arrays with `Partial`.
+
+    Example:
+        >>> import jax
+        >>> from jax.tree_util import Partial
+        >>> def power(key, x, *, kind, factor):
+        ...     return factor * (x * x if kind == "square" else x)
+        >>> step = Partial(static(power, kind="square"), factor=2.0)
+        >>> float(jax.jit(lambda t, x: t(jax.random.key(0), x))(step, 3.0))
+        18.0
+    """
+    return _Static(function, tuple(sorted(settings.items())))
+
+
+@dataclass(frozen=True)
+class _Static:
+    function: Callable[..., Any]
+    settings: tuple[tuple[str, Hashable], ...]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **dict(self.settings), **kwargs)

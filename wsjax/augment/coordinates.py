@@ -9,16 +9,18 @@ the x with (x - c) A + c + t = p. So a shift of +t moves the picture by -t, a sc
 Where a frequency multiplies the kernel alone, sin(w0 x W + b), the bias moves w0 times as far.
 
 No output is touched, so any network downstream of its first layer serves: dense, or any pytree whose Symmetry has
-a fixed axis with the role "input".
+a fixed axis with the role "input". A convolution's input is a colour, not a coordinate: there A mixes the picture's
+colours, as exactly, and a shift is refused, for it would have to reach into the padding.
 """
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from wsjax.augment.ends import along, check_size, end_axis, place_of, wide
 from wsjax.errors import check_number, listing
-from wsjax.symmetry import Axes, Symmetry
-from wsjax.symmetry.axes import base
+from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
 
 
@@ -61,45 +63,36 @@ def affine(
         True
     """
     leaves = symmetry.leaves(weights)
-    axis_name, size = _input_axis(symmetry)
-    _check_size("matrix", matrix, (size, size), axis_name)
-    _check_size("shift", shift, (size,), axis_name)
-    _check_size("centre", centre, (size,), axis_name)
-    offset = None if shift is None else jnp.asarray(shift)
-    if matrix is not None and centre is not None:
-        c = jnp.asarray(centre)
-        drift = c - c @ jnp.asarray(matrix)
-        offset = drift if offset is None else offset + drift
+    axis_name, size = end_axis(symmetry, "input")
+    check_size("matrix", matrix, ((size, size),), axis_name)
+    check_size("shift", shift, ((size,),), axis_name)
+    check_size("centre", centre, ((size,),), axis_name)
     moved = list(leaves)
     for i, axes in enumerate(symmetry.axes):
         if axis_name not in axes.names:
             continue
-        axis = axes.entries.index(_plain(axes, axis_name, symmetry.names[i]))
         kernel = leaves[i]
+        axis = place_of(axis_name, axes, symmetry.names[i], "input")
+        offset = _offset(matrix, shift, centre, wide(kernel))
         if offset is not None:
             j, factor = _bias_beside(symmetry, i, axis)
-            moved[j] = moved[j] + factor * jnp.tensordot(offset.astype(kernel.dtype), kernel, axes=(0, axis))
+            added = (factor * along(offset, kernel, axis)).astype(wide(moved[j]))
+            moved[j] = (moved[j].astype(wide(moved[j])) + added).astype(moved[j].dtype)
         if matrix is not None:
-            turned = jnp.tensordot(jnp.asarray(matrix, kernel.dtype), kernel, axes=(1, axis))
-            moved[i] = jnp.moveaxis(turned, 0, axis)
+            moved[i] = along(matrix, kernel, axis).astype(kernel.dtype)
     return symmetry.unflatten(moved)
 
 
-def _input_axis(symmetry: Symmetry) -> tuple[str, int]:
-    inputs = {n: d.size for n, d in symmetry.fixed.items() if d.role == "input"}
-    if len(inputs) == 1:
-        return next(iter(inputs.items()))
-    raise ValueError(
-        f"coordinate transforms need one fixed axis with the role 'input'; this Symmetry has {len(inputs)} "
-        f"({', '.join(inputs) or 'none'}). Declare it as Fixed(size, 'input')."
-    )
-
-
-def _plain(axes: Axes, axis_name: str, leaf: str) -> str:
-    for entry in axes.entries:
-        if isinstance(entry, str) and base(entry) == axis_name:
-            return entry
-    raise ValueError(f"{leaf} reads the input inside a product or sum axis; give the input an axis of its own")
+def _offset(
+    matrix: ArrayLike | None, shift: ArrayLike | None, centre: ArrayLike | None, dtype: np.dtype
+) -> Float[Array, " inputs"] | None:
+    """c - c A + t, or None where no bias need move."""
+    t = None if shift is None else jnp.asarray(shift).astype(dtype)
+    if matrix is None or centre is None:
+        return t
+    c = jnp.asarray(centre).astype(dtype)
+    drift = c - jnp.matmul(c, jnp.asarray(matrix).astype(dtype), precision="highest")
+    return drift if t is None else drift + t
 
 
 def _bias_beside(symmetry: Symmetry, kernel: int, axis: int) -> tuple[int, float]:
@@ -117,15 +110,16 @@ def _bias_beside(symmetry: Symmetry, kernel: int, axis: int) -> tuple[int, float
         group = symmetry.groups.get(str(made[0])) if made else None
         return (own or biases)[0], group.w0 if group is not None and group.w0_convention == "kernel" else 1.0
     name, found = symmetry.names[kernel], listing(symmetry.names[j] for j in vectors) or "none"
+    inside = [str(e) for e in made if e in symmetry.fixed and symmetry.fixed[str(e)].role == "internal"]
+    if inside and not vectors:
+        raise ValueError(
+            f"{name} runs over {listing(inside)} too, as a convolution does: its input is a colour, and a shift or a "
+            f"centre would have to reach into the padding; use a transformation with neither, such as a scale"
+        )
     raise ValueError(
         f"{name} needs one bias of its own to carry a shift or a centre; vectors along what it makes: {found}. "
         f"Mark its bias with Axes(..., bias=True) and keep it in the kernel's container, or use neither of the two"
     )
-
-
-def _check_size(name: str, value: ArrayLike | None, shape: tuple[int, ...], axis: str) -> None:
-    if value is not None and jnp.shape(value) != shape:
-        raise ValueError(f"{name} has shape {jnp.shape(value)}; the input axis {axis!r} of this network needs {shape}")
 
 
 def rotation(radians: Scalar) -> Float[Array, "2 2"]:
@@ -140,24 +134,54 @@ def rotation(radians: Scalar) -> Float[Array, "2 2"]:
     return jnp.array([[cos, sin], [-sin, cos]])
 
 
-def rotate(key: Key, weights: Weights, *, symmetry: Symmetry, max_degrees: Scalar = 30.0) -> Weights:
-    """Rotate a plane field about the coordinate origin by an angle uniform on [-max_degrees, max_degrees].
+def rotation_about(axis: Float[ArrayLike, "3"], radians: Scalar) -> Float[Array, "3 3"]:
+    """The matrix A of a rotation of space for coordinates as rows: the point p goes to p A.
 
-    f'(x) = f(x R), so W_0' = R W_0, with R = [[cos, sin], [-sin, cos]]. With (x, y) coordinates and y pointing down
-    a positive angle turns the picture anticlockwise.
+    Right-handed: with the thumb along the axis the fingers curl the way p goes. About (0, 0, 1) it is `rotation` of
+    the first two coordinates. A = I + sin(a) S + (1 - cos(a)) S^2, with p S = n x p for the unit axis n.
+
+    Args:
+        axis: (3,), of any length but 0.
+        radians: [] the angle.
+
+    Raises:
+        ValueError: an axis of length 0.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x, y, z = jnp.eye(3)
+        >>> bool(jnp.allclose(x @ rotation_about(2 * z, jnp.pi / 2), y, atol=1e-6))
+        True
+    """
+    direction = jnp.asarray(axis)
+    length = jnp.linalg.norm(direction)
+    check_number("length of the axis", length, low=0, open_low=True)
+    x, y, z = direction / length
+    zero = jnp.zeros_like(x)
+    s = jnp.array([[zero, z, -y], [-z, zero, x], [y, -x, zero]])
+    square = jnp.matmul(s, s, precision="highest")
+    return jnp.eye(3, dtype=s.dtype) + jnp.sin(radians) * s + (1 - jnp.cos(radians)) * square
+
+
+def rotate(key: Key, weights: Weights, *, symmetry: Symmetry, max_degrees: Scalar = 30.0) -> Weights:
+    """Rotate a field about the coordinate origin by an angle uniform on [-max_degrees, max_degrees].
+
+    f'(x) = f(x R), so W_0' = R W_0. In the plane R = [[cos, sin], [-sin, cos]]; in space R turns about an axis
+    uniform on the sphere. The picture turns by the opposite angle: with (x, y) coordinates and y pointing down a
+    positive angle turns it anticlockwise.
 
     **Transforms** the function exactly so.
 
     Args:
         key: a typed key.
         weights: one network.
-        symmetry: its Symmetry, with two inputs.
-        max_degrees: [] degrees; 0 is the identity.
+        symmetry: its Symmetry, with two or three inputs.
+        max_degrees: [] degrees, 0 or more; 0 is the identity.
 
     Raises:
-        ValueError: a network whose input is not a plane.
+        ValueError: a network whose input is neither a plane nor a space, or a negative max_degrees.
 
-    Source: arXiv 2402.04081, section 4; the same there.
+    Source: arXiv 2402.04081, section 4; the same there for the plane, which is all it has.
 
     Example:
         >>> import jax
@@ -167,14 +191,65 @@ def rotate(key: Key, weights: Weights, *, symmetry: Symmetry, max_degrees: Scala
         >>> bool((turned[1].kernel == w[1].kernel).all())
         True
     """
-    axis, size = _input_axis(symmetry)
-    if size != 2:
-        raise ValueError(
-            f"rotate turns a plane, and this network's input axis {axis!r} has {size} coordinates; "
-            f"use it on networks of 2 inputs, or augment.affine with a rotation matrix of your own"
-        )
-    angle = jax.random.uniform(key, minval=-1.0, maxval=1.0) * max_degrees * (jnp.pi / 180)
-    return affine(weights, symmetry=symmetry, matrix=rotation(angle))
+    inputs = _plane_or_space(symmetry, "rotate")
+    check_number("max_degrees", max_degrees, low=0)
+    angle = lambda key: jax.random.uniform(key, minval=-1.0, maxval=1.0) * max_degrees * (jnp.pi / 180)
+    if inputs == 2:
+        turn = rotation(angle(key))
+    else:
+        axis = jax.random.normal(jax.random.fold_in(key, 0), (3,))
+        turn = rotation_about(axis, angle(jax.random.fold_in(key, 1)))
+    return affine(weights, symmetry=symmetry, matrix=turn)
+
+
+def rotate_uniform(key: Key, weights: Weights, *, symmetry: Symmetry) -> Weights:
+    """Rotate a field about the coordinate origin, every rotation of the plane or of space equally likely.
+
+    f'(x) = f(x R), so W_0' = R W_0, with R uniform (Haar) on SO(2) or SO(3): in the plane the angle is uniform; in
+    space the quaternion is uniform on its sphere, which makes large angles the likelier ones. The picture turns by
+    the inverse.
+
+    **Transforms** the function exactly so.
+
+    Args:
+        key: a typed key.
+        weights: one network.
+        symmetry: its Symmetry, with two or three inputs.
+
+    Raises:
+        ValueError: a network whose input is neither a plane nor a space.
+
+    Source: "A subgroup algorithm", Shoemake 1992 (Graphics Gems III), for the quaternion; augmentation of shapes
+    whose pose means nothing. Not in arXiv 2402.04081.
+
+    Example:
+        >>> import jax
+        >>> from wsjax import networks, symmetry
+        >>> w = networks.siren_init(jax.random.key(0), (3, 4, 1))
+        >>> turned = rotate_uniform(jax.random.key(1), w, symmetry=symmetry.siren((3, 4, 1)))
+        >>> before, after = ((layer.kernel**2).sum() for layer in (w[0], turned[0]))
+        >>> bool(abs(after - before) < 1e-5)
+        True
+    """
+    inputs = _plane_or_space(symmetry, "rotate_uniform")
+    if inputs == 2:
+        turn = rotation(jax.random.uniform(key, minval=-jnp.pi, maxval=jnp.pi))
+    else:
+        # a quaternion (cos(a / 2), sin(a / 2) n), but for its length
+        real, *imaginary = jax.random.normal(key, (4,))
+        n = jnp.stack(imaginary)
+        turn = rotation_about(n, 2 * jnp.arctan2(jnp.linalg.norm(n), real))
+    return affine(weights, symmetry=symmetry, matrix=turn)
+
+
+def _plane_or_space(symmetry: Symmetry, name: str) -> int:
+    axis, size = end_axis(symmetry, "input")
+    if size in (2, 3):
+        return size
+    raise ValueError(
+        f"{name} turns a plane or a space, and this network's input axis {axis!r} has size {size}; "
+        f"use it on networks of 2 or 3 inputs, or augment.affine with a rotation matrix of your own"
+    )
 
 
 def translate(key: Key, weights: Weights, *, symmetry: Symmetry, max_shift: Scalar = 0.1) -> Weights:
@@ -188,7 +263,8 @@ def translate(key: Key, weights: Weights, *, symmetry: Symmetry, max_shift: Scal
         key: a typed key.
         weights: one network.
         symmetry: its Symmetry.
-        max_shift: [] units of the coordinates; 0.25 on [-1, 1] is an eighth of the picture. 0 is the identity.
+        max_shift: [] units of the coordinates, 0 or more; 0.25 on [-1, 1] is an eighth of the picture. 0 is the
+            identity.
 
     Raises:
         ValueError: no input axis, or a first layer without a bias.
@@ -204,7 +280,8 @@ def translate(key: Key, weights: Weights, *, symmetry: Symmetry, max_shift: Scal
         >>> bool((moved[0].kernel == w[0].kernel).all())
         True
     """
-    _, size = _input_axis(symmetry)
+    _, size = end_axis(symmetry, "input")
+    check_number("max_shift", max_shift, low=0)
     shift = jax.random.uniform(key, (size,), minval=-1.0, maxval=1.0) * max_shift
     return affine(weights, symmetry=symmetry, shift=shift)
 
@@ -220,10 +297,10 @@ def scale(key: Key, weights: Weights, *, symmetry: Symmetry, max_log: Scalar = 0
         key: a typed key.
         weights: one network.
         symmetry: its Symmetry.
-        max_log: [] natural logarithm of the largest factor; 0.2 allows 0.82 to 1.22. 0 is the identity.
+        max_log: [] natural logarithm of the largest factor, 0 or more; 0.2 allows 0.82 to 1.22. 0 is the identity.
 
     Raises:
-        ValueError: no input axis.
+        ValueError: no input axis, or a negative max_log.
 
     Source: arXiv 2402.04081, section 4, where s is uniform on [0.8, 1.2]; a uniform logarithm makes zooming in and
     out equally likely.
@@ -236,7 +313,114 @@ def scale(key: Key, weights: Weights, *, symmetry: Symmetry, max_log: Scalar = 0
         >>> bool((zoomed[0].bias == w[0].bias).all())
         True
     """
-    _, size = _input_axis(symmetry)
+    _, size = end_axis(symmetry, "input")
     check_number("max_log", max_log, low=0)
     factor = jnp.exp(jax.random.uniform(key, minval=-1.0, maxval=1.0) * max_log)
     return affine(weights, symmetry=symmetry, matrix=factor * jnp.eye(size))
+
+
+def scale_axes(key: Key, weights: Weights, *, symmetry: Symmetry, max_log: Scalar = 0.2) -> Weights:
+    """Zoom a field about the coordinate origin, by a factor of its own along each input axis.
+
+    f'(x) = f(x diag(s)), so row i of W_0 times s_i, with every log s_i uniform on [-max_log, max_log]; s_i > 1 makes
+    the picture narrower along axis i.
+
+    **Transforms** the function exactly so.
+
+    Args:
+        key: a typed key.
+        weights: one network.
+        symmetry: its Symmetry.
+        max_log: [] natural logarithm of the largest factor, 0 or more; 0.2 allows 0.82 to 1.22. 0 is the identity.
+
+    Raises:
+        ValueError: no input axis, or a negative max_log.
+
+    Source: `scale` along each axis; not in arXiv 2402.04081, whose one factor serves all axes.
+
+    Example:
+        >>> import jax
+        >>> from wsjax import networks, symmetry
+        >>> w = networks.siren_init(jax.random.key(0), (2, 4, 1))
+        >>> zoomed = scale_axes(jax.random.key(1), w, symmetry=symmetry.siren((2, 4, 1)))
+        >>> factor = zoomed[0].kernel / w[0].kernel
+        >>> bool((abs(factor[:, 0] - factor[:, 1]) < 1e-6).all()), bool(abs(factor[0, 0] - factor[1, 0]) < 1e-3)
+        (True, False)
+    """
+    _, size = end_axis(symmetry, "input")
+    check_number("max_log", max_log, low=0)
+    factors = jnp.exp(jax.random.uniform(key, (size,), minval=-1.0, maxval=1.0) * max_log)
+    return affine(weights, symmetry=symmetry, matrix=jnp.diag(factors))
+
+
+def shear(key: Key, weights: Weights, *, symmetry: Symmetry, max_shear: Scalar = 0.2) -> Weights:
+    """Slant a field: along each input axis, shift it in proportion to every other coordinate.
+
+    f'(x) = f(x A), so W_0' = A W_0, with ones on the diagonal of A and every other entry uniform on
+    [-max_shear, max_shear]. A_ij > 0 moves the picture at x_i > 0 towards smaller x_j. Areas change by 1 / det A.
+
+    **Transforms** the function exactly so.
+
+    Args:
+        key: a typed key.
+        weights: one network.
+        symmetry: its Symmetry, with two inputs or more.
+        max_shear: [] slope, 0 or more; 0.2 slants by up to 11 degrees. 0 is the identity; from 1 / (inputs - 1) on
+            the picture may collapse to a line.
+
+    Raises:
+        ValueError: a network of one input, or a negative max_shear.
+
+    Source: the general W_0' = A W_0; not in arXiv 2402.04081.
+
+    Example:
+        >>> import jax
+        >>> from wsjax import networks, symmetry
+        >>> w = networks.siren_init(jax.random.key(0), (2, 4, 1))
+        >>> slanted = shear(jax.random.key(1), w, symmetry=symmetry.siren((2, 4, 1)))
+        >>> bool((slanted[0].bias == w[0].bias).all())
+        True
+    """
+    axis, size = end_axis(symmetry, "input")
+    if size < 2:
+        raise ValueError(
+            f"shear slants one coordinate by another, and this network's input axis {axis!r} has size {size}; "
+            f"use it on networks of 2 inputs or more, or leave it out of the pipeline"
+        )
+    check_number("max_shear", max_shear, low=0)
+    slopes = jax.random.uniform(key, (size, size), minval=-1.0, maxval=1.0) * max_shear
+    one = jnp.eye(size, dtype=slopes.dtype)
+    return affine(weights, symmetry=symmetry, matrix=jnp.where(one > 0, one, slopes))
+
+
+def flip(key: Key, weights: Weights, *, symmetry: Symmetry, probability: Scalar = 0.5) -> Weights:
+    """Mirror a field at the coordinate origin, along each input axis with a given chance.
+
+    f'(x) = f(x diag(s)), so row i of W_0 times s_i, with s_i = -1 with that chance and 1 otherwise. The picture is
+    mirrored along axis i: left and right change places, or top and bottom.
+
+    **Transforms** the function exactly so.
+
+    Args:
+        key: a typed key.
+        weights: one network.
+        symmetry: its Symmetry.
+        probability: [] chance for each axis, in [0, 1]; 0 is the identity.
+
+    Raises:
+        ValueError: no input axis, or a probability outside [0, 1].
+
+    Source: the general W_0' = A W_0; not in arXiv 2402.04081.
+
+    Example:
+        >>> import jax
+        >>> from wsjax import networks, symmetry
+        >>> w = networks.siren_init(jax.random.key(0), (2, 4, 1))
+        >>> mirrored = flip(jax.random.key(1), w, symmetry=symmetry.siren((2, 4, 1)), probability=1.0)
+        >>> bool((mirrored[0].kernel == -w[0].kernel).all())
+        True
+    """
+    _, size = end_axis(symmetry, "input")
+    check_number("probability", probability, low=0, high=1)
+    signs = jnp.where(jax.random.bernoulli(key, probability, (size,)), -1.0, 1.0)
+    return affine(weights, symmetry=symmetry, matrix=jnp.diag(signs))

@@ -7,7 +7,16 @@ import jax.numpy as jnp
 from jaxtyping import ArrayLike, Float
 
 from wsjax.errors import check_number
-from wsjax.symmetry import Symmetry, act, sample_permutation, sample_phases, sample_signs
+from wsjax.symmetry import (
+    Symmetry,
+    act,
+    compose,
+    sample_permutation,
+    sample_phases,
+    sample_scales,
+    sample_scales_uniform,
+    sample_signs,
+)
 from wsjax.symmetry.group import Action
 from wsjax.typing import Key, Scalar, Weights
 
@@ -113,3 +122,101 @@ def shift_phase(
     check_number("max_shift", max_shift, low=0)
     bound = jnp.asarray(max_shift).astype(jnp.int32)
     return act(sample_phases(key, symmetry, max_shift=bound), weights)
+
+
+def shift_turns(
+    key: Key, weights: Weights, *, symmetry: Symmetry, max_turns: int | Float[ArrayLike, ""] | float = 1
+) -> Weights:
+    """Shift each sine neuron by a whole number n of full turns, uniform on -max_turns..max_turns.
+
+    b_i' = b_i + 2 n pi / w0 (2 n pi where w0 multiplies the kernel alone) and nothing else: sin(z + 2 n pi) = sin z,
+    so no array that reads the neuron changes its sign. Each group has its own w0.
+
+    **Preserves** the function. The larger w0 |b| and n, the more digits the sum loses: in bfloat16 it perturbs.
+
+    Args:
+        key: a typed key.
+        weights: one network.
+        symmetry: its Symmetry; groups that do not allow phases stay as they are.
+        max_turns: [] full turns, a whole number; 0 is the identity.
+
+    Raises:
+        ValueError: no group allows phases (a ReLU network), a negative max_turns, or weights of another Symmetry.
+
+    Source: the even half of "SIREN bias" of arXiv 2402.04081, section 4, which shifts by half turns.
+
+    Example:
+        >>> import jax
+        >>> from wsjax import networks, symmetry
+        >>> w = networks.siren_init(jax.random.key(0), (2, 4, 1))
+        >>> moved = shift_turns(jax.random.key(1), w, symmetry=symmetry.siren((2, 4, 1)))
+        >>> bool((moved[1].kernel == w[1].kernel).all()), bool((moved[0].bias == w[0].bias).all())
+        (True, False)
+    """
+    _require(symmetry, "phase", "shift_turns")
+    check_number("max_turns", max_turns, low=0)
+    half = sample_phases(key, symmetry, max_shift=jnp.asarray(max_turns).astype(jnp.int32))
+    return act(compose(half, half), weights)
+
+
+def rescale(key: Key, weights: Weights, *, symmetry: Symmetry, std: Scalar = 0.3) -> Weights:
+    """Multiply each neuron of every homogeneous group (ReLU, leaky ReLU, linear) by s = exp(std * N(0, 1)).
+
+    The neuron's column of W_i and entry of b_i times s, its row of W_{i+1} divided by s: a(s z) = s a(z) for s > 0.
+
+    **Preserves** the function.
+
+    Args:
+        key: a typed key.
+        weights: one network.
+        symmetry: its Symmetry; groups that do not allow scales stay as they are.
+        std: [] standard deviation of log s, 0 or more; 0.3 puts 95 % of the factors between 0.56 and 1.8. 0 is the
+            identity.
+
+    Raises:
+        ValueError: no group allows scales (a SIREN), a negative std, or weights of another Symmetry.
+
+    Source: the scaling symmetry of arXiv 2406.10685; the code of arXiv 2301.12780 has it as an option that is off.
+    The distribution is ours: log-normal, so that s and 1/s are equally likely.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wsjax import networks, symmetry
+        >>> w, x = networks.mlp_init(jax.random.key(0), (2, 4, 1)), jnp.ones((1, 2))
+        >>> moved = rescale(jax.random.key(1), w, symmetry=symmetry.mlp((2, 4, 1)))
+        >>> bool(jnp.allclose(networks.mlp_apply(moved, x), networks.mlp_apply(w, x), atol=1e-5))
+        True
+    """
+    _require(symmetry, "rescale", "rescale")
+    return act(sample_scales(key, symmetry, std=std), weights)
+
+
+def rescale_uniform(key: Key, weights: Weights, *, symmetry: Symmetry, max_log: Scalar = 0.7) -> Weights:
+    """Multiply each neuron of every homogeneous group (ReLU, leaky ReLU, linear) by s, log s uniform.
+
+    As `rescale`, with log s uniform on [-max_log, max_log]: a bounded factor.
+
+    **Preserves** the function.
+
+    Args:
+        key: a typed key.
+        weights: one network.
+        symmetry: its Symmetry; groups that do not allow scales stay as they are.
+        max_log: [] natural logarithm of the largest factor, 0 or more; 0.7 allows 0.5 to 2. 0 is the identity.
+
+    Raises:
+        ValueError: no group allows scales (a SIREN), a negative max_log, or weights of another Symmetry.
+
+    Source: as `rescale`.
+
+    Example:
+        >>> import jax
+        >>> from wsjax import networks, symmetry
+        >>> w = networks.mlp_init(jax.random.key(0), (2, 4, 1))
+        >>> moved = rescale_uniform(jax.random.key(1), w, symmetry=symmetry.mlp((2, 4, 1)))
+        >>> factor = moved[0].kernel / w[0].kernel
+        >>> bool(((0.49 < factor) & (factor < 2.02)).all())
+        True
+    """
+    _require(symmetry, "rescale", "rescale_uniform")
+    return act(sample_scales_uniform(key, symmetry, max_log=max_log), weights)

@@ -9,8 +9,12 @@ outputs: `"h1*"`). Fixed axes, the network's inputs and outputs, have names too;
     dense after flatten: Axes(("pixel", "c3*"), "h4")     # a product axis, row-major
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
+
+import jax.numpy as jnp
+from jaxtyping import Array, Shaped
 
 Entry: TypeAlias = "str | tuple[Entry, ...] | Sum"
 
@@ -77,3 +81,23 @@ def size(entry: Entry, sizes: dict[str, int]) -> int:
     for part in entry:
         length *= size(part, sizes)
     return length
+
+
+def vector_along(entry: Entry, sizes: dict[str, int], vectors: Mapping[str, Array]) -> Shaped[Array, " axis"]:
+    """Vectors of names, spread along an axis: a product axis multiplies them, row-major, and a `Sum` concatenates.
+
+    Names without a vector give ones. All vectors are of one dtype; there is at least one.
+
+    Example:
+        >>> vector_along(("pixel", "c*"), {"pixel": 2, "c": 3}, {"c": jnp.array([1, 0, 1])}).tolist()
+        [1, 0, 1, 1, 0, 1]
+    """
+    if isinstance(entry, str):
+        ones = jnp.ones(sizes[base(entry)], next(iter(vectors.values())).dtype)
+        return vectors.get(base(entry), ones)
+    if isinstance(entry, Sum):
+        return jnp.concatenate([vector_along(part, sizes, vectors) for part in entry.parts])
+    whole, *others = (vector_along(part, sizes, vectors) for part in entry)
+    for other in others:
+        whole = (whole[:, None] * other[None, :]).reshape(-1)
+    return whole

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 from tqdm import tqdm
 
-from wsjax.augment import from_spec
+from wsjax.augment import from_spec, needs_statistics, statistics_of
 from wsjax.data import Card, WeightDataset
 from wsjax.devices import replicate
 from wsjax.models import build
@@ -61,7 +61,8 @@ def arrays(dataset: WeightDataset, split_name: str, mesh: Mesh | None = None) ->
     if len(part) == 0:
         raise ValueError(f"{dataset.card.name} has no network in the split {split_name!r}; fit one that does")
     weights = jax.tree.map(jnp.asarray, part.weights)
-    return replicate(Arrays(weights, jnp.asarray(part.label, jnp.int32)), mesh)
+    shown = jnp.asarray(part.columns["image"], jnp.int32) if "image" in part.columns else None
+    return replicate(Arrays(weights, jnp.asarray(part.label, jnp.int32), shown), mesh)
 
 
 def start(card: Card, plan: Plan, trials: Sequence[Trial]) -> tuple[TrainState, PyTree]:
@@ -114,13 +115,15 @@ def train(
     """
     state, frozen = start(dataset.card, plan, trials)
     arrays_of_frozen, static = eqx.partition(frozen, eqx.is_array)
+    training = arrays(dataset, "train", mesh)
+    statistics = jax.jit(statistics_of)(training.weights) if needs_statistics(plan.augment) else None
     step = functools.partial(
         advance,
         plan,
         static,
         replicate(arrays_of_frozen, mesh),
-        from_spec(plan.augment, dataset.symmetry),
-        train=arrays(dataset, "train", mesh),
+        from_spec(plan.augment, dataset.symmetry, statistics),
+        train=training,
         validation=arrays(dataset, "validation", mesh),
         classes=len(dataset.card.classes),
         mesh=mesh,

@@ -23,10 +23,11 @@ EVALUATION_BATCH = 256
 
 
 class Arrays(NamedTuple):
-    """One split on the device: stacked networks and whole-number labels."""
+    """One split on the device: stacked networks, whole-number labels, and which object each network shows."""
 
     weights: PyTree
     label: Int[Array, " networks"]
+    object: Int[Array, " networks"] | None = None
 
 
 class Metrics(NamedTuple):
@@ -110,7 +111,8 @@ def advance(
     def step(state: TrainState, rows: Int[Array, " batch"]) -> tuple[TrainState, Array]:
         key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
         label = jax.nn.one_hot(train.label[rows], classes)
-        batch = spread(Batch(jax.tree.map(lambda x: x[rows], train.weights), label), mesh)
+        weights, shown = jax.tree.map(lambda x: x[rows], (train.weights, train.object))
+        batch = spread(Batch(weights, label, shown), mesh)
         # The barrier keeps XLA from drawing the augmentation anew in every kernel that reads a weight.
         batch = jax.lax.optimization_barrier(pipeline(jax.random.fold_in(key, 0), batch))
         value, gradient = jax.value_and_grad(loss)(

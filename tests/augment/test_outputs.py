@@ -1,0 +1,229 @@
+"""Known transformations of the output, against the decoded values, and what the random ones draw."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.helpers import CASES, CNN, assert_identical, change, points, random_weights, touched
+from wsjax import augment as wa
+from wsjax import networks, symmetry
+from wsjax.symmetry import Axes, Fixed, Group, Sum, symmetry_of
+from wsjax.typing import Layer
+
+KEY = jax.random.key(4)
+SEEDS = jax.random.split(KEY, 400)
+
+
+@pytest.mark.parametrize("case", ["siren", "relu", "cnn"])
+@pytest.mark.parametrize(("dtype", "share"), [(np.float32, 1e-4), (np.float64, 1e-12)], ids=["float32", "float64"])
+def test_output_affine_maps_the_decoded_values(case: str, dtype: Any, share: float):
+    symmetry_for, apply = CASES.get(case, CNN)
+    with jax.enable_x64(dtype == np.float64):
+        spec = symmetry_for((2, 5, 3, 2))
+        weights, x = random_weights(KEY, spec, dtype), points(KEY, 2, dtype)
+        rng = jax.random.normal(KEY, (3, 2), dtype)
+        m, d, g = rng[:2], rng[2], rng[0, 0]
+        v = apply(weights, x) + 0.7
+        for matrix, shift, expected in (
+            (m, d, v @ m + d[None, :]),
+            (m, None, v @ m),
+            (g, d, g * v + d[None, :]),
+            (g, d[0], g * v + d[0]),
+            (-2.0, None, -2.0 * v),
+            (None, d, v + d[None, :]),
+            (None, 3.0, v + 3.0),
+        ):
+            moved = wa.output_affine(weights, symmetry=spec, matrix=matrix, shift=shift, offset=0.7)
+            assert change(apply(moved, x) + 0.7, expected) < share
+            assert touched(moved, weights) <= {"[2].kernel", "[2].bias"}
+
+
+def test_a_forgotten_offset_is_another_function():
+    spec = symmetry.siren((2, 5, 1))
+    weights, x = random_weights(KEY, spec), points(KEY, 2)
+    decode = lambda w: networks.siren_apply(w, x, offset=0.5)
+    negative = lambda offset: decode(wa.output_affine(weights, symmetry=spec, matrix=-1.0, shift=1.0, offset=offset))
+    assert change(negative(0.5), 1 - decode(weights)) < 1e-6
+    assert change(negative(0.0), 1 - decode(weights)) > 0.1
+
+
+def test_maps_of_the_output_compose_from_the_inside_out():
+    spec = symmetry.mlp((2, 4, 2))
+    weights = random_weights(KEY, spec)
+    first, second = jnp.array([[1.0, 0.5], [0.0, 2.0]]), jnp.array([[0.0, 1.0], [3.0, -1.0]])
+    twice = wa.output_affine(wa.output_affine(weights, symmetry=spec, matrix=first), symmetry=spec, matrix=second)
+    once = wa.output_affine(weights, symmetry=spec, matrix=first @ second)
+    assert change(twice[1].kernel, once[1].kernel) < 1e-6
+
+
+# --- what the random twins draw, read from a last layer in which it stands plainly -----------------------------------
+
+
+def drawn(name: str, channels: int, **settings: float) -> tuple[np.ndarray, np.ndarray]:
+    """The matrices M and shifts d of many draws, for decoding without an offset."""
+    spec = symmetry.mlp((2, channels, channels))
+    plain = random_weights(KEY, spec)
+    plain = (plain[0], Layer(np.eye(channels, dtype=np.float32), np.zeros(channels, np.float32)))
+    one = lambda key: getattr(wa, name)(key, plain, symmetry=spec, **settings)[1]
+    last = jax.jit(jax.vmap(one))(SEEDS)
+    return np.asarray(last.kernel), np.asarray(last.bias)
+
+
+def assert_uniform(found: np.ndarray, low: float, high: float) -> None:
+    assert low - 1e-5 <= found.min() < low + 0.02 * (high - low)
+    assert high - 0.02 * (high - low) < found.max() <= high + 1e-5
+    assert found.mean() == pytest.approx((low + high) / 2, abs=0.06 * (high - low))
+    assert found.std() == pytest.approx((high - low) / 12**0.5, rel=0.1)
+
+
+def test_contrast_draws_a_gain_and_its_reciprocal_alike_and_keeps_the_centre():
+    m, d = drawn("contrast", 2, max_log=0.5, centre=0.3)
+    gain = m[:, 0, 0]
+    np.testing.assert_allclose(m, gain[:, None, None] * np.eye(2)[None], atol=1e-6)
+    assert_uniform(np.log(gain), -0.5, 0.5)
+    np.testing.assert_allclose(0.3 * gain[:, None] + d, 0.3, atol=1e-6)
+
+
+def test_brightness_shifts_all_channels_alike():
+    m, d = drawn("brightness", 3, max_shift=0.2)
+    np.testing.assert_array_equal(m, np.broadcast_to(np.eye(3), m.shape))
+    np.testing.assert_array_equal(d, np.broadcast_to(d[:, :1], d.shape))
+    assert_uniform(d[:, 0], -0.2, 0.2)
+
+
+def test_inversion_exchanges_the_ends_of_the_range_with_its_probability():
+    m, d = drawn("invert", 2, probability=0.3, low=-1.0, high=3.0)
+    inverted = m[:, 0, 0] < 0
+    assert inverted.mean() == pytest.approx(0.3, abs=0.07)
+    np.testing.assert_array_equal(m, np.where(inverted, -1.0, 1.0)[:, None, None] * np.eye(2)[None])
+    np.testing.assert_array_equal(d, np.broadcast_to(np.where(inverted, 2.0, 0.0)[:, None], d.shape))
+
+
+def test_mixed_channels_keep_every_grey_and_drift_as_far_as_asked():
+    m, d = drawn("mix_channels", 3, std=0.1)
+    np.testing.assert_array_equal(d, 0)
+    np.testing.assert_allclose(m.sum(axis=1), 1, atol=1e-6)
+    drift = m - np.eye(3)[None]
+    assert np.abs(drift.mean(axis=0)).max() < 0.02
+    np.testing.assert_allclose(drift.std(axis=0), 0.1 * (2 / 3) ** 0.5, rtol=0.15)  # one of three is centred away
+    assert not np.allclose(m[:, 0, 1], m[:, 1, 0], atol=0.01)
+
+
+def test_grey_fades_to_the_luma_and_no_further():
+    m, d = drawn("grey", 3, max_share=0.8)
+    np.testing.assert_array_equal(d, 0)
+    share = m[:, 0, 1] / 0.299
+    assert_uniform(share, 0.0, 0.8)
+    luma = np.array([0.299, 0.587, 0.114])[:, None] * np.ones((1, 3))
+    s = share[:, None, None]
+    np.testing.assert_allclose(m, (1 - s) * np.eye(3)[None] + s * luma[None], atol=1e-6)
+    np.testing.assert_allclose(m.sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mix_channels", "grey"])
+def test_an_offset_drops_out_of_what_keeps_greys(name: str):
+    spec = symmetry.siren((2, 5, 3))
+    weights, x = random_weights(KEY, spec), points(KEY, 2)
+    moved = getattr(wa, name)(KEY, weights, symmetry=spec)
+    f = networks.siren_apply(weights, x)
+    m = jnp.linalg.pinv(f) @ networks.siren_apply(moved, x)  # without an offset
+    assert change(networks.siren_apply(moved, x, offset=0.5), (f + 0.5) @ m) < 1e-4
+
+
+def test_a_traced_setting_gives_what_a_plain_one_gives():
+    spec = symmetry.siren((2, 4, 1))
+    weights = random_weights(KEY, spec)
+    run = lambda offset: wa.invert(KEY, weights, symmetry=spec, probability=1.0, offset=offset)
+    assert change(jax.jit(run)(0.5)[1].bias, run(0.5)[1].bias) < 1e-6
+
+
+# --- other networks, and refusals ------------------------------------------------------------------------------------
+
+
+def layer(inputs: str, outputs: str) -> Layer:
+    return Layer(Axes(inputs, outputs), Axes(outputs, bias=True))
+
+
+def test_every_kernel_that_makes_the_output_is_mapped_and_the_shift_comes_once():
+    sizes = {"in": Fixed(2, "input"), "h": Group(4, "sine"), "out": Fixed(2, "output")}
+    spec = symmetry_of({"field": layer("in", "h"), "last": layer("h*", "out"), "skip": layer("in", "out")}, sizes)
+
+    def decode(w):
+        dense = lambda name, x: x @ w[name].kernel + w[name].bias[None, :]
+        return dense("last", jnp.sin(dense("field", x))) + dense("skip", x) + 0.4
+
+    weights, x = random_weights(KEY, spec), points(KEY, 2)
+    m, d = jax.random.normal(KEY, (2, 2)), jnp.array([0.3, -0.2])
+    moved = wa.output_affine(weights, symmetry=spec, matrix=m, shift=d, offset=0.4)
+    assert change(decode(moved), decode(weights) @ m + d[None, :]) < 1e-5
+
+
+def test_a_matrix_needs_no_bias():
+    spec = symmetry_of({"k": Axes("in", "out")}, {"in": Fixed(2, "input"), "out": Fixed(2, "output")})
+    weights = random_weights(KEY, spec)
+    assert_identical(wa.output_affine(weights, symmetry=spec, matrix=-1.0)["k"], jnp.asarray(-weights["k"]))
+    with pytest.raises(ValueError, match=r"needs a bias along the output axis 'out', and only weights\['k'\] make it"):
+        wa.brightness(KEY, weights, symmetry=spec)
+
+
+OUT = {"in": Fixed(2, "input"), "out": Fixed(2, "output")}
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (
+            symmetry_of({"k": Axes("in", "out"), "g": Axes("out")}, OUT),
+            r"weights\['g'\] is a vector along the output axis 'out' and no bias, such as a normalisation's",
+        ),
+        (
+            symmetry_of({"k": Axes("in", "out"), "l": Axes("out*", "out")}, OUT),
+            r"weights\['l'\] reads the output axis 'out'",
+        ),
+        (
+            symmetry_of({"k": Axes("in", ("p", "out"))}, {**OUT, "p": Fixed(3)}),
+            r"weights\['k'\] has the output axis 'out' inside a product or sum axis; give the output an axis",
+        ),
+        (symmetry_of({"k": Axes("in", Sum("p", "out"))}, {**OUT, "p": Fixed(3)}), "inside a product or sum axis"),
+        (
+            symmetry_of({"k": Axes("in", "out")}, {"in": Fixed(2, "input"), "out": Fixed(2)}),
+            r"one fixed axis with the role 'output'; this Symmetry has 0 \(none\). Declare it as Fixed\(size, 'output'",
+        ),
+        (
+            symmetry_of({"k": Axes("in", "out"), "l": Axes("in", "z")}, {**OUT, "z": Fixed(1, "output")}),
+            r"has 2 \(out, z\)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["contrast", "mix_channels"])
+def test_a_network_whose_output_cannot_be_mapped_is_refused(name: str, spec, message: str):
+    with pytest.raises(ValueError, match=message):
+        getattr(wa, name)(KEY, random_weights(KEY, spec), symmetry=spec)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("contrast", {"max_log": -1.0}, r"max_log is -1.0; it must be one number in \[0, inf\]"),
+        ("brightness", {"max_shift": -0.5}, r"max_shift is -0.5; it must be one number in \[0, inf\]"),
+        ("invert", {"probability": 1.5}, r"probability is 1.5; it must be one number in \[0, 1\]"),
+        ("mix_channels", {"std": -0.1}, r"std is -0.1; it must be one number in \[0, inf\]"),
+        ("grey", {"max_share": 2.0}, r"max_share is 2.0; it must be one number in \[0, 1\]"),
+    ],
+)
+def test_settings_out_of_range_are_named(name: str, settings: dict, message: str):
+    spec = symmetry.siren((2, 4, 3))
+    with pytest.raises(ValueError, match=message):
+        getattr(wa, name)(KEY, random_weights(KEY, spec), symmetry=spec, **settings)
+
+
+def test_sizes_that_do_not_fit_are_named(untyped):
+    spec = symmetry.siren((2, 4, 3))
+    weights = random_weights(KEY, spec)
+    with pytest.raises(ValueError, match=r"matrix has shape \(2, 2\); the axis 'out' of .* needs \(\) or \(3, 3\)"):
+        wa.output_affine(weights, symmetry=spec, matrix=np.eye(2, dtype=np.float32))
+    with pytest.raises(ValueError, match=r"shift has shape \(2,\); the axis 'out' of .* needs \(\) or \(3,\)"):
+        wa.output_affine(weights, symmetry=spec, shift=np.ones(2, np.float32))

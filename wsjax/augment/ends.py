@@ -1,0 +1,52 @@
+"""A network's two ends: the axis of its inputs or of its outputs, and arithmetic along it."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from wsjax.symmetry import Axes, Symmetry
+from wsjax.symmetry.axes import base
+from wsjax.symmetry.group import Role
+
+
+def end_axis(symmetry: Symmetry, role: Role) -> tuple[str, int]:
+    """The name and the size of the one fixed axis that has this role."""
+    found = {name: axis.size for name, axis in symmetry.fixed.items() if axis.role == role}
+    if len(found) == 1:
+        return next(iter(found.items()))
+    raise ValueError(
+        f"{role} transformations need one fixed axis with the role {role!r}; this Symmetry has {len(found)} "
+        f"({', '.join(found) or 'none'}). Declare it as Fixed(size, {role!r})."
+    )
+
+
+def place_of(axis: str, axes: Axes, leaf: str, role: Role) -> int:
+    """Which of an array's axes is that one, where it stands alone."""
+    for place, entry in enumerate(axes.entries):
+        if isinstance(entry, str) and base(entry) == axis:
+            return place
+    raise ValueError(
+        f"{leaf} has the {role} axis {axis!r} inside a product or sum axis; give the {role} an axis of its own"
+    )
+
+
+def check_size(name: str, value: ArrayLike | None, shapes: tuple[tuple[int, ...], ...], axis: str) -> None:
+    if value is None or jnp.shape(value) in shapes:
+        return
+    expected = " or ".join(map(str, shapes))
+    raise ValueError(f"{name} has shape {jnp.shape(value)}; the axis {axis!r} of this network needs {expected}")
+
+
+def wide(leaf: Array) -> np.dtype:
+    """The dtype to compute a leaf in: at least float32, so that half types round once."""
+    return np.promote_types(leaf.dtype, np.float32)  # JAX's own refuses under strict promotion
+
+
+def along(matrix: Float[ArrayLike, "*rows n"], leaf: Array, axis: int) -> Array:
+    """matrix @ leaf along one axis of the leaf, in the wide dtype; a vector contracts that axis away.
+
+    At full precision: accelerators would round the factors, and the identity would be none.
+    """
+    m, x = jnp.asarray(matrix).astype(wide(leaf)), leaf.astype(wide(leaf))
+    product = jnp.tensordot(m, x, axes=(-1, axis), precision="highest")
+    return jnp.moveaxis(product, 0, axis) if m.ndim > 1 else product

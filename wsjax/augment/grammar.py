@@ -1,0 +1,282 @@
+"""The SPEC grammar: pipelines of the catalogue as one readable line of text.
+
+    rotate(max_degrees=30) | leave_out("output", noise(std=0.1)) | mixup(alpha=0.4)
+
+`|` chains from left to right. A name alone takes its defaults; a name of `PRESETS` stands for its steps. Around
+steps go `one_of(a, b)`, which applies one of its arguments, `with_probability(0.5, a)`, which applies one with a
+chance, and `leave_out("bias", a)`, which keeps some arrays as they were; arguments may be pipes themselves, as may be
+what `mixup_self(a | b, alpha=0.4)` does to a network's copy. Steps on networks run for each network with its own
+draws, steps on batches on the whole labelled batch; both may stand in any order. A SPEC is text: it prints, edits,
+goes to the command line and into a run's record as it is. It is parsed, never evaluated.
+"""
+
+import ast
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+
+from wsjax.augment.catalogue import CATALOGUE, Entry, Level
+from wsjax.augment.compose import batched, chain, leave_out, on, one_of, static, with_probability
+from wsjax.augment.perturb import Statistics
+from wsjax.augment.presets import PRESETS
+from wsjax.errors import check_choice, listing
+from wsjax.symmetry import Symmetry
+from wsjax.typing import Batch, Transform
+
+Literals: TypeAlias = tuple[float | str, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One parsed step: a name, its settings, and for a step around others what leads and the pipes it takes."""
+
+    name: str
+    settings: tuple[tuple[str, Any], ...] = ()
+    pipes: tuple[tuple["Call", ...], ...] = ()
+    head: Literals = ()
+
+    def __str__(self) -> str:
+        pipes = (format_spec(p) for p in self.pipes)
+        arguments = [*map(repr, self.head), *pipes, *(f"{k}={v!r}" for k, v in self.settings)]
+        return f"{self.name}({', '.join(arguments)})" if arguments else self.name
+
+
+class Combinator(NamedTuple):
+    """A step around others: what it takes, in words, whether it was given that, and how it is made."""
+
+    takes: str
+    accepts: Callable[[Literals, int], bool]
+    make: Callable[[Literals, list[Transform[Any]], Symmetry], Transform[Any]]
+
+
+def _is_chance(head: Literals) -> bool:
+    return len(head) == 1 and not isinstance(head[0], str) and 0 <= head[0] <= 1
+
+
+COMBINATORS: dict[str, Combinator] = {
+    "one_of": Combinator(
+        "two steps or more",
+        lambda head, pipes: not head and pipes >= 2,
+        lambda head, pipes, symmetry: one_of(*pipes),
+    ),
+    "with_probability": Combinator(
+        "a number from 0 to 1 and one step",
+        lambda head, pipes: _is_chance(head) and pipes == 1,
+        lambda head, pipes, symmetry: with_probability(head[0], pipes[0]),  # type: ignore[arg-type]
+    ),
+    "leave_out": Combinator(
+        "names of arrays in quotes and one step",
+        lambda head, pipes: bool(head) and all(isinstance(name, str) for name in head) and pipes == 1,
+        lambda head, pipes, symmetry: leave_out(pipes[0], symmetry=symmetry, arrays=head),  # type: ignore[arg-type]
+    ),
+}
+"""The steps around others, by name."""
+
+
+def format_spec(steps: tuple[Call, ...]) -> str:
+    """The text of parsed steps; parsing it again gives the same steps.
+
+    Example:
+        >>> format_spec(read_spec("noise( std = .1 )|permute"))
+        'noise(std=0.1) | permute'
+        >>> format_spec(read_spec("dwsa_rotate | mixup"))
+        'rotate(max_degrees=30.0) | mixup'
+    """
+    return " | ".join(map(str, steps))
+
+
+def read_spec(spec: str) -> tuple[Call, ...]:
+    """Parse a SPEC into steps, checking every name, argument and value. Presets become their steps.
+
+    Args:
+        spec: the text; empty is the identity.
+
+    Raises:
+        ValueError: what is wrong and where, with the valid names or arguments.
+
+    Example:
+        >>> [step.name for step in read_spec("rotate(max_degrees=30) | mixup")]
+        ['rotate', 'mixup']
+    """
+    if not spec.strip():
+        return ()
+    try:
+        tree = ast.parse(spec.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise ValueError(
+            f"cannot read the augmentation {spec!r} (near column {error.offset}); "
+            f"write it like: rotate(max_degrees=30) | noise(std=0.1) | mixup(alpha=0.4)"
+        ) from None
+    return _pipe(tree, spec)
+
+
+def _pipe(node: ast.expr, spec: str) -> tuple[Call, ...]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return (*_pipe(node.left, spec), *_pipe(node.right, spec))
+    if isinstance(node, ast.Name):
+        node = ast.Call(node, [], [])
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        raise ValueError(
+            f"{ast.unparse(node)!r} in the augmentation {spec!r} is no step; a step is a name with settings, "
+            f"such as noise(std=0.1), and '|' stands between steps"
+        )
+    name = node.func.id
+    check_choice(f"augmentation in {spec!r}", name, (*CATALOGUE, *COMBINATORS, *PRESETS))
+    if name in PRESETS:
+        if node.args or node.keywords:
+            raise ValueError(f"the preset {name!r} in {spec!r} takes no settings; write its steps out: {PRESETS[name]}")
+        return read_spec(PRESETS[name])
+    return (_combinator(name, node, spec) if name in COMBINATORS else _augmentation(CATALOGUE[name], node, spec),)
+
+
+def _combinator(name: str, node: ast.Call, spec: str) -> Call:
+    literals = list(itertools.takewhile(lambda n: isinstance(n, ast.Constant | ast.UnaryOp), node.args))
+    head = tuple(_value(n, name, spec) for n in literals)
+    pipes = tuple(_pipe(n, spec) for n in node.args[len(literals) :])
+    plain = all(_is_number(value) or isinstance(value, str) for value in head)
+    if node.keywords or not plain or not COMBINATORS[name].accepts(head, len(pipes)):
+        raise ValueError(
+            f"{ast.unparse(node)!r} in {spec!r}: {name} takes {COMBINATORS[name].takes}, and no settings of its own; "
+            f"put '|' inside to chain steps"
+        )
+    step = Call(name, pipes=pipes, head=tuple(v if isinstance(v, str) else float(v) for v in head))
+    if name == "leave_out":
+        _check_on_networks(step, spec)
+    return step
+
+
+def _augmentation(entry: Entry, node: ast.Call, spec: str) -> Call:
+    places = 1 if "transform" in entry.needs else 0
+    if len(node.args) > places:
+        pipe = "at most one pipe of steps on networks, then " if places else ""
+        raise ValueError(
+            f"{ast.unparse(node)!r} in {spec!r}: name the settings; {entry.name} takes: "
+            f"{pipe}{listing(entry.settings) or 'none'}"
+        )
+    step = Call(entry.name, _settings(entry, node, spec), tuple(_pipe(n, spec) for n in node.args))
+    _check_on_networks(step, spec)
+    return step
+
+
+def _settings(entry: Entry, node: ast.Call, spec: str) -> tuple[tuple[str, Any], ...]:
+    valid = entry.settings
+    found = []
+    for keyword in node.keywords:
+        if keyword.arg not in valid:
+            shown = listing(f"{k} (default {v!r})" for k, v in valid.items()) or "none"
+            raise ValueError(f"{entry.name} in {spec!r} has no setting {keyword.arg!r}; it takes: {shown}")
+        value, default = _value(keyword.value, entry.name, spec), valid[keyword.arg]
+        fits = isinstance(value, str) if isinstance(default, str) else _is_number(value) or value is default is None
+        if not fits:
+            wanted = f"text, such as {default!r}" if isinstance(default, str) else "a number"
+            raise ValueError(f"{entry.name}({keyword.arg}={value!r}) in {spec!r}: expected {wanted}")
+        found.append((keyword.arg, float(value) if _is_number(value) else value))
+    return tuple(found)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _value(node: ast.expr, name: str, spec: str) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise ValueError(
+            f"{ast.unparse(node)!r} in {name} of {spec!r} is no number or quoted text; write it out, as in 0.1"
+        ) from None
+
+
+def _check_on_networks(step: Call, spec: str) -> None:
+    found = [inner.name for pipe in step.pipes for inner in pipe if _level(inner) == "batch"]
+    if found:
+        raise ValueError(
+            f"{str(step)!r} in {spec!r}: {step.name} takes steps on single networks, and {listing(found)} works on "
+            f"whole batches; put it after {step.name}, behind a '|'"
+        )
+
+
+def _level(step: Call) -> Level:
+    if step.name in CATALOGUE:
+        return CATALOGUE[step.name].level
+    return "batch" if any(_level(s) == "batch" for pipe in step.pipes for s in pipe) else "network"
+
+
+def needs_statistics(spec: str) -> bool:
+    """Whether a step of a SPEC is in units of the data set, so that `from_spec` must be given its statistics.
+
+    Example:
+        >>> needs_statistics("one_of(noise, noise_shared) | mixup"), needs_statistics("noise | mixup")
+        (True, False)
+    """
+    return any("statistics" in CATALOGUE[step.name].needs for step in _all_steps(read_spec(spec)))
+
+
+def _all_steps(steps: tuple[Call, ...]) -> list[Call]:
+    """The augmentations in some steps, at any depth."""
+    inner = [found for step in steps for pipe in step.pipes for found in _all_steps(pipe)]
+    return [step for step in steps if step.name in CATALOGUE] + inner
+
+
+def from_spec(spec: str, symmetry: Symmetry, statistics: Statistics | None = None) -> Transform[Batch]:
+    """Build the pipeline that a SPEC describes, for labelled batches of networks of one Symmetry.
+
+    Args:
+        spec: such as `"flip_signs | rotate(max_degrees=30) | mixup(alpha=0.4)"`; empty is the identity.
+        symmetry: the networks' Symmetry, bound to the steps that need it.
+        statistics: of the training networks, `statistics_of(dataset.weights)`, for the steps that need them
+            (`needs_statistics` tells).
+
+    Returns:
+        A transform of a `Batch`, a pytree of its numbers and of the statistics; text in it is static.
+
+    Raises:
+        ValueError: a SPEC that does not parse, a setting out of its range, a step that the Symmetry does not
+            allow, or one that needs statistics without them, each before any data is seen.
+
+    Example:
+        >>> import jax
+        >>> from wsjax.symmetry import siren
+        >>> pipeline = from_spec("noise(std=0.5) | mixup(alpha=0.4)", siren((2, 8, 1)))
+        >>> jax.tree.leaves(pipeline)
+        [0.5, 0.4]
+    """
+    given = {"symmetry": symmetry, **({} if statistics is None else {"statistics": statistics})}
+    pipeline = _chain(read_spec(spec), given, "batch")
+    networks = symmetry.unflatten([jax.ShapeDtypeStruct((2, *shape), jnp.float32) for shape in symmetry.shapes])
+    example = Batch(networks, jax.ShapeDtypeStruct((2, 2), jnp.float32), jax.ShapeDtypeStruct((2,), jnp.int32))
+    jax.eval_shape(lambda batch: pipeline(jax.random.key(0), batch), example)
+    return pipeline
+
+
+def _chain(steps: tuple[Call, ...], given: dict[str, Any], level: Level) -> Transform[Any]:
+    """Steps as a transform of a batch, or of one network where all of them are of that level."""
+    return chain(*[_bind(step, given, level) for step in steps])
+
+
+def _bind(step: Call, given: dict[str, Any], level: Level) -> Transform[Any]:
+    own = _level(step)
+    if step.name in COMBINATORS:
+        made = COMBINATORS[step.name].make(step.head, [_chain(p, given, own) for p in step.pipes], given["symmetry"])
+    else:
+        made = _atom(CATALOGUE[step.name], step, given)
+    return on("weights", batched(made)) if (own, level) == ("network", "batch") else made
+
+
+def _atom(entry: Entry, step: Call, given: dict[str, Any]) -> Partial:
+    if "statistics" in entry.needs and "statistics" not in given:
+        raise ValueError(
+            f"{entry.name} is in units of the data set and was given no statistics of it; "
+            f"pass statistics_of(dataset.weights) as the third argument of from_spec"
+        )
+    bound = {name: given[name] for name in entry.needs if name in given}
+    if step.pipes:
+        bound["transform"] = _chain(step.pipes[0], given, "network")
+    text = {name: value for name, value in step.settings if isinstance(value, str)}
+    numbers = {name: value for name, value in step.settings if name not in text}
+    return Partial(static(entry.function, **text) if text else entry.function, **numbers, **bound)
