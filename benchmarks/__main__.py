@@ -8,7 +8,11 @@ from pathlib import Path
 from benchmarks import harness
 from wsjax.errors import check_choice, listing
 
-SUITES = ("fit",)
+SUITES = (
+    "fit",
+    "align",
+    "augment",
+)
 
 
 def main(arguments: list[str] | None = None) -> None:

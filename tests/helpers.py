@@ -128,7 +128,7 @@ def points(key: jax.Array, inputs: int, dtype: Any = np.float32) -> jax.Array:
 def change(found: Any, expected: Any) -> float:
     """The largest difference, as a share of the expected values' root mean square."""
     a, b = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    return float(np.abs(a - b).max() / np.sqrt(np.mean(b**2)))
+    return float(np.abs(a - b).max() / max(np.sqrt(np.mean(b**2)), 1e-30))
 
 
 def assert_identical(found: Any, expected: Any) -> None:

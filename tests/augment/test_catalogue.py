@@ -157,7 +157,7 @@ def test_text_settings_are_static_and_numbers_are_traced(getkey, monkeypatch, un
         factor = (0.5 if kind == "half" else 2.0) * (1.0 if amount is None else amount)
         return batch._replace(label=factor * batch.label)
 
-    monkeypatch.setitem(CATALOGUE, "tint", Entry("tint", tint, "mixes", "batch"))
+    monkeypatch.setitem(CATALOGUE, "tint", Entry("tint", tint, "mixes", "batch", "y' = c y"))
     spec = "tint(kind='twice', amount=3.0)"
     assert format_spec(read_spec('tint(kind="twice", amount=3) | tint(amount=None)')) == f"{spec} | tint(amount=None)"
     traces = []

@@ -5,7 +5,8 @@ All of them are one map. For a first layer that is linear in the coordinate, x K
     f'(x) = f((x - c) A + c + t)      <=>      K' = A K,   b' = b + (c - c A + t) K
 
 Coordinates are rows. The *picture* moves the other way, by the inverse map: what f shows at a point p, f' shows at
-the x with (x - c) A + c + t = p. So a shift of +t moves the picture by -t, a scale of 2 makes it half as large.
+the x with (x - c) A + c + t = p. So a shift of +t moves the picture by -t, a scale of 2 makes it half as large; the
+README shows a letter under each map (docs/directions.png).
 Where a frequency multiplies the kernel alone, sin(w0 x W + b), the bias moves w0 times as far.
 
 No output is touched, so any network downstream of its first layer serves: dense, or any pytree whose Symmetry has

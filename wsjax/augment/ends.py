@@ -1,5 +1,7 @@
 """A network's two ends: the axis of its inputs or of its outputs, and arithmetic along it."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
@@ -7,6 +9,8 @@ from jaxtyping import Array, ArrayLike, Float
 from wsjax.symmetry import Axes, Symmetry
 from wsjax.symmetry.axes import base
 from wsjax.symmetry.group import Role
+
+LARGEST_WRITTEN_OUT = 4  # terms of a sum that are added one by one: a product of so few is slower
 
 
 def end_axis(symmetry: Symmetry, role: Role) -> tuple[str, int]:
@@ -47,6 +51,10 @@ def along(matrix: Float[ArrayLike, "*rows n"], leaf: Array, axis: int) -> Array:
 
     At full precision: accelerators would round the factors, and the identity would be none.
     """
-    m, x = jnp.asarray(matrix).astype(wide(leaf)), leaf.astype(wide(leaf))
-    product = jnp.tensordot(m, x, axes=(-1, axis), precision="highest")
-    return jnp.moveaxis(product, 0, axis) if m.ndim > 1 else product
+    m, x = jnp.asarray(matrix).astype(wide(leaf)), jnp.moveaxis(leaf.astype(wide(leaf)), axis, 0)
+    if len(x) > LARGEST_WRITTEN_OUT:
+        product = jnp.tensordot(jnp.atleast_2d(m), x, axes=1, precision="highest")
+    else:
+        columns = jnp.expand_dims(jnp.atleast_2d(m).T, range(2, x.ndim + 1))
+        product = functools.reduce(jnp.add, [column * x[j][None] for j, column in enumerate(columns)])
+    return jnp.moveaxis(product, 0, axis) if m.ndim > 1 else product[0]

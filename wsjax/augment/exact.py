@@ -156,7 +156,10 @@ def shift_turns(
     _require(symmetry, "phase", "shift_turns")
     check_number("max_turns", max_turns, low=0)
     half = sample_phases(key, symmetry, max_shift=jnp.asarray(max_turns).astype(jnp.int32))
-    return act(compose(half, half), weights)
+    moved = symmetry.leaves(act(compose(half, half), weights))
+    # A whole turn changes no sign, so what reads the neurons stays, and compiled code does not compute it.
+    pairs = zip(symmetry.axes, moved, symmetry.leaves(weights), strict=True)
+    return symmetry.unflatten([new if axes.bias else old for axes, new, old in pairs])
 
 
 def rescale(key: Key, weights: Weights, *, symmetry: Symmetry, std: Scalar = 0.3) -> Weights:

@@ -23,6 +23,7 @@ from wsjax.augment.perturb import noise
 from wsjax.errors import check_number
 from wsjax.symmetry import Symmetry, act, align
 from wsjax.symmetry.align import Over
+from wsjax.symmetry.draws import permutations
 from wsjax.typing import Batch, Key, Scalar, Transform, Weights
 
 
@@ -45,7 +46,7 @@ def partners(key: Key, size: int, pool: Int[ArrayLike, " batch"] | None = None) 
         >>> partners(jax.random.key(0), 5, jnp.array([7, 1, 7, 1, 0])).tolist()
         [2, 3, 0, 1, 4]
     """
-    order = jax.random.permutation(key, size)
+    (order,) = permutations(key, [size])
     following = jnp.roll(order, -1)
     if pool is not None:
         if jnp.shape(pool) != (size,):
@@ -94,7 +95,7 @@ def _size(batch: Batch) -> int:
 
 
 def _take(batch: Batch, rows: Int[Array, " batch"]) -> Batch:
-    return jax.tree.map(lambda x: jnp.asarray(x)[rows], batch)
+    return jax.tree.map(lambda x: jnp.asarray(x).at[rows].get(mode="promise_in_bounds"), batch)
 
 
 def _draw(

@@ -4,7 +4,6 @@
 """
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
+from wsjax.augment.draws import dropped, for_each
 from wsjax.errors import check_number, check_shape, check_structure, leaf_names
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.axes import vector_along
@@ -85,7 +85,7 @@ def noise(key: Key, weights: Weights, *, std: Scalar = 0.1) -> Weights:
         False
     """
     check_number("std", std, low=0)
-    return _each(lambda leaf, k: _with_noise(k, leaf, _deviation(_wide(leaf)), std), key, weights)
+    return _with_noise(key, weights, [_deviation(x) for x in map(_wide, _floats(weights))], std)
 
 
 def noise_shared(key: Key, weights: Weights, *, statistics: Statistics, std: Scalar = 0.1) -> Weights:
@@ -116,7 +116,8 @@ def noise_shared(key: Key, weights: Weights, *, statistics: Statistics, std: Sca
     """
     check_number("std", std, low=0)
     _check_statistics(weights, statistics)
-    return _each(lambda leaf, k, sd: _with_noise(k, leaf, _wide(sd, leaf), std), key, weights, statistics.deviation)
+    pairs = zip(jax.tree.leaves(weights), jax.tree.leaves(statistics.deviation), strict=True)
+    return _with_noise(key, weights, [_wide(sd, jnp.asarray(x)) for x, sd in pairs if _floating(x)], std)
 
 
 def dropout(key: Key, weights: Weights, *, rate: Scalar = 0.1) -> Weights:
@@ -144,9 +145,9 @@ def dropout(key: Key, weights: Weights, *, rate: Scalar = 0.1) -> Weights:
         [0.0, 3.0]
     """
     check_number("rate", rate, low=0, high=1)
-    return _each(
-        lambda leaf, k: jnp.where(jax.random.bernoulli(k, rate, leaf.shape), jnp.zeros_like(leaf), leaf), key, weights
-    )
+    floats = _floats(weights)
+    gone = for_each(lambda size: dropped(key, size, rate), floats)
+    return _with_floats(weights, [jnp.where(m, jnp.zeros_like(x), x) for x, m in zip(floats, gone, strict=True)])
 
 
 def drop_neurons(key: Key, weights: Weights, *, symmetry: Symmetry, rate: Scalar = 0.1) -> Weights:
@@ -281,11 +282,14 @@ def towards_mean(key: Key, weights: Weights, *, statistics: Statistics, max_shar
     _check_statistics(weights, statistics)
     share = jax.random.uniform(key, maxval=max_share)
 
-    def move(leaf: Array, _: Key, mean: ArrayLike) -> Array:
+    def move(x: ArrayLike, mean: ArrayLike) -> Array:
+        leaf = jnp.asarray(x)
+        if not _floating(leaf):
+            return leaf
         s = jnp.asarray(share, _wide(leaf).dtype)
         return ((1 - s) * _wide(leaf) + s * _wide(mean, leaf)).astype(leaf.dtype)
 
-    return _each(move, key, weights, statistics.mean)
+    return jax.tree.map(move, weights, statistics.mean)
 
 
 def _floating(leaf: ArrayLike) -> bool:
@@ -300,20 +304,26 @@ def _wide(leaf: ArrayLike, like: Array | None = None) -> Array:
     )  # JAX's own refuses under strict promotion
 
 
-def _each(change: Callable[..., Array], key: Key, weights: Weights, *others: PyTree) -> Weights:
-    """Change every floating leaf, each with a key of its own and with its counterparts in other trees."""
-    leaves, treedef = jax.tree.flatten(weights)
-    rows = zip(map(jnp.asarray, leaves), *map(jax.tree.leaves, others), strict=True)
-    changed = [
-        change(leaf, jax.random.fold_in(key, i), *rest) if _floating(leaf) else leaf
-        for i, (leaf, *rest) in enumerate(rows)
-    ]
-    return jax.tree.unflatten(treedef, changed)
+def _floats(weights: Weights) -> list[Array]:
+    return [jnp.asarray(leaf) for leaf in jax.tree.leaves(weights) if _floating(leaf)]
 
 
-def _with_noise(key: Key, leaf: Array, deviation: Array, std: Scalar) -> Array:
-    draw = jax.random.normal(key, leaf.shape, deviation.dtype)
-    return leaf + (deviation * jnp.asarray(std, deviation.dtype) * draw).astype(leaf.dtype)
+def _with_floats(weights: Weights, floats: list[Array]) -> Weights:
+    """The weights with other floating leaves, in order."""
+    others = iter(floats)
+    return jax.tree.map(lambda leaf: next(others) if _floating(leaf) else jnp.asarray(leaf), weights)
+
+
+def _with_noise(key: Key, weights: Weights, deviations: list[Array], std: Scalar) -> Weights:
+    floats = _floats(weights)
+    wide = functools.reduce(np.promote_types, (x.dtype for x in floats), np.dtype(np.float32))
+    draws = for_each(lambda size: jax.random.normal(key, (size,), wide), floats)
+
+    def noisy(leaf: Array, deviation: Array, draw: Array) -> Array:
+        strength = deviation * jnp.asarray(std, deviation.dtype)
+        return leaf + (strength * draw.astype(deviation.dtype)).astype(leaf.dtype)
+
+    return _with_floats(weights, [noisy(*three) for three in zip(floats, deviations, draws, strict=True)])
 
 
 def _deviation(x: Array) -> Float[Array, ""]:
@@ -332,7 +342,7 @@ def _check_statistics(weights: Weights, statistics: Statistics) -> None:
 
 def _magnitudes(weights: Weights) -> list[Array]:
     """|w| of every floating array, flat, all in one type that holds each of them exactly."""
-    leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(weights) if _floating(leaf)]
+    leaves = _floats(weights)
     wide = functools.reduce(np.promote_types, (leaf.dtype for leaf in leaves), np.dtype(np.float32))
     return [jnp.abs(leaf).astype(wide).reshape(-1) for leaf in leaves]
 
@@ -368,10 +378,6 @@ def _in_rows(x: Array, rows: int = 8) -> Array:
 
 
 def _without_small(weights: Weights, magnitudes: list[Array], least: Float[Array, " arrays"]) -> Weights:
-    leaves, treedef = jax.tree.flatten(weights)
-    floats = [i for i, leaf in enumerate(leaves) if _floating(leaf)]
-    leaves = [jnp.asarray(leaf) for leaf in leaves]
-    for j, i in enumerate(floats):
-        small = (magnitudes[j] < least[j]).reshape(leaves[i].shape)
-        leaves[i] = jnp.where(small, jnp.zeros_like(leaves[i]), leaves[i])
-    return jax.tree.unflatten(treedef, leaves)
+    floats = _floats(weights)
+    small = [(size < least[j]).reshape(x.shape) for j, (x, size) in enumerate(zip(floats, magnitudes, strict=True))]
+    return _with_floats(weights, [jnp.where(s, jnp.zeros_like(x), x) for x, s in zip(floats, small, strict=True)])

@@ -1,0 +1,60 @@
+"""The suite `align` at a toy size, and its PyTorch side against ours."""
+
+import json
+from pathlib import Path
+
+import jax
+import jsonschema
+import numpy as np
+import pytest
+
+from benchmarks import align, harness
+from tests.benchmarks.test_fit import needs_torch
+from wsjax import symmetry
+
+TOY = align.Size(networks=6, steps=2, rounds=2, batches=(2,), widths=((8, 2),), assignments=((4, 3),))
+
+
+@needs_torch
+def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
+    rows, timings, notes = align.contest(TOY)
+    report = harness.report("align", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
+    jsonschema.validate(report, json.loads((Path(harness.__file__).parent / "schema.json").read_text()))
+    assert [row.name for row in rows] == [
+        "align/mixup_signed_2-32-32-1/b6",
+        "align/mixup_full_2-32-32-1/b6",
+        "align/mixup_aligned_before_2-32-32-1/b6",
+        "align/mixup_2-32-32-1/torch_vs_mark",
+        "align/signed_2-32-32-1/b2",
+        "align/signed_2-8-8-1/b2",
+        "align/assign_4/b3",
+    ]
+    assert "Mean squared distance of 6 pairs" in notes[0]
+
+
+@needs_torch
+def test_pytorch_finds_planted_signs_and_orders_and_writes_to_nothing():
+    spec = symmetry.siren((2, 6, 5, 1))
+    leaves = [np.asarray(jax.random.normal(jax.random.key(i), s), np.float32) for i, s in enumerate(spec.shapes)]
+    weights = spec.unflatten(leaves)
+    signs = symmetry.sample_signs(jax.random.key(7), spec)
+    moved = symmetry.act(symmetry.compose(signs, symmetry.sample_permutation(jax.random.key(8), spec)), weights)
+    both = [align.torch_align.tensors([np.asarray(x) for x in jax.tree.leaves(w)]) for w in (weights, moved)]
+    before = [array.clone() for array in both[1]]
+    assert align.distance(both[0], align.torch_align.match(*both).arrays) < 1e-10
+    assert align.distance(both[0], align.torch_align.match(*both, signed=False).arrays) > 1
+    assert all((a == b).all() for a, b in zip(both[1], before, strict=True))
+
+
+@needs_torch
+def test_an_alignment_that_comes_less_near_voids_the_comparison(monkeypatch):
+    networks = align.fitted(TOY)
+    rows = np.roll(np.arange(6), 1)
+    spec = align.NETWORK.symmetry
+    assert "signed" in align.check_quality(networks, spec, rows)
+    lazy = lambda a, b, spec, group: symmetry.Alignment(
+        a, symmetry.identity(spec), symmetry.squared_distance(a, b), np.int32(0)
+    )
+    monkeypatch.setattr(align, "align", lazy)
+    with pytest.raises(ValueError, match="the comparison is void"):
+        align.check_quality(networks, spec, rows)

@@ -1,0 +1,251 @@
+"""The suite `augment` at a toy size: both sides do the same work. Nothing here asserts a time."""
+
+import functools
+import json
+import random
+import sys
+from pathlib import Path
+
+import jax
+import jsonschema
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import harness
+from wsjax import augment as ours
+from wsjax.augment import CATALOGUE
+
+torch = pytest.importorskip("torch", reason="PyTorch: make bench-setup")
+
+from benchmarks import augment, torch_augment  # noqa: E402, they need PyTorch
+
+TOY = augment.Size(
+    names=("scale", "mixup_views"),
+    rounds=2,
+    draws=64,
+    growing=("pipeline",),
+    on_cnn=("permute",),
+    widths=((8, 4),),
+    batches=(1,),
+    channels=(2,),
+    steps=2,
+    in_step=(),
+)
+SHARE = {"alpha": 1.0, "beta": None, "low": 0.25, "high": 0.25}
+
+
+@pytest.fixture
+def subject():
+    return augment.networks_of(augment.Network("siren", (2, 4, 3, 3), w0=(9.0, 6.0)), 4)
+
+
+@pytest.fixture
+def arrays(subject):
+    return torch_augment.tensors([np.asarray(leaf[0]) for leaf in jax.tree.leaves(subject.batch.weights)])
+
+
+def one(subject):
+    """The first network as wsjax has it."""
+    return jax.tree.map(lambda leaf: leaf[0], subject.batch.weights)
+
+
+def same(found, expected):
+    for a, b in zip(found, jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_every_entry_has_its_pytorch_side_with_the_same_settings(subject):
+    assert set(augment.NAMES) == set(CATALOGUE) - {"mixup_aligned"}
+    for name in augment.NAMES:
+        given = functools.partial(augment.torch_side(name, {}, subject)).keywords
+        assert CATALOGUE[name].settings.items() <= given.items(), name
+
+
+DETERMINISTIC = {
+    "flip_signs": {"probability": 1.0},
+    "flip": {"probability": 1.0},
+    "invert": {"probability": 1.0, "low": 0.1, "high": 0.9, "offset": 0.5},
+    "dropout": {"rate": 1.0},
+    "drop_neurons": {"rate": 1.0},
+}
+IDENTITIES = {
+    "flip_signs": {"probability": 0.0},
+    "shift_phase": {"max_shift": 0, "w0": (9.0, 6.0)},
+    "shift_turns": {"max_turns": 0, "w0": (9.0, 6.0)},
+    "rescale": {"std": 0.0},
+    "rescale_uniform": {"max_log": 0.0},
+    "rotate": {"max_degrees": 0.0},
+    "translate": {"max_shift": 0.0},
+    "scale": {"max_log": 0.0},
+    "scale_axes": {"max_log": 0.0},
+    "shear": {"max_shear": 0.0},
+    "flip": {"probability": 0.0},
+    "contrast": {"max_log": 0.0, "centre": 0.5, "offset": 0.5},
+    "brightness": {"max_shift": 0.0},
+    "invert": {"probability": 0.0, "low": 0.0, "high": 1.0, "offset": 0.0},
+    "mix_channels": {"std": 0.0},
+    "grey": {"max_share": 0.0},
+    "noise": {"std": 0.0},
+    "noise_shared": {"std": 0.0, "deviation": [1.0] * 6},
+    "dropout": {"rate": 0.0},
+    "drop_neurons": {"rate": 0.0},
+    "prune": {"max_quantile": 0.0},
+    "prune_global": {"max_quantile": 0.0},
+}
+
+
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_where_nothing_is_drawn_both_sides_give_the_same(name, subject, arrays):
+    entry = CATALOGUE[name]
+    symmetry = {"symmetry": subject.symmetry} if "symmetry" in entry.needs else {}
+    expected = entry.function(jax.random.key(0), one(subject), **symmetry, **DETERMINISTIC[name])
+    same(getattr(torch_augment, name)(arrays, **DETERMINISTIC[name]), expected)
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_zero_strength_is_the_identity(name, subject, arrays):
+    same(getattr(torch_augment, name)(arrays, **IDENTITIES[name]), one(subject))
+
+
+def drawing(monkeypatch, value):
+    """Every single number that PyTorch's side draws uniformly is this one."""
+    monkeypatch.setattr(random, "uniform", lambda low, high: value)
+
+
+def test_a_fixed_draw_gives_what_the_deterministic_twin_gives(subject, arrays, monkeypatch):
+    weights, symmetry = one(subject), subject.symmetry
+    drawing(monkeypatch, 30.0)
+    turned = ours.affine(weights, symmetry=symmetry, matrix=ours.rotation(np.deg2rad(30.0)))
+    same(torch_augment.rotate(arrays, max_degrees=45.0), turned)
+    drawing(monkeypatch, 0.2)
+    gain = float(np.exp(0.2))
+    same(torch_augment.scale(arrays, max_log=1.0), ours.affine(weights, symmetry=symmetry, matrix=gain * np.eye(2)))
+    stretched = ours.output_affine(weights, symmetry=symmetry, matrix=gain, shift=(1 - gain) * 0.5, offset=0.25)
+    same(torch_augment.contrast(arrays, max_log=1.0, centre=0.5, offset=0.25), stretched)
+    faded = 0.8 * np.eye(3) + 0.2 * np.array([[0.299], [0.587], [0.114]]) * np.ones((1, 3))
+    same(torch_augment.grey(arrays, max_share=1.0), ours.output_affine(weights, symmetry=symmetry, matrix=faded))
+
+
+def test_pruning_removes_the_share_that_was_drawn(arrays, monkeypatch):
+    drawing(monkeypatch, 0.5)
+    assert [int((w == 0).sum()) for w in torch_augment.prune(arrays, max_quantile=1.0)] == [4, 2, 6, 1, 4, 1]
+    every = np.concatenate([w.numpy().ravel() for w in torch_augment.prune_global(arrays, max_quantile=1.0)])
+    before = np.abs(np.concatenate([w.numpy().ravel() for w in arrays]))
+    assert (every == 0).sum() == len(every) // 2
+    assert before[every == 0].max() < before[every != 0].min()
+
+
+def test_mixing_takes_the_share_and_the_partner_it_should(subject):
+    networks = [
+        torch_augment.tensors([np.asarray(leaf[i]) for leaf in jax.tree.leaves(subject.batch.weights)])
+        for i in range(4)
+    ]
+    pool = augment.torch_pool(networks, subject.batch)
+    assert (pool.mates[0], pool.views[0]) == ([0, 1], [0, 2])
+    for name, partner in {"mixup_within_class": 1, "mixup_views": 2}.items():
+        mixed, label = getattr(torch_augment, name)(pool, 0, **SHARE)
+        same(mixed, [0.25 * a + 0.75 * b for a, b in zip(networks[0], networks[partner], strict=True)])
+        same([label], [0.25 * pool.labels[0] + 0.75 * pool.labels[partner]])
+    assert torch_augment.label_smoothing(pool, 0, rate=0.5)[1].sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", augment.NAMES)
+def test_what_comes_in_is_never_written_to(name, monkeypatch):
+    given, made = [], torch_augment.tensors
+
+    def recorded(leaves):
+        given.extend(found := made(leaves))
+        return found
+
+    monkeypatch.setattr(torch_augment, "tensors", recorded)
+    both = augment.pair(name, augment.subject_of(name, 8))
+    before = [tensor.clone() for tensor in given]
+    augment.seed(0)
+    for i in range(8):
+        both.theirs(i)
+    assert all(torch.equal(tensor, earlier) for tensor, earlier in zip(given, before, strict=True))
+
+
+def test_a_permuted_convolutional_network_computes_the_same():
+    subject = augment.cnn(2)
+    mine, theirs = augment.draws(augment.pair("permute", subject), subject, 4)
+    np.testing.assert_allclose(theirs[:, -10:], mine[:, -10:], atol=1e-5)
+    assert not np.array_equal(theirs, mine)
+
+
+@pytest.mark.parametrize("name", ["shift_phase", "mixup_permuted"])
+def test_both_sides_draw_from_one_distribution(name):
+    subject = augment.subject_of(name, 32)
+    assert augment.check_same(name, *augment.draws(augment.pair(name, subject), subject, 128)) < augment.LIMIT
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("flip_signs", lambda arrays, *, probability: [arrays[0], -arrays[1], *arrays[2:]]),
+        (
+            "noise",
+            lambda arrays, *, std: [w + std * w.std(correction=0) for w in arrays],
+        ),  # one and the same for every entry
+        ("scale", lambda arrays, *, max_log: [arrays[0] * (1 + max_log), *arrays[1:]]),
+        ("rotate", lambda arrays, *, max_degrees: [arrays[0] * float("nan"), *arrays[1:]]),
+    ],
+)
+def test_a_wrong_pytorch_function_makes_the_comparison_void(name, wrong, monkeypatch):
+    monkeypatch.setattr(torch_augment, name, wrong)
+    subject = augment.subject_of(name, 32)
+    with pytest.raises(ValueError, match=rf"{name} of wsjax and of PyTorch differ by .*: they do not do the same work"):
+        augment.check_same(name, *augment.draws(augment.pair(name, subject), subject, 128))
+
+
+@pytest.mark.slow
+def test_a_toy_run_gives_the_promised_rows_in_a_valid_report(monkeypatch):
+    monkeypatch.setattr(augment, "BATCH", 16)
+    monkeypatch.setattr(augment, "STEP_BATCH", 8)
+    rows, timings, notes = augment.contest(TOY, load=0.0)
+    report = harness.report("augment", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
+    jsonschema.validate(report, json.loads((Path(harness.__file__).parent / "schema.json").read_text()))
+    assert [row["name"].removeprefix("augment/") for row in report["rows"]] == [
+        *("pipeline/b16", "scale/b16", "mixup_views/b16", "pipeline/h8_b4", "permute/cnn_b16", "pipeline/b1"),
+        "scale/torch_vs_mark",
+        *("pipeline_share_of_step/channels_2", "pipeline_mixup_share_of_step/channels_2"),
+    ]
+    assert any("standard errors" in note for note in notes)
+
+
+def row(name, value, ratio, against_value=30.0):
+    return harness.Row(f"augment/{name}", value, "us", ratio, "torch", against_value, (value, value), (ratio, ratio))
+
+
+def test_rows_below_what_is_asked_are_named():
+    rows = [row("a/b256", 1.0, 19.0), row("b/b256", 1.0, 6.0, 8.0), row("c/h128_b64", 1.0, 0.5)]
+    (said,) = augment.verdicts([*rows, row("pipeline_share_of_step", 1.0, 9.0)])
+    assert said.endswith("Below it: augment/a/b256 19 of 20, augment/pipeline_share_of_step 9 of 10.")
+    assert augment.verdicts(rows[1:])[0].endswith("Below it: none.")
+
+
+def test_only_a_time_far_above_its_mark_is_explained():
+    near, far = row("scale/torch_vs_mark", 6.0, 0.8, 5.0), row("scale/torch_vs_mark", 50.0, 0.1, 5.0)
+    assert augment.explanations([near], load=0.1) == []
+    assert "10.0 times the mark of 5 us" in augment.explanations([far], load=0.1)[0]
+
+
+@pytest.mark.parametrize(("least", "expected"), [(4.0, "the smallest takes 4.0 us"), (1.0, "quiet machine")])
+def test_an_explanation_tells_slow_cores_from_other_work(least, expected):
+    assert expected in augment.explanation("rotate", 60.0, 23.0, 10, least, load=0.1)
+
+
+def test_without_torch_the_suite_says_how_to_install_it(monkeypatch, capsys):
+    for module in ("benchmarks.augment", "benchmarks.torch_augment"):
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.delattr("benchmarks.torch_augment")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(SystemExit) as caught:
+        command.main(["augment", "--quick"])
+    assert caught.value.code == 2
+    assert "make bench-setup" in capsys.readouterr().err
+
+
+def test_operations_are_counted(arrays):
+    assert torch_augment.operations(lambda: arrays[0] + arrays[0] * 2) == 2

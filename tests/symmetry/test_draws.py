@@ -1,0 +1,47 @@
+"""The fast draws have the distributions that they stand for."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wsjax.augment.draws import dropped
+from wsjax.symmetry import draws
+
+KEYS = jax.random.split(jax.random.key(0), 6000)
+
+
+def test_every_order_is_equally_likely_and_groups_are_independent():
+    first, second = (np.asarray(p) for p in jax.jit(jax.vmap(lambda k: draws.permutations(k, (3, 3))))(KEYS))
+    orders = {order: i for i, order in enumerate(itertools.permutations(range(3)))}
+    pairs = [(orders[tuple(a)], orders[tuple(b)]) for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+    counts = np.zeros((6, 6))
+    np.add.at(counts, tuple(np.transpose(pairs)), 1)
+    expected = len(KEYS) / 36
+    assert float(np.square(counts - expected).sum() / expected) < 70  # chi-square of 35 degrees: 1 of 2,000 above
+
+
+def test_words_that_tie_still_give_a_permutation_and_large_groups_too():
+    assert draws._ranks(jnp.array([7, 3, 7, 3], jnp.uint32)).tolist() == [2, 0, 3, 1]
+    large = draws.permutations(jax.random.key(0), [draws.LARGEST_COUNTED + 1])[0]
+    assert sorted(large.tolist()) == list(range(draws.LARGEST_COUNTED + 1))
+    assert draws.permutations(jax.random.key(0), []) == []
+
+
+def test_whole_numbers_are_uniform_and_symmetric():
+    found = np.asarray(jax.vmap(lambda k: draws.whole_numbers(k, 4, 2))(KEYS)).reshape(-1)
+    counts = np.bincount(found + 2, minlength=5)
+    assert len(counts) == 5
+    np.testing.assert_allclose(counts / len(found), 0.2, atol=0.01)
+    assert (np.asarray(draws.whole_numbers(KEYS[0], 9, 0)) == 0).all()
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.1, 0.5, 0.997])
+def test_every_entry_is_dropped_at_exactly_the_rate(rate: float):
+    found = np.asarray(jax.jit(jax.vmap(lambda k: dropped(k, 6, rate)))(KEYS))
+    error = np.sqrt(rate * (1 - rate) / len(KEYS))
+    np.testing.assert_allclose(found.mean(axis=0), rate, atol=4.5 * error)
+    together = np.corrcoef(found.T.astype(float))[~np.eye(6, dtype=bool)]
+    assert np.abs(together).max() < 0.08
