@@ -15,7 +15,8 @@ def images():
 
 @pytest.fixture(scope="session")
 def dataset(images):
-    recipe = data.Recipe(Network("siren", (2, 4, 1), w0=(5.0,), offset=0.5), steps=2, lanes=4)
+    """Two networks of each image, one after the other."""
+    recipe = data.Recipe(Network("siren", (2, 4, 1), w0=(5.0,), offset=0.5), steps=2, lanes=4, views=2)
     return data.fit_dataset_in_memory(images, recipe, workers=1, progress=False)
 
 

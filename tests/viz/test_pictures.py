@@ -1,13 +1,16 @@
 """Every picture says what it should and is written as it should; how good it looks, eyes must judge."""
 
+import jax
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from tests.helpers import assert_identical
 from wsjax import viz
 from wsjax.augment import CATALOGUE
+from wsjax.viz.examples import examples, line_of, partner_of
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -23,14 +26,21 @@ def drawn(axes: Axes) -> np.ndarray:
     return np.asarray(axes.images[0].get_array())
 
 
+NOT_FOR_THESE = {"rescale", "rescale_uniform", "mix_channels", "grey"}
+"""What a SIREN of one colour does not allow."""
+
+
 @pytest.mark.slow
 def test_the_gallery_shows_the_whole_catalogue(dataset, tmp_path):
     figure = viz.gallery(dataset, 0, tmp_path / "new" / "gallery.png", draws=2)
     words = texts(figure)
     assert set(CATALOGUE) <= set(words)
     assert {entry.effect for entry in CATALOGUE.values()} <= set(words)
+    refused = [text for text in words if text.startswith("not for these networks: ")]
+    assert {text.split(": ")[1].split()[0] for text in refused} == NOT_FOR_THESE
+    assert "offset = 0.5" in "\n".join(words).splitlines()  # the card's own, and no default
     # A picture over a strip: the network and its draws, in each line as many.
-    assert len(figure.axes) == 2 * 3 * len(CATALOGUE)
+    assert len(figure.axes) == 2 * 3 * (len(CATALOGUE) - len(refused))
     line = np.stack([drawn(axes) for axes in figure.axes[: 2 * 3 : 2]])
     np.testing.assert_allclose(line, np.broadcast_to(line[:1], line.shape), atol=1e-4)
     content = (tmp_path / "new" / "gallery.png").read_bytes()
@@ -39,10 +49,31 @@ def test_the_gallery_shows_the_whole_catalogue(dataset, tmp_path):
 
 
 def test_the_gallery_says_what_a_network_does_not_allow(rows_of_mlp):
-    chosen = {name: CATALOGUE[name] for name in ("flip_signs", "rotate")}
+    chosen = {name: CATALOGUE[name] for name in ("flip_signs", "rotate", "mixup_views")}
     figure = viz.gallery(rows_of_mlp, 1, entries=chosen, draws=2)
-    assert any(text.startswith("not for these networks: flip_signs needs") for text in texts(figure))
+    refused = [text for text in texts(figure) if text.startswith("not for these networks: ")]
+    assert refused[0].startswith("not for these networks: flip_signs needs")
+    assert refused[1] == "not for these networks: mixup_views needs another network of the same image"
     assert len(figure.axes) == 2 * 3
+
+
+def test_mixing_shows_a_partner_that_it_allows(dataset):
+    image, label = dataset.columns["image"], dataset.label
+    for row in range(len(dataset)):
+        assert partner_of(dataset, row, "mixup_self") == partner_of(dataset, row, "label_smoothing") == row
+        assert label[partner_of(dataset, row, "mixup")] != label[row]
+        for name, column in (("mixup_within_class", label), ("mixup_views", image)):
+            partner = partner_of(dataset, row, name)
+            assert partner != row
+            assert column[partner] == column[row]
+
+
+def test_a_line_holds_the_network_its_draws_and_its_partner(dataset):
+    shown = examples(dataset, 3, CATALOGUE["mixup"], key=jax.random.key(0), draws=2)
+    line = line_of(dataset, 3, shown)
+    ends = dataset.take(np.array([3, partner_of(dataset, 3)])).weights
+    assert_identical(jax.tree.map(lambda leaf: leaf[[0, 3]], line), ends)
+    assert_identical(jax.tree.map(lambda leaf: leaf[1:3], line), shown.weights)
 
 
 def test_mixing_tells_the_labels(dataset):

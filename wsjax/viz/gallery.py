@@ -14,14 +14,17 @@ from wsjax.augment import CATALOGUE, Entry
 from wsjax.data import WeightDataset
 from wsjax.typing import Key
 from wsjax.viz.decode import decode, decode_batch, refined
-from wsjax.viz.examples import Examples, examples, partner_of
+from wsjax.viz.examples import Examples, examples, line_of
 from wsjax.viz.style import EDGE, PAGE, PALETTE, SOFT, bare, figure, headline, picture, place, save, write
 
 EFFECTS = {
     "preserves": (PALETTE[2], "the same function in other weights: the pictures are identical"),
     "transforms": (PALETTE[0], "the function changes in a known way; beyond its own frame the network extrapolates"),
     "perturbs": (PALETTE[1], "the function changes in no known way"),
-    "mixes": (PALETTE[3], "two networks become one, and so do their labels; the last column is the other network"),
+    "mixes": (
+        PALETTE[3],
+        "two networks become one, with a label of both; last the other, or this one if none takes part",
+    ),
 }
 LABELS, GAP, STRIP, HEAD, REFUSED = 1.75, 0.08, 0.16, 0.34, 0.3
 STRIP_ROWS = 10
@@ -39,8 +42,8 @@ def gallery(
     """Draw one network decoded under every augmentation of the catalogue, at its default settings.
 
     A line is an augmentation: the network itself, then draws from those that change the picture least to those that
-    change it most; for MixUp from those that are mostly this network to those that are mostly another. The strip
-    under each picture shows all its weights, layer after layer, each array in units of its own root mean square in
+    change it most; for MixUp from those nearest to this network to those farthest from it. The strip under
+    each picture shows all its weights, layer after layer, each array in units of its own root mean square in
     the network itself.
 
     Args:
@@ -78,7 +81,7 @@ def gallery(
     page = figure(0.7 + sum(heights) + groups * HEAD + EDGE)
     headline(
         page,
-        "One network under every augmentation",
+        "One network, augmented",
         "First the network, then draws at the default settings from least to most change. Strips: the weights.",
     )
     top, effect = 0.7, ""
@@ -116,13 +119,10 @@ def draw_line(
         reason = textwrap.shorten(re.split(r"[:;.] ", line.refusal)[0], 85)
         write(page, EDGE + LABELS, top + 0.02, f"not for these networks: {reason}", color=SOFT)
         return
-    stack = [dataset.take(np.array([row])).weights, line.weights]
-    if line.entry.level == "batch":
-        stack.append(dataset.take(np.array([partner_of(dataset, row)])).weights)
-    weights = jax.tree.map(lambda *leaves: np.concatenate(leaves), *stack)
+    weights = line_of(dataset, row, line)
     pictures = np.asarray(decode_batch(dataset, weights, shape=shape))
     strips = fingerprints(weights)
-    settings = [f"{name} = {value:g}" for name, value in line.entry.settings.items()]
+    settings = [f"{name} = {value}" for name, value in line.settings.items() if value is not None]
     if line.entry.effect in ("preserves", "perturbs"):
         settings.append(f"largest change {np.abs(pictures - pictures[:1]).max():.1g}")
     write(page, EDGE, top + 0.2, "\n".join(settings), size=8, color=SOFT, linespacing=1.35)

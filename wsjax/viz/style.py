@@ -66,14 +66,24 @@ def text_width(text: str, size: float, **font: Any) -> float:
 def picture(
     axes: Axes, image: Float[ArrayLike, "rows columns channels"], *, low: float = 0.0, high: float = 1.0
 ) -> None:
-    """Draw an image with one square a pixel: one channel in grey, the first three of more in colour.
+    """Draw an image with one square a pixel, its values clipped to [low, high]."""
+    axes.imshow(shades(image, low=low, high=high), cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    bare(axes)
+
+
+def shades(
+    image: Float[ArrayLike, "*more rows columns channels"], *, low: float = 0.0, high: float = 1.0
+) -> Float[np.ndarray, "..."]:
+    """An image as it is drawn, in [0, 1]: one channel without its axis, for grey; the first three of more, for colour.
 
     Only here are values clipped to [low, high]; what lies outside is black or white.
+
+    Example:
+        >>> shades(np.array([[[-0.5], [0.25], [2.0]]])).tolist()
+        [[0.0, 0.25, 1.0]]
     """
     shown = np.clip((np.asarray(image, np.float32) - low) / (high - low), 0, 1)
-    colour = shown[..., :3] if shown.shape[-1] >= 3 else shown[..., 0]
-    axes.imshow(colour, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
-    bare(axes)
+    return shown[..., :3] if shown.shape[-1] >= 3 else shown[..., 0]
 
 
 def bare(axes: Axes) -> None:
