@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from wsjax.symmetry.assignment import assign, in_optimal_order
+from wsjax.symmetry.assignment import assign, in_optimal_order, levelled
 
 SIZE = 6
 RANDOM = np.asarray(jax.random.normal(jax.random.key(0), (40, SIZE, SIZE)))
@@ -37,6 +37,20 @@ def test_only_what_is_wanted_is_solved(solver: str):
     np.testing.assert_array_equal(found[wanted], np.asarray(SOLVE[solver](jnp.asarray(RANDOM)))[wanted])
     assert (found[~wanted] == np.arange(SIZE)).all()
     assert not (found[wanted] == np.arange(SIZE)).all(axis=1).any()
+
+
+def test_levelling_takes_the_same_from_every_assignment():
+    """Nothing overtakes, and SciPy finds what is left at or near nothing."""
+    flat = np.zeros((1, SIZE, SIZE), np.float32)
+    for cost in (RANDOM, TIES, 1e4 * RANDOM + 7, flat):
+        level = np.asarray(jax.jit(jax.vmap(levelled))(jnp.asarray(cost, jnp.float32)))
+        orders = np.array([np.random.default_rng(i).permutation(SIZE) for i in range(len(cost))])
+        best = np.array([linear_sum_assignment(c)[1] for c in cost])
+        above = total(cost, orders) - total(cost, best)
+        scale = max(1.0, np.abs(cost).max())
+        np.testing.assert_allclose((total(level, orders) - total(level, best)) / scale, above / scale, atol=1e-4)
+        assert (level >= 0).all()
+    assert total(level, best).max() == 0
 
 
 def test_an_order_is_called_optimal_only_where_it_is():
