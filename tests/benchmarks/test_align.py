@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import jsonschema
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_an_alignment_that_comes_less_near_voids_the_comparison(monkeypatch):
     spec = align.NETWORK.symmetry
     assert "signed" in align.check_quality(networks, spec, rows)
     lazy = lambda a, b, spec, group: symmetry.Alignment(
-        a, symmetry.identity(spec), symmetry.squared_distance(a, b), np.int32(0)
+        a, symmetry.identity(spec), symmetry.squared_distance(a, b), jnp.int32(0)
     )
     monkeypatch.setattr(align, "align", lazy)
     with pytest.raises(ValueError, match="the comparison is void"):

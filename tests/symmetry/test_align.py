@@ -1,6 +1,7 @@
 """Alignment: planted elements are found again, no step moves away, and it compiles, batches and spreads."""
 
 import itertools
+from functools import partial
 
 import chex
 import flax.linen as nn
@@ -15,6 +16,7 @@ from wsjax import devices, networks
 from wsjax import symmetry as ws
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, symmetry_of
 from wsjax.symmetry.align import growth_order
+from wsjax.symmetry.assignment import SOLVERS
 from wsjax.symmetry.match import pairs
 from wsjax.symmetry.slices import slices
 
@@ -164,8 +166,8 @@ def test_restarts_never_lose_and_a_key_decides_them():
 def test_the_solvers_and_jit_and_vmap_agree():
     spec, weights, reference = two("siren")
     plain = ws.align(weights, reference, spec)
-    for solver in ("host", "device"):
-        compiled = jax.jit(lambda a, b, s=solver: ws.align(a, b, spec, solver=s))(weights, reference)
+    for solver in SOLVERS[1:]:
+        compiled = jax.jit(partial(ws.align, symmetry=spec, solver=solver))(weights, reference)
         assert float(compiled.distance) == pytest.approx(float(plain.distance), rel=1e-5)
     stack = jax.tree.map(lambda a, b: np.stack([a, b]), weights, reference)
     many = jax.jit(jax.vmap(lambda a, b: ws.align(a, b, spec)))(stack, jax.tree.map(lambda x: x[::-1], stack))
