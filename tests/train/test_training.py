@@ -18,6 +18,7 @@ from wsjax import data
 from wsjax.devices import data_mesh
 from wsjax.errors import DataError
 from wsjax.train import Plan, Trial, evaluate, load, load_trained, metrics, record, train
+from wsjax.train.journal import interrupts_held_back
 from wsjax.train.loop import arrays
 from wsjax.train.step import Arrays, accuracy, epoch_order
 
@@ -193,6 +194,26 @@ def test_a_process_stopped_for_real_leaves_a_run_that_loads(number, tmp_path):
     if number == signal.SIGINT:
         assert f"is safe in {out}; the same command goes on" in printed
     assert load_trained(out).history[-1]["epoch"] > 0
+
+
+def test_ctrl_c_while_a_checkpoint_is_written_waits_until_it_is_whole():
+    done = []
+
+    def interrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        done.append("went on")
+
+    def saving():
+        with interrupts_held_back():
+            interrupted()
+
+    with pytest.raises(KeyboardInterrupt):
+        saving()
+    assert done == ["went on"]
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert done == ["went on"]
 
 
 def test_other_settings_in_the_same_place_are_refused(networks, tmp_path, untyped):

@@ -1,5 +1,7 @@
 """What a training writes down as it goes: metrics after every evaluation, a checkpoint now and then."""
 
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,8 +41,25 @@ class Journal:
     def save(self) -> None:
         """Save the latest state, unless it is saved."""
         if self.latest is not None and self.latest[0] > self.epoch_on_disk:
-            checkpoint.save(self.checkpoints, *self.latest)
-            self.epoch_on_disk, self.saved_at = self.latest[0], time.monotonic()
+            with interrupts_held_back():
+                checkpoint.save(self.checkpoints, *self.latest)
+                self.epoch_on_disk, self.saved_at = self.latest[0], time.monotonic()
+
+
+@contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C waits until the end: Orbax writes in threads, which an interrupted save leaves at work."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
+    if seen:
+        raise KeyboardInterrupt
 
 
 @contextmanager
