@@ -19,7 +19,7 @@ from benchmarks import harness, torch_align, torch_loop
 from benchmarks.fit import smooth_images
 from benchmarks.harness import Contestant, Row, Timing
 from wsjax import augment
-from wsjax.augment.mix import partners
+from wsjax.augment.partners import partners
 from wsjax.data.fit import Recipe, fit_weights
 from wsjax.networks import Network
 from wsjax.symmetry import Symmetry, align, siren, squared_distance

@@ -1,5 +1,6 @@
 """How to make more of weights: transforms (key, x) -> x, and the combinators that compose them."""
 
+from wsjax.augment.affine import affine as affine
 from wsjax.augment.catalogue import CATALOGUE as CATALOGUE
 from wsjax.augment.catalogue import Entry as Entry
 from wsjax.augment.compose import batched as batched
@@ -9,12 +10,7 @@ from wsjax.augment.compose import on as on
 from wsjax.augment.compose import one_of as one_of
 from wsjax.augment.compose import static as static
 from wsjax.augment.compose import with_probability as with_probability
-from wsjax.augment.coordinates import affine as affine
 from wsjax.augment.coordinates import flip as flip
-from wsjax.augment.coordinates import rotate as rotate
-from wsjax.augment.coordinates import rotate_uniform as rotate_uniform
-from wsjax.augment.coordinates import rotation as rotation
-from wsjax.augment.coordinates import rotation_about as rotation_about
 from wsjax.augment.coordinates import scale as scale
 from wsjax.augment.coordinates import scale_axes as scale_axes
 from wsjax.augment.coordinates import shear as shear
@@ -29,23 +25,23 @@ from wsjax.augment.grammar import format_spec as format_spec
 from wsjax.augment.grammar import from_spec as from_spec
 from wsjax.augment.grammar import needs_statistics as needs_statistics
 from wsjax.augment.grammar import read_spec as read_spec
-from wsjax.augment.mix import label_smoothing as label_smoothing
+from wsjax.augment.labels import label_smoothing as label_smoothing
 from wsjax.augment.mix import mix as mix
 from wsjax.augment.mix import mixup as mixup
-from wsjax.augment.mix import mixup_aligned as mixup_aligned
 from wsjax.augment.mix import mixup_hard as mixup_hard
-from wsjax.augment.mix import mixup_permuted as mixup_permuted
-from wsjax.augment.mix import mixup_self as mixup_self
-from wsjax.augment.mix import mixup_views as mixup_views
 from wsjax.augment.mix import mixup_with as mixup_with
-from wsjax.augment.mix import mixup_within_class as mixup_within_class
-from wsjax.augment.mix import partners as partners
+from wsjax.augment.mix_moved import mixup_aligned as mixup_aligned
+from wsjax.augment.mix_moved import mixup_permuted as mixup_permuted
+from wsjax.augment.mix_moved import mixup_self as mixup_self
+from wsjax.augment.mix_within import mixup_views as mixup_views
+from wsjax.augment.mix_within import mixup_within_class as mixup_within_class
 from wsjax.augment.outputs import brightness as brightness
 from wsjax.augment.outputs import contrast as contrast
 from wsjax.augment.outputs import grey as grey
 from wsjax.augment.outputs import invert as invert
 from wsjax.augment.outputs import mix_channels as mix_channels
 from wsjax.augment.outputs import output_affine as output_affine
+from wsjax.augment.partners import partners as partners
 from wsjax.augment.perturb import Statistics as Statistics
 from wsjax.augment.perturb import drop_neurons as drop_neurons
 from wsjax.augment.perturb import dropout as dropout
@@ -57,3 +53,7 @@ from wsjax.augment.perturb import statistics_of as statistics_of
 from wsjax.augment.perturb import towards_mean as towards_mean
 from wsjax.augment.presets import PRESETS as PRESETS
 from wsjax.augment.presets import RECOMMENDED as RECOMMENDED
+from wsjax.augment.rotations import rotate as rotate
+from wsjax.augment.rotations import rotate_uniform as rotate_uniform
+from wsjax.augment.rotations import rotation as rotation
+from wsjax.augment.rotations import rotation_about as rotation_about

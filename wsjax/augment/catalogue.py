@@ -5,20 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from wsjax.augment.coordinates import flip, rotate, rotate_uniform, scale, scale_axes, shear, translate
+from wsjax.augment.coordinates import flip, scale, scale_axes, shear, translate
 from wsjax.augment.exact import flip_signs, permute, rescale, rescale_uniform, shift_phase, shift_turns
-from wsjax.augment.mix import (
-    label_smoothing,
-    mixup,
-    mixup_aligned,
-    mixup_hard,
-    mixup_permuted,
-    mixup_self,
-    mixup_views,
-    mixup_within_class,
-)
+from wsjax.augment.labels import label_smoothing
+from wsjax.augment.mix import mixup, mixup_hard
+from wsjax.augment.mix_moved import mixup_aligned, mixup_permuted, mixup_self
+from wsjax.augment.mix_within import mixup_views, mixup_within_class
 from wsjax.augment.outputs import brightness, contrast, grey, invert, mix_channels
 from wsjax.augment.perturb import drop_neurons, dropout, noise, noise_shared, prune, prune_global, towards_mean
+from wsjax.augment.rotations import rotate, rotate_uniform
 
 Effect: TypeAlias = Literal["preserves", "transforms", "perturbs", "mixes"]
 Level: TypeAlias = Literal["network", "batch"]
