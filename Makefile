@@ -12,7 +12,8 @@ OR_SAY := || { echo "error: the installation failed; it needs a network that rea
 demo: $(VENV)/.ready
 	@$(BIN)/wsjax demo
 
-test: $(VENV)/.ready-dev
+# The benchmarks are tested too, against PyTorch.
+test: $(VENV)/.ready-bench
 	@$(BIN)/python -m pytest tests wsjax
 
 lint: $(VENV)/.ready-dev

@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 
 from benchmarks import align, harness
-from tests.benchmarks.test_fit import needs_torch
 from wsjax import symmetry
 
 TOY = align.Size(networks=6, steps=2, rounds=2, batches=(2,), widths=((8, 2),), assignments=((4, 3),))
 
 
-@needs_torch
 def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     rows, timings, notes = align.contest(TOY)
     report = harness.report("align", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
@@ -33,7 +31,6 @@ def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     assert "Mean squared distance of 6 pairs" in notes[0]
 
 
-@needs_torch
 def test_pytorch_finds_planted_signs_and_orders_and_writes_to_nothing():
     spec = symmetry.siren((2, 6, 5, 1))
     leaves = [np.asarray(jax.random.normal(jax.random.key(i), s), np.float32) for i, s in enumerate(spec.shapes)]
@@ -47,7 +44,6 @@ def test_pytorch_finds_planted_signs_and_orders_and_writes_to_nothing():
     assert all((a == b).all() for a, b in zip(both[1], before, strict=True))
 
 
-@needs_torch
 def test_an_alignment_that_comes_less_near_voids_the_comparison(monkeypatch):
     networks = align.fitted(TOY)
     rows = np.roll(np.arange(6), 1)

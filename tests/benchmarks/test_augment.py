@@ -10,15 +10,12 @@ import jax
 import jsonschema
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import __main__ as command
-from benchmarks import harness
+from benchmarks import augment, harness, torch_augment
 from wsjax import augment as ours
 from wsjax.augment import CATALOGUE
-
-torch = pytest.importorskip("torch", reason="PyTorch: make bench-setup")
-
-from benchmarks import augment, torch_augment  # noqa: E402, they need PyTorch
 
 TOY = augment.Size(
     names=("scale", "mixup_views"),

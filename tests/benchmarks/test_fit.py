@@ -1,7 +1,6 @@
 """The suite `fit` at a toy size: the contestants do the same work. Nothing here asserts a time."""
 
 import doctest
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -16,7 +15,6 @@ from benchmarks import fit, harness, plain_vmap, torch_loop
 from wsjax.data.fit import Recipe
 
 TOY = fit.Size(steps=3, rounds=2, groups=1, lanes=(2, 3), pixels=6, product=16)
-needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch: make bench-setup")
 
 
 def test_plain_network_computes_what_ours_does():
@@ -35,7 +33,6 @@ def test_plain_vmap_reaches_the_same_psnr_as_ours():
     np.testing.assert_allclose(list(plain.values()), list(ours.values()), atol=1e-2)
 
 
-@needs_torch
 @pytest.mark.parametrize("adam", ["foreach", "fused"])
 def test_torch_loop_reaches_the_same_psnr_as_ours(adam):
     recipe = Recipe(fit.NETWORK, steps=5, learning_rate=1e-3)
@@ -45,7 +42,6 @@ def test_torch_loop_reaches_the_same_psnr_as_ours(adam):
     assert loop[1] == pytest.approx(ours[1], abs=1e-2)
 
 
-@needs_torch
 def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     rows, timings, notes = fit.contest(TOY, load=0.0)
     report = harness.report("fit", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
