@@ -17,7 +17,7 @@ import pytest
 from tests.helpers import CASES, CNN, change, points, random_weights, touched
 from wsjax import symmetry
 from wsjax.augment import CATALOGUE
-from wsjax.augment.outputs import LUMA
+from wsjax.augment.colours import LUMA
 from wsjax.symmetry import Symmetry
 
 KEY = jax.random.key(11)

@@ -76,16 +76,25 @@ def test_weights_of_another_network_are_refused_by_the_leaf():
         wa.permute(KEY, random_weights(KEY, symmetry.mlp((2, 4, 4, 1))), symmetry=spec)
 
 
-def test_shift_phase_draws_whole_half_turns_symmetrically_with_each_groups_own_w0():
+def shifts_in(unit: float, augmentation, **bound) -> set[str]:
+    """Thirty draws of an augmentation: its biases move by every whole number of `unit` half turns from -2 to 2.
+
+    Gives the names of the arrays that changed.
+    """
     spec = symmetry.siren((2, 20, 16, 1), w0=(10.0, 25.0))
     weights = random_weights(KEY, spec)
     keys = jax.random.split(KEY, 30)
-    moved = jax.jit(jax.vmap(lambda key: wa.shift_phase(key, weights, symmetry=spec, max_shift=2)))(keys)
+    moved = jax.jit(jax.vmap(lambda key: augmentation(key, weights, symmetry=spec, **bound)))(keys)
     for layer, w0 in ((0, 10.0), (1, 25.0)):
-        turns = np.asarray(moved[layer].bias - weights[layer].bias[None], np.float64) * w0 / np.pi
+        turns = np.asarray(moved[layer].bias - weights[layer].bias[None], np.float64) * w0 / (unit * np.pi)
         np.testing.assert_allclose(turns, np.round(turns), atol=1e-4)
         assert set(np.round(turns).reshape(-1)) == {-2, -1, 0, 1, 2}
         assert abs(np.mean(turns)) < 0.3
+    return touched(jax.tree.map(lambda x: x[0], moved), weights)
+
+
+def test_shift_phase_draws_whole_half_turns_symmetrically_with_each_groups_own_w0():
+    assert shifts_in(1, wa.shift_phase, max_shift=2) == {"[0].bias", "[1].bias", "[1].kernel", "[2].kernel"}
 
 
 def test_shift_phase_refuses_networks_without_sines_and_ranges_below_zero(untyped):
@@ -101,17 +110,7 @@ def test_shift_phase_refuses_networks_without_sines_and_ranges_below_zero(untype
 
 
 def test_shift_turns_draws_whole_turns_symmetrically_and_moves_biases_only():
-    spec = symmetry.siren((2, 20, 16, 1), w0=(10.0, 25.0))
-    weights = random_weights(KEY, spec)
-    keys = jax.random.split(KEY, 30)
-    moved = jax.jit(jax.vmap(lambda key: wa.shift_turns(key, weights, symmetry=spec, max_turns=2)))(keys)
-    for layer, w0 in ((0, 10.0), (1, 25.0)):
-        turns = np.asarray(moved[layer].bias - weights[layer].bias[None], np.float64) * w0 / (2 * np.pi)
-        np.testing.assert_allclose(turns, np.round(turns), atol=1e-4)
-        assert set(np.round(turns).reshape(-1)) == {-2, -1, 0, 1, 2}
-        assert abs(np.mean(turns)) < 0.3
-    one = jax.tree.map(lambda x: x[0], moved)
-    assert touched(one, weights) == {"[0].bias", "[1].bias"}
+    assert shifts_in(2, wa.shift_turns, max_turns=2) == {"[0].bias", "[1].bias"}
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "linear"])

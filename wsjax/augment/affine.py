@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from wsjax.augment.ends import along, check_size, end_axis, place_of, wide
+from wsjax.augment.ends import along, check_size, end_axis, place_of
+from wsjax.augment.floats import wide
 from wsjax.errors import listing
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Weights

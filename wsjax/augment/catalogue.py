@@ -5,14 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from wsjax.augment.colours import grey, mix_channels
 from wsjax.augment.coordinates import flip, scale, scale_axes, shear, translate
 from wsjax.augment.exact import flip_signs, permute, rescale, rescale_uniform, shift_phase, shift_turns
 from wsjax.augment.labels import label_smoothing
 from wsjax.augment.mix import mixup, mixup_hard
 from wsjax.augment.mix_moved import mixup_aligned, mixup_permuted, mixup_self
 from wsjax.augment.mix_within import mixup_views, mixup_within_class
-from wsjax.augment.outputs import brightness, contrast, grey, invert, mix_channels
-from wsjax.augment.perturb import drop_neurons, dropout, noise, noise_shared, prune, prune_global, towards_mean
+from wsjax.augment.outputs import brightness, contrast, invert
+from wsjax.augment.perturb import drop_neurons, dropout, noise, noise_shared, towards_mean
+from wsjax.augment.prune import prune, prune_global
 from wsjax.augment.rotations import rotate, rotate_uniform
 
 Effect: TypeAlias = Literal["preserves", "transforms", "perturbs", "mixes"]

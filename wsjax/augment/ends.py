@@ -3,9 +3,9 @@
 import functools
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from wsjax.augment.floats import wide
 from wsjax.symmetry import Axes, Symmetry
 from wsjax.symmetry.axes import base
 from wsjax.symmetry.group import Role
@@ -39,11 +39,6 @@ def check_size(name: str, value: ArrayLike | None, shapes: tuple[tuple[int, ...]
         return
     expected = " or ".join(map(str, shapes))
     raise ValueError(f"{name} has shape {jnp.shape(value)}; the axis {axis!r} of this network needs {expected}")
-
-
-def wide(leaf: Array) -> np.dtype:
-    """The dtype to compute a leaf in: at least float32, so that half types round once."""
-    return np.promote_types(leaf.dtype, np.float32)  # JAX's own refuses under strict promotion
 
 
 def along(matrix: Float[ArrayLike, "*rows n"], leaf: Array, axis: int) -> Array:

@@ -22,8 +22,8 @@ from jax.tree_util import Partial
 
 from wsjax.augment.catalogue import CATALOGUE, Entry, Level
 from wsjax.augment.compose import batched, chain, leave_out, on, one_of, static, with_probability
-from wsjax.augment.perturb import Statistics
 from wsjax.augment.presets import PRESETS
+from wsjax.augment.statistics import Statistics
 from wsjax.errors import check_choice, listing
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Batch, Transform

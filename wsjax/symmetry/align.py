@@ -17,10 +17,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from wsjax.errors import check_choice, check_number
+from wsjax.symmetry.act import act
 from wsjax.symmetry.assignment import Solver, assign, in_optimal_order
-from wsjax.symmetry.element import Element, Move, act, compose, sample_permutation, sample_signs
+from wsjax.symmetry.element import Element, Move, compose
 from wsjax.symmetry.group import Action, Group
 from wsjax.symmetry.match import pairs
+from wsjax.symmetry.sample import sample_permutation, sample_signs
 from wsjax.symmetry.slices import slices
 from wsjax.symmetry.spec import Symmetry
 from wsjax.typing import Key, Weights

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from wsjax.symmetry.act import act
 from wsjax.symmetry.align import growth_order, widened
-from wsjax.symmetry.element import Element, Move, act, compose, identity
+from wsjax.symmetry.element import Element, Move, compose, identity
 from wsjax.symmetry.group import Group
 from wsjax.symmetry.slices import Slices, slices
 from wsjax.symmetry.spec import Symmetry

@@ -7,16 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, PyTree
 
-from wsjax.symmetry.element import (
-    Element,
-    Move,
-    act,
-    sample,
-    sample_permutation,
-    sample_phases,
-    sample_scales,
-    sample_signs,
-)
+from wsjax.symmetry.act import act
+from wsjax.symmetry.element import Element, Move
+from wsjax.symmetry.sample import sample, sample_permutation, sample_phases, sample_scales, sample_signs
 from wsjax.symmetry.spec import Symmetry
 from wsjax.typing import Key, Weights
 

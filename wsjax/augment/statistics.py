@@ -1,0 +1,58 @@
+"""What perturbations in units of a data set need to know of it."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from wsjax.augment.floats import floating, widened
+from wsjax.errors import check_shape, check_structure, leaf_names
+from wsjax.typing import Weights
+
+
+class Statistics(NamedTuple):
+    """What perturbations in units of a data set need to know of it. `statistics_of` makes it.
+
+    mean: the element-wise mean network; deviation: one scalar for each array, the standard deviation of all its
+    entries in all networks about one mean.
+    """
+
+    mean: PyTree
+    deviation: PyTree
+
+
+def statistics_of(weights: PyTree) -> Statistics:
+    """The mean network of stacked networks, and one standard deviation for each array.
+
+    Half types are averaged in float32. Of arrays that are not floating point the mean is the first network's, and
+    the deviation 0.
+
+    Args:
+        weights: networks stacked along a leading axis, the training split's.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> found = statistics_of((jnp.array([[1.0, 3.0], [5.0, 7.0]]),))
+        >>> found.mean[0].tolist(), round(float(found.deviation[0]), 3)
+        ([3.0, 5.0], 2.236)
+    """
+
+    def deviation(stack: Array) -> Array:
+        # Each network first, then all: one float32 sum over every entry of a large data set loses digits.
+        entries = widened(stack).reshape(len(stack), -1)
+        square = jnp.square(entries - jnp.mean(jnp.mean(entries, axis=1)))
+        return jnp.sqrt(jnp.mean(jnp.mean(square, axis=1)))
+
+    stacks = jax.tree.map(jnp.asarray, weights)
+    return Statistics(
+        jax.tree.map(lambda x: jnp.mean(widened(x), axis=0) if floating(x) else x[0], stacks),
+        jax.tree.map(lambda x: deviation(x) if floating(x) else jnp.zeros(()), stacks),
+    )
+
+
+def check_statistics(weights: Weights, statistics: Statistics) -> None:
+    check_structure(weights, jax.tree.structure(statistics.mean), "the data set's statistics")
+    leaves, means = jax.tree.leaves(weights), jax.tree.leaves(statistics.mean)
+    for name, leaf, mean in zip(leaf_names(weights), leaves, means, strict=True):
+        check_shape(name, jnp.shape(leaf), jnp.shape(mean), "the data set's mean network")

@@ -1,0 +1,126 @@
+"""Random group elements: the distributions that the augmentations which preserve the function draw from."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import ArrayLike, Int
+
+from wsjax.errors import check_number
+from wsjax.symmetry.draws import permutations, whole_numbers
+from wsjax.symmetry.element import Element, Move, compose
+from wsjax.symmetry.group import Action, Group
+from wsjax.symmetry.spec import Symmetry
+from wsjax.typing import Key, Scalar
+
+
+def sample_permutation(key: Key, symmetry: Symmetry) -> Element:
+    """A uniformly random order of the neurons of every group.
+
+    Example:
+        >>> import jax
+        >>> from wsjax.symmetry import mlp
+        >>> sample_permutation(jax.random.key(0), mlp((2, 3, 1))).moves["h1"].permutation.shape
+        (3,)
+    """
+    names = [name for name, group in symmetry.groups.items() if group.allows("permute")]
+    drawn = dict(zip(names, permutations(key, [symmetry.sizes[name] for name in names]), strict=True))
+    return Element(symmetry, {name: Move(permutation=drawn.get(name)) for name in symmetry.groups})
+
+
+def sample_signs(key: Key, symmetry: Symmetry, *, probability: Scalar = 0.5) -> Element:
+    """Flip each neuron of every odd group (sine, tanh) with the given probability.
+
+    Example:
+        >>> import jax
+        >>> from wsjax.symmetry import mlp
+        >>> sample_signs(jax.random.key(0), mlp((2, 3, 1), "tanh"), probability=1.0).moves["h1"].gain.tolist()
+        [-1.0, -1.0, -1.0]
+    """
+    check_number("probability", probability, low=0, high=1)
+
+    def draw(k: Key, group: Group) -> Move:
+        return Move(gain=jnp.where(jax.random.bernoulli(k, probability, (group.size,)), -1.0, 1.0))
+
+    return _per_group(key, symmetry, "sign", draw)
+
+
+def sample_phases(key: Key, symmetry: Symmetry, *, max_shift: int | Int[ArrayLike, ""] = 1) -> Element:
+    """Shift each sine neuron by k*pi, k uniform on the whole numbers -max_shift..max_shift (symmetric about 0).
+
+    Example:
+        >>> import jax
+        >>> from wsjax.symmetry import siren
+        >>> bool((abs(sample_phases(jax.random.key(0), siren((2, 3, 1)), max_shift=2).moves["h1"].phase) <= 2).all())
+        True
+    """
+    check_number("max_shift", max_shift, low=0)
+    bound = jnp.asarray(max_shift)
+
+    def draw(k: Key, group: Group) -> Move:
+        return Move(phase=whole_numbers(k, group.size, bound))
+
+    return _per_group(key, symmetry, "phase", draw)
+
+
+def sample_scales(key: Key, symmetry: Symmetry, *, std: Scalar = 0.3) -> Element:
+    """Scale each homogeneous neuron (ReLU) by exp(std * normal), a positive number with median 1.
+
+    Example:
+        >>> import jax
+        >>> from wsjax.symmetry import mlp
+        >>> bool((sample_scales(jax.random.key(0), mlp((2, 3, 1))).moves["h1"].gain > 0).all())
+        True
+    """
+    check_number("std", std, low=0)
+
+    def draw(k: Key, group: Group) -> Move:
+        return Move(gain=jnp.exp(std * jax.random.normal(k, (group.size,))))
+
+    return _per_group(key, symmetry, "rescale", draw)
+
+
+def sample_scales_uniform(key: Key, symmetry: Symmetry, *, max_log: Scalar = 0.7) -> Element:
+    """Scale each homogeneous neuron (ReLU) by exp(u), u uniform on [-max_log, max_log].
+
+    Example:
+        >>> import jax
+        >>> from wsjax.symmetry import mlp
+        >>> gain = sample_scales_uniform(jax.random.key(0), mlp((2, 3, 1)), max_log=0.1).moves["h1"].gain
+        >>> bool((abs(gain - 1) < 0.11).all())
+        True
+    """
+    check_number("max_log", max_log, low=0)
+
+    def draw(k: Key, group: Group) -> Move:
+        return Move(gain=jnp.exp(jax.random.uniform(k, (group.size,), minval=-1.0, maxval=1.0) * max_log))
+
+    return _per_group(key, symmetry, "rescale", draw)
+
+
+def sample(key: Key, symmetry: Symmetry) -> Element:
+    """Draw from all that may act: permutations and signs uniformly, phases in -1..1, scales log-normal (std 0.3).
+
+    Args:
+        key: a typed key.
+        symmetry: the network's Symmetry.
+
+    Example:
+        >>> import jax
+        >>> from wsjax import networks, symmetry as ws
+        >>> spec, w = ws.siren((2, 8, 1)), networks.siren_init(jax.random.key(0), (2, 8, 1))
+        >>> x = jax.numpy.ones((1, 2))
+        >>> moved = ws.act(ws.sample(jax.random.key(1), spec), w)
+        >>> bool(abs(networks.siren_apply(moved, x) - networks.siren_apply(w, x)).max() < 1e-5)
+        True
+    """
+    keys = [jax.random.fold_in(key, i) for i in range(4)]
+    gains = compose(sample_signs(keys[1], symmetry), sample_scales(keys[3], symmetry))
+    return compose(sample_phases(keys[2], symmetry), compose(gains, sample_permutation(keys[0], symmetry)))
+
+
+def _per_group(key: Key, symmetry: Symmetry, action: Action, draw: Callable[[Key, Group], Move]) -> Element:
+    moves = {}
+    for i, (name, group) in enumerate(symmetry.groups.items()):
+        moves[name] = draw(jax.random.fold_in(key, i), group) if group.allows(action) else Move()
+    return Element(symmetry, moves)
