@@ -59,9 +59,15 @@ def check_choice(kind: str, value: object, valid: Sequence[object]) -> None:
 
 
 def check_number(
-    name: str, value: object, *, low: float = -np.inf, high: float = np.inf, open_low: bool = False
+    name: str,
+    value: object,
+    *,
+    low: float = -np.inf,
+    high: float = np.inf,
+    open_low: bool = False,
+    whole: bool = False,
 ) -> None:
-    """Raise ValueError where a concrete number leaves [low, high], or (low, high] with `open_low`.
+    """Raise ValueError where a concrete number leaves [low, high], or (low, high] with `open_low`, or is not `whole`.
 
     A traced value has no number yet and passes.
     """
@@ -70,11 +76,11 @@ def check_number(
     number = np.asarray(value)
     if number.ndim == 0 and jnp.issubdtype(number.dtype, np.number):
         above = number > low if open_low else number >= low
-        if bool(above & (number <= high)):
+        if bool(above & (number <= high)) and (float(number).is_integer() or not whole):
             return
     bracket = "(" if open_low else "["
     found = repr(number.item()) if number.ndim == 0 else f"an array of shape {number.shape}"
-    raise ValueError(f"{name} is {found}; it must be one number in {bracket}{low:g}, {high:g}]")
+    raise ValueError(f"{name} is {found}; it must be one {'whole ' * whole}number in {bracket}{low:g}, {high:g}]")
 
 
 def check_structure(tree: PyTree, expected: PyTreeDef, what: str) -> None:  # type: ignore[valid-type]

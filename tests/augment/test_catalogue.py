@@ -198,6 +198,7 @@ def test_settings_trace(getkey):
 MISTAKES = {
     "rotat(max_degrees=3)": r"unknown augmentation in .* 'rotat'.*permute, flip_signs, .*mean 'rotate'",
     "rotate(max_degres=3)": r"no setting 'max_degres'.*max_degrees \(default 30\.0\)",
+    "noise(std=0.1, std=0.5)": r"noise in .* has 'std' twice; give it once",
     "noise(0.1)": r"'noise\(0\.1\)' in .*name.*noise takes: std",
     "noise(std=0.1": r"cannot read the augmentation .*rotate\(max_degrees=30\) \| noise",
     "noise(std='a')": r"noise\(std='a'\) in .*expected a number",

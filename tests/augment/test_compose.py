@@ -85,6 +85,9 @@ def test_combinators_refuse_what_they_cannot_do():
         wa.one_of()
     with pytest.raises(ValueError, match=r"one_of has 2 transforms but weights of shape \(3,\); give one each"):
         wa.one_of(add, double, weights=jnp.ones(3))
+    for wrong in ([0.5, -0.1], [0.0, 0.0]):
+        with pytest.raises(ValueError, match=r"one_of has weights .*expected numbers of 0 or more that are not all 0"):
+            wa.one_of(add, double, weights=jnp.array(wrong))
     with pytest.raises(ValueError, match=r"probability is 1.5; it must be one number in \[0, 1\]"):
         wa.with_probability(1.5, add)
     with pytest.raises(ValueError, match=r"no field 'weight' in Batch; .*'weights', 'label'"):

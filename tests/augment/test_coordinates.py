@@ -306,12 +306,36 @@ def only(axes: dict, **sizes: Any):
             symmetry_of({"k": Axes("in", "h")}, {"in": Fixed(2), "h": Group(3)}),
             r"one fixed axis with the role 'input'; this Symmetry has 0 \(none\). Declare it as Fixed\(size, 'input'\)",
         ),
+        (
+            only({"norm": Axes("in"), "k": Axes("in", "h"), "b": Axes("h", bias=True)}, h=Group(3)),
+            r"\['norm'\] lies along the input axis 'in' and is no kernel that reads it.*fold it into the first kernel",
+        ),
+        (
+            only({"k": Axes("in", "h"), "b": Axes("h", bias=True), "decoder": Axes("h*", "in")}, h=Group(3)),
+            r"\['decoder'\] makes the axis 'in' out of neurons.*two names",
+        ),
         (only({"k": Axes("in", "h"), "l": Axes("z", "h")}, h=Group(3), z=Fixed(1, "input")), r"has 2 \(in, z\)"),
     ],
 )
 def test_a_network_whose_input_cannot_be_moved_is_refused(spec, message: str):
     with pytest.raises(ValueError, match=message):
         wa.translate(KEY, random_weights(KEY, spec), symmetry=spec)
+
+
+def test_a_mask_along_the_input_stays():
+    spec = only({"k": Axes("in", "h"), "b": Axes("h", bias=True), "mask": Axes("in", "h")}, h=Group(3))
+    weights = {**random_weights(KEY, spec), "mask": np.array([[1, 0, 1], [0, 1, 1]], np.int32)}
+    moved = wa.rotate(KEY, weights, symmetry=spec)
+    np.testing.assert_array_equal(moved["mask"], weights["mask"])
+    assert (moved["k"] != weights["k"]).any()
+
+
+def test_the_frequency_beside_a_kernel_of_several_axes_is_found():
+    axes = {"k": Axes("in", "block", "h"), "b": Axes("block", "h", bias=True)}
+    spec = only(axes, block=Fixed(2), h=Group(3, "sine", w0=7.0, w0_convention="kernel"))
+    weights = random_weights(KEY, spec)
+    moved = wa.affine(weights, symmetry=spec, shift=np.array([0.5, 0.0], np.float32))
+    np.testing.assert_allclose(moved["b"] - weights["b"], 7 * 0.5 * weights["k"][0], rtol=1e-4)
 
 
 def test_settings_that_do_not_fit_are_named():

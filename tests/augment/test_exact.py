@@ -1,4 +1,4 @@
-"""What is particular to each augmentation that preserves the function; that it does, test_laws.py shows."""
+"""What is particular to each augmentation that preserves the function; that it does, test_declarations.py shows."""
 
 import jax
 import jax.numpy as jnp
@@ -105,8 +105,11 @@ def test_shift_phase_refuses_networks_without_sines_and_ranges_below_zero(untype
         ):
             wa.shift_phase(KEY, random_weights(KEY, spec), symmetry=spec)
     spec = symmetry.siren((2, 4, 1))
-    with pytest.raises(ValueError, match=r"max_shift is -1; it must be one number in \[0, inf\]"):
-        wa.shift_phase(KEY, random_weights(KEY, spec), symmetry=spec, max_shift=-1)
+    for wrong in (-1, 0.5):
+        with pytest.raises(ValueError, match=rf"max_shift is {wrong}; it must be one whole number in \[0, inf\]"):
+            wa.shift_phase(KEY, random_weights(KEY, spec), symmetry=spec, max_shift=wrong)
+    with pytest.raises(ValueError, match=r"max_turns is 1.5; it must be one whole number"):
+        wa.shift_turns(KEY, random_weights(KEY, spec), symmetry=spec, max_turns=1.5)
 
 
 def test_shift_turns_draws_whole_turns_symmetrically_and_moves_biases_only():
@@ -157,5 +160,5 @@ def test_rescale_leaves_groups_that_are_not_homogeneous():
     ],
 )
 def test_a_strength_below_zero_is_named(name: str, spec: symmetry.Symmetry, setting: str):
-    with pytest.raises(ValueError, match=rf"{setting} is -1; it must be one number in \[0, inf\]"):
+    with pytest.raises(ValueError, match=rf"{setting} is -1; it must be one (whole )?number in \[0, inf\]"):
         getattr(wa, name)(KEY, random_weights(KEY, spec), symmetry=spec, **{setting: -1})

@@ -87,6 +87,8 @@ BY_CHANCE = {"dropout", "drop_neurons", "prune", "prune_global", "flip", "invert
 
 MOVES_ENTRIES = {"permute", "flip_signs", "dropout", "drop_neurons", "prune", "prune_global"}
 """What moves, negates or zeroes entries, and computes no new ones."""
+CHOSEN = {".label"}
+"""A label may be one of those given, which float32 holds."""
 
 names = pytest.mark.parametrize("name", CATALOGUE)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "bfloat16"])
@@ -139,8 +141,9 @@ def test_float64_stays_float64_and_is_computed_in_it(name: str):
         before = thing(name, np.float64)
         after = bound(name)(KEY, before)
         chex.assert_trees_all_equal_shapes_and_dtypes(after, before)
-        if touched(after, before) and name not in MOVES_ENTRIES:
-            assert touched(jax.tree.map(lambda x: x.astype(jnp.float32).astype(jnp.float64), after), after)
+        if name not in MOVES_ENTRIES:
+            rounded = jax.tree.map(lambda x: x.astype(jnp.float32).astype(jnp.float64), after)
+            assert touched(rounded, after) >= touched(after, before) - CHOSEN
 
 
 @names

@@ -239,3 +239,9 @@ def test_a_setting_out_of_range_is_refused(name: str, settings: dict[str, float]
     given = {n: v for n, v in (("symmetry", spec), ("statistics", known)) if n in needs}
     with pytest.raises(ValueError, match=message):
         wa.CATALOGUE[name].function(KEY, weights, **given, **settings)
+
+
+def test_a_network_without_neurons_loses_none():
+    spec = symmetry_of({"k": Axes("in", "out")}, {"in": Fixed(2), "out": Fixed(3)})
+    weights = random_weights(KEY, spec)
+    np.testing.assert_array_equal(wa.drop_neurons(KEY, weights, symmetry=spec, rate=1.0)["k"], weights["k"])

@@ -86,6 +86,18 @@ def test_a_reference_stays_where_it_is_and_chunks_change_nothing():
     chex.assert_trees_all_close(parts.weights, whole.weights, atol=1e-5)
 
 
+def test_half_types_are_aligned_too():
+    stored = copies()
+    half = WeightDataset.from_networks(
+        [jax.tree.map(lambda x: x.astype(jnp.bfloat16), stored.network(i)) for i in range(12)],
+        stored.label,
+        symmetry=SPEC,
+    )
+    aligned = data.align(half, progress=False)
+    assert spread(aligned) < spread(half)
+    assert {leaf.dtype for leaf in jax.tree.leaves(aligned.weights)} == {np.dtype(jnp.bfloat16)}
+
+
 def test_an_aligned_data_set_mixes_without_matching():
     """The midpoint of two aligned copies computes their function; of two as they were, another one."""
     dataset, x = copies(noise=0.0), points(jax.random.key(0), 2)

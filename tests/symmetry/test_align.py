@@ -265,6 +265,25 @@ def test_the_residual_networks_function_stays():
     assert change(Residual().apply(found.weights, x), Residual().apply(other, x)) < 1e-4
 
 
+def test_neurons_that_may_not_be_reordered_keep_their_places():
+    fixed = Group(5, "tanh", actions=("sign",))
+    spec = symmetry_of([dense_axes("in", "h"), dense_axes("h*", "out")], {"in": Fixed(2), "h": fixed, "out": Fixed(1)})
+    reference = random_weights(KEY, spec)
+    flipped = ws.act(ws.sample_signs(KEY, spec), reference)
+    found = ws.align(flipped, reference, spec)
+    assert float(found.distance) < 1e-10
+    other = ws.align(random_weights(jax.random.key(1), spec), reference, spec)
+    for one in (found, other):
+        np.testing.assert_array_equal(one.element.moves["h"].permutation, np.arange(5))
+
+
+def test_a_distance_is_of_like_networks_and_of_wide_numbers(untyped):
+    half = {"w": jnp.full(1000, 1.0, jnp.bfloat16)}
+    assert float(ws.squared_distance(half, jax.tree.map(jnp.zeros_like, half))) == 1000
+    with pytest.raises(ValueError, match=r"\['w'\] has shape \(1000,\); the other network expects \(1,\)"):
+        ws.squared_distance(half, {"w": jnp.ones(1, jnp.bfloat16)})
+
+
 def test_groups_are_grown_from_what_is_fixed():
     tree = [dense_axes("b*", "out"), dense_axes("a*", "b"), dense_axes("in", "a")]
     dims = {"in": Fixed(2, "input"), "b": Group(3), "a": Group(4), "out": Fixed(1, "output")}

@@ -5,9 +5,10 @@ import jax
 import numpy as np
 import pytest
 
-from tests.helpers import CASES, change, points, random_weights
+from tests.helpers import CASES, change, dense_axes, points, random_weights
 from wsjax import symmetry as ws
-from wsjax.symmetry.canonical import canonical_element
+from wsjax.symmetry import Fixed, Group, symmetry_of
+from wsjax.symmetry.canonical import canonical_element, inputs_first
 
 KEY = jax.random.key(4)
 
@@ -26,6 +27,18 @@ def test_an_orbit_has_one_canonical_network(case: str, x64: bool):
             moved = ws.act(ws.sample(jax.random.key(seed), spec), weights)
             chex.assert_trees_all_close(ws.canonicalize(moved, spec), first, atol=close)
         chex.assert_trees_all_close(ws.canonicalize(first, spec), first, atol=close)
+
+
+def test_the_order_of_declaration_does_not_matter():
+    tree = [dense_axes("b*", "out"), dense_axes("a*", "b"), dense_axes("in", "a")]
+    sizes = {"in": Fixed(2, "input"), "b": Group(3), "a": Group(4), "out": Fixed(1, "output")}
+    spec = symmetry_of(tree, sizes)
+    assert inputs_first(spec) == ["a", "b"]
+    weights = random_weights(KEY, spec)
+    first = ws.canonicalize(weights, spec)
+    chex.assert_trees_all_close(ws.canonicalize(ws.act(ws.sample(KEY, spec), weights), spec), first, atol=1e-4)
+    length = np.square(first[1]["kernel"]).sum(0) + np.square(first[1]["bias"])
+    np.testing.assert_allclose(length, 1, rtol=1e-4)
 
 
 def test_sines_have_phases_within_a_quarter_turn_in_order():

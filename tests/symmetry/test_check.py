@@ -59,6 +59,14 @@ def test_the_network_s_own_output_sets_the_size():
         ws.check(faint, spec, weights, x, key=jax.random.key(2))
 
 
+def test_every_output_is_measured_by_its_own_size():
+    spec = ws.mlp((2, 4, 1), "tanh")
+    weights, x = random_weights(jax.random.key(0), spec), points(jax.random.key(1), 2)
+    both = lambda w, x: {"large": jnp.full(3, 1e6), "wrong": networks.mlp_apply(w, x)}  # ReLU: signs change it
+    with pytest.raises(ValueError, match=r"'sign' on group 'h1'"):
+        ws.check(both, spec, weights, x, key=jax.random.key(2))
+
+
 def test_a_tolerance_of_nothing_refuses_rounding():
     with pytest.raises(ValueError, match=r"expected at most 0"):
         run("siren", ws.siren(WIDTHS, W0), tolerance=0.0)

@@ -21,9 +21,10 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from wsjax.augment.ends import along, check_size, end_axis, place_of
-from wsjax.augment.floats import wide
 from wsjax.errors import listing
+from wsjax.floats import floating, wide
 from wsjax.symmetry import Symmetry
+from wsjax.symmetry.axes import atoms, consumes
 from wsjax.typing import Weights
 
 
@@ -50,8 +51,9 @@ def affine(
             coordinates run from -1 to 1.
 
     Raises:
-        ValueError: no input axis, an input axis that is part of a product or a sum, a reading kernel without a bias
-            where a shift or centre is given, or sizes that do not fit.
+        ValueError: no input axis, an input axis that is part of a product or a sum, that an array other than a reading
+            kernel lies along (a normaliser, a decoder's kernel), a reading kernel without a bias where a shift or
+            centre is given, or sizes that do not fit.
 
     Source: the definitions behind arXiv 2402.04081, section 4. Its code adds the shift at a random depth, which is
     no translation for depths beyond the first.
@@ -71,11 +73,10 @@ def affine(
     check_size("shift", shift, ((size,),), axis_name)
     check_size("centre", centre, ((size,),), axis_name)
     moved = list(leaves)
-    for i, axes in enumerate(symmetry.axes):
-        if axis_name not in axes.names:
-            continue
+    for i, axis in _readers(symmetry, axis_name).items():
         kernel = leaves[i]
-        axis = place_of(axis_name, axes, symmetry.names[i], "input")
+        if not floating(kernel):
+            continue
         offset = _offset(matrix, shift, centre, wide(kernel))
         if offset is not None:
             j, factor = _bias_beside(symmetry, i, axis)
@@ -84,6 +85,28 @@ def affine(
         if matrix is not None:
             moved[i] = along(matrix, kernel, axis).astype(kernel.dtype)
     return symmetry.unflatten(moved)
+
+
+def _readers(symmetry: Symmetry, name: str) -> dict[int, int]:
+    """The kernels that read the input, and the place of the input among their axes."""
+    found = {}
+    for i, axes in enumerate(symmetry.axes):
+        if name not in axes.names:
+            continue
+        leaf, place = symmetry.names[i], place_of(name, axes, symmetry.names[i], "input")
+        rest = [atom for a, entry in enumerate(axes.entries) if a != place for atom in atoms(entry)]
+        if axes.bias or not rest or axes.names.count(name) > 1:
+            raise ValueError(
+                f"{leaf} lies along the input axis {name!r} and is no kernel that reads it, such as a normaliser of "
+                f"the input; the first layer is then not linear in the coordinate: fold it into the first kernel"
+            )
+        if any(consumes(atom) for atom in rest):
+            raise ValueError(
+                f"{leaf} makes the axis {name!r} out of neurons, as a decoder does, and does not read it; give what a "
+                f"network reads and what it makes two names, one with the role 'input' and one with 'output'"
+            )
+        found[i] = place
+    return found
 
 
 def _offset(
@@ -110,8 +133,8 @@ def _bias_beside(symmetry: Symmetry, kernel: int, axis: int) -> tuple[int, float
     biases = [j for j in vectors if symmetry.axes[j].bias]
     own = [j for j in biases if containers[j] == containers[kernel]]
     if len(own) == 1 or (not own and len(vectors) == len(biases) == 1):
-        group = symmetry.groups.get(str(made[0])) if made else None
-        return (own or biases)[0], group.w0 if group is not None and group.w0_convention == "kernel" else 1.0
+        groups = [symmetry.groups[str(entry)] for entry in made if str(entry) in symmetry.groups]
+        return (own or biases)[0], next((g.w0 for g in groups if g.w0_convention == "kernel"), 1.0)
     name, found = symmetry.names[kernel], listing(symmetry.names[j] for j in vectors) or "none"
     inside = [str(e) for e in made if e in symmetry.fixed and symmetry.fixed[str(e)].role == "internal"]
     if inside and not vectors:

@@ -24,6 +24,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.tree_util import Partial
 from jaxtyping import ArrayLike
 
@@ -63,7 +64,7 @@ def one_of(*transforms: Transform[X], weights: ArrayLike | None = None) -> Trans
     """Apply one of several transforms, drawn uniformly or in proportion to `weights`.
 
     Raises:
-        ValueError: no transform given, or as many weights as transforms are not.
+        ValueError: no transform given, as many weights as transforms are not, a negative weight, or all of them 0.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -75,6 +76,8 @@ def one_of(*transforms: Transform[X], weights: ArrayLike | None = None) -> Trans
     share = jnp.ones(len(transforms)) if weights is None else jnp.asarray(weights, jnp.float32)
     if share.shape != (len(transforms),):
         raise ValueError(f"one_of has {len(transforms)} transforms but weights of shape {share.shape}; give one each")
+    if not isinstance(share, Tracer) and not (bool((share >= 0).all()) and bool(share.sum() > 0)):
+        raise ValueError(f"one_of has weights {share.tolist()}; expected numbers of 0 or more that are not all 0")
     return Partial(_run_one_of, tuple(map(_partial, transforms)), share)
 
 

@@ -5,7 +5,7 @@ import functools
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from wsjax.augment.floats import wide
+from wsjax.floats import wide
 from wsjax.symmetry import Axes, Symmetry
 from wsjax.symmetry.axes import base
 from wsjax.symmetry.group import Role

@@ -3,9 +3,6 @@
 Each draws an element of `wsjax.symmetry` and acts with it; the deterministic twin of all of them is `symmetry.act`.
 """
 
-import jax.numpy as jnp
-from jaxtyping import ArrayLike, Float
-
 from wsjax.errors import check_number
 from wsjax.symmetry import (
     Symmetry,
@@ -88,9 +85,7 @@ def flip_signs(key: Key, weights: Weights, *, symmetry: Symmetry, probability: S
     return act(sample_signs(key, symmetry, probability=probability), weights)
 
 
-def shift_phase(
-    key: Key, weights: Weights, *, symmetry: Symmetry, max_shift: int | Float[ArrayLike, ""] | float = 1
-) -> Weights:
+def shift_phase(key: Key, weights: Weights, *, symmetry: Symmetry, max_shift: Scalar = 1) -> Weights:
     """Shift each sine neuron by a whole number k of half turns, uniform on -max_shift..max_shift.
 
     b_i' = b_i + k pi / w0 (k pi where w0 multiplies the kernel alone), and the neuron's row of W_{i+1} times (-1)^k:
@@ -105,7 +100,8 @@ def shift_phase(
         max_shift: [] half turns, a whole number; 0 is the identity.
 
     Raises:
-        ValueError: no group allows phases (a ReLU network), a negative max_shift, or weights of another Symmetry.
+        ValueError: no group allows phases (a ReLU network), a max_shift that is negative or not whole, or weights of
+            another Symmetry.
 
     Source: "SIREN bias" of arXiv 2402.04081, section 4, whose code draws k from -4..3 and holds one w0 = 30 for all
     layers; here the range is symmetric and w0 the layer's own.
@@ -119,14 +115,10 @@ def shift_phase(
         True
     """
     _require(symmetry, "phase", "shift_phase")
-    check_number("max_shift", max_shift, low=0)
-    bound = jnp.asarray(max_shift).astype(jnp.int32)
-    return act(sample_phases(key, symmetry, max_shift=bound), weights)
+    return act(sample_phases(key, symmetry, max_shift=max_shift), weights)
 
 
-def shift_turns(
-    key: Key, weights: Weights, *, symmetry: Symmetry, max_turns: int | Float[ArrayLike, ""] | float = 1
-) -> Weights:
+def shift_turns(key: Key, weights: Weights, *, symmetry: Symmetry, max_turns: Scalar = 1) -> Weights:
     """Shift each sine neuron by a whole number n of full turns, uniform on -max_turns..max_turns.
 
     b_i' = b_i + 2 n pi / w0 (2 n pi where w0 multiplies the kernel alone) and nothing else: sin(z + 2 n pi) = sin z,
@@ -141,7 +133,8 @@ def shift_turns(
         max_turns: [] full turns, a whole number; 0 is the identity.
 
     Raises:
-        ValueError: no group allows phases (a ReLU network), a negative max_turns, or weights of another Symmetry.
+        ValueError: no group allows phases (a ReLU network), a max_turns that is negative or not whole, or weights of
+            another Symmetry.
 
     Source: the even half of "SIREN bias" of arXiv 2402.04081, section 4, which shifts by half turns.
 
@@ -154,8 +147,8 @@ def shift_turns(
         (True, False)
     """
     _require(symmetry, "phase", "shift_turns")
-    check_number("max_turns", max_turns, low=0)
-    half = sample_phases(key, symmetry, max_shift=jnp.asarray(max_turns).astype(jnp.int32))
+    check_number("max_turns", max_turns, low=0, whole=True)
+    half = sample_phases(key, symmetry, max_shift=max_turns)
     moved = symmetry.leaves(act(compose(half, half), weights))
     # A whole turn changes no sign, so what reads the neurons stays, and compiled code does not compute it.
     pairs = zip(symmetry.axes, moved, symmetry.leaves(weights), strict=True)

@@ -165,8 +165,10 @@ def _augmentation(entry: Entry, node: ast.Call, spec: str) -> Call:
 
 def _settings(entry: Entry, node: ast.Call, spec: str) -> tuple[tuple[str, Any], ...]:
     valid = entry.settings
-    found = []
+    found: list[tuple[str, Any]] = []
     for keyword in node.keywords:
+        if keyword.arg in dict(found):
+            raise ValueError(f"{entry.name} in {spec!r} has {keyword.arg!r} twice; give it once")
         if keyword.arg not in valid:
             shown = listing(f"{k} (default {v!r})" for k, v in valid.items()) or "none"
             raise ValueError(f"{entry.name} in {spec!r} has no setting {keyword.arg!r}; it takes: {shown}")

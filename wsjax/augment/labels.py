@@ -2,10 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from wsjax.errors import check_number
+from wsjax.floats import wide, widened
 from wsjax.typing import Batch, Key, Scalar
 
 
@@ -48,7 +48,6 @@ def label_smoothing(key: Key, batch: Batch, *, rate: Scalar = 0.1) -> Batch:
     """
     check_number("rate", rate, low=0, high=1)
     label = distributions(batch.label, "smoothing")
-    wide = np.promote_types(label.dtype, np.float32)  # JAX's own refuses under strict promotion
-    rate = jnp.asarray(rate, wide)
-    smooth = (1 - rate) * label.astype(wide) + rate / label.shape[-1]
+    rate = jnp.asarray(rate, wide(label))
+    smooth = (1 - rate) * widened(label) + rate / label.shape[-1]
     return batch._replace(label=smooth.astype(label.dtype))

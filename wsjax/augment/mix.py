@@ -13,12 +13,12 @@ augmentation.
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from wsjax.augment.labels import check_floating
 from wsjax.augment.partners import partners, size_of, take
 from wsjax.augment.share import draw_shares
+from wsjax.floats import floating, wide, widened
 from wsjax.typing import Batch, Key, Scalar
 
 
@@ -49,12 +49,11 @@ def mix(batch: Batch, partner: Batch, share: Float[Array, " batch"]) -> Batch:
 
 def blend(mine: PyTree, other: PyTree, share: Float[Array, " batch"]) -> PyTree:
     def leaf(a: ArrayLike, b: ArrayLike) -> Array:
-        a, b = jnp.asarray(a), jnp.asarray(b)
-        if not jnp.issubdtype(a.dtype, jnp.floating):
+        a = jnp.asarray(a)
+        if not floating(a):
             return a
-        wide = np.promote_types(a.dtype, np.float32)  # JAX's own refuses under strict promotion
-        s = jnp.expand_dims(share, range(1, a.ndim)).astype(wide)
-        return (s * a.astype(wide) + (1 - s) * b.astype(wide)).astype(a.dtype)
+        s = jnp.expand_dims(share, range(1, a.ndim)).astype(wide(a))
+        return (s * widened(a) + (1 - s) * widened(b, a)).astype(a.dtype)
 
     return jax.tree.map(leaf, mine, other)
 

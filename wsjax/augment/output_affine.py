@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from wsjax.augment.ends import along, check_size, end_axis, place_of
-from wsjax.augment.floats import wide
 from wsjax.errors import listing
+from wsjax.floats import wide
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.axes import consumes
 from wsjax.typing import Scalar, Weights

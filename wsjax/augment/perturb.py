@@ -3,19 +3,16 @@
 `compose.leave_out` keeps chosen arrays, the output layer for example, out of any of them.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from wsjax.augment.draws import dropped, for_each
-from wsjax.augment.floats import floating, floats_of, wide, widened, with_floats
 from wsjax.augment.statistics import Statistics, check_statistics
 from wsjax.errors import check_number
+from wsjax.floats import common, floating, floats_of, wide, widened, with_floats
 from wsjax.symmetry import Symmetry
-from wsjax.symmetry.axes import vector_along
+from wsjax.symmetry.axes import atoms, base, vector_along
 from wsjax.typing import Key, Scalar, Weights
 
 
@@ -150,6 +147,8 @@ def drop_neurons(key: Key, weights: Weights, *, symmetry: Symmetry, rate: Scalar
         if not floating(leaves[i]):
             continue
         for axis, entry in enumerate(axes.entries):
+            if not {base(name) for name in atoms(entry)} & set(kept):
+                continue
             factor = vector_along(entry, symmetry.sizes, kept).astype(leaves[i].dtype)
             leaves[i] = leaves[i] * jnp.expand_dims(factor, [a for a in range(leaves[i].ndim) if a != axis])
     return symmetry.unflatten(leaves)
@@ -197,12 +196,11 @@ def towards_mean(key: Key, weights: Weights, *, statistics: Statistics, max_shar
 
 def _with_noise(key: Key, weights: Weights, deviations: list[Array], std: Scalar) -> Weights:
     floats = floats_of(weights)
-    wide = functools.reduce(np.promote_types, (x.dtype for x in floats), np.dtype(np.float32))
-    draws = for_each(lambda size: jax.random.normal(key, (size,), wide), floats)
+    draws = for_each(lambda size: jax.random.normal(key, (size,), common(floats)), floats)
 
     def noisy(leaf: Array, deviation: Array, draw: Array) -> Array:
         strength = deviation * jnp.asarray(std, deviation.dtype)
-        return leaf + (strength * draw.astype(deviation.dtype)).astype(leaf.dtype)
+        return (widened(leaf) + strength * draw.astype(deviation.dtype)).astype(leaf.dtype)
 
     return with_floats(weights, [noisy(*three) for three in zip(floats, deviations, draws, strict=True)])
 

@@ -1,14 +1,12 @@
 """Perturbations: magnitude pruning, below a random quantile of each array or of the whole network."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from wsjax.augment.floats import floats_of, with_floats
 from wsjax.errors import check_number
+from wsjax.floats import common, floats_of, with_floats
 from wsjax.typing import Key, Scalar, Weights
 
 
@@ -75,8 +73,8 @@ def prune_global(key: Key, weights: Weights, *, max_quantile: Scalar = 0.1) -> W
 def _magnitudes(weights: Weights) -> list[Array]:
     """|w| of every floating array, flat, all in one type that holds each of them exactly."""
     leaves = floats_of(weights)
-    wide = functools.reduce(np.promote_types, (leaf.dtype for leaf in leaves), np.dtype(np.float32))
-    return [jnp.abs(leaf).astype(wide).reshape(-1) for leaf in leaves]
+    dtype = common(leaves)
+    return [jnp.abs(leaf).astype(dtype).reshape(-1) for leaf in leaves]
 
 
 def _quantiles(samples: list[Array], quantile: Array) -> Float[Array, " samples"]:

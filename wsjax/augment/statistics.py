@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from wsjax.augment.floats import floating, widened
 from wsjax.errors import check_shape, check_structure, leaf_names
+from wsjax.floats import floating, widened
 from wsjax.typing import Weights
 
 

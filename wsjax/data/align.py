@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from wsjax.data.dataset import WeightDataset, training_rows
 from wsjax.errors import check_number
+from wsjax.floats import floating, wide
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry import align as align_one
 from wsjax.symmetry.align import Over
@@ -96,7 +97,7 @@ def _centre(
 
 
 def _mean(leaf: np.ndarray) -> np.ndarray:
-    return leaf.mean(axis=0) if np.issubdtype(leaf.dtype, np.floating) else leaf[0]
+    return leaf.astype(wide(leaf)).mean(axis=0).astype(leaf.dtype) if floating(leaf) else leaf[0]
 
 
 def _align_all(
@@ -134,8 +135,8 @@ def _align_chunk(
 
 def _distances(networks: PyTree, reference: Weights) -> np.ndarray:
     pairs = zip(jax.tree.leaves(networks), jax.tree.leaves(reference), strict=True)
-    floating = [(x, np.asarray(y)) for x, y in pairs if np.issubdtype(x.dtype, np.floating)]
-    return sum(np.square(x - y[None]).reshape(len(x), -1).sum(axis=1) for x, y in floating)  # type: ignore[return-value]
+    floats = [(x.astype(wide(x)), np.asarray(y, wide(x))) for x, y in pairs if floating(x)]
+    return np.sum([np.square(x - y[None]).reshape(len(x), -1).sum(axis=1) for x, y in floats], axis=0)
 
 
 def _mean_distance(networks: PyTree, reference: Weights) -> float:

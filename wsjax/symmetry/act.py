@@ -1,9 +1,9 @@
 """What a group element does to the arrays of a network."""
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
+from wsjax.floats import floating, wide
 from wsjax.symmetry.axes import Axes, Entry, Sum, base, consumes, size
 from wsjax.symmetry.element import Element, Move
 from wsjax.typing import Weights
@@ -40,18 +40,18 @@ def act(element: Element, weights: Weights) -> Weights:
 
 
 def _act_on_leaf(leaf: Array, axes: Axes, element: Element) -> Array:
-    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+    if not floating(leaf):
         return leaf
-    wide = np.promote_types(leaf.dtype, np.float32)  # JAX's own refuses under strict promotion
-    moves = [_along(entry, element, wide) for entry in axes.entries]
-    leaf = _reordered(leaf, [index for index, _ in moves])
+    dtype = wide(leaf)
+    moves = [_along(entry, element, dtype) for entry in axes.entries]
+    moved = _reordered(leaf, [index for index, _ in moves]).astype(dtype)
     for axis, (entry, (_, factor)) in enumerate(zip(axes.entries, moves, strict=True)):
         if factor is not None:
-            leaf = leaf * _broadcast(factor.astype(leaf.dtype), axis, leaf.ndim)
+            moved = moved * _broadcast(factor, axis, leaf.ndim)
         if axes.bias:
-            shift = _shift(entry, element, wide)
-            leaf = leaf if shift is None else leaf + _broadcast(shift.astype(leaf.dtype), axis, leaf.ndim)
-    return leaf
+            shift = _shift(entry, element, dtype)
+            moved = moved if shift is None else moved + _broadcast(shift, axis, leaf.ndim)
+    return moved.astype(leaf.dtype)
 
 
 def _reordered(leaf: Array, indices: list[Array | None]) -> Array:

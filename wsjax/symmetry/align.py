@@ -1,8 +1,9 @@
 """Alignment: bring one network as near to another as its symmetry group allows.
 
 Weight matching by coordinate descent over the groups. For each group in turn, with the others as they are, the best
-element of that group is found exactly: the best sign, phase or scale for each pair of neurons in closed form
-(`match.pairs`), then one linear assignment of neurons (`assignment.assign`). No step raises the squared distance.
+element of that group is found: the best sign or phase for each pair of neurons in closed form, the best scale by
+Newton's method (`match.pairs`), then one exact linear assignment of neurons (`assignment.assign`), where the group
+allows permutations. A step that would raise the squared distance is not taken.
 
 The first pass grows from what is fixed: a group is matched on the arrays whose other groups are matched already, the
 first layer on the inputs alone, so that neurons not yet in order do not blur it. It is kept where it lowers the
@@ -16,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from wsjax.errors import check_choice, check_number
+from wsjax.errors import check_choice, check_number, check_shape, check_structure, leaf_names
+from wsjax.floats import common, floating, widened
 from wsjax.symmetry.act import act
 from wsjax.symmetry.assignment import Solver, assign, in_optimal_order
 from wsjax.symmetry.element import Element, Move, compose
@@ -60,9 +62,10 @@ def align(
 ) -> Alignment:
     """The element g that brings `weights` near to `reference`: min over g of |act(g, weights) - reference|^2.
 
-    A local minimum of the squared distance over all floating-point arrays, found by coordinate descent; each step
-    is an exact minimum over one group. The result is never farther from the reference than the weights were. Under
-    `jax.vmap` a whole batch is aligned in one call, and compiled code may call it.
+    A local minimum of the squared distance over all floating-point arrays, found by coordinate descent; each step is
+    the minimum over one group, exact but for scales and for a group whose axes meet in one array. The result is never
+    farther from the reference than the weights were. Under `jax.vmap` a whole batch is aligned in one call, and
+    compiled code may call it.
 
     **Preserves** the function, up to rounding.
 
@@ -101,7 +104,7 @@ def align(
         raise ValueError(f"{symmetry} allows no signs; align over 'permutation', or over 'full' for what it allows")
     if restarts and key is None:
         raise ValueError(f"restarts is {restarts} and there is no key; pass key=jax.random.key(0), or no restarts")
-    mine, goal = widened(symmetry, weights), widened(symmetry, reference)
+    mine, goal = floats_as_one(symmetry, weights), floats_as_one(symmetry, reference)
 
     def run(start: Element, grow: bool) -> tuple[Element, Array, Array]:
         found = _State(*_moved(start, mine, goal), start)
@@ -121,15 +124,21 @@ def align(
 
 
 def squared_distance(a: Weights, b: Weights) -> Float[Array, ""]:
-    """sum over all floating-point arrays of |a - b|^2, for one network.
+    """sum over all floating-point arrays of |a - b|^2, for one network; half types are summed in float32.
+
+    Raises:
+        ValueError: the two differ in structure or in a shape; the leaf is named.
 
     Example:
         >>> import jax.numpy as jnp
         >>> float(squared_distance({"w": jnp.array([3.0, 0.0])}, {"w": jnp.array([0.0, 4.0])}))
         25.0
     """
-    both = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    return _squared([(jnp.asarray(x), jnp.asarray(y)) for x, y in both if jnp.issubdtype(x.dtype, jnp.floating)])
+    check_structure(a, jax.tree.structure(b), "the other network")
+    leaves, others = jax.tree.leaves(a), jax.tree.leaves(b)
+    for name, x, y in zip(leaf_names(a), leaves, others, strict=True):
+        check_shape(name, jnp.shape(x), jnp.shape(y), "the other network")
+    return _squared([(widened(x), widened(y)) for x, y in zip(leaves, others, strict=True) if floating(x)])
 
 
 def _squared(arrays: list[tuple[Array, Array]]) -> Array:
@@ -142,15 +151,11 @@ class _State(NamedTuple):
     element: Element
 
 
-def widened(symmetry: Symmetry, weights: Weights) -> list[Array]:
+def floats_as_one(symmetry: Symmetry, weights: Weights) -> list[Array]:
     """The arrays in one dtype, at least float32; those that are not floating point as zeros, which no step sees."""
     leaves = symmetry.leaves(weights)
-    floats = [leaf.dtype for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    dtype = np.result_type(np.float32, *floats)
-    return [
-        leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else jnp.zeros(leaf.shape, dtype)
-        for leaf in leaves
-    ]
+    dtype = common(leaves)
+    return [leaf.astype(dtype) if floating(leaf) else jnp.zeros(leaf.shape, dtype) for leaf in leaves]
 
 
 def _neutral(symmetry: Symmetry, actions: tuple[Action, ...], dtype: np.dtype) -> Element:
@@ -173,8 +178,7 @@ def _random(key: Key, symmetry: Symmetry, actions: tuple[Action, ...], dtype: np
     if "sign" not in actions:
         return order
     signs = sample_signs(jax.random.fold_in(key, 1), symmetry)
-    floating = lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
-    return compose(jax.tree.map(floating, signs), order)
+    return compose(jax.tree.map(lambda x: x.astype(dtype) if floating(x) else x, signs), order)
 
 
 def _moved(element: Element, leaves: list[Array], goal: list[Array]) -> tuple[list[Array], Array]:
@@ -201,9 +205,12 @@ def _step(
     symmetry = state.element.symmetry
     mine, theirs = (slices(symmetry, leaves, name, known) for leaves in (state.leaves, goal))
     found = pairs(symmetry.groups[name], mine, theirs, actions)
-    wanted = True if going is None else going & ~in_optimal_order(found.cost)
-    order = assign(found.cost, wanted, solver=solver)
-    rows = jnp.arange(order.shape[0])
+    rows = jnp.arange(symmetry.groups[name].size, dtype=jnp.int32)
+    if symmetry.groups[name].allows("permute"):
+        wanted = True if going is None else going & ~in_optimal_order(found.cost)
+        order = assign(found.cost, wanted, solver=solver)
+    else:
+        order = rows
     pick = lambda table: None if table is None else table[rows, order]
     move = Move(order, pick(found.gain), pick(found.phase))
     one = Element(symmetry, {n: move if n == name else Move() for n in symmetry.groups})

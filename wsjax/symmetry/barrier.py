@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from wsjax.errors import check_number
+from wsjax.floats import floating, wide, widened
 from wsjax.typing import Weights
 
 
@@ -59,8 +60,11 @@ def interpolation_barrier(
 
     def between(s: Array) -> Weights:
         def blend(x: ArrayLike, y: ArrayLike) -> Array:
-            x, y = jnp.asarray(x), jnp.asarray(y)
-            return (1 - s).astype(x.dtype) * x + s.astype(x.dtype) * y if jnp.issubdtype(x.dtype, jnp.floating) else x
+            leaf = jnp.asarray(x)
+            if not floating(leaf):
+                return leaf
+            part = s.astype(wide(leaf))
+            return ((1 - part) * widened(leaf) + part * widened(y, leaf)).astype(leaf.dtype)
 
         return jax.tree.map(blend, a, b)
 

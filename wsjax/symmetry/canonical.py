@@ -5,7 +5,8 @@ import numpy as np
 from jaxtyping import Array
 
 from wsjax.symmetry.act import act
-from wsjax.symmetry.align import growth_order, widened
+from wsjax.symmetry.align import floats_as_one, growth_order
+from wsjax.symmetry.axes import atoms, consumes
 from wsjax.symmetry.element import Element, Move, compose, identity
 from wsjax.symmetry.group import Group
 from wsjax.symmetry.slices import Slices, slices
@@ -60,9 +61,9 @@ def canonical_element(weights: Weights, symmetry: Symmetry) -> Element:
         >>> sorted(canonical_element(w, spec).moves["h1"].permutation.tolist())
         [0, 1, 2]
     """
-    leaves, total = widened(symmetry, weights), identity(symmetry)
+    leaves, total = floats_as_one(symmetry, weights), identity(symmetry)
     known: frozenset[str] = frozenset()
-    for name in growth_order(symmetry):
+    for name in inputs_first(symmetry):
         for choose in (_sized, _ordered):
             move = choose(symmetry.groups[name], slices(symmetry, leaves, name, known))
             one = Element(symmetry, {**identity(symmetry).moves, name: move})
@@ -70,6 +71,27 @@ def canonical_element(weights: Weights, symmetry: Symmetry) -> Element:
             total = compose(one, total)
         known |= {name}
     return total
+
+
+def inputs_first(symmetry: Symmetry) -> list[str]:
+    """The groups in an order in which all that makes one belongs to earlier ones, where there is such an order.
+
+    Example:
+        >>> from wsjax.symmetry import mlp
+        >>> inputs_first(mlp((2, 3, 3, 1)))
+        ['h1', 'h2']
+    """
+    makers: dict[str, list[set[str]]] = {name: [] for name in symmetry.groups}
+    for axes in symmetry.axes:
+        made = {atom for entry in axes.entries for atom in atoms(entry) if not consumes(atom)} & set(symmetry.groups)
+        for name in made:
+            makers[name].append({n for n in axes.names if n in symmetry.groups} - {name})
+    order: list[str] = []
+    while len(order) < len(symmetry.groups):
+        left = [name for name in growth_order(symmetry) if name not in order]
+        ready = [name for name in left if all(others <= {*order} for others in makers[name])]
+        order.append((ready or left)[0])
+    return order
 
 
 def _sized(group: Group, own: Slices) -> Move:

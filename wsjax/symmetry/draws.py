@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Int
+from jaxtyping import Array, Int
 
-from wsjax.typing import Key
+from wsjax.typing import Key, Scalar
 
 LARGEST_COUNTED = 256
 
@@ -36,7 +36,7 @@ def _ranks(words: Array) -> Array:
     return jnp.sum((words[None, :] < words[:, None]) | tied, axis=1, dtype=jnp.int32)
 
 
-def whole_numbers(key: Key, size: int, bound: Int[ArrayLike, ""] | int) -> Int[Array, " size"]:
+def whole_numbers(key: Key, size: int, bound: Scalar) -> Int[Array, " size"]:
     """Uniform on the whole numbers -bound..bound, for bounds far below 2^22.
 
     Example:
@@ -44,7 +44,7 @@ def whole_numbers(key: Key, size: int, bound: Int[ArrayLike, ""] | int) -> Int[A
         >>> bool((abs(whole_numbers(jax.random.key(0), 9, 2)) <= 2).all())
         True
     """
-    bound = jnp.asarray(bound, jnp.int32)
+    bound = jnp.asarray(bound).astype(jnp.int32)
     steps = (2 * bound + 1).astype(jnp.float32)
     drawn = (jax.random.uniform(key, (size,), jnp.float32) * steps).astype(jnp.int32)
     return jnp.minimum(drawn, 2 * bound) - bound

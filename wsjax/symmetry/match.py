@@ -5,7 +5,8 @@ Neuron j of the weights is brought to neuron i of the reference by a gain s and 
     cost[i, j] = min over (s, k) of |P_i - s p_j|^2 + sum over biases (B_i - s b_j - k tau)^2 + |C_i - (-1)^k c_j / s|^2
 
 with P, B, C the reference's slices (made, biases, read), p, b, c those of the weights, and tau = pi / w0, or pi. Terms
-that are the same for all j are left out. Each case is in closed form, but for a positive scale, a quartic.
+that are the same for all j, or whatever the order, are left out. Each case is in closed form, but for a positive
+scale, a quartic.
 """
 
 from typing import NamedTuple

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import ArrayLike, Int
 
 from wsjax.errors import check_number
 from wsjax.symmetry.draws import permutations, whole_numbers
@@ -45,8 +44,11 @@ def sample_signs(key: Key, symmetry: Symmetry, *, probability: Scalar = 0.5) -> 
     return _per_group(key, symmetry, "sign", draw)
 
 
-def sample_phases(key: Key, symmetry: Symmetry, *, max_shift: int | Int[ArrayLike, ""] = 1) -> Element:
+def sample_phases(key: Key, symmetry: Symmetry, *, max_shift: Scalar = 1) -> Element:
     """Shift each sine neuron by k*pi, k uniform on the whole numbers -max_shift..max_shift (symmetric about 0).
+
+    Raises:
+        ValueError: a max_shift below 0, or none of the whole numbers.
 
     Example:
         >>> import jax
@@ -54,11 +56,10 @@ def sample_phases(key: Key, symmetry: Symmetry, *, max_shift: int | Int[ArrayLik
         >>> bool((abs(sample_phases(jax.random.key(0), siren((2, 3, 1)), max_shift=2).moves["h1"].phase) <= 2).all())
         True
     """
-    check_number("max_shift", max_shift, low=0)
-    bound = jnp.asarray(max_shift)
+    check_number("max_shift", max_shift, low=0, whole=True)
 
     def draw(k: Key, group: Group) -> Move:
-        return Move(phase=whole_numbers(k, group.size, bound))
+        return Move(phase=whole_numbers(k, group.size, max_shift))
 
     return _per_group(key, symmetry, "phase", draw)
 

@@ -22,7 +22,7 @@ def slices(symmetry: Symmetry, leaves: list[Array], group: str, known: frozenset
 
     Args:
         symmetry: the network's.
-        leaves: its arrays, in the order of `symmetry.axes`, all of one floating dtype; None for one to leave out.
+        leaves: its arrays, in the order of `symmetry.axes`, all of one floating dtype.
         group: whose neurons.
         known: given, only arrays whose other groups are all among these, and that carry this group once.
 
@@ -36,7 +36,7 @@ def slices(symmetry: Symmetry, leaves: list[Array], group: str, known: frozenset
     produced, bias, consumed = [], [], []
     for leaf, axes in zip(leaves, symmetry.axes, strict=True):
         others = [n for n in axes.names if n in symmetry.groups]
-        if leaf is None or group not in others:
+        if group not in others:
             continue
         others.remove(group)
         if known is not None and not known.issuperset(others):
@@ -44,8 +44,7 @@ def slices(symmetry: Symmetry, leaves: list[Array], group: str, known: frozenset
         for axis, entry in enumerate(axes.entries):
             for rows, reads in _unfold(jnp.moveaxis(leaf, axis, 0), entry, group, symmetry.sizes):
                 (consumed if reads else bias if axes.bias else produced).append(rows)
-    dtype = next(leaf.dtype for leaf in leaves if leaf is not None)
-    nothing = jnp.zeros((symmetry.groups[group].size, 0), dtype)
+    nothing = jnp.zeros((symmetry.groups[group].size, 0), leaves[0].dtype)
     return Slices(*(jnp.concatenate([nothing, *parts], axis=1) for parts in (produced, bias, consumed)))
 
 

@@ -1,4 +1,6 @@
-"""What perturbations change of a network, its floating-point arrays, and the type to compute one of them in."""
+"""The floating-point arrays of a network, and the type to compute one of them in: half types round once, at the end."""
+
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -8,19 +10,27 @@ from jaxtyping import Array, ArrayLike
 from wsjax.typing import Weights
 
 
-def floating(leaf: ArrayLike) -> bool:
-    return jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating)
+def floating(leaf: ArrayLike | np.ndarray) -> bool:
+    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
 
 
-def wide(leaf: Array) -> np.dtype:
+def wide(leaf: Array | np.ndarray) -> np.dtype:
     """The dtype to compute a leaf in: at least float32, so that half types round once."""
     return np.promote_types(leaf.dtype, np.float32)  # JAX's own refuses under strict promotion
 
 
-def widened(leaf: ArrayLike, like: Array | None = None) -> Array:
+def widened(leaf: ArrayLike | np.ndarray, like: Array | np.ndarray | None = None) -> Array:
     """A leaf in the dtype to compute it in, or to compute another in."""
     leaf = jnp.asarray(leaf)
     return leaf.astype(wide(leaf if like is None else like))
+
+
+def common(leaves: Iterable[Array]) -> np.dtype:
+    """The one dtype to compute several arrays in, of those that are floating point; at least float32."""
+    dtype = np.dtype(np.float32)
+    for leaf in leaves:
+        dtype = np.promote_types(dtype, leaf.dtype) if floating(leaf) else dtype
+    return dtype
 
 
 def floats_of(weights: Weights) -> list[Array]:
