@@ -125,6 +125,19 @@ def compare(name: str, samples: np.ndarray, against: str, other: np.ndarray | fl
     return Row(name, value, unit, ratio, against, other_value, (low, high), (ratio_low, ratio_high))
 
 
+def versus(name: str, timings: dict[str, Timing], ours: str, theirs: str) -> Row:
+    """A row of microseconds a unit of work, from two contestants by name.
+
+    Example:
+        >>> import numpy as np
+        >>> a, b = (Timing(1.0, np.full(2, seconds), [], 1.0) for seconds in (1e-6, 3e-6))
+        >>> row = versus("case", {"a": a, "b": b}, "a", "b")
+        >>> round(row.ratio), row.against, row.unit
+        (3, 'b', 'us')
+    """
+    return compare(name, 1e6 * timings[ours].seconds, theirs, 1e6 * timings[theirs].seconds, "us")
+
+
 def machine() -> dict[str, Any]:
     """The machine, the versions and the moment; `load` is its load average before anything was measured."""
     cpu, vector = platform.processor() or platform.machine(), ""
@@ -192,7 +205,9 @@ def report(
 
 def check_writable(path: Path) -> None:
     """Raise before minutes of measuring, not after, where a report could not be saved."""
-    if path.is_dir() or not path.parent.is_dir():
+    if path.is_dir():
+        raise ValueError(f"--json is the directory {path}; expected a file: give {path / 'report.json'}, for example")
+    if not path.parent.is_dir():
         raise ValueError(f"--json is {path}; expected a file in a directory that exists: make {path.parent} first")
 
 

@@ -7,7 +7,6 @@ sweep changes nothing. Kernels are (in, out). One thread, no gradients.
 
 from typing import Any, NamedTuple
 
-import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from benchmarks.torch_loop import load_torch
@@ -56,9 +55,3 @@ def mixup(anchor: list[Any], partner: list[Any], labels: tuple[Any, Any], share:
     matched = match(anchor, partner).arrays
     mixed = [share * a + (1 - share) * b for a, b in zip(anchor, matched, strict=True)]
     return mixed, share * labels[0] + (1 - share) * labels[1]
-
-
-def tensors(leaves: list[np.ndarray]) -> list[Any]:
-    """One network's arrays as PyTorch has them."""
-    torch = load_torch()
-    return [torch.from_numpy(np.array(leaf)) for leaf in leaves]

@@ -12,8 +12,6 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from benchmarks.torch_loop import load_torch
 
 torch = load_torch()
@@ -27,11 +25,6 @@ class Pool(NamedTuple):
     labels: Sequence[Any]
     mates: Sequence[Sequence[int]]
     views: Sequence[Sequence[int]]
-
-
-def tensors(leaves: Sequence[np.ndarray]) -> list[Any]:
-    """One network's arrays as PyTorch has them."""
-    return [torch.from_numpy(np.array(leaf)) for leaf in leaves]
 
 
 def permute(arrays):

@@ -36,6 +36,12 @@ def load_torch() -> Any:
         raise ImportError("PyTorch is not installed, and this suite compares with it: run `make bench-setup`") from None
 
 
+def tensors(leaves: Sequence[np.ndarray]) -> list[Any]:
+    """One network's arrays as PyTorch has them; copies, as JAX's are read-only."""
+    torch = load_torch()
+    return [torch.from_numpy(np.array(leaf)) for leaf in leaves]
+
+
 def fit(
     problem: Problem, steps: int, *, threads: int, adam: str, clock: Callable[[], float] = lambda: 0.0
 ) -> tuple[float, np.ndarray]:

@@ -1,7 +1,9 @@
 """The console command: what it makes, and what it says when it cannot."""
 
+import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from wsjax import cli, data
-from wsjax.errors import DataError
 
 
 @pytest.fixture
@@ -47,10 +48,15 @@ def test_help_names_every_command(run):
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
-def test_help_of_a_command_explains_its_arguments(command, run):
+def test_help_of_a_command_explains_every_argument(command, run):
     code, out, _ = run(command, "--help")
+    shown = " ".join(re.sub("[│╭╮╰╯─]", " ", out).split())
+    said = dict(re.findall(r"^    (\w+): (.+)$", inspect.getdoc(cli.COMMANDS[command]) or "", re.MULTILINE))
     assert code == 0
-    assert "Args:" not in out
+    for name, parameter in inspect.signature(cli.COMMANDS[command]).parameters.items():
+        assert said[name] in shown
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            assert f"--{name.replace('_', '-')}" in shown
 
 
 def test_version(run):
@@ -103,8 +109,36 @@ def test_a_path_without_a_data_set_is_named(run, tmp_path, untyped):
     assert str(tmp_path / "nothing") in err
 
 
-def test_data_errors_are_value_errors():
-    assert issubclass(DataError, ValueError)
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--steps", "steps is 0; it must be one number in [1, inf]"),
+        ("--learning-rate", "learning_rate is 0.0; it must be one number in (0, inf]"),
+        ("--views", "views is 0; it must be one number in [1, inf]"),
+    ],
+)
+def test_fit_refuses_nought_rather_than_take_the_default(option, message, run, tmp_path, untyped):
+    code, _, err = run("fit", "digits", tmp_path / "set", option, 0)
+    assert code == 2
+    assert message in err
+
+
+def test_training_no_seed_is_refused(run, fitted, tmp_path, untyped):
+    code, _, err = run("train", fitted, tmp_path / "run", "--seeds", 0)
+    assert code == 2
+    assert "seeds is 0; it must be one number in [1, inf]" in err
+
+
+def test_the_command_line_trains_at_the_defaults_of_the_library(run, fitted, tmp_path, monkeypatch):
+    asked = []
+
+    def stop(networks, plan, trials, out):
+        asked.append((plan, trials))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(cli, "train_readers", stop)
+    assert run("train", fitted, tmp_path / "run")[0] == 2
+    assert asked == [(cli.Plan(), [cli.Trial(seed) for seed in range(3)])]
 
 
 @pytest.mark.slow

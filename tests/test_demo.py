@@ -1,10 +1,12 @@
 """The demonstration at a toy size: every file it promises, and a second start that goes on."""
 
+import itertools
 import json
 
 import pytest
 
-from wsjax.demo import arms, run_demo, summary_table
+from wsjax import demo
+from wsjax.demo import arms, run_demo, stopwatch, summary_table
 
 KEYS = {"test_accuracy_mean", "test_accuracy_sd", "train_accuracy_mean", "seconds"}
 
@@ -14,6 +16,17 @@ def test_the_arms_differ_in_nothing_but_reader_and_augmentation():
     for plain, augmented in (("reader", "reader_augmented"), ("probe", "probe_augmented")):
         assert plans[plain] != plans[augmented]
         assert {**plans[plain], "augment": ""} == {**plans[augmented], "augment": ""}
+
+
+def test_seconds_are_those_of_all_starts_until_the_work_was_finished(tmp_path, monkeypatch):
+    clock = itertools.count(0.0, 10.0)
+    monkeypatch.setattr(demo.time, "monotonic", lambda: next(clock))
+    with pytest.raises(KeyboardInterrupt), stopwatch(tmp_path / "arm"):
+        raise KeyboardInterrupt
+    for _ in range(2):  # the second finds all done
+        with stopwatch(tmp_path / "arm") as spent:
+            pass
+        assert spent["seconds"] == 20.0
 
 
 @pytest.mark.slow
@@ -28,6 +41,6 @@ def test_the_demo_leaves_results_pictures_and_a_report(tmp_path, capsys):
         assert (tmp_path / "demo" / file).stat().st_size > 1000
     assert f"report.html are in {tmp_path / 'demo'}" in capsys.readouterr().out.splitlines()[-1]
     assert summary_table(rows).count("±") == 10
-    # A second start finds everything done and reads the same scores.
-    again = run_demo(tmp_path / "demo", quick=True)
-    assert all(again[name]["test_accuracies"] == rows[name]["test_accuracies"] for name in rows)
+    # A second start finds everything done, reads the same scores and keeps the time that they took.
+    assert run_demo(tmp_path / "demo", quick=True) == rows
+    assert json.loads((tmp_path / "demo" / "results.json").read_text()) == results

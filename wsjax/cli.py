@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg
 from wsjax import __version__, data, models, viz
 from wsjax.augment import format_spec, read_spec
 from wsjax.demo import run_demo, score_row, summary_table
+from wsjax.errors import check_number
 from wsjax.train import Plan, Trial, evaluate, load_trained, record
 from wsjax.train import train as train_readers
 
@@ -28,8 +29,8 @@ def fit(
     directory: Path | None = None,
     steps: int | None = None,
     learning_rate: float | None = None,
-    views: int = 1,
-    seed: int = 0,
+    views: int = data.Recipe.views,
+    seed: int = data.Recipe.seed,
     workers: int | None = None,
 ) -> None:
     """Fit one small network to every image of a source and store them as a data set.
@@ -48,8 +49,8 @@ def fit(
         workers: Groups fitted at the same time; one a core by default.
     """
     images = data.limit(data.load_images(source, directory), limit)
-    recipe = replace(data.default_recipe(source), views=views, seed=seed)
-    recipe = replace(recipe, steps=steps or recipe.steps, learning_rate=learning_rate or recipe.learning_rate)
+    given = {"steps": steps, "learning_rate": learning_rate, "views": views, "seed": seed}
+    recipe = replace(data.default_recipe(source), **{n: value for n, value in given.items() if value is not None})
     dataset = data.fit_dataset(images, recipe, out, workers=workers)
     picture = out / "fits.png"
     viz.fits(images, dataset, picture)
@@ -63,15 +64,15 @@ def train(
     out: Positional[Path],
     /,
     *,
-    reader: str = "dws",
-    augment: Spec = "",
-    epochs: int = 60,
-    batch_size: int = 128,
-    learning_rate: float = 6e-3,
-    weight_decay: float = 0.1,
-    dropout: float = 0.0,
+    reader: str = Plan.reader,
+    augment: Spec = Plan.augment,
+    epochs: int = Plan.epochs,
+    batch_size: int = Plan.batch_size,
+    learning_rate: float = Trial.learning_rate,
+    weight_decay: float = Trial.weight_decay,
+    dropout: float = Trial.dropout,
     seeds: int = 3,
-    evaluate_every: int = 5,
+    evaluate_every: int = Plan.evaluate_every,
     settings: str = "{}",
 ) -> None:
     """Train a reader on a data set, several seeds at once, and score it once on the test split.
@@ -93,6 +94,7 @@ def train(
         evaluate_every: Epochs between evaluations.
         settings: The reader's own settings as JSON, e.g. '{"channels": 32}'.
     """
+    check_number("seeds", seeds, low=1)
     networks = data.load(dataset)
     plan = Plan(
         reader=reader,

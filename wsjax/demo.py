@@ -8,6 +8,8 @@ split once, at each seed's best validation epoch.
 import os
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -57,6 +59,8 @@ SHOWN = (
 )
 """The augmentations of the gallery; the whole catalogue takes twice as long to compile."""
 
+SPENT = "seconds.json"
+
 
 def score_row(trained: Trained, test: list[float]) -> dict[str, Any]:
     """One row of results: means and deviations over seeds, accuracies as fractions.
@@ -65,20 +69,34 @@ def score_row(trained: Trained, test: list[float]) -> dict[str, Any]:
     is that of the epochs that validation chose, whose test accuracy stands beside it. Deviations are sample ones.
     """
     scores = trained.scores()
+    validation = [s["validation_accuracy"] for s in scores]
     return {
         "test_accuracy_mean": float(np.mean(test)),
-        "test_accuracy_sd": float(np.std(test, ddof=1)) if len(test) > 1 else 0.0,
+        "test_accuracy_sd": deviation(test),
         "train_accuracy_mean": float(np.mean([s["final_train_accuracy"] for s in scores])),
         "train_accuracy_selected_mean": float(np.mean([s["train_accuracy"] for s in scores])),
-        "validation_accuracy_mean": float(np.mean([s["validation_accuracy"] for s in scores])),
-        "validation_accuracy_sd": float(np.std([s["validation_accuracy"] for s in scores], ddof=1))
-        if len(test) > 1
-        else 0.0,
+        "validation_accuracy_mean": float(np.mean(validation)),
+        "validation_accuracy_sd": deviation(validation),
         "best_epochs": [s["epoch"] for s in scores],
         "test_accuracies": test,
         "trial": {k: v for k, v in trained.trials[0].to_json().items() if k != "seed"},
         "augment": trained.plan.augment,
     }
+
+
+def deviation(values: list[float]) -> float:
+    """The sample deviation; 0 for one value, which has none.
+
+    Example:
+        >>> deviation([1.0, 2.0, 3.0]), deviation([1.0])
+        (1.0, 0.0)
+    """
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def spreads(row: dict[str, Any]) -> list[str]:
+    """A row's validation and test accuracy, each with its deviation over seeds."""
+    return [f"{row[f'{s}_accuracy_mean']:.1%} ± {row[f'{s}_accuracy_sd']:.1%}" for s in ("validation", "test")]
 
 
 def summary_table(rows: dict[str, dict[str, Any]], titles: dict[str, str] | None = None) -> str:
@@ -87,44 +105,63 @@ def summary_table(rows: dict[str, dict[str, Any]], titles: dict[str, str] | None
     lines = [head, "-" * len(head)]
     for name, row in rows.items():
         title = (titles or {}).get(name, name)
-        spread = [f"{row[f'{s}_accuracy_mean']:.1%} ± {row[f'{s}_accuracy_sd']:.1%}" for s in ("validation", "test")]
-        lines.append(f"{title:28}{row['train_accuracy_mean']:>8.1%}{spread[0]:>16}{spread[1]:>16}")
+        lines.append(f"{title:28}{row['train_accuracy_mean']:>8.1%}" + "".join(f"{s:>16}" for s in spreads(row)))
     return "\n".join(lines)
+
+
+@contextmanager
+def stopwatch(directory: Path) -> Iterator[dict[str, Any]]:
+    """Keep the seconds of a piece of work in its directory: what its starts took together until it was finished first.
+
+    A start after a break adds to the earlier ones; one that finds all done adds nothing. A start that was killed
+    leaves no word of its own.
+
+    Gives a record whose "seconds" holds once the work is over.
+    """
+    path = directory / SPENT
+    spent = record.read_json(path) if path.exists() else {"seconds": 0.0, "finished": False}
+    began, was_finished = time.monotonic(), spent["finished"]
+    try:
+        yield spent
+        spent["finished"] = True
+    finally:
+        if not was_finished:
+            spent["seconds"] += time.monotonic() - began
+            directory.mkdir(parents=True, exist_ok=True)
+            record.write_json(path, spent)
 
 
 def run_arm(arm: Arm, networks: data.WeightDataset, out: Path, trials: tuple[Trial, ...], seeds: tuple[int, ...]):
     """Trials, selection, final seeds, and the one look at the test split."""
-    began = time.monotonic()
-    tries = [replace(trial, seed=seed) for trial in trials for seed in TRIAL_SEEDS]
-    tried = train(networks, arm.plan, tries, out / "trials")
-    # One seed alone decides by chance: the validation split has 297 networks, and trials tie on it.
-    scores = np.asarray(tried.state.best_score).reshape(len(trials), len(TRIAL_SEEDS))
-    best = trials[int(np.argmax(scores.mean(axis=1)))]
-    chosen = [Trial(seed, best.learning_rate, best.weight_decay, best.dropout) for seed in seeds]
-    trained = train(networks, arm.plan, chosen, out / "seeds")
-    row = score_row(trained, evaluate(trained, networks))
+    with stopwatch(out) as spent:
+        tries = [replace(trial, seed=seed) for trial in trials for seed in TRIAL_SEEDS]
+        tried = train(networks, arm.plan, tries, out / "trials")
+        # One seed alone decides by chance: the validation split has 297 networks, and trials tie on it.
+        scores = np.asarray(tried.state.best_score).reshape(len(trials), len(TRIAL_SEEDS))
+        best = trials[int(np.argmax(scores.mean(axis=1)))]
+        trained = train(networks, arm.plan, [replace(best, seed=seed) for seed in seeds], out / "seeds")
+        row = score_row(trained, evaluate(trained, networks))
     row["trials"] = [
         {**t.to_json(), "validation_accuracy": float(s)} for t, s in zip(tries, scores.reshape(-1), strict=True)
     ]
-    row["seconds"] = time.monotonic() - began
-    return row, trained
+    return {**row, "seconds": spent["seconds"]}, trained
 
 
 def run_demo(out: Path, *, quick: bool = False) -> dict[str, Any]:
     """Run everything, or what is left of it, and leave results.json, pictures and report.html in `out`."""
     began = time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
     images = data.limit(data.load_images("digits"), 120 if quick else None)
-    networks = data.fit_dataset(images, data.default_recipe("digits"), out / "digits")
     plans = arms(4, 2) if quick else arms(60, 5)
     trials, seeds = (TRIALS[:1], SEEDS[:2]) if quick else (TRIALS, SEEDS)
     rows, histories = {}, {}
-    for name, arm in plans.items():
-        print(f"\n{arm.title}")
-        rows[name], trained = run_arm(arm, networks, out / name, trials, seeds)
-        histories[arm.title] = trained.history
+    with stopwatch(out) as spent:
+        networks = data.fit_dataset(images, data.default_recipe("digits"), out / "digits")
+        for name, arm in plans.items():
+            print(f"\n{arm.title}")
+            rows[name], trained = run_arm(arm, networks, out / name, trials, seeds)
+            histories[arm.title] = trained.history
     titles = {name: arm.title for name, arm in plans.items()}
-    record.write_json(out / "results.json", {**rows, "about": about(networks, time.monotonic() - began)})
+    record.write_json(out / "results.json", {**rows, "about": about(networks, spent["seconds"])})
     shown = {name: CATALOGUE[name] for name in SHOWN}
     figures = {
         "Images and the networks that hold them": viz.fits(images, networks, out / "fits.png"),
@@ -158,8 +195,7 @@ def write_report(path: Path, rows: dict, titles: dict[str, str], figures: dict, 
     head = ["", "train (last epoch)", "validation", "test", "seconds"]
     table = [head]
     for name, row in rows.items():
-        spread = [f"{row[f'{s}_accuracy_mean']:.1%} ± {row[f'{s}_accuracy_sd']:.1%}" for s in ("validation", "test")]
-        table.append([titles[name], f"{row['train_accuracy_mean']:.1%}", *spread, f"{row['seconds']:.0f}"])
+        table.append([titles[name], f"{row['train_accuracy_mean']:.1%}", *spreads(row), f"{row['seconds']:.0f}"])
     text = (
         f"{len(networks)} small networks, one for each image, read by networks that see only their weights. Means and "
         f"sample deviations over seeds; settings and epoch selected on validation, the test split read once. "

@@ -9,8 +9,10 @@ import jsonschema
 import numpy as np
 import pytest
 
-from benchmarks import align, harness
+from benchmarks import align, harness, torch_loop
 from wsjax import symmetry
+from wsjax.augment import mix_moved
+from wsjax.typing import Batch
 
 TOY = align.Size(networks=6, steps=2, rounds=2, batches=(2,), widths=((8, 2),), assignments=((4, 3),))
 
@@ -37,11 +39,28 @@ def test_pytorch_finds_planted_signs_and_orders_and_writes_to_nothing():
     weights = spec.unflatten(leaves)
     signs = symmetry.sample_signs(jax.random.key(7), spec)
     moved = symmetry.act(symmetry.compose(signs, symmetry.sample_permutation(jax.random.key(8), spec)), weights)
-    both = [align.torch_align.tensors([np.asarray(x) for x in jax.tree.leaves(w)]) for w in (weights, moved)]
+    both = [torch_loop.tensors([np.asarray(x) for x in jax.tree.leaves(w)]) for w in (weights, moved)]
     before = [array.clone() for array in both[1]]
     assert align.distance(both[0], align.torch_align.match(*both).arrays) < 1e-10
     assert align.distance(both[0], align.torch_align.match(*both, signed=False).arrays) > 1
     assert all((a == b).all() for a, b in zip(both[1], before, strict=True))
+
+
+def test_the_quality_checked_is_that_of_what_is_timed(monkeypatch):
+    """Both align with the same sweeps: more of them in the check would hide what `mixup_aligned` leaves undone."""
+    spec, networks, sweeps, found = align.NETWORK.symmetry, align.fitted(TOY), [], symmetry.align
+
+    def recorded(*arguments, **settings):
+        sweeps.append(settings.get("max_sweeps"))
+        return found(*arguments, **settings)
+
+    monkeypatch.setattr(align, "align", recorded)
+    monkeypatch.setattr(mix_moved, "align", recorded)
+    align.check_quality(networks, spec, np.roll(np.arange(6), 1))
+    batch = Batch(jax.tree.map(jnp.asarray, networks), None)
+    mix_moved.mixup_aligned(jax.random.key(0), batch, symmetry=spec, group="signed")
+    assert len(set(sweeps)) == 1
+    assert len(sweeps) == 3
 
 
 def test_an_alignment_that_comes_less_near_voids_the_comparison(monkeypatch):
@@ -49,7 +68,7 @@ def test_an_alignment_that_comes_less_near_voids_the_comparison(monkeypatch):
     rows = np.roll(np.arange(6), 1)
     spec = align.NETWORK.symmetry
     assert "signed" in align.check_quality(networks, spec, rows)
-    lazy = lambda a, b, spec, group: symmetry.Alignment(
+    lazy = lambda a, b, spec, group, max_sweeps: symmetry.Alignment(
         a, symmetry.identity(spec), symmetry.squared_distance(a, b), jnp.int32(0)
     )
     monkeypatch.setattr(align, "align", lazy)

@@ -4,6 +4,7 @@ import functools
 import json
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -13,13 +14,15 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import augment, harness, torch_augment
+from benchmarks import augment, augment_same, augment_step, augment_subjects, harness, torch_augment, torch_loop
 from tests.augment.strengths import NOTHING
 from wsjax import augment as ours
 from wsjax.augment import CATALOGUE
+from wsjax.networks import Network
 
 TOY = augment.Size(
-    names=("scale", "mixup_views"),
+    names=("scale", "mixup"),
+    batch=16,
     rounds=2,
     draws=64,
     growing=("pipeline",),
@@ -27,20 +30,19 @@ TOY = augment.Size(
     widths=((8, 4),),
     batches=(1,),
     channels=(2,),
-    steps=2,
-    in_step=(),
+    steps=augment_step.Steps(batch=8, count=2, within=()),
 )
 SHARE = {"alpha": 1.0, "beta": None, "low": 0.25, "high": 0.25}
 
 
 @pytest.fixture
 def subject():
-    return augment.networks_of(augment.Network("siren", (2, 4, 3, 3), w0=(9.0, 6.0)), 4)
+    return augment_subjects.networks_of(Network("siren", (2, 4, 3, 3), w0=(9.0, 6.0)), 4)
 
 
 @pytest.fixture
 def arrays(subject):
-    return torch_augment.tensors([np.asarray(leaf[0]) for leaf in jax.tree.leaves(subject.batch.weights)])
+    return torch_loop.tensors([np.asarray(leaf[0]) for leaf in jax.tree.leaves(subject.batch.weights)])
 
 
 def one(subject):
@@ -56,7 +58,7 @@ def same(found, expected):
 def test_every_entry_has_its_pytorch_side_with_the_same_settings(subject):
     assert set(augment.NAMES) == set(CATALOGUE) - {"mixup_aligned"}
     for name in augment.NAMES:
-        given = functools.partial(augment.torch_side(name, {}, subject)).keywords
+        given = functools.partial(augment_subjects.torch_side(name, {}, subject)).keywords
         assert CATALOGUE[name].settings.items() <= given.items(), name
 
 
@@ -121,10 +123,9 @@ def test_pruning_removes_the_share_that_was_drawn(arrays, monkeypatch):
 
 def test_mixing_takes_the_share_and_the_partner_it_should(subject):
     networks = [
-        torch_augment.tensors([np.asarray(leaf[i]) for leaf in jax.tree.leaves(subject.batch.weights)])
-        for i in range(4)
+        torch_loop.tensors([np.asarray(leaf[i]) for leaf in jax.tree.leaves(subject.batch.weights)]) for i in range(4)
     ]
-    pool = augment.torch_pool(networks, subject.batch)
+    pool = augment_subjects.torch_pool(networks, subject.batch)
     assert (pool.mates[0], pool.views[0]) == ([0, 1], [0, 2])
     for name, partner in {"mixup_within_class": 1, "mixup_views": 2}.items():
         mixed, label = getattr(torch_augment, name)(pool, 0, **SHARE)
@@ -135,32 +136,33 @@ def test_mixing_takes_the_share_and_the_partner_it_should(subject):
 
 @pytest.mark.parametrize("name", augment.NAMES)
 def test_what_comes_in_is_never_written_to(name, monkeypatch):
-    given, made = [], torch_augment.tensors
+    given, made = [], torch_loop.tensors
 
     def recorded(leaves):
         given.extend(found := made(leaves))
         return found
 
-    monkeypatch.setattr(torch_augment, "tensors", recorded)
-    both = augment.pair(name, augment.subject_of(name, 8))
+    monkeypatch.setattr(torch_loop, "tensors", recorded)
+    both = augment_subjects.pair(name, augment_subjects.subject_of(name, 8))
     before = [tensor.clone() for tensor in given]
-    augment.seed(0)
+    augment_subjects.seed(0)
     for i in range(8):
         both.theirs(i)
     assert all(torch.equal(tensor, earlier) for tensor, earlier in zip(given, before, strict=True))
 
 
 def test_a_permuted_convolutional_network_computes_the_same():
-    subject = augment.cnn(2)
-    mine, theirs = augment.draws(augment.pair("permute", subject), subject, 4)
+    subject = augment_subjects.cnn(2)
+    mine, theirs = augment_same.draws(augment_subjects.pair("permute", subject), subject, 4)
     np.testing.assert_allclose(theirs[:, -10:], mine[:, -10:], atol=1e-5)
     assert not np.array_equal(theirs, mine)
 
 
 @pytest.mark.parametrize("name", ["shift_phase", "mixup_permuted"])
 def test_both_sides_draw_from_one_distribution(name):
-    subject = augment.subject_of(name, 32)
-    assert augment.check_same(name, *augment.draws(augment.pair(name, subject), subject, 128)) < augment.LIMIT
+    subject = augment_subjects.subject_of(name, 32)
+    both = augment_same.draws(augment_subjects.pair(name, subject), subject, 128)
+    assert augment_same.check_same(name, *both) < augment_same.LIMIT
 
 
 @pytest.mark.parametrize(
@@ -177,24 +179,34 @@ def test_both_sides_draw_from_one_distribution(name):
 )
 def test_a_wrong_pytorch_function_makes_the_comparison_void(name, wrong, monkeypatch):
     monkeypatch.setattr(torch_augment, name, wrong)
-    subject = augment.subject_of(name, 32)
+    subject = augment_subjects.subject_of(name, 32)
     with pytest.raises(ValueError, match=rf"{name} of wsjax and of PyTorch differ by .*: they do not do the same work"):
-        augment.check_same(name, *augment.draws(augment.pair(name, subject), subject, 128))
+        augment_same.check_same(name, *augment_same.draws(augment_subjects.pair(name, subject), subject, 128))
 
 
 @pytest.mark.slow
-def test_a_toy_run_gives_the_promised_rows_in_a_valid_report(monkeypatch):
-    monkeypatch.setattr(augment, "BATCH", 16)
-    monkeypatch.setattr(augment, "STEP_BATCH", 8)
+def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     rows, timings, notes = augment.contest(TOY, load=0.0)
     report = harness.report("augment", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
     jsonschema.validate(report, json.loads((Path(harness.__file__).parent / "schema.json").read_text()))
     assert [row["name"].removeprefix("augment/") for row in report["rows"]] == [
-        *("pipeline/b16", "scale/b16", "mixup_views/b16", "pipeline/h8_b4", "permute/cnn_b16", "pipeline/b1"),
-        "scale/torch_vs_mark",
+        *("pipeline/b16", "scale/b16", "mixup/b16", "pipeline/h8_b4", "permute/cnn_b16", "pipeline/b1"),
+        *("scale/torch_vs_mark", "mixup/torch_vs_mark", "mixup/vs_floor"),
         *("pipeline_share_of_step/channels_2", "pipeline_mixup_share_of_step/channels_2"),
     ]
     assert any("standard errors" in note for note in notes)
+
+
+def test_a_floor_is_measured_in_the_rounds_of_what_stands_on_it(monkeypatch):
+    """Sample by sample, so that a slow moment of the machine hits both."""
+    together, measured = [], harness.measure
+    monkeypatch.setattr(harness, "measure", lambda those, rounds: together.append(those) or measured(those, rounds))
+    size = replace(TOY, names=("noise",), growing=(), on_cnn=(), channels=())
+    rows, timings, _ = augment.contest(size, load=0.0)
+    ours, _, write, words = [timings[contestant.name].seconds for contestant in together[1]]
+    floor = next(row for row in rows if row.name == "augment/noise/vs_floor")
+    assert floor.ratio == pytest.approx(np.median((write + words) / ours))
+    assert floor.against_value == pytest.approx(1e6 * np.median(write + words))
 
 
 def row(name, value, ratio, against_value=30.0):
@@ -220,7 +232,7 @@ def test_an_explanation_tells_slow_cores_from_other_work(least, expected):
 
 
 def test_without_torch_the_suite_says_how_to_install_it(monkeypatch, capsys):
-    for module in ("benchmarks.augment", "benchmarks.torch_augment"):
+    for module in [name for name in sys.modules if name.startswith(("benchmarks.augment", "benchmarks.torch_augment"))]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.delattr("benchmarks.torch_augment")
     monkeypatch.setitem(sys.modules, "torch", None)

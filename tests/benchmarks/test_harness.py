@@ -111,4 +111,7 @@ def test_an_unknown_suite_names_the_valid_ones(capsys):
 def test_a_report_that_could_not_be_saved_is_said_before_measuring(tmp_path, capsys):
     with pytest.raises(SystemExit):
         command.main(["fit", "--json", str(tmp_path / "missing" / "report.json")])
-    assert "expected a file in a directory that exists" in capsys.readouterr().err
+    assert f"make {tmp_path / 'missing'} first" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command.main(["fit", "--json", str(tmp_path)])
+    assert f"is the directory {tmp_path}; expected a file: give {tmp_path / 'report.json'}" in capsys.readouterr().err

@@ -137,8 +137,11 @@ def test_it_feels_permutations_that_are_not_symmetries(getkey):
 
 
 def test_it_refuses_what_it_cannot_read(untyped):
-    twice = symmetry_of({"k": Axes("h*", "h"), "b": Axes("h", bias=True)}, {"h": Group(3)})
-    with pytest.raises(ValueError, match=r"weights\['k'\] has the group"):
+    twice = symmetry_of(
+        {"k": Axes("g*", "h*", "h"), "b": Axes("h", bias=True), "c": Axes("g", bias=True)},
+        {"g": Group(2), "h": Group(3)},
+    )
+    with pytest.raises(ValueError, match=r"weights\['k'\] has the group 'h' on two of its axes.*models\.Probe"):
         features(twice)
     joined = symmetry_of(
         {"a": Axes("in", "h"), "b": Axes(Sum("in", "h*"), "out")},

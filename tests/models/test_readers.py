@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.models.cards import card
-from wsjax.models import CONFIGS, Normaliser, build, config_of, normaliser, trainable
+from wsjax.models import CONFIGS, DWSConfig, FlatConfig, Normaliser, build, config_of, normaliser, trainable
+from wsjax.models.dropout import dropout
 from wsjax.networks import Network
 from wsjax.symmetry import act, mlp, sample, sample_permutation, sample_signs, siren
 
@@ -62,13 +63,20 @@ def test_half_precision_networks_are_read(reader, getkey):
     assert reader(half).dtype == jnp.float32
 
 
-def test_dropout_needs_a_key_and_keeps_the_expectation(reader, getkey):
+def test_dropout_needs_a_key(reader, getkey):
     weights = network(getkey())
     still = reader(weights)
     np.testing.assert_array_equal(reader(weights, rate=0.5), still)
     np.testing.assert_allclose(reader(weights, key=getkey(), rate=0.0), still, atol=1e-6)
     draws = jax.vmap(lambda k: reader(weights, key=k, rate=0.5))(jax.random.split(getkey(), 64))
     assert float(draws.std(axis=0).max()) > 1e-5
+
+
+def test_dropout_drops_whole_channels_and_keeps_the_expectation(getkey):
+    drawn = np.asarray(jax.vmap(lambda k: dropout(jnp.ones((3, 64)), k, 0.5, salt=0))(jax.random.split(getkey(), 64)))
+    assert set(np.unique(drawn)) == {0.0, 2.0}
+    np.testing.assert_array_equal(drawn, drawn[:, :1].repeat(3, axis=1))
+    assert drawn.mean() == pytest.approx(1.0, abs=0.06)  # four standard errors of 4096 draws
 
 
 def test_the_normaliser_does_not_train(getkey):
@@ -101,6 +109,18 @@ def test_unknown_names_list_the_valid_ones(untyped, getkey):
         config_of("dws", {"chanels": 3})
     with pytest.raises(ValueError, match=r"channels is 0; it must be one number in \[1, inf\]"):
         config_of("dws", {"channels": 0})
+
+
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_a_card_without_classes_is_refused(name, untyped, getkey):
+    with pytest.raises(ValueError, match=r"names no classes; expected one at least.*whole numbers.*make the reader"):
+        build(name, card(classes=0), SMALL[name], key=getkey())
+
+
+def test_the_settings_of_another_reader_are_refused(untyped, getkey):
+    assert build("dws", card(), DWSConfig(channels=3), key=getkey())(network(getkey())).shape == (4,)
+    with pytest.raises(TypeError, match=r"config is a FlatConfig; the reader 'dws' takes a DWSConfig, a mapping"):
+        build("dws", card(), FlatConfig(), key=getkey())
 
 
 def test_a_probe_refuses_networks_that_it_cannot_run(untyped, getkey):

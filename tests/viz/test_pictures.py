@@ -1,5 +1,7 @@
 """Every picture says what it should and is written as it should; how good it looks, eyes must judge."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -84,6 +86,13 @@ def test_mixing_tells_the_labels(dataset):
     assert all(own in text for text in captions)
 
 
+@pytest.mark.parametrize("name", ["mixup", "label_smoothing"])
+def test_the_gallery_draws_a_data_set_of_one_class(name, rows_of_mlp):
+    alone = replace(rows_of_mlp, card=replace(rows_of_mlp.card, classes=("only",)))
+    figure = viz.gallery(alone, 0, entries={name: CATALOGUE[name]}, draws=3)
+    assert [text for text in texts(figure) if "%" in text] == ["100% “only”"] * 2
+
+
 def test_fits_show_the_right_image_and_its_psnr(images, dataset, tmp_path):
     figure = viz.fits(images, dataset, tmp_path / "fits.png", rows=[4, 2])
     assert (tmp_path / "fits.png").read_bytes().startswith(PNG)
@@ -129,6 +138,8 @@ def test_curves_of_one_history_and_of_one_evaluation():
 def test_curves_need_records():
     with pytest.raises(ValueError, match="the history 'dws' has no records"):
         viz.curves({"dws": []})
+    with pytest.raises(ValueError, match="no history to draw; expected that of one arm"):
+        viz.curves({})
 
 
 def test_scores_show_every_arm_with_its_numbers(tmp_path):

@@ -65,7 +65,8 @@ def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> Reader:
         key: a typed key.
 
     Raises:
-        ValueError: an unknown name or setting, or a probing reader for networks whose card cannot run them.
+        ValueError: an unknown name or setting, a card without classes, or a probing reader for networks whose card
+            cannot run them. TypeError: the settings record of another reader.
 
     Example:
         >>> import jax
@@ -77,9 +78,20 @@ def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> Reader:
         >>> reader(data.network(0)).shape
         (10,)
     """
-    settings = config if config is not None and not isinstance(config, Mapping) else config_of(name, config)
     check_choice("reader", name, tuple(CONFIGS))
+    settings = config_of(name, config) if config is None or isinstance(config, Mapping) else config
+    if not isinstance(settings, CONFIGS[name]):
+        raise TypeError(
+            f"config is a {type(settings).__name__}; the reader {name!r} takes a {CONFIGS[name].__name__}, a mapping "
+            f"or None: pass models.config_of({name!r}, settings)"
+        )
     outputs = len(card.classes)
+    if not outputs:
+        raise ValueError(
+            "the card names no classes; expected one at least, as a reader gives one number a class: label the "
+            "networks with whole numbers, or, for targets that are no classes, make the reader itself with as many "
+            "outputs as a target has numbers, for example models.DWS(symmetry, normaliser, outputs, config, key=key)"
+        )
     if name == "probe":
         if card.network is None:
             raise ValueError(

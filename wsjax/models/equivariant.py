@@ -80,9 +80,11 @@ def features(symmetry: Symmetry) -> tuple[Feature, ...]:
     for name, axes in zip(symmetry.names, symmetry.axes, strict=True):
         parts = expand(axes, name)
         groups = [p for p in parts if p in ranks]
-        if len(set(groups)) != len(groups):
+        doubled = [g for g in dict.fromkeys(groups) if groups.count(g) > 1]
+        if doubled:
             raise ValueError(
-                f"{name} has the group {groups} on two of its axes; this layer reads each group once an array"
+                f"{name} has the group {doubled[0]!r} on two of its axes; expected each group once an array: read such "
+                f"networks with models.Probe, or with models.FlatMLP"
             )
         at_groups = sorted((ranks.index(p), i) for i, p in enumerate(parts) if p in ranks)
         at_fixed = [i for i, p in enumerate(parts) if p not in ranks]

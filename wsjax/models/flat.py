@@ -1,5 +1,6 @@
 """The baseline: a dense network on the flattened weights, blind to every symmetry."""
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -52,7 +53,7 @@ class FlatMLP(eqx.Module):
 
     def __init__(self, symmetry: Symmetry, normaliser: Normaliser, outputs: int, config: FlatConfig, *, key: Key):
         self.normaliser, self.symmetry = normaliser, symmetry
-        total = sum(jnp.zeros(shape).size for shape in symmetry.shapes)
+        total = sum(map(math.prod, symmetry.shapes))
         self.stack = Stack(total, outputs, config.width, config.depth, key=key)
 
     def __call__(

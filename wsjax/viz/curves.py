@@ -27,7 +27,7 @@ def curves(history: History | Mapping[str, History], path: str | Path | None = N
         path: where to save; None saves nothing.
 
     Raises:
-        ValueError: a history without records.
+        ValueError: no history, or one without records.
 
     Example:
         >>> records = [{"epoch": e, "run": 0, "train_accuracy": 0.5, "validation_accuracy": 0.4} for e in (1, 2)]
@@ -35,6 +35,8 @@ def curves(history: History | Mapping[str, History], path: str | Path | None = N
         2
     """
     arms = history if isinstance(history, Mapping) else {"": history}
+    if not arms:
+        raise ValueError("there is no history to draw; expected that of one arm at least: train a reader first")
     looks = styles(list(arms))
     tallest = max(sum(look[0] == hue for look in looks.values()) for hue, _ in looks.values())
     page = figure(3.8 + 0.2 * tallest)

@@ -140,9 +140,8 @@ def caption(names: tuple[str, ...], label: Array) -> str:
         '100% “cat”'
     """
     share = np.asarray(label, np.float64)
-    first, second = np.argsort(-share)[:2]
-    if share[second] < 1e-6:
+    first, *others = [i for i in np.argsort(-share) if share[i] > 1e-6]
+    if not others:
         return f"{share[first]:.0%} “{names[first]}”"
-    several = np.count_nonzero(share > 1e-6) > 2
-    rest = "all others" if several else f"“{names[second]}”"
+    rest = "all others" if len(others) > 1 else f"“{names[others[0]]}”"
     return f"{share[first]:.0%} “{names[first]}”\n{1 - share[first]:.0%} {rest}"

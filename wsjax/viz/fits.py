@@ -1,5 +1,6 @@
 """Images beside the networks that hold them."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,4 +88,4 @@ def images_of(images: Images, dataset: WeightDataset) -> np.ndarray:
 
 def count(dataset: WeightDataset) -> int:
     """The numbers that one network's weights hold."""
-    return sum(int(np.prod(shape)) for shape in dataset.symmetry.shapes)
+    return sum(map(math.prod, dataset.symmetry.shapes))

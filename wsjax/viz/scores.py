@@ -48,9 +48,8 @@ def scores(results: Mapping[str, Mapping[str, Any]], path: str | Path | None = N
     axes.grid(False, axis="y")
     for y, (arm, (colour, _)) in enumerate(styles(list(results)).items()):
         row = results[arm]
-        mean, deviation, train = (
-            row[f"{n}"] for n in ("test_accuracy_mean", "test_accuracy_sd", "train_accuracy_mean")
-        )
+        mean, deviation = row["test_accuracy_mean"], row["test_accuracy_sd"]
+        train = row["train_accuracy_mean"]
         axes.plot([mean, train], [y, y], color=FAINT, linewidth=3, solid_capstyle="round", zorder=1)
         axes.plot(train, y, "D", color="white", markeredgecolor=colour, markersize=6.5, zorder=3)
         axes.errorbar(mean, y, xerr=deviation, color=colour, fmt="o", markersize=8, elinewidth=1.6, capsize=3, zorder=4)

@@ -1,0 +1,89 @@
+"""What the recommended pipeline costs a training step of a DWS reader."""
+
+import functools
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import harness
+from benchmarks.augment_subjects import CLASSES, Subject, subject_of
+from benchmarks.harness import Contestant, Row, Timing, versus
+from wsjax.augment import RECOMMENDED, from_spec
+from wsjax.data import WeightDataset
+from wsjax.train import Arrays, Plan, Trial
+from wsjax.train.loop import start
+from wsjax.train.step import advance
+from wsjax.typing import Batch, Transform
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Networks a step, steps a call, and which pipelines are measured within a step too."""
+
+    batch: int = 128
+    count: int = 20
+    within: tuple[str, ...] = ("pipeline", "pipeline_mixup")
+
+
+def step_rows(channels: int, steps: Steps, rounds: int) -> tuple[list[Row], dict[str, Timing]]:
+    """For a DWS reader, pipelines alone against one step without, and the step with them against that without."""
+    subject = subject_of("pipeline", steps.batch)
+    specs = {"pipeline": RECOMMENDED, "pipeline_mixup": f"{RECOMMENDED} | mixup"}
+    plain = step_contestant("", f"step of DWS {channels}", subject, channels, steps.count, rounds)
+    within = {
+        n: step_contestant(specs[n], f"{plain.name}, {n}", subject, channels, steps.count, rounds) for n in steps.within
+    }
+    alone = {
+        n: alone_contestant(spec, f"{n} of a DWS {channels} step", subject, steps.count, rounds)
+        for n, spec in specs.items()
+    }
+    timings = harness.measure([plain, *within.values(), *alone.values()], rounds)
+    where = "" if channels == 8 else f"/channels_{channels}"
+    shares = [versus(f"augment/{n}_share_of_step{where}", timings, c.name, plain.name) for n, c in alone.items()]
+    whole = [versus(f"augment/{n}_in_step/channels_{channels}", timings, c.name, plain.name) for n, c in within.items()]
+    return [*shares, *whole], timings
+
+
+def step_contestant(spec: str, name: str, subject: Subject, channels: int, count: int, rounds: int) -> Contestant:
+    """Training steps as `wsjax train` runs them, all in one compiled program and one step an epoch."""
+    batch = len(subject.batch.label)
+    label = np.arange(batch) % CLASSES
+    networks = [jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), subject.batch.weights) for i in range(batch)]
+    dataset = WeightDataset.from_networks(networks, label, symmetry=subject.symmetry)
+    plan = Plan("dws", {"channels": channels}, spec, epochs=count, evaluate_every=count, batch_size=batch)
+    state, frozen = start(dataset.card, plan, [Trial()])
+    arrays, static = eqx.partition(frozen, eqx.is_array)
+    training = Arrays(subject.batch.weights, jnp.asarray(label, jnp.int32), subject.batch.object)
+    few = jax.tree.map(lambda leaf: leaf[:1], training)
+    step = functools.partial(
+        advance,
+        plan,
+        static,
+        arrays,
+        from_spec(spec, subject.symmetry),
+        train=training,
+        validation=few,
+        classes=len(dataset.card.classes),
+    )
+    states = [state._replace(key=jax.random.key(i)[None]) for i in range(rounds)]
+
+    def run(number: int) -> None:
+        jax.block_until_ready(step(states=states[number]))
+
+    return Contestant(name, run, count)
+
+
+def alone_contestant(spec: str, name: str, subject: Subject, count: int, rounds: int) -> Contestant:
+    """A pipeline on one step's batch, in a program of its own that keeps its settings as arguments."""
+    pipeline: Transform[Batch] = from_spec(spec, subject.symmetry)
+    transform = jax.jit(lambda pipeline, key, batch: pipeline(key, batch))
+    keys = list(jax.random.split(jax.random.key(2), rounds * count))
+
+    def run(number: int) -> None:
+        for key in keys[number * count : (number + 1) * count]:
+            jax.block_until_ready(transform(pipeline, key, subject.batch))
+
+    return Contestant(name, run, count)

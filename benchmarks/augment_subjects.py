@@ -1,0 +1,153 @@
+"""What the suite `augment` augments, and each augmentation on both sides: ours compiled, PyTorch's one by one."""
+
+import functools
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, PyTree
+
+from benchmarks import torch_augment, torch_loop
+from benchmarks.torch_augment import torch
+from wsjax.augment import CATALOGUE, RECOMMENDED, batched, from_spec, read_spec, statistics_of
+from wsjax.networks import Network
+from wsjax.symmetry import Axes, Fixed, Group, Symmetry, symmetry_of
+from wsjax.typing import Batch, Layer
+
+BATCH = 256
+CLASSES = 10
+KINDS = 4  # networks that a batch repeats
+W0 = 30.0
+
+
+class Subject(NamedTuple):
+    """Networks that both sides augment: stacked, labelled and with objects, and what they compute."""
+
+    symmetry: Symmetry
+    batch: Batch
+    decode: Callable[[PyTree], Array]
+    w0: tuple[float, ...] = ()
+
+
+class Pair(NamedTuple):
+    """One augmentation on both sides: `ours(key, batch)`, compiled, and `theirs(i)` of the batch's i-th network."""
+
+    name: str
+    ours: Callable[[Array, Batch], Batch]
+    theirs: Callable[[int], tuple[list[Any], Any]]
+    batch: Batch
+
+
+def subject_of(name: str, count: int) -> Subject:
+    """2-32-32-1 SIRENs; ReLU networks where scales act, three outputs where colours do."""
+    if name.startswith("rescale"):
+        return networks_of(Network("mlp", (2, 32, 32, 1), activation="relu"), count)
+    return networks_of(Network("siren", (2, 32, 32, 3 if name in ("mix_channels", "grey") else 1), w0=(W0,)), count)
+
+
+@functools.cache
+def networks_of(network: Network, count: int) -> Subject:
+    """Random networks of one architecture."""
+    x = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (8, network.widths[0])), jnp.float32)
+    decode = jax.jit(jax.vmap(lambda weights: network.apply(weights, x).reshape(-1)))
+    return Subject(network.symmetry, labelled(network.symmetry, count), decode, network.w0)
+
+
+def cnn(count: int) -> Subject:
+    """Three convolutions of 3 x 3 to 16 channels with tanh, the mean over the picture, ten classes."""
+    names = ["colour", "c1", "c2", "c3"]
+    consumed = ["colour", "c1*", "c2*"]
+    layers = [Layer(Axes("row", "column", a, b), Axes(b, bias=True)) for a, b in zip(consumed, names[1:], strict=True)]
+    symmetry = symmetry_of(
+        (*layers, Layer(Axes("c3*", "out"), Axes("out", bias=True))),
+        {
+            "row": Fixed(3),
+            "column": Fixed(3),
+            "colour": Fixed(1, "input"),
+            **{name: Group(16, "tanh") for name in names[1:]},
+            "out": Fixed(10, "output"),
+        },
+    )
+    image = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (1, 6, 6, 1)), jnp.float32)
+
+    def apply(weights: PyTree) -> Array:
+        *hidden, last = weights
+        y = image
+        for layer in hidden:
+            y = jax.lax.conv_general_dilated(
+                y, layer.kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+            y = jnp.tanh(y + layer.bias[None, None, None, :])
+        return (jnp.mean(y, axis=(1, 2)) @ last.kernel + last.bias[None, :]).reshape(-1)
+
+    return Subject(symmetry, labelled(symmetry, count), jax.jit(jax.vmap(apply)))
+
+
+def labelled(symmetry: Symmetry, count: int) -> Batch:
+    """Networks with every entry drawn, biases too, as zeros would hide a mistake.
+
+    The batch repeats four networks, of two classes and two objects: whom one is mixed with shows in the outcome.
+    """
+    generator = np.random.default_rng(1)
+    kind = np.arange(count) % KINDS
+    # Deviations as unlike as those of fitted networks; equal ones would let one quantile of all pass for one of each.
+    leaves = [generator.normal(0, 0.05 * (1 + i), (KINDS, *s))[kind] for i, s in enumerate(symmetry.shapes)]
+    weights = symmetry.unflatten([jnp.asarray(leaf, jnp.float32) for leaf in leaves])
+    return Batch(weights, jax.nn.one_hot(kind // 2, CLASSES), jnp.asarray(kind % 2))
+
+
+def pair(name: str, subject: Subject) -> Pair:
+    """An augmentation of the catalogue, or the recommended pipeline, at its defaults."""
+    batch = subject.batch
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(batch.weights)]
+    networks = [torch_loop.tensors([leaf[i] for leaf in leaves]) for i in range(min(len(leaves[0]), BATCH))]
+    if name == "pipeline":
+        pipeline = from_spec(RECOMMENDED, subject.symmetry)
+        parts = [torch_side(step.name, dict(step.settings), subject) for step in read_spec(RECOMMENDED)]
+        whole = lambda arrays: functools.reduce(lambda a, part: part(a), parts, arrays)
+        return Pair(name, jax.jit(lambda key, batch: pipeline(key, batch)), lambda i: (whole(networks[i]), None), batch)
+    entry, theirs = CATALOGUE[name], torch_side(name, {}, subject)
+    known = {"symmetry": lambda: subject.symmetry, "statistics": lambda: statistics_of(batch.weights)}
+    ours = Partial(entry.function, **{need: known[need]() for need in entry.needs if need in known})
+    if entry.level == "batch":
+        pool = torch_pool(networks, batch)
+        return Pair(name, jax.jit(ours), lambda i: theirs(pool, i), batch)
+    lifted = batched(ours)
+    on_weights = lambda key, batch: batch._replace(weights=lifted(key, batch.weights))
+    return Pair(name, jax.jit(on_weights), lambda i: (theirs(networks[i]), None), batch)
+
+
+def torch_side(name: str, settings: dict[str, Any], subject: Subject) -> Callable[..., Any]:
+    """PyTorch's function of that name, at the catalogue's defaults but for some settings."""
+    statistics = lambda: statistics_of(subject.batch.weights)
+    known = {
+        "shift_phase": lambda: {"w0": subject.w0},
+        "shift_turns": lambda: {"w0": subject.w0},
+        "noise_shared": lambda: {"deviation": [float(d) for d in jax.tree.leaves(statistics().deviation)]},
+        "towards_mean": lambda: {"mean": torch_loop.tensors(jax.tree.leaves(statistics().mean))},
+    }
+    bound = known[name]() if name in known else {}
+    return functools.partial(getattr(torch_augment, name), **{**CATALOGUE[name].settings, **settings, **bound})
+
+
+def torch_pool(networks: Sequence[Sequence[Any]], batch: Batch) -> torch_augment.Pool:
+    """All networks of a batch, with the rows of each one's class and object."""
+
+    def alike(numbers: np.ndarray) -> list[list[int]]:
+        rows = {n: np.flatnonzero(numbers == n).tolist() for n in np.unique(numbers)}
+        return [rows[n] for n in numbers]
+
+    label = np.asarray(batch.label)
+    return torch_augment.Pool(
+        networks, torch_loop.tensors(list(label)), alike(label.argmax(1)), alike(np.asarray(batch.object))
+    )
+
+
+def seed(number: int) -> None:
+    """Of all that the PyTorch side draws."""
+    random.seed(number)
+    torch.manual_seed(number)
