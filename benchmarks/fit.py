@@ -20,8 +20,9 @@ import numpy as np
 
 from benchmarks import harness, plain_vmap, torch_loop
 from benchmarks.harness import Contestant, Row, Timing
-from wsjax.data.fit import Recipe, concatenate, default_workers, fit_groups, groups
+from wsjax.data.fit import concatenate, default_workers, fit_groups, groups
 from wsjax.data.images import Images
+from wsjax.data.recipe import Recipe
 from wsjax.networks import Network, grid
 from wsjax.networks.sine import sine
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from wsjax.data.fit import Recipe, psnr
+from wsjax.data.fit import psnr
+from wsjax.data.recipe import Recipe
 from wsjax.networks import Network
 from wsjax.typing import Layer
 

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import fit, harness, plain_vmap, torch_loop
-from wsjax.data.fit import Recipe
+from wsjax.data.recipe import Recipe
 
 TOY = fit.Size(steps=3, rounds=2, groups=1, lanes=(2, 3), pixels=6, product=16)
 

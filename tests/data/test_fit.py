@@ -78,7 +78,8 @@ def test_steps_raise_the_psnr(images, recipe):
 
 def test_a_fit_that_diverges_names_its_images(images, recipe):
     wild = dataclasses.replace(recipe, learning_rate=1e38)
-    with pytest.raises(DataError, match=r"fitting images \[.*\]: weights.* is not finite.*Lower the learning rate"):
+    message = r"the network of image \d+, view 0, of digits .* not finite after 3 steps; lower the learning rate"
+    with pytest.raises(DataError, match=message):
         fit_weights(images, wild, progress=False)
 
 

@@ -14,9 +14,8 @@ import functools
 import itertools
 import os
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -24,49 +23,25 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
-from tqdm import tqdm
 
 from wsjax.data.images import Images
-from wsjax.errors import check_finite, check_number
-from wsjax.networks import Network, grid
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How networks are fitted: the architecture and Adam with a cosine schedule down to zero.
-
-    `lanes` networks are fitted at once by one program; the count changes the last bits of the result, so it is
-    fixed, and recorded. `views` independently initialised networks are fitted to each image.
-    """
-
-    network: Network
-    steps: int = 300
-    learning_rate: float = 1e-2
-    lanes: int = 16
-    views: int = 1
-    seed: int = 0
-
-    def __post_init__(self):
-        check_number("steps", self.steps, low=1)
-        check_number("learning_rate", self.learning_rate, low=0, open_low=True)
-        check_number("lanes", self.lanes, low=1)
-        check_number("views", self.views, low=1)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "Recipe":
-        return cls(**{**fields, "network": Network.from_json(fields["network"])})
+from wsjax.data.recipe import Recipe, optimiser_of, start_of
+from wsjax.errors import DataError, check_number
+from wsjax.networks import grid
 
 
 class Fitted(NamedTuple):
-    """Stacked networks on the host, and for each the row of its image, its view and its PSNR in dB."""
+    """Stacked networks on the host, and for each the row of its image, its view, its PSNR in dB and its steps."""
 
     weights: PyTree
     row: np.ndarray
     view: np.ndarray
     psnr: np.ndarray
+    steps: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "Fitted":
+        """Some of them, in that order."""
+        return jax.tree.map(lambda leaf: leaf[rows], self)
 
 
 def psnr(mse: Array, peak: float = 1.0) -> Array:
@@ -87,14 +62,16 @@ def fit_group(
     values: Float[Array, "lanes points channels"],
     image: Int[Array, " lanes"],
     view: Int[Array, " lanes"],
+    given: PyTree = None,
 ) -> tuple[PyTree, Float[Array, " lanes"]]:
-    """Fit one group: weights with a leading axis of lanes, and each network's final mean squared error.
+    """Fit one group by all of the recipe's steps: weights with a leading axis of lanes, and each final squared error.
 
     Args:
         recipe: architecture and schedule; static.
         points: coordinates, shared by the group.
         values: what each network should give at the points.
         image, view: numbers from which each network's key derives.
+        given: the weights that all start from, where the recipe says so.
 
     Example:
         >>> import jax.numpy as jnp
@@ -105,7 +82,7 @@ def fit_group(
         (3,)
     """
     network = recipe.network
-    optimiser = optax.adam(optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps))
+    optimiser = optimiser_of(recipe)
 
     def loss(weights: PyTree, target: Array) -> Array:
         return jnp.mean(jnp.square(network.apply(weights, points) - target))
@@ -117,10 +94,7 @@ def fit_group(
             updates, state = optimiser.update(gradient, state, weights)
             return (optax.apply_updates(weights, updates), state), None
 
-    def start(image: Array, view: Array) -> PyTree:
-        return network.init(jax.random.fold_in(jax.random.fold_in(jax.random.key(recipe.seed), image), view))
-
-    weights = jax.vmap(start)(image, view)
+    weights = jax.vmap(lambda image, view: start_of(recipe, image, view, given))(image, view)
     (weights, _), _ = jax.lax.scan(step, (weights, optimiser.init(weights)), None, length=recipe.steps)
     return weights, jax.vmap(loss)(weights, values)
 
@@ -131,6 +105,18 @@ def default_workers() -> int:
         return jax.local_device_count()
     # The cores this process may use, where the system tells.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers_of(workers: int | None) -> int:
+    """How many workers were asked for, or the default.
+
+    Raises:
+        ValueError: fewer than one.
+    """
+    if workers is None:
+        return default_workers()
+    check_number("workers", workers, low=1, whole=True)
+    return workers
 
 
 def fit_devices() -> list[Any]:
@@ -144,24 +130,19 @@ def groups(recipe: Recipe, images: int) -> list[np.ndarray]:
     return [jobs[i : i + recipe.lanes] for i in range(0, len(jobs), recipe.lanes)]
 
 
-def fit_groups(
-    images: Images, recipe: Recipe, jobs: list[np.ndarray], *, workers: int | None = None
-) -> Iterator[Fitted]:
-    """Fit groups of (image row, view) pairs, yielding each on the host, in the order given.
+def targets(images: Images, recipe: Recipe, rows: np.ndarray) -> Float[np.ndarray, "images points channels"]:
+    """What networks should give: some images' pixels, in the recipe's range of values."""
+    pixels = images.pixels[rows]
+    low, high = recipe.value_range
+    values = pixels if (low, high) == (0.0, 1.0) else np.float32(low) + np.float32(high - low) * pixels
+    return values.reshape(len(rows), -1, pixels.shape[-1])
 
-    Groups go to the accelerators in turn, to as many as there are workers. Closing the iterator, or an exception in
-    the loop that reads it (Ctrl-C), abandons the groups not yet begun.
+
+def points_of(images: Images, recipe: Recipe) -> Float[Array, "points 2"]:
+    """The coordinates of the images' pixels, once the recipe's network is known to fit them.
 
     Raises:
-        ValueError: a network whose widths do not fit the images.
-        DataError: a network that ended in NaN or infinity, naming the rows.
-
-    Example:
-        >>> from wsjax.data import limit, load_images
-        >>> few = limit(load_images("digits"), 5)
-        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
-        >>> [len(fitted.row) for fitted in fit_groups(few, recipe, groups(recipe, 5))]
-        [4, 1]
+        ValueError: other numbers of inputs or outputs.
     """
     _, rows, columns, channels = images.pixels.shape
     if recipe.network.widths[0] != 2 or recipe.network.widths[-1] != channels:
@@ -169,19 +150,57 @@ def fit_groups(
             f"the recipe's network has widths {recipe.network.widths}; images of {images.name} need 2 inputs and "
             f"{channels} outputs: set the widths so"
         )
-    points = grid((rows, columns))
-    threads = workers or default_workers()
+    return grid((rows, columns), order=recipe.coordinate_order)
+
+
+def check_fitted(fitted: Fitted, images: Images) -> None:
+    """Raise DataError for a network that ended in NaN or infinity, naming its image and view."""
+    finite = np.isfinite(fitted.psnr)
+    for leaf in jax.tree.leaves(fitted.weights):
+        finite &= np.isfinite(leaf.reshape(len(leaf), -1)).all(axis=1)
+    if not finite.all():
+        row = int(np.flatnonzero(~finite)[0])
+        raise DataError(
+            f"the network of image {images.index[fitted.row[row]]}, view {fitted.view[row]}, of {images.name} ended in "
+            f"numbers that are not finite after {fitted.steps[row]} steps; lower the learning rate and fit into "
+            f"another directory, or leave that image out"
+        )
+
+
+def fit_groups(
+    images: Images, recipe: Recipe, jobs: list[np.ndarray], *, workers: int | None = None, given: PyTree = None
+) -> Iterator[Fitted]:
+    """Fit groups of (image row, view) pairs by all of the recipe's steps, yielding each on the host, in order.
+
+    Groups go to the accelerators in turn, to as many as there are workers. Closing the iterator, or an exception in
+    the loop that reads it (Ctrl-C), abandons the groups not yet begun.
+
+    Raises:
+        ValueError: a network whose widths do not fit the images.
+        DataError: a network that ended in NaN or infinity, naming its image and view.
+
+    Example:
+        >>> from wsjax.data import limit, load_images
+        >>> from wsjax.networks import Network
+        >>> few = limit(load_images("digits"), 5)
+        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
+        >>> [len(fitted.row) for fitted in fit_groups(few, recipe, groups(recipe, 5))]
+        [4, 1]
+    """
+    points = points_of(images, recipe)
+    threads = workers_of(workers)
     devices = fit_devices()[:threads]
 
     def work(group: np.ndarray, device) -> Fitted:
         padded = group[np.arange(recipe.lanes) % len(group)]
-        values = images.pixels[padded[:, 0]].reshape(recipe.lanes, rows * columns, channels)
-        inputs = (points, values, images.index[padded[:, 0]], padded[:, 1].astype(np.int32))
+        numbers = (images.index[padded[:, 0]], padded[:, 1].astype(np.int32))
+        inputs = (points, targets(images, recipe, padded[:, 0]), *numbers, given)
         weights, mse = fit_group(recipe, *jax.device_put(inputs, device))
         kept = jax.tree.map(lambda x: np.asarray(x)[: len(group)], weights)
-        quality = np.asarray(psnr(mse), np.float32)[: len(group)]
-        check_finite(kept, f"fitting images {images.index[group[:, 0]].tolist()}", "Lower the learning rate.")
-        return Fitted(kept, group[:, 0], group[:, 1], quality)
+        quality = np.asarray(psnr(mse, recipe.peak), np.float32)[: len(group)]
+        fitted = Fitted(kept, group[:, 0], group[:, 1], quality, np.full(len(group), recipe.steps, np.int32))
+        check_fitted(fitted, images)
+        return fitted
 
     with ThreadPoolExecutor(threads) as pool:
         pending = deque(pool.submit(work, group, device) for group, device in zip(jobs, itertools.cycle(devices)))
@@ -191,38 +210,6 @@ def fit_groups(
         finally:
             for future in pending:
                 future.cancel()
-
-
-def fit_jobs(
-    images: Images, recipe: Recipe, jobs: list[np.ndarray], *, workers: int | None, progress: bool, done: int = 0
-) -> Generator[Fitted]:
-    """`fit_groups` with a progress bar that shows the mean PSNR so far; `done` networks were fitted before."""
-    total, quality, count = done + sum(map(len, jobs)), 0.0, 0
-    with tqdm(total=total, initial=done, unit="net", desc=f"fit {images.name}", disable=not progress) as bar:
-        for fitted in fit_groups(images, recipe, jobs, workers=workers):
-            quality, count = quality + float(fitted.psnr.sum()), count + len(fitted.row)
-            bar.set_postfix(psnr=f"{quality / count:.1f} dB", refresh=False)
-            bar.update(len(fitted.row))
-            yield fitted
-
-
-def fit_weights(images: Images, recipe: Recipe, *, workers: int | None = None, progress: bool = True) -> Fitted:
-    """Fit every image (and view), in memory, with a progress bar that shows the mean PSNR so far.
-
-    Args:
-        images: what to fit.
-        recipe: how.
-        workers: host threads; None takes one a core on a CPU, one a device on accelerators.
-        progress: show the bar.
-
-    Example:
-        >>> from wsjax.data import limit, load_images
-        >>> recipe = Recipe(Network("siren", (2, 8, 1), w0=(10.0,)), steps=5, lanes=4)
-        >>> fit_weights(limit(load_images("digits"), 6), recipe, progress=False).psnr.shape
-        (6,)
-    """
-    jobs = groups(recipe, len(images.pixels))
-    return concatenate(list(fit_jobs(images, recipe, jobs, workers=workers, progress=progress)))
 
 
 def concatenate(parts: list[Fitted]) -> Fitted:

@@ -2,23 +2,31 @@
 
 import contextlib
 import hashlib
-import itertools
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import PyTree
 
 from wsjax.data import shards
 from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset, training_rows
-from wsjax.data.fit import Fitted, Recipe, concatenate, fit_jobs, fit_weights, groups
+from wsjax.data.fit import Fitted, groups
+from wsjax.data.fit_jobs import fit_jobs, fit_weights, in_order
 from wsjax.data.images import Images, check_images
+from wsjax.data.recipe import Recipe
 from wsjax.data.shards import CARD, INDEX, Index, read_index, read_json, write_json
 from wsjax.data.store import absolute, flat, is_free, load, new_index, read
 from wsjax.errors import json_differences, listing
 
 
 def fit_dataset(
-    images: Images, recipe: Recipe, path: str | Path, *, workers: int | None = None, progress: bool = True
+    images: Images,
+    recipe: Recipe,
+    path: str | Path,
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+    given: PyTree = None,
 ) -> WeightDataset:
     """Fit every image (and view) into a directory, shard by shard; a fit that was stopped there goes on.
 
@@ -31,6 +39,7 @@ def fit_dataset(
         path: the directory.
         workers: host threads; None takes one a core on a CPU, one a device on accelerators.
         progress: show a bar with the mean PSNR so far.
+        given: the weights that all networks start from, for a recipe with the start "given".
 
     Raises:
         ValueError: the directory holds a fit with other settings (each is named), or something else.
@@ -46,14 +55,14 @@ def fit_dataset(
         >>> fit_dataset(limit(load_images("digits"), 4), recipe, tempfile.mkdtemp(), progress=False)
         WeightDataset('digits', 4 networks: 2 train, 1 validation, 1 test)
     """
-    card, target = _card(images, recipe), absolute(path)
+    card, target = _card(images, recipe, given), absolute(path)
     if _is_whole(target, card):
         print(f"{target} holds all {len(images.pixels) * recipe.views} networks of this fit: nothing to do")
         return load(target)
     with shards.locked(target):
         index = _claim(target, card, images, recipe)
         try:
-            index = _fit_unfinished(images, recipe, target, index, workers, progress)
+            index = _fit_unfinished(images, recipe, target, index, workers, progress, given)
             dataset = _with_statistics(read(target, index, card))
         except KeyboardInterrupt:
             safe = read_index(target)
@@ -67,7 +76,7 @@ def fit_dataset(
 
 
 def fit_dataset_in_memory(
-    images: Images, recipe: Recipe, *, workers: int | None = None, progress: bool = True
+    images: Images, recipe: Recipe, *, workers: int | None = None, progress: bool = True, given: PyTree = None
 ) -> WeightDataset:
     """What `fit_dataset` gives, without a directory.
 
@@ -77,22 +86,48 @@ def fit_dataset_in_memory(
         >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
         >>> fitted = fit_dataset_in_memory(limit(load_images("digits"), 4), recipe, progress=False)
         >>> sorted(fitted.columns)
-        ['image', 'psnr', 'split', 'view']
+        ['image', 'psnr', 'split', 'steps', 'view']
     """
-    card = _card(images, recipe)
-    fitted = fit_weights(images, recipe, workers=workers, progress=progress)
+    card = _card(images, recipe, given)
+    fitted = fit_weights(images, recipe, workers=workers, progress=progress, given=given)
     return _with_statistics(WeightDataset(fitted.weights, *_label_and_columns(images, fitted), card))
 
 
-def _card(images: Images, recipe: Recipe) -> Card:
-    """The card of a fit, without statistics: they come last. The images are known by their SHA-256."""
+def _card(images: Images, recipe: Recipe, given: PyTree) -> Card:
+    """The card of a fit, without statistics: they come last. Images and given weights are known by their SHA-256."""
     arrays = check_images(images)[1:5]
     content = hashlib.sha256(" ".join(shards.digest(a) for a in arrays).encode()).hexdigest()
     shape = images.pixels.shape[1:]
     source = {"name": images.name, "images": len(images.pixels), "sha256": content}
     network = recipe.network
-    facts = {"classes": images.classes, "source": source, "recipe": recipe.to_json()}
-    return Card(images.name, network, network.symmetry, image_shape=(shape[0], shape[1], shape[2]), **facts)
+    return Card(
+        images.name,
+        network,
+        network.symmetry,
+        image_shape=(shape[0], shape[1], shape[2]),
+        coordinate_order=recipe.coordinate_order,
+        value_range=recipe.value_range,
+        classes=images.classes,
+        source=source,
+        recipe={**recipe.to_json(), **_given(recipe, given)},
+    )
+
+
+def _given(recipe: Recipe, given: PyTree) -> dict[str, str]:
+    """The SHA-256 of the weights that all networks start from.
+
+    Raises:
+        ValueError: weights without a recipe that asks for them, the other way round, or those of another network.
+    """
+    if (given is not None) != (recipe.start == "given"):
+        what = "weights are given" if given is not None else "no weights are given"
+        raise ValueError(
+            f"{what} and the recipe's start is {recipe.start!r}; expected weights for 'given', and only there"
+        )
+    if given is None:
+        return {}
+    leaves = recipe.network.symmetry.leaves(given)
+    return {"given_sha256": hashlib.sha256(" ".join(shards.digest(np.asarray(x)) for x in leaves).encode()).hexdigest()}
 
 
 def _with_statistics(dataset: WeightDataset) -> WeightDataset:
@@ -102,7 +137,8 @@ def _with_statistics(dataset: WeightDataset) -> WeightDataset:
 
 def _label_and_columns(images: Images, fitted: Fitted) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     image, split = images.index[fitted.row], images.split[fitted.row]
-    columns = {"image": image, "view": fitted.view.astype(np.int32), "split": split, "psnr": fitted.psnr}
+    columns = {"image": image, "view": fitted.view.astype(np.int32), "split": split}
+    columns |= {"psnr": fitted.psnr, "steps": fitted.steps.astype(np.int32)}
     return images.label[fitted.row], columns
 
 
@@ -145,14 +181,23 @@ def _refuse_other_settings(path: Path, index: Index, card: Card) -> None:
 
 
 def _fit_unfinished(
-    images: Images, recipe: Recipe, path: Path, index: Index, workers: int | None, progress: bool
+    images: Images, recipe: Recipe, path: Path, index: Index, workers: int | None, progress: bool, given: PyTree
 ) -> Index:
+    """Write each shard once all of its networks are there: they may come in any order."""
     all_groups, each = groups(recipe, len(images.pixels)), index.shard_networks // recipe.lanes
-    jobs = {number: all_groups[number * each : (number + 1) * each] for number in index.unfinished}
-    chain = list(itertools.chain.from_iterable(jobs.values()))
-    done = index.finished_networks
-    with contextlib.closing(fit_jobs(images, recipe, chain, workers=workers, progress=progress, done=done)) as fitted:
-        for number, own in jobs.items():
-            part = concatenate(list(itertools.islice(fitted, len(own))))
-            index = shards.write_shard(path, index, number, flat(part.weights, *_label_and_columns(images, part)))
+    jobs = [group for number in index.unfinished for group in all_groups[number * each : (number + 1) * each]]
+    gathered: dict[int, list[Fitted]] = {}
+    fitted = fit_jobs(
+        images, recipe, jobs, workers=workers, progress=progress, done=index.finished_networks, given=given
+    )
+    with contextlib.closing(fitted):
+        for part in fitted:
+            numbers = (part.row * recipe.views + part.view) // index.shard_networks
+            for number in np.unique(numbers).tolist():
+                own = gathered.setdefault(number, [])
+                own.append(part.take(np.flatnonzero(numbers == number)))
+                if sum(len(piece.row) for piece in own) == index.size(number):
+                    whole = in_order(gathered.pop(number))
+                    arrays = flat(whole.weights, *_label_and_columns(images, whole))
+                    index = shards.write_shard(path, index, number, arrays)
     return index

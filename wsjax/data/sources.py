@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from wsjax.data.download import locate
-from wsjax.data.fit import Recipe
 from wsjax.data.idx import read_idx
 from wsjax.data.images import SPLITS, Images, check_images
+from wsjax.data.recipe import Recipe
 from wsjax.errors import DataError, check_choice
 from wsjax.networks import Network
 

@@ -1,0 +1,103 @@
+"""`Recipe`: how the networks of a data set are fitted, as one frozen record that goes to the card."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+import jax
+import optax
+from jaxtyping import Array, Int, PyTree
+
+from wsjax.errors import check_choice, check_number
+from wsjax.networks import Network
+from wsjax.networks.grid import Order
+
+Schedule: TypeAlias = Literal["cosine", "constant"]
+Start: TypeAlias = Literal["independent", "shared", "given"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How networks are fitted.
+
+    network: the architecture, and the distribution of its initial weights; steps: of the optimiser, or the most where
+    there is a target; learning_rate: the largest; lanes: how many networks one program fits at once: the count changes
+    the last bits of the result, so it is fixed, and recorded; views: networks to each image; seed: every key derives
+    from it; schedule: of the learning rate over `steps`, a cosine down to zero or a constant; optimiser,
+    optimiser_settings: any of optax's by name, and its keyword arguments; target_psnr: dB at which a network stops,
+    asked every `check_every` of its steps, None to make all steps; start: whether every network starts from weights of
+    its own, all of one view from the same, or all from weights that are given; coordinate_order, value_range: what
+    pixels become, as the card has it.
+
+    Example:
+        >>> Recipe(Network("siren", (2, 8, 1)), steps=100, target_psnr=40.0).target_psnr
+        40.0
+    """
+
+    network: Network
+    steps: int = 300
+    learning_rate: float = 1e-2
+    lanes: int = 16
+    views: int = 1
+    seed: int = 0
+    schedule: Schedule = "cosine"
+    optimiser: str = "adam"
+    optimiser_settings: tuple[tuple[str, float], ...] = ()
+    target_psnr: float | None = None
+    check_every: int = 25
+    start: Start = "independent"
+    coordinate_order: Order = "xy"
+    value_range: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self):
+        check_number("steps", self.steps, low=1)
+        check_number("learning_rate", self.learning_rate, low=0, open_low=True)
+        check_number("lanes", self.lanes, low=1)
+        check_number("views", self.views, low=1)
+        check_number("check_every", self.check_every, low=1)
+        check_choice("schedule", self.schedule, ("cosine", "constant"))
+        check_choice("start", self.start, ("independent", "shared", "given"))
+        if not callable(getattr(optax, self.optimiser, None)):
+            raise ValueError(
+                f"unknown optimiser {self.optimiser!r}; expected the name of one of optax's, such as 'adam'"
+            )
+        if self.target_psnr is not None and self.steps % self.check_every:
+            raise ValueError(
+                f"steps is {self.steps} and check_every {self.check_every}; with a target PSNR expected a whole number "
+                f"of checks: make one a multiple of the other"
+            )
+
+    @property
+    def peak(self) -> float:
+        """The width of the range of values, which PSNR is measured against."""
+        return self.value_range[1] - self.value_range[0]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Recipe":
+        pairs = tuple((name, value) for name, value in fields["optimiser_settings"])
+        plain = {**fields, "optimiser_settings": pairs, "value_range": tuple(fields["value_range"])}
+        return cls(**{**plain, "network": Network.from_json(fields["network"])})
+
+
+def optimiser_of(recipe: Recipe) -> optax.GradientTransformation:
+    """The recipe's optimiser with its schedule.
+
+    Example:
+        >>> momentum = Recipe(Network("siren", (2, 4, 1)), optimiser="sgd", optimiser_settings=(("momentum", 0.9),))
+        >>> callable(optimiser_of(momentum).update)
+        True
+    """
+    rate = recipe.learning_rate
+    schedule = optax.cosine_decay_schedule(rate, recipe.steps) if recipe.schedule == "cosine" else rate
+    return getattr(optax, recipe.optimiser)(schedule, **dict(recipe.optimiser_settings))
+
+
+def start_of(recipe: Recipe, image: Int[Array, ""], view: Int[Array, ""], given: PyTree = None) -> PyTree:
+    """A network's initial weights: the key derives from the seed, from its image unless shared, and from its view."""
+    if recipe.start == "given":
+        return given
+    key = jax.random.key(recipe.seed)
+    own = jax.random.fold_in(key, image) if recipe.start == "independent" else key
+    return recipe.network.init(jax.random.fold_in(own, view))
