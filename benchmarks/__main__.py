@@ -10,6 +10,7 @@ from wsjax.errors import check_choice, listing
 
 SUITES = (
     "fit",
+    "recipes",
     "align",
     "augment",
 )

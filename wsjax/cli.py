@@ -27,8 +27,10 @@ def fit(
     *,
     limit: int | None = None,
     directory: Path | None = None,
+    recipe: str | None = None,
     steps: int | None = None,
     learning_rate: float | None = None,
+    target_psnr: float | None = None,
     views: int = data.Recipe.views,
     seed: int = data.Recipe.seed,
     workers: int | None = None,
@@ -42,16 +44,19 @@ def fit(
         out: The directory to make the data set in.
         limit: Fit only this many images, every split in its proportion.
         directory: Where the source's IDX files are; else Debian's package or a download.
-        steps: Optimiser steps a network; the source's recipe says how many by default.
-        learning_rate: Adam's; the source's recipe says which by default.
+        recipe: One by name (dws, nfn or fast) instead of the source's own.
+        steps: Optimiser steps a network, or the most with a target; the recipe says how many by default.
+        learning_rate: The optimiser's; the recipe says which by default.
+        target_psnr: Decibels at which a network stops; the recipe says whether and when by default.
         views: Independently initialised networks for each image.
         seed: Every network's initial weights derive from this and its image's number.
         workers: Groups fitted at the same time; one a core by default.
     """
     images = data.limit(data.load_images(source, directory), limit)
-    given = {"steps": steps, "learning_rate": learning_rate, "views": views, "seed": seed}
-    recipe = replace(data.default_recipe(source), **{n: value for n, value in given.items() if value is not None})
-    dataset = data.fit_dataset(images, recipe, out, workers=workers)
+    own = data.default_recipe(source) if recipe is None else data.recipe_named(recipe, images.pixels.shape[-1])
+    given = {"steps": steps, "learning_rate": learning_rate, "target_psnr": target_psnr, "views": views, "seed": seed}
+    asked = replace(own, **{name: value for name, value in given.items() if value is not None})
+    dataset = data.fit_dataset(images, asked, out, workers=workers)
     picture = out / "fits.png"
     viz.fits(images, dataset, picture)
     psnr = dataset.columns["psnr"]

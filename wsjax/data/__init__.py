@@ -17,6 +17,8 @@ from wsjax.data.images import Images as Images
 from wsjax.data.images import check_images as check_images
 from wsjax.data.images import limit as limit
 from wsjax.data.recipe import Recipe as Recipe
+from wsjax.data.recipes import RECIPES as RECIPES
+from wsjax.data.recipes import recipe_named as recipe_named
 from wsjax.data.refill import fit_refilled as fit_refilled
 from wsjax.data.sources import SOURCES as SOURCES
 from wsjax.data.sources import Source as Source

@@ -9,7 +9,7 @@ own count of steps, its own moments and its own place on the schedule, and a net
 import functools
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -73,7 +73,7 @@ def advance(
 
 def fit_refilled(
     images: Images, recipe: Recipe, jobs: np.ndarray, *, workers: int | None = None, given: PyTree = None
-) -> Iterator[Fitted]:
+) -> Generator[Fitted]:
     """Fit (image row, view) pairs to the recipe's target PSNR, yielding networks on the host as they are done.
 
     Closing the iterator, or an exception in the loop that reads it (Ctrl-C), abandons what is not done.
