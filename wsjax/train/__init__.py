@@ -4,10 +4,10 @@ from wsjax.train.config import Plan as Plan
 from wsjax.train.config import Trial as Trial
 from wsjax.train.load import load as load
 from wsjax.train.load import load_trained as load_trained
-from wsjax.train.loop import Trained as Trained
-from wsjax.train.loop import evaluate as evaluate
 from wsjax.train.loop import train as train
 from wsjax.train.state import Settings as Settings
 from wsjax.train.state import TrainState as TrainState
 from wsjax.train.step import Arrays as Arrays
 from wsjax.train.step import accuracy as accuracy
+from wsjax.train.trained import Trained as Trained
+from wsjax.train.trained import evaluate as evaluate

@@ -1,13 +1,74 @@
-"""Training checkpoints in Orbax: the newest complete one is what a restart goes on from."""
+"""Training checkpoints: Orbax writes a state, our own index proves it, and a restart goes on from the newest.
 
+    checkpoints/4/      Orbax: the state after epoch 4, a flat dict from a leaf's name to the leaf
+    checkpoints.json    for each kept epoch the SHA-256 of its arrays and of its files
+
+A checkpoint exists once the index lists it, and the index is replaced whole, so a kill at any moment leaves the one
+before. The checksums are ours because Orbax reads most flipped bits as other numbers without a word: those of the
+files keep damage from reaching it, those of the arrays prove what it gave back.
+"""
+
+import shutil
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from wsjax.data.shards import digest, file_digests, write_json
 from wsjax.errors import DataError, leaf_names, listing
+from wsjax.train.record import CHECKPOINTS, PROOFS, read_proved
 from wsjax.train.state import TrainState
+
+KEPT = 2
+Entries = dict[int, dict[str, Any]]
+
+
+def epochs(run: Path) -> list[int]:
+    """The epochs whose states are kept, oldest first."""
+    return sorted(_read(run))
+
+
+def clean(run: Path) -> None:
+    """Remove what a kill left half-written, and forget checkpoints that were removed. For the one who writes."""
+    kept = {epoch: entry for epoch, entry in _read(run).items() if _place(run, epoch).is_dir()}
+    for path in (run / CHECKPOINTS).glob("*"):
+        if path.name not in {str(epoch) for epoch in kept}:
+            shutil.rmtree(path, ignore_errors=True)
+    _write(run, kept)
+
+
+def save(run: Path, epoch: int, state: TrainState) -> None:
+    """Write the state after an epoch, wait until it is whole, list it, and keep the newest two."""
+    arrays = {name: np.asarray(leaf) for name, leaf in _flat(state).items()}
+    ocp.save(str(_place(run, epoch)), arrays, overwrite=True)
+    proof = {"arrays": {n: digest(a) for n, a in arrays.items()}, "files": file_digests(_place(run, epoch))}
+    entries = {**_read(run), epoch: proof}
+    kept = dict(sorted(entries.items())[-KEPT:])
+    _write(run, kept)
+    for old in set(entries) - set(kept):
+        shutil.rmtree(_place(run, old), ignore_errors=True)
+
+
+def restore(run: Path, like: TrainState) -> tuple[TrainState, int]:
+    """The newest checkpoint as a state with the structure of `like`, and its epoch; `like` and 0 where there is none.
+
+    Raises:
+        DataError: a file is missing or altered, or the state is another reader's: names, shapes or dtypes differ.
+    """
+    entries = _read(run)
+    if not entries:
+        return like, 0
+    epoch = max(entries)
+    where, stated = _place(run, epoch), entries[epoch]
+    _check_files(where, stated["files"])
+    loaded = {name: np.asarray(leaf) for name, leaf in ocp.load(str(where)).items()}
+    _check_arrays(where, loaded, _flat(like), stated["arrays"])
+    raw = like._replace(key=jax.random.key_data(like.key))
+    raw = jax.tree.unflatten(jax.tree.structure(raw), [jnp.asarray(loaded[name]) for name in _flat(like)])
+    return raw._replace(key=jax.random.wrap_key_data(raw.key)), epoch
 
 
 def _flat(state: TrainState) -> dict[str, jax.Array]:
@@ -16,48 +77,57 @@ def _flat(state: TrainState) -> dict[str, jax.Array]:
     return dict(zip(leaf_names(raw, "state"), jax.tree.leaves(raw), strict=True))
 
 
-def open_checkpoints(directory: Path) -> ocp.training.Checkpointer:
-    """The checkpoints of a run: saved when told to, the newest two kept, what a kill left half-written removed."""
-    policies = ocp.training.preservation_policies
-    return ocp.training.Checkpointer(
-        str(directory.resolve()),
-        save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),  # pyright: ignore[reportArgumentType]
-        preservation_policy=policies.LatestN(2),  # pyright: ignore[reportArgumentType]
-        cleanup_tmp_directories=True,
-    )
+def _place(run: Path, epoch: int) -> Path:
+    return run.resolve() / CHECKPOINTS / str(epoch)
 
 
-def save(checkpoints: ocp.training.Checkpointer, epoch: int, state: TrainState) -> None:
-    """Write the state after an epoch, and wait until it is whole."""
-    checkpoints.save(epoch, _flat(state), force=True, overwrite=True)
+def _read(run: Path) -> Entries:
+    path = run / PROOFS
+    if not path.exists():
+        if any((run / CHECKPOINTS).glob("*")):
+            raise DataError(
+                f"{path} does not exist; expected the checksums of {run / CHECKPOINTS}. "
+                f"Restore it from a copy, or train again into another directory"
+            )
+        return {}
+    return {int(epoch): entry for epoch, entry in read_proved(path).items()}
 
 
-def restore(checkpoints: ocp.training.Checkpointer, like: TrainState) -> tuple[TrainState, int]:
-    """The newest checkpoint as a state with the structure of `like`, and its epoch; `like` and 0 where there is none.
+def _write(run: Path, entries: Entries) -> None:
+    write_json(run / PROOFS, {str(epoch): entry for epoch, entry in entries.items()})
 
-    Raises:
-        DataError: a checkpoint of another reader: names, shapes or dtypes differ.
-    """
-    latest = checkpoints.latest
-    if latest is None:
-        return like, 0
-    expected = _flat(like)
-    # Orbax casts dtypes and takes other shapes in silence: what is there is compared first.
-    found = checkpoints.metadata(latest.step).metadata
+
+def _check_files(where: Path, stated: dict[str, str]) -> None:
+    found = file_digests(where)
+    for file, sha in stated.items():
+        if found.get(file) != sha:
+            what = f"is altered: SHA-256 {found[file]}; expected {sha}" if file in found else "is missing; expected it"
+            raise DataError(f"{where / file} {what}. {_way_out(where)}")
+
+
+def _check_arrays(
+    where: Path, found: dict[str, np.ndarray], expected: dict[str, jax.Array], stated: dict[str, str]
+) -> None:
     wrong = set(expected) ^ set(found)
     if wrong:
         raise DataError(
-            f"the checkpoint at epoch {latest.step} holds another state: {listing(sorted(wrong)[:6])} differ; "
+            f"the checkpoint {where} holds another state: {listing(sorted(wrong)[:6])} differ; "
             f"expected that of the recorded plan. Train again into another directory"
         )
     for name, leaf in expected.items():
-        have, want = (tuple(found[name].shape), found[name].dtype), (leaf.shape, leaf.dtype)
+        have, want = (found[name].shape, found[name].dtype), (leaf.shape, leaf.dtype)
         if have != want:
             raise DataError(
-                f"{name} of the checkpoint at epoch {latest.step} is {have[0]} {have[1]}; "
-                f"expected {want[0]} {want[1]}. Train again into another directory"
+                f"{name} of the checkpoint {where} is {have[0]} {have[1]}; expected {want[0]} {want[1]}. "
+                f"Train again into another directory"
             )
-    loaded = checkpoints.load(latest.step, {name: np.zeros(x.shape, x.dtype) for name, x in expected.items()})
-    leaves = [jax.numpy.asarray(loaded[name]) for name in expected]
-    raw = jax.tree.unflatten(jax.tree.structure(like._replace(key=jax.random.key_data(like.key))), leaves)
-    return raw._replace(key=jax.random.wrap_key_data(raw.key)), int(latest.step)
+        sha = digest(found[name])
+        if sha != stated.get(name):
+            raise DataError(
+                f"{name} of the checkpoint {where} is altered: SHA-256 {sha}; expected {stated.get(name)}. "
+                f"{_way_out(where)}"
+            )
+
+
+def _way_out(where: Path) -> str:
+    return f"Restore it from a copy, or remove {where} and train on: the training goes on from the checkpoint before it"

@@ -45,7 +45,7 @@ class Trial:
     """One run's own part: its seed and the settings that may differ between runs trained side by side."""
 
     seed: int = 0
-    learning_rate: float = 3e-3
+    learning_rate: float = 6e-3
     weight_decay: float = 0.1
     dropout: float = 0.0
 

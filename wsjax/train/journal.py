@@ -1,7 +1,5 @@
 """What a training writes down as it goes: metrics after every evaluation, a checkpoint now and then."""
 
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orbax.checkpoint import v1 as ocp
-
+from wsjax.interrupts import interrupts_held_back
 from wsjax.train import checkpoint, metrics, record
 from wsjax.train.state import TrainState
 
@@ -20,7 +17,6 @@ class Journal:
     """A run's directory while its training goes on."""
 
     directory: Path
-    checkpoints: ocp.training.Checkpointer
     every_seconds: float
     epoch_on_disk: int = 0
     saved_at: float = field(default_factory=time.monotonic)
@@ -28,12 +24,13 @@ class Journal:
 
     def resume(self, state: TrainState) -> tuple[TrainState, int, list[dict[str, Any]]]:
         """The newest checkpoint with its epoch and the metrics up to it; the given state where there is none."""
-        state, self.epoch_on_disk = checkpoint.restore(self.checkpoints, state)
+        state, self.epoch_on_disk = checkpoint.restore(self.directory, state)
         return state, self.epoch_on_disk, metrics.rewind(self.directory / record.METRICS, self.epoch_on_disk)
 
     def write(self, epoch: int, state: TrainState, records: list[dict[str, Any]], *, last: bool) -> None:
         """Add an evaluation; save the state when it is the last, or the time has come."""
         metrics.append(self.directory / record.METRICS, records)
+        # After the metrics: a state on the disk always has its lines, and lines without a state are cut off again.
         self.latest = (epoch, state)
         if last or time.monotonic() - self.saved_at >= self.every_seconds:
             self.save()
@@ -42,36 +39,18 @@ class Journal:
         """Save the latest state, unless it is saved."""
         if self.latest is not None and self.latest[0] > self.epoch_on_disk:
             with interrupts_held_back():
-                checkpoint.save(self.checkpoints, *self.latest)
+                checkpoint.save(self.directory, *self.latest)
                 self.epoch_on_disk, self.saved_at = self.latest[0], time.monotonic()
-
-
-@contextmanager
-def interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C waits until the end: Orbax writes in threads, which an interrupted save leaves at work."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    seen: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before or signal.default_int_handler)
-    if seen:
-        raise KeyboardInterrupt
 
 
 @contextmanager
 def open_journal(directory: Path, every_seconds: float) -> Iterator[Journal]:
     """Open a run's directory. On Ctrl-C the latest state is saved, and a line says how to go on."""
-    with checkpoint.open_checkpoints(directory / "checkpoints") as checkpoints:
-        journal = Journal(directory, checkpoints, every_seconds)
-        try:
-            yield journal
-        except KeyboardInterrupt:
-            journal.save()
-            print(
-                f"interrupted: epoch {journal.epoch_on_disk} is safe in {directory}; the same command goes on from it"
-            )
-            raise
+    checkpoint.clean(directory)
+    journal = Journal(directory, every_seconds)
+    try:
+        yield journal
+    except KeyboardInterrupt:
+        journal.save()
+        print(f"interrupted: epoch {journal.epoch_on_disk} is safe in {directory}; the same command goes on from it")
+        raise

@@ -6,7 +6,8 @@ from wsjax.data import Card
 from wsjax.errors import DataError
 from wsjax.train import checkpoint, metrics, record
 from wsjax.train.config import Plan, Trial
-from wsjax.train.loop import Trained, start
+from wsjax.train.loop import start
+from wsjax.train.trained import Trained
 from wsjax.typing import Reader
 
 
@@ -40,7 +41,7 @@ def load_trained(run: str | Path) -> Trained:
     """Everything of a run's directory as the `Trained` that its training returned.
 
     Raises:
-        DataError: no run there, a damaged record, or no checkpoint yet.
+        DataError: no run there, a damaged record or checkpoint, or no checkpoint yet.
 
     Example:
         >>> import tempfile
@@ -56,12 +57,12 @@ def load_trained(run: str | Path) -> Trained:
         2
     """
     directory = Path(run)
-    content = record.read_json(directory / record.RECORD)
-    plan = Plan(**content["plan"])
+    content = record.read_proved(directory / record.RECORD)
+    plan, card = Plan(**content["plan"]), Card.from_json(content["card"])
     trials = tuple(Trial(**t) for t in content["trials"])
-    state, frozen = start(Card.from_json(content["card"]), plan, trials)
-    with checkpoint.open_checkpoints(directory / "checkpoints") as checkpoints:
-        state, epoch = checkpoint.restore(checkpoints, state)
+    state, frozen = start(card, plan, trials)
+    state, epoch = checkpoint.restore(directory, state)
     if epoch == 0:
         raise DataError(f"{directory} has no checkpoint yet; expected one. Run its training until the first is written")
-    return Trained(plan, trials, state, frozen, metrics.read(directory / record.METRICS, up_to_epoch=epoch))
+    history = metrics.read(directory / record.METRICS, up_to_epoch=epoch)
+    return Trained(plan, trials, state, frozen, history, card)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from wsjax.errors import DataError
+from wsjax.train.record import write_text
 from wsjax.train.step import Metrics
 
 
@@ -21,24 +23,46 @@ def lines_of(metrics: Metrics, epoch: int, seconds: float, seeds: list[int]) -> 
 def append(path: Path, records: list[dict[str, Any]]) -> None:
     """Add records to the end of a file."""
     with path.open("a") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records)
+        file.write(_text(records))
 
 
 def read(path: Path, *, up_to_epoch: int | None = None) -> list[dict[str, Any]]:
-    """The records of a file, oldest first; a last line that a kill cut off is left out."""
+    """The records of a file, oldest first; a last line that a kill cut off is left out.
+
+    Raises:
+        DataError: an earlier line is damaged; it is named.
+    """
     if not path.exists():
         return []
+    lines = [(number, line) for number, line in enumerate(path.read_bytes().split(b"\n"), 1) if line]
     records = []
-    for line in path.read_text().splitlines():
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+    for number, line in lines:
+        record = _record(line)
+        if record is not None:
+            records.append(record)
+        elif number < lines[-1][0]:
+            raise DataError(
+                f"{path} is damaged at line {number}: {line[:60]!r}; expected the JSON of one evaluation. "
+                f"Restore it from a copy, or train again into another directory"
+            )
     return [r for r in records if up_to_epoch is None or r["epoch"] <= up_to_epoch]
 
 
 def rewind(path: Path, epoch: int) -> list[dict[str, Any]]:
     """Cut a file back to an epoch, where a checkpoint is older than the last line; the records kept."""
     kept = read(path, up_to_epoch=epoch)
-    path.write_text("".join(json.dumps(record) + "\n" for record in kept))
+    if path.exists() and path.read_bytes() != _text(kept).encode():
+        write_text(path, _text(kept))
     return kept
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("epoch"), int) else None
+
+
+def _text(records: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)

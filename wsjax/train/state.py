@@ -52,9 +52,11 @@ def split(model: PyTree) -> tuple[PyTree, PyTree]:
 def optimiser(plan: Plan, settings: Settings, steps: int) -> optax.GradientTransformation:
     """Adam with decoupled weight decay, clipped by global norm, linear warm-up and cosine decay to zero.
 
-    The learning rate multiplies last, so that it may be traced.
+    The learning rate multiplies last, so that it may be traced. The warm-up takes one step at least and leaves one to
+    the decay; a training of a single step has none.
     """
-    schedule = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, round(plan.warmup * steps)), steps)
+    warmup = min(max(1, round(plan.warmup * steps)), steps - 1)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup, steps)
     return optax.chain(
         optax.clip_by_global_norm(plan.clip),
         optax.scale_by_adam(),
@@ -68,6 +70,6 @@ def init_state(plan: Plan, trial: Trial, parameters: PyTree) -> TrainState:
     """The state of a run before its first step. Its key is `jax.random.key(trial.seed)`."""
     numbers = (trial.learning_rate, trial.weight_decay, trial.dropout)
     settings = Settings(*[jnp.asarray(n, jnp.float32) for n in numbers])
-    moments = optimiser(plan, settings, 2).init(parameters)
+    moments = optimiser(plan, settings, steps=1).init(parameters)  # the same for any number of steps
     start = (jnp.float32(-1), jnp.int32(0), jnp.int32(0))
     return TrainState(parameters, moments, parameters, *start, jax.random.key(trial.seed), settings)

@@ -38,9 +38,9 @@ class Metrics(NamedTuple):
     validation_accuracy: Float[Array, ""]
 
 
-def steps_per_epoch(plan: Plan, networks: int) -> int:
+def steps_per_epoch(networks: int, batch_size: int) -> int:
     """Steps to see every network once; the last batch is filled up from the start of the epoch's order."""
-    return -(-networks // plan.batch_size)
+    return -(-networks // batch_size)
 
 
 def accuracy(model: Reader, data: Arrays) -> Float[Array, ""]:
@@ -64,7 +64,7 @@ def epoch_order(key: Key, epoch: Int[Array, ""], networks: int, batch_size: int)
         (2, 3)
     """
     order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, 0), epoch), networks)
-    steps = -(-networks // batch_size)
+    steps = steps_per_epoch(networks, batch_size)
     return order[jnp.arange(steps * batch_size) % networks].reshape(steps, batch_size)
 
 
@@ -98,6 +98,8 @@ def advance(
     Returns:
         The states and the metrics, every leaf with a leading axis of runs.
     """
+    networks = len(train.label)
+    steps = steps_per_epoch(networks, plan.batch_size)
 
     def reader(parameters: PyTree) -> Reader:
         return eqx.combine(parameters, frozen, static)
@@ -119,14 +121,13 @@ def advance(
             state.parameters, batch, jax.random.fold_in(key, 1), state.settings.dropout
         )
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-            rule = optimiser(plan, state.settings, steps_per_epoch(plan, len(train.label)) * plan.epochs)
+            rule = optimiser(plan, state.settings, steps * plan.epochs)
             updates, moments = rule.update(gradient, state.optimiser, state.parameters)
             parameters = optax.apply_updates(state.parameters, updates)
         return state._replace(parameters=parameters, optimiser=moments, step=state.step + 1), value
 
     def epoch(state: TrainState, _) -> tuple[TrainState, Array]:
-        number = state.step // steps_per_epoch(plan, len(train.label))
-        return jax.lax.scan(step, state, epoch_order(state.key, number, len(train.label), plan.batch_size))
+        return jax.lax.scan(step, state, epoch_order(state.key, state.step // steps, networks, plan.batch_size))
 
     def one_run(state: TrainState) -> tuple[TrainState, Metrics]:
         state, losses = jax.lax.scan(epoch, state, None, length=plan.evaluate_every)
@@ -137,7 +138,7 @@ def advance(
         state = state._replace(
             best=jax.tree.map(keep, state.parameters, state.best),
             best_score=keep(score, state.best_score),
-            best_epoch=keep(state.step // steps_per_epoch(plan, len(train.label)), state.best_epoch),
+            best_epoch=keep(state.step // steps, state.best_epoch),
         )
         return state, Metrics(jnp.mean(losses), accuracy(model, train), score)
 

@@ -1,0 +1,149 @@
+"""Checkpoints: what is read is what was written, or it is refused; readers change nothing on the disk."""
+
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+
+from tests.train.helpers import PLAN, SMALL, TRIALS, bits, without_seconds
+from wsjax.data import shards
+from wsjax.errors import DataError
+from wsjax.train import checkpoint, load, load_trained, record, train
+from wsjax.train.loop import start
+
+
+@pytest.fixture(scope="module")
+def finished(networks, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "finished"
+    train(networks, SMALL, TRIALS, run, progress=False, checkpoint_seconds=0.0)
+    return run
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> Path:
+    """A copy of a finished run, whose checkpoints are those of epochs 4 and 6."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def fresh(networks):
+    return start(networks.card, SMALL, TRIALS)[0]
+
+
+def files(directory: Path) -> list[Path]:
+    return sorted(p for p in directory.rglob("*") if p.is_file())
+
+
+def flip(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def test_the_newest_two_are_kept_and_restored_bit_for_bit(networks, run, fresh):
+    assert checkpoint.epochs(run) == [4, 6]
+    assert sorted(p.name for p in (run / record.CHECKPOINTS).iterdir()) == ["4", "6"]
+    state, epoch = checkpoint.restore(run, fresh)
+    assert epoch == 6
+    assert bits(state) == bits(train(networks, SMALL, TRIALS, progress=False).state)
+    assert jax.tree.structure(state) == jax.tree.structure(fresh)
+
+
+def test_every_flipped_bit_of_a_checkpoint_is_refused(run, fresh):
+    rng = np.random.default_rng(0)
+    for path in (p for p in files(run / record.CHECKPOINTS / "6") if p.stat().st_size):
+        count = 8 * path.stat().st_size
+        for bit in {0, count - 1, *rng.integers(0, count, 12).tolist()}:
+            flip(path, bit)
+            with pytest.raises(DataError, match=rf"{path.name} is altered: SHA-256 .* the checkpoint before it"):
+                checkpoint.restore(run, fresh)
+            flip(path, bit)
+    assert checkpoint.restore(run, fresh)[1] == 6
+
+
+@pytest.mark.parametrize("name", [record.RECORD, record.PROOFS])
+def test_every_flipped_bit_of_a_record_is_refused(run, name: str):
+    count = 8 * (run / name).stat().st_size
+    for bit in {0, count - 10, *np.random.default_rng(1).integers(0, count - 8, 30).tolist()}:
+        flip(run / name, bit)
+        with pytest.raises(DataError, match=rf"{name} is (altered|damaged).*train again into another directory"):
+            load(run)
+        flip(run / name, bit)
+
+
+def test_a_missing_cut_or_filled_file_is_refused(run, fresh):
+    for path in files(run / record.CHECKPOINTS / "6"):
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2] or b"more")
+        with pytest.raises(DataError, match=rf"{path.name} is altered"):
+            checkpoint.restore(run, fresh)
+        path.unlink()
+        with pytest.raises(DataError, match=rf"{path.name} is missing"):
+            checkpoint.restore(run, fresh)
+        path.write_bytes(content)
+
+
+def test_other_numbers_in_whole_files_are_refused(run, fresh):
+    """As Orbax would give back something else than it was given: the files are as stated, an array is not."""
+    where = run / record.CHECKPOINTS / "6"
+    loaded = ocp.load(str(where))
+    name = next(n for n in loaded if "parameters" in n)
+    ocp.save(str(where), {**loaded, name: -loaded[name]}, overwrite=True)
+    entries = shards.read_json(run / record.PROOFS)
+    entries["6"]["files"] = shards.file_digests(where)
+    shards.write_json(run / record.PROOFS, entries)
+    with pytest.raises(DataError) as caught:
+        checkpoint.restore(run, fresh)
+    assert f"{name} of the checkpoint {where} is altered" in str(caught.value)
+
+
+def test_the_state_of_another_reader_is_refused(networks, run):
+    with pytest.raises(DataError, match=r"holds another state: .* differ; expected that of the recorded plan"):
+        checkpoint.restore(run, start(networks.card, PLAN, TRIALS)[0])
+    with pytest.raises(DataError, match=r"is \(2,.* float32; expected \(1,.* float32"):
+        checkpoint.restore(run, start(networks.card, SMALL, TRIALS[:1])[0])
+
+
+def test_reading_changes_nothing_on_the_disk(run):
+    half_written = run / record.CHECKPOINTS / "8.orbax-checkpoint-tmp"
+    half_written.mkdir()
+    (half_written / "being written").touch()
+    before = {p: p.stat().st_mtime_ns for p in run.rglob("*")}
+    load_trained(run)
+    assert {p: p.stat().st_mtime_ns for p in run.rglob("*")} == before
+
+
+def test_reading_a_run_without_checkpoints_makes_none(run):
+    shutil.rmtree(run / record.CHECKPOINTS)
+    (run / record.PROOFS).unlink()
+    with pytest.raises(DataError, match=r"run has no checkpoint yet"):
+        load(run)
+    assert not (run / record.CHECKPOINTS).exists()
+
+
+def test_training_removes_what_a_kill_left_and_no_more(networks, run):
+    for name in ("8", "8.orbax-checkpoint-tmp"):  # whole but not listed yet, and half-written
+        shutil.copytree(run / record.CHECKPOINTS / "6", run / record.CHECKPOINTS / name)
+    train(networks, SMALL, TRIALS, run, progress=False)
+    assert sorted(p.name for p in (run / record.CHECKPOINTS).iterdir()) == ["4", "6"]
+
+
+def test_a_removed_checkpoint_is_made_anew_from_the_one_before(networks, run, finished, fresh):
+    shutil.rmtree(run / record.CHECKPOINTS / "6")
+    with pytest.raises(DataError, match="is missing"):
+        load(run)
+    again = train(networks, SMALL, TRIALS, run, progress=False)
+    whole = load_trained(finished)
+    assert bits(again.state) == bits(whole.state)
+    assert without_seconds(again.history) == without_seconds(whole.history)
+    assert again.history[:4] == whole.history[:4]  # seconds too: those epochs were not trained again
+
+
+def test_lost_checksums_are_named(networks, run):
+    (run / record.PROOFS).unlink()
+    for read in (lambda: load(run), lambda: train(networks, SMALL, TRIALS, run, progress=False)):
+        with pytest.raises(DataError, match=r"checkpoints\.json does not exist; expected the checksums of .*checkp"):
+            read()

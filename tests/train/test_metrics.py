@@ -1,0 +1,56 @@
+"""Metrics: plain JSON lines, of which only the last may be cut off."""
+
+import json
+import os
+from dataclasses import replace
+
+import pytest
+
+from tests.train.helpers import SMALL
+from wsjax.errors import DataError
+from wsjax.train import metrics, record, train
+
+
+@pytest.fixture
+def path(tmp_path):
+    metrics.append(tmp_path / "metrics.jsonl", [{"epoch": 1}, {"epoch": 2}])
+    return tmp_path / "metrics.jsonl"
+
+
+def test_metrics_are_plain_json(networks, tmp_path):
+    train(networks, replace(SMALL, epochs=2), out=tmp_path / "run", progress=False)
+    lines = (tmp_path / "run" / record.METRICS).read_text().splitlines()
+    names = {"epoch", "run", "seed", "loss", "train_accuracy", "validation_accuracy", "seconds"}
+    assert all(set(json.loads(line)) == names for line in lines)
+
+
+@pytest.mark.parametrize("half", ['{"epoch": 3, "lo', '{"epoch": 3, "name": "\xe9'.encode()[:-1], "\0\0\0", "12"])
+def test_a_line_cut_off_by_a_kill_is_left_out(path, half):
+    path.write_bytes(path.read_bytes() + (half if isinstance(half, bytes) else half.encode()))
+    assert [r["epoch"] for r in metrics.read(path)] == [1, 2]
+    assert [r["epoch"] for r in metrics.rewind(path, 2)] == [1, 2]
+    assert path.read_text() == '{"epoch": 1}\n{"epoch": 2}\n'
+    assert [r["epoch"] for r in metrics.rewind(path, 1)] == [1]
+    metrics.append(path, [{"epoch": 2}])
+    assert [r["epoch"] for r in metrics.read(path)] == [1, 2]
+
+
+@pytest.mark.parametrize("damaged", ['{"epoch": 1', '{"epoci": 1}', "[1]", "\0"])
+def test_any_other_damaged_line_is_named(path, damaged: str):
+    path.write_text(f'{{"epoch": 0}}\n{damaged}\n{{"epoch": 2}}\n')
+    with pytest.raises(DataError, match=r"metrics\.jsonl is damaged at line 2: .*expected the JSON of one evaluation"):
+        metrics.read(path)
+
+
+def test_a_kill_while_it_is_cut_loses_nothing(path, monkeypatch):
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "replace", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        metrics.rewind(path, 1)
+    assert path.read_bytes() == before
+
+
+def test_nothing_is_written_where_nothing_is_cut(path, monkeypatch):
+    monkeypatch.setattr(metrics, "write_text", lambda *args: pytest.fail("written"))
+    assert len(metrics.rewind(path, 2)) == 2
+    assert metrics.rewind(path.with_name("none.jsonl"), 2) == []

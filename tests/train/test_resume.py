@@ -1,0 +1,156 @@
+"""A break changes nothing, and a directory belongs to one training and one trainer at a time."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from tests.train.helpers import PLAN, SMALL, TRIALS, bits, without_seconds
+from wsjax import data
+from wsjax.errors import DataError
+from wsjax.train import Trial, checkpoint, load, load_trained, metrics, record, train
+
+
+@pytest.fixture
+def after_evaluation(monkeypatch):
+    """`after_evaluation(2, f)` calls f once the second evaluation is written down, before its checkpoint."""
+    append, calls = metrics.append, []
+
+    def watch(number, then):
+        def appended(path, records):
+            append(path, records)
+            calls.append(records[0]["epoch"])
+            if len(calls) == number:
+                monkeypatch.undo()
+                then()
+
+        monkeypatch.setattr(metrics, "append", appended)
+        return calls
+
+    return watch
+
+
+def ctrl_c():
+    raise KeyboardInterrupt
+
+
+def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(networks, trained, tmp_path, after_evaluation, capsys):
+    """Break as Ctrl-C would, with metrics of epoch 4 and a checkpoint of epoch 2, and go on in a second call."""
+    run = tmp_path / "run"
+    after_evaluation(2, ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        train(networks, PLAN, TRIALS, run, progress=False, checkpoint_seconds=0.0)
+    assert f"epoch 2 is safe in {run}; the same command goes on" in capsys.readouterr().out
+    assert checkpoint.epochs(run) == [2]
+    assert metrics.read(run / record.METRICS)[-1]["epoch"] == 4
+    later = after_evaluation(9, None)
+    resumed = train(networks, PLAN, TRIALS, run, progress=False)
+    assert later == [2, 4, 4, 6]
+    assert bits(resumed.state) == bits(trained.state)
+    assert without_seconds(resumed.history) == without_seconds(trained.history)
+    assert metrics.read(run / record.METRICS) == resumed.history
+
+
+def test_ctrl_c_saves_what_the_clock_had_not(networks, tmp_path, after_evaluation):
+    after_evaluation(2, ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        train(networks, SMALL, out=tmp_path / "run", progress=False, checkpoint_seconds=1e9)
+    assert checkpoint.epochs(tmp_path / "run") == [2]
+
+
+INTERRUPTED = """
+    from wsjax import data
+    from wsjax.networks import Network
+    from wsjax.train import Plan, Trial, train
+    recipe = data.Recipe(Network("siren", (2, 4, 4, 1), w0=(3.0,), offset=0.5), steps=20, learning_rate=2e-2, lanes=8)
+    networks = data.fit_dataset_in_memory(data.limit(data.load_images("digits"), 40), recipe, progress=False)
+    plan = Plan("mlp", {"width": 8}, "flip_signs", epochs=40000, batch_size=16, evaluate_every=20)
+    train(networks, plan, [Trial(0)], "OUT", progress=False, checkpoint_seconds=0.2)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_process_stopped_for_real_leaves_a_run_that_loads(number, tmp_path):
+    out = tmp_path / "run"
+    code = textwrap.dedent(INTERRUPTED).replace("OUT", str(out))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while len(metrics.read(out / record.METRICS)) < 8 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.kill(process.pid, number)
+    printed, _ = process.communicate(timeout=60)
+    if number == signal.SIGINT:
+        assert f"is safe in {out}; the same command goes on" in printed
+    assert load_trained(out).history[-1]["epoch"] > 0
+
+
+def test_a_second_trainer_is_refused_while_the_first_runs(networks, tmp_path, after_evaluation):
+    def second():
+        with pytest.raises(OSError, match=r"run is being written by another process; expected one writer"):
+            train(networks, SMALL, out=tmp_path / "run", progress=False)
+        refused.append(load_trained(tmp_path / "run").history[-1]["epoch"])  # a reader may look on
+
+    refused = []
+    after_evaluation(2, second)
+    first = train(networks, SMALL, out=tmp_path / "run", progress=False, checkpoint_seconds=0.0)
+    assert refused == [2]
+    assert first.history[-1]["epoch"] == 6
+    train(networks, SMALL, out=tmp_path / "run", progress=False)
+
+
+def test_other_settings_in_the_same_place_are_refused(networks, tmp_path, untyped):
+    short = replace(SMALL, epochs=2)
+    train(networks, short, TRIALS, tmp_path / "run", progress=False)
+    with pytest.raises(
+        ValueError, match=r"run holds a training with other settings: plan\.epochs is 2 there and 4 here"
+    ):
+        train(networks, replace(SMALL, epochs=4), TRIALS, tmp_path / "run", progress=False)
+    with pytest.raises(ValueError, match=r"trials\[1\]\.learning_rate is 0\.006 there and 0\.1 here"):
+        train(networks, short, (TRIALS[0], replace(TRIALS[1], learning_rate=0.1)), tmp_path / "run", progress=False)
+
+
+def test_other_data_under_the_same_card_are_refused(networks, tmp_path):
+    """Weights, labels, images and splits of training and validation count; the test split does not."""
+    plan, run = replace(SMALL, epochs=2), tmp_path / "run"
+    train(networks, plan, out=run, progress=False)
+    seen = networks.columns["split"] != data.SPLITS.index("test")
+    change = lambda x, where: np.where(where.reshape(-1, *[1] * (x.ndim - 1)), x[::-1], x).astype(x.dtype)
+    last = np.arange(len(networks)) == np.flatnonzero(networks.columns["split"] == 0)[-1]
+    others = {
+        "weights": replace(networks, weights=jax.tree.map(lambda w: np.where(w == w.max(), 0, w), networks.weights)),
+        "labels": replace(networks, label=change(networks.label, seen)),
+        "images": replace(networks, columns={**networks.columns, "image": change(networks.columns["image"], seen)}),
+        "splits": networks.where(~last),
+    }
+    for other in others.values():
+        with pytest.raises(ValueError, match=r"other settings: data_sha256 is '.*' there and '.*' here.*same settings"):
+            train(other, plan, out=run, progress=False)
+    train(replace(networks, label=change(networks.label, ~seen)), plan, out=run, progress=False)
+
+
+@pytest.mark.parametrize("left", [(record.CHECKPOINTS, record.PROOFS), (record.METRICS,)])
+def test_files_of_a_run_without_its_record_are_not_adopted(networks, tmp_path, left):
+    plan, run = replace(SMALL, epochs=2), tmp_path / "run"
+    train(networks, plan, out=run, progress=False)
+    for path in (p for p in run.iterdir() if p.name not in left):
+        path.rename(tmp_path / path.name)
+    with pytest.raises(ValueError, match=rf"run holds {', '.join(left)} without run\.json.*restore run\.json"):
+        train(networks, plan, [Trial(5)], run, progress=False)
+    assert {p.name for p in run.iterdir()} == {*left, "lock"}
+
+
+def test_a_directory_that_is_no_run_is_named(tmp_path, untyped):
+    with pytest.raises(DataError, match=r"run\.json does not exist; expected the directory of a run"):
+        load(tmp_path)
+    for content in ('{"plan": ', '{"plan": {}}'):  # cut, and as a wsjax without checksums wrote it
+        (tmp_path / record.RECORD).write_text(content)
+        with pytest.raises(DataError, match=r"run\.json is damaged: .*train again into another directory"):
+            load(tmp_path)
