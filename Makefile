@@ -12,11 +12,12 @@ OR_SAY := || { echo "error: the installation failed; it needs a network that rea
 demo: $(VENV)/.ready
 	@$(BIN)/wsjax demo
 
-# The benchmarks are tested too, against PyTorch.
+# Files of PyTorch, safetensors and HDF5 are read too, and the benchmarks run against PyTorch.
 test: $(VENV)/.ready-bench
 	@$(BIN)/python -m pytest tests wsjax
 
-lint: $(VENV)/.ready-dev
+# Types are checked through the optional packages too.
+lint: $(VENV)/.ready-bench
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
@@ -37,8 +38,8 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	@touch $@
 
 $(VENV)/.ready-bench: $(VENV)/.ready-dev
-	@echo "installing PyTorch (CPU) for the benchmarks ..."
-	@$(PIP) --editable '.[torch]' > $(LOG) 2>&1 $(OR_SAY)
+	@echo "installing PyTorch (CPU), h5py and safetensors ..."
+	@$(PIP) --editable '.[torch,formats]' > $(LOG) 2>&1 $(OR_SAY)
 	@touch $@
 
 clean:

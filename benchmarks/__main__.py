@@ -13,6 +13,7 @@ SUITES = (
     "recipes",
     "align",
     "augment",
+    "store",
 )
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from wsjax import cli, data
@@ -57,6 +58,30 @@ def test_help_of_a_command_explains_every_argument(command, run):
         assert said[name] in shown
         if parameter.kind is parameter.KEYWORD_ONLY:
             assert f"--{name.replace('_', '-')}" in shown
+
+
+def test_convert_reads_a_directory_of_state_dicts_and_show_describes_them(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    for i in range(3):
+        layers = {
+            "0.weight": np.full((4, 2), i),
+            "0.bias": np.ones(4),
+            "1.weight": np.ones((1, 4)),
+            "1.bias": np.ones(1),
+        }
+        np.savez(
+            tmp_path / "in" / f"{i}.npz", label=i % 2, **{name: x.astype(np.float32) for name, x in layers.items()}
+        )
+    options = json.dumps({"network": {"kind": "mlp", "widths": [2, 4, 1], "activation": "tanh"}})
+    code, out, _ = run("convert", "state-dicts", tmp_path / "in", tmp_path / "out", "--options", options)
+    assert code == 0
+    assert f"3 networks: 3 train, 0 validation, 0 test) is in {tmp_path / 'out'}" in out
+    code, out, _ = run("show", tmp_path / "out")
+    assert code == 0
+    assert "3 networks" in out
+    assert out.endswith("they hold no pictures to draw\n")
+    code, _, err = run("convert", "state-dict", tmp_path / "in", tmp_path / "other")
+    assert (code, "unknown format 'state-dict'" in err) == (2, True)
 
 
 def test_version(run):

@@ -118,8 +118,24 @@ def train(
     print(f"the trained readers, metrics.jsonl, {record.RESULT} and curves.png are in {out}")
 
 
-def parse_settings(text: str) -> dict:
-    """A reader's settings from JSON.
+def convert(
+    format: Positional[str], source: Positional[Path], out: Positional[Path], /, *, options: str = "{}"
+) -> None:
+    """Store a public weight data set as ours, or export one of ours as state dicts.
+
+    Args:
+        format: dws-mnist, dws-fashion-mnist, dws-fashion-multiview, nfn-sirens, fit-a-nef, state-dicts, small-cnn-zoo,
+            hsg-zoo, cnn-park or to-state-dicts.
+        source: The directory to read.
+        out: A new directory.
+        options: The format's own options as JSON, e.g. '{"views": 3}'.
+    """
+    made = data.convert(format, source, out, **parse_settings(options, name="options"))
+    print(f"{made!r} is in {out}")
+
+
+def parse_settings(text: str, name: str = "settings") -> dict:
+    """Settings by name from JSON.
 
     Raises:
         ValueError: the text is no JSON object.
@@ -129,7 +145,7 @@ def parse_settings(text: str) -> dict:
     except json.JSONDecodeError:
         settings = None
     if not isinstance(settings, dict):
-        raise ValueError(f"settings is {text!r}; expected JSON such as '{{\"channels\": 32}}'")
+        raise ValueError(f"{name} is {text!r}; expected JSON such as '{{\"channels\": 32}}'")
     return settings
 
 
@@ -164,12 +180,16 @@ def show(path: Positional[Path], /, *, out: Path | None = None) -> None:
             print(f"seed {row['seed']}: best validation {row['validation_accuracy']:.1%} at epoch {row['epoch']}")
     else:
         dataset = data.load(path)
-        picture = out or path / "gallery.png"
-        viz.gallery(dataset, 0, picture)
         print(f"{len(dataset)} networks {dataset.symmetry} of {dataset.card.name}")
         for name in data.SPLITS:
             print(f"{name}: {len(dataset.split(name))}")
-        print(f"PSNR: mean {dataset.columns['psnr'].mean():.1f} dB, lowest {dataset.columns['psnr'].min():.1f} dB")
+        if "psnr" in dataset.columns:
+            print(f"PSNR: mean {dataset.columns['psnr'].mean():.1f} dB, lowest {dataset.columns['psnr'].min():.1f} dB")
+        if dataset.card.network is None or dataset.card.image_shape is None:
+            print("they hold no pictures to draw")
+            return
+        picture = out or path / "gallery.png"
+        viz.gallery(dataset, 0, picture)
     print(f"the picture is {picture}")
 
 
@@ -183,7 +203,7 @@ def demo(*, out: Path = Path("runs/demo"), quick: bool = False) -> None:
     run_demo(out, quick=quick)
 
 
-COMMANDS = {"fit": fit, "train": train, "evaluate": evaluate_run, "show": show, "demo": demo}
+COMMANDS = {"fit": fit, "train": train, "evaluate": evaluate_run, "show": show, "convert": convert, "demo": demo}
 
 
 def main() -> None:
@@ -199,6 +219,6 @@ def main() -> None:
         )
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

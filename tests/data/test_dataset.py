@@ -1,5 +1,6 @@
 """Cards, Symmetries as JSON, and data sets of one's own networks."""
 
+import dataclasses
 from collections import OrderedDict
 
 import flax.linen as nn
@@ -8,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wsjax.data import Card, WeightDataset, fit_dataset_in_memory
+from tests.helpers import random_weights
+from wsjax.data import Card, WeightDataset, concatenate, fit_dataset_in_memory
 from wsjax.data.symmetry_json import symmetry_from_json, symmetry_to_json
 from wsjax.errors import DataError
 from wsjax.networks import Network
@@ -37,6 +39,16 @@ class Tiny(nn.Module):
     def __call__(self, x):
         hidden = jnp.tanh(nn.Dense(3)(x))
         return nn.Dense(1)(hidden)
+
+
+def assert_same(a: WeightDataset, b: WeightDataset) -> None:
+    """Bit-equal: structure, dtypes, bytes, columns and card."""
+    assert jax.tree.structure(a.weights) == jax.tree.structure(b.weights)
+    left, right = ([*jax.tree.leaves(d.weights), d.label, *map(d.columns.get, sorted(d.columns))] for d in (a, b))
+    for x, y in zip(map(np.asarray, left), map(np.asarray, right), strict=True):
+        assert (x.dtype, x.shape, x.tobytes()) == (y.dtype, y.shape, y.tobytes())
+    assert sorted(a.columns) == sorted(b.columns)
+    assert a.card == b.card
 
 
 @pytest.fixture
@@ -107,6 +119,88 @@ def test_splits_partition_and_take_orders(images, recipe):
     assert taken.label.tolist() == data.label[[3, 1]].tolist()
     with pytest.raises(ValueError, match="unknown split 'training'; the valid ones are: train, validation, test"):
         data.split("training")
+
+
+@pytest.fixture
+def views(images, recipe) -> WeightDataset:
+    """Two networks for each of ten images."""
+    return fit_dataset_in_memory(images, dataclasses.replace(recipe, views=2), progress=False)
+
+
+def test_evenly_spaced_rows_share_memory_and_others_hold_the_same_numbers(views):
+    everything = np.arange(len(views))
+    for rows in (everything[3:9], everything[1::2], everything[[5]], everything[::-1], everything[[4, 4, 1]]):
+        taken = views.take(rows)
+        for leaf, whole in zip(jax.tree.leaves(taken.weights), jax.tree.leaves(views.weights), strict=True):
+            np.testing.assert_array_equal(leaf, whole[rows])
+            evenly = len(rows) > 1 and rows[0] < rows[-1] and rows[0] != rows[1]
+            assert np.shares_memory(leaf, whole) == evenly
+        assert taken.columns["image"].tolist() == views.columns["image"][rows].tolist()
+    for rows in (np.array([18, 19, 20]), np.array([-21, -20])):
+        with pytest.raises(IndexError):
+            views.take(rows)
+
+
+def test_where_takes_a_mask_or_a_question_to_the_columns(views):
+    middle = float(np.median(views.columns["psnr"]))
+    asked = views.where(lambda columns: (columns["psnr"] > middle) & (columns["view"] == 1))
+    assert len(asked)
+    assert (asked.columns["psnr"] > middle).all()
+    assert set(asked.columns["view"]) == {1}
+    assert_same(views.where(views.columns["split"] == 2), views.split("test"))
+    for condition in (np.arange(20), np.ones(3, bool), lambda columns: columns["psnr"]):
+        with pytest.raises(ValueError, match=r"expected \(20,\) booleans, one a network: compare columns"):
+            views.where(condition)
+
+
+def test_groups_hold_every_network_once(views):
+    images = dict(views.groups("image"))
+    assert list(images) == sorted(set(views.columns["image"].tolist()))
+    for image, group in images.items():
+        assert group.columns["image"].tolist() == [image, image]
+        assert group.columns["view"].tolist() == [0, 1]
+        assert np.shares_memory(group.weights[0].kernel, views.weights[0].kernel)
+    for view, group in views.groups("view"):
+        np.testing.assert_array_equal(group.weights[1].bias, views.weights[1].bias[views.columns["view"] == view])
+    with pytest.raises(ValueError, match="unknown column 'picture'; the valid ones are: image, psnr, split, "):
+        next(views.groups("picture"))
+
+
+def test_parts_of_a_data_set_join_to_what_it_was(views):
+    order = np.concatenate([np.flatnonzero(views.columns["split"] == i) for i in range(3)])
+    assert_same(concatenate([views.split(name) for name in ("train", "validation", "test")]), views.take(order))
+    assert_same(concatenate([views]), views)
+    with pytest.raises(ValueError, match="there are no data sets to concatenate"):
+        concatenate([])
+
+
+def test_joined_training_networks_have_their_own_statistics(flax_networks):
+    parts = [
+        WeightDataset.from_networks(flax_networks[a:b], np.zeros(b - a, int), symmetry=FLAX, classes=("a",))
+        for a, b in ((0, 2), (2, 5))
+    ]
+    whole = WeightDataset.from_networks(flax_networks, np.zeros(5, int), symmetry=FLAX, classes=("a",))
+    joined = concatenate(parts)
+    assert joined.card == whole.card
+    assert joined.columns["image"].tolist() == [0, 1, 0, 1, 2]
+
+
+def test_what_is_not_of_one_kind_is_not_joined(views, images, recipe):
+    other = lambda **changes: dataclasses.replace(views, card=dataclasses.replace(views.card, **changes))
+    slow = dataclasses.replace(recipe, views=2, steps=4)
+    half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), views.weights)
+    for second, message in [
+        (other(name="mine", label="digit"), "label is 'digit' there and 'class' here, name is 'mine' there and"),
+        (other(value_range=(0.0, 255.0)), r"value_range\[1\] is 255.0 there and 1.0 here"),
+        (fit_dataset_in_memory(images, slow, progress=False), "recipe.steps is 4 there and 3 here"),
+        (dataclasses.replace(views, weights=half), r"weights.weights\[0\].bias is 'bfloat16' there and 'float32' here"),
+        (
+            dataclasses.replace(views, columns={**views.columns, "score": views.columns["view"]}),
+            "columns.score is 'int32' there and None here",
+        ),
+    ]:
+        with pytest.raises(DataError, match=f"0 .digits. and 1 .* not of one kind.*{message}.* give them one card"):
+            concatenate([views, second])
 
 
 def test_own_networks_become_a_data_set(flax_networks, getkey):
@@ -180,3 +274,11 @@ def test_a_card_of_another_network_is_refused(images, recipe):
     other = Network("siren", (2, 5, 4, 1))
     with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape \(10, 2, 4\); .*expects \(10, 2, 5\)"):
         WeightDataset(data.weights, data.label, data.columns, Card("other", other, other.symmetry))
+
+
+@pytest.mark.parametrize("wrong", [3, -1])
+def test_a_network_of_no_split_is_refused(wrong: int):
+    spec = mlp((2, 3, 1))
+    networks = [random_weights(jax.random.key(i), spec) for i in range(3)]
+    with pytest.raises(DataError, match=rf"split of row 1 is {wrong}; expected 0, 1 or 2"):
+        WeightDataset.from_networks(networks, [0, 1, 0], symmetry=spec, columns={"split": [0, wrong, 0]})

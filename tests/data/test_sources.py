@@ -95,6 +95,9 @@ def test_check_images_names_the_array():
         ({"pixels": digits.pixels[..., 0]}, "expected .images, rows, columns, channels"),
         ({"label": digits.label[:3]}, "label has 3 entries for 5 images"),
         ({"label": digits.label + 9}, "there are 10 class names"),
+        ({"split": digits.split + 2}, r"split of row 2 is 3; expected 0, 1 or 2, an index into"),
+        ({"index": digits.index * 0}, r"5 images have the number 0 in index; expected one each"),
+        ({name: getattr(digits, name)[:0] for name in ("pixels", "label", "split", "index")}, "has no images"),
     ]:
         with pytest.raises(DataError, match=message):
             check_images(digits._replace(**change))

@@ -2,6 +2,11 @@
 
 from wsjax.data.align import align as align
 from wsjax.data.card import Card as Card
+from wsjax.data.collection import Collection as Collection
+from wsjax.data.collection import collect as collect
+from wsjax.data.collection_store import load_collection as load_collection
+from wsjax.data.collection_store import save_collection as save_collection
+from wsjax.data.concatenate import concatenate as concatenate
 from wsjax.data.dataset import WeightDataset as WeightDataset
 from wsjax.data.download import download_images as download_images
 from wsjax.data.fit import Fitted as Fitted
@@ -11,6 +16,21 @@ from wsjax.data.fit import psnr as psnr
 from wsjax.data.fit_jobs import fit_weights as fit_weights
 from wsjax.data.fit_store import fit_dataset as fit_dataset
 from wsjax.data.fit_store import fit_dataset_in_memory as fit_dataset_in_memory
+from wsjax.data.formats import FORMATS as FORMATS
+from wsjax.data.formats import convert as convert
+from wsjax.data.formats import from_equinox as from_equinox
+from wsjax.data.formats import from_flax as from_flax
+from wsjax.data.formats import read_cnn_park as read_cnn_park
+from wsjax.data.formats import read_cnn_zoo as read_cnn_zoo
+from wsjax.data.formats import read_dws_fashion as read_dws_fashion
+from wsjax.data.formats import read_dws_mnist as read_dws_mnist
+from wsjax.data.formats import read_dws_multiview as read_dws_multiview
+from wsjax.data.formats import read_fit_a_nef as read_fit_a_nef
+from wsjax.data.formats import read_hsg_zoo as read_hsg_zoo
+from wsjax.data.formats import read_nfn_sirens as read_nfn_sirens
+from wsjax.data.formats import read_state_dicts as read_state_dicts
+from wsjax.data.formats import to_equinox as to_equinox
+from wsjax.data.formats import write_state_dicts as write_state_dicts
 from wsjax.data.idx import read_idx as read_idx
 from wsjax.data.images import SPLITS as SPLITS
 from wsjax.data.images import Images as Images
@@ -26,3 +46,8 @@ from wsjax.data.sources import default_recipe as default_recipe
 from wsjax.data.sources import load_images as load_images
 from wsjax.data.store import load as load
 from wsjax.data.store import save as save
+from wsjax.data.stored import StoredDataset as StoredDataset
+from wsjax.data.stored import open_dataset as open_dataset
+from wsjax.data.stream import stream as stream
+from wsjax.data.verify import Verified as Verified
+from wsjax.data.verify import verify as verify

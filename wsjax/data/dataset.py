@@ -1,16 +1,18 @@
 """`WeightDataset`: stacked networks with labels, columns and a card."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, PyTree, Shaped
 
 from wsjax.data.card import Card
-from wsjax.data.images import SPLITS
-from wsjax.errors import DataError, check_choice, check_finite, check_shape, check_structure
+from wsjax.data.images import SPLITS, check_splits
+from wsjax.data.views import Condition, gather, group_rows, rows_where, split_rows
+from wsjax.errors import DataError, check_finite, check_shape, check_structure
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry import check as prove
 
@@ -36,13 +38,14 @@ class WeightDataset:
         for name, leaf, shape in zip(self.symmetry.names, leaves, self.symmetry.shapes, strict=True):
             check_shape(name, np.shape(leaf), (count, *shape), f"{count} labels and the card of {self.card.name}")
         for name, column in self.columns.items():
-            if np.shape(column) != (count,) or not np.issubdtype(column.dtype, np.number):
+            if np.shape(column) != (count,) or not jnp.issubdtype(column.dtype, np.number):
                 found = f"shape {np.shape(column)} and dtype {column.dtype}"
                 raise DataError(f"column {name!r} has {found}; expected ({count},) numbers, one for each label")
         if "split" not in self.columns:
             raise DataError(
                 f"the columns {sorted(self.columns)} lack 'split'; expected an index into {SPLITS} a network"
             )
+        check_splits(self.columns["split"], self.card.name)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -60,10 +63,12 @@ class WeightDataset:
         return jax.tree.map(lambda leaf: leaf[row], self.weights)
 
     def take(self, rows: np.ndarray) -> "WeightDataset":
-        """The networks of some rows, in that order, under the same card."""
-        columns = {name: column[rows] for name, column in self.columns.items()}
-        weights = jax.tree.map(lambda leaf: leaf[rows], self.weights)
-        return WeightDataset(weights, self.label[rows], columns, self.card)
+        """The networks of some rows, in that order, under the same card.
+
+        Evenly spaced rows, such as a range, share the memory of this data set's NumPy arrays; others are copied.
+        """
+        weights, label, columns = gather((self.weights, self.label, self.columns), rows, len(self))
+        return WeightDataset(weights, label, columns, self.card)
 
     def split(self, name: str) -> "WeightDataset":
         """The networks of a split: `"train"`, `"validation"` or `"test"`.
@@ -71,8 +76,26 @@ class WeightDataset:
         Raises:
             ValueError: an unknown split.
         """
-        check_choice("split", name, SPLITS)
-        return self.take(np.flatnonzero(self.columns["split"] == SPLITS.index(name)))
+        return self.take(split_rows(self.columns, name))
+
+    def where(self, condition: Condition) -> "WeightDataset":
+        """The networks for which a condition holds: `dataset.where(lambda columns: columns["psnr"] > 30)`.
+
+        Args:
+            condition: a boolean for each network, or a function from the columns to that.
+
+        Raises:
+            ValueError: the condition is not one boolean a network.
+        """
+        return self.take(rows_where(self.columns, condition))
+
+    def groups(self, column: str) -> Iterator[tuple[int | float, "WeightDataset"]]:
+        """Each value of a column with its networks: `groups("image")` gives the views of every image.
+
+        Raises:
+            ValueError: no column of that name.
+        """
+        return ((value, self.take(rows)) for value, rows in group_rows(self.columns, column).items())
 
     @classmethod
     def from_networks(
@@ -149,7 +172,7 @@ def _labels(labels: ArrayLike | Sequence[float], count: int) -> np.ndarray:
     label = np.asarray(labels)
     if label.ndim == 0 or len(label) != count:
         raise ValueError(f"labels have shape {label.shape}; expected one for each of {count} networks")
-    if np.issubdtype(label.dtype, np.floating):
+    if jnp.issubdtype(label.dtype, np.floating):
         if not np.isfinite(label).all():
             rows = np.flatnonzero(~np.isfinite(label.reshape(count, -1)).all(axis=1))
             raise DataError(f"labels are not finite for networks {rows[:5].tolist()}; leave those networks out")

@@ -29,6 +29,19 @@ class Images(NamedTuple):
         return Images(self.name, *arrays, self.classes)
 
 
+def check_splits(split: np.ndarray, name: str) -> None:
+    """Raise DataError for a split that is no index into `SPLITS`: whatever lies in it would belong to no split.
+
+    Example:
+        >>> check_splits(np.array([0, 2]), "digits")
+    """
+    wrong = np.flatnonzero(~np.isin(split, range(len(SPLITS))))
+    if len(wrong):
+        raise DataError(
+            f"{name}: split of row {wrong[0]} is {split[wrong[0]]}; expected 0, 1 or 2, an index into {SPLITS}"
+        )
+
+
 def check_images(images: Images) -> Images:
     """The images, after checks of shape, range and labels.
 
@@ -47,6 +60,15 @@ def check_images(images: Images) -> Images:
         length = len(getattr(images, name))
         if length != count:
             raise DataError(f"{images.name}: {name} has {length} entries for {count} images; expected one each")
+    if not count:
+        raise DataError(f"{images.name} has no images; expected at least one")
+    check_splits(images.split, images.name)
+    numbers, times = np.unique(images.index, return_counts=True)
+    if times.max() > 1:
+        raise DataError(
+            f"{images.name}: {times.max()} images have the number {numbers[times.argmax()]} in index; expected one "
+            f"each, as networks start from a key of that number"
+        )
     low, high = float(images.pixels.min()), float(images.pixels.max())
     if not (low >= 0 and high <= 1):
         raise DataError(f"{images.name}: pixels run from {low:g} to {high:g}; expected [0, 1]: divide them")

@@ -1,27 +1,42 @@
 """Weight data sets on disk: save and load."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from wsjax.data import shards
 from wsjax.data.card import Card
-from wsjax.data.dataset import WeightDataset
+from wsjax.data.dataset import WeightDataset, training_rows
 from wsjax.data.shards import CARD, INDEX, LOCK, Index, read_index, read_json, write_json
-from wsjax.errors import DataError, check_finite, check_shape, leaf_names, listing
+from wsjax.errors import DataError, check_choice, check_finite, check_number, check_shape, leaf_names, listing
 
 COLUMN = "columns."
+READERS = 3
+DTYPES = ("float32", "bfloat16", "float16")
 
 
-def save(dataset: WeightDataset, path: str | Path) -> None:
+def save(
+    dataset: WeightDataset, path: str | Path, dtype: DTypeLike | None = None, *, shard_networks: int | None = None
+) -> None:
     """Write a data set to a new directory, in shards.
 
+    Args:
+        dataset: the networks.
+        path: the directory.
+        dtype: of floating-point weights on disk: float32, bfloat16 or float16; the index states it, `load` gives back
+            what is stored, and the card's statistics are those of it. None keeps every bit.
+        shard_networks: networks in each shard, the unit of reading; None makes shards of 16 MB.
+
     Raises:
-        ValueError: no networks, a directory that holds something, or a container that a file cannot bring back.
-        DataError: a number that is not finite.
+        ValueError: no networks, another dtype, a directory that holds something, or a container that a file cannot
+            bring back.
+        DataError: a number that is not finite, or not in `dtype`.
         OSError: the directory cannot be written, or the disk is full.
 
     Example:
@@ -38,15 +53,37 @@ def save(dataset: WeightDataset, path: str | Path) -> None:
     if not len(dataset):
         raise ValueError(f"the data set {dataset.card.name} has no networks; expected at least one to save")
     check_finite(dataset.weights, f"saving {dataset.card.name}", "Leave those networks out with take().")
+    if dtype is not None:
+        dataset = _cast(dataset, dtype)
+    each = max(1, shards.SHARD_BYTES // _bytes(dataset)) if shard_networks is None else shard_networks
+    check_number("shard_networks", each, low=1, whole=True)
     target, card = absolute(path), dataset.card.to_json()
     with shards.locked(target):
         if not is_free(target):
             raise ValueError(f"{target} is not empty; expected a new directory: name another one, or remove it")
-        index = new_index(target, len(dataset), shards.SHARD_NETWORKS, card)
+        index = new_index(target, len(dataset), each, card)
         for number in index.unfinished:
             start = number * index.shard_networks
             part = dataset.take(np.arange(start, start + index.size(number)))
             index = shards.write_shard(target, index, number, flat(part.weights, part.label, part.columns))
+
+
+def _cast(dataset: WeightDataset, dtype: DTypeLike) -> WeightDataset:
+    """The data set with its floating-point weights in another dtype, and the statistics of those."""
+    check_choice("dtype", dtype if isinstance(dtype, str) else jnp.dtype(dtype).name, DTYPES)
+    cast = lambda x: np.asarray(x).astype(jnp.dtype(dtype)) if jnp.issubdtype(x.dtype, jnp.floating) else x
+    with np.errstate(over="ignore"):
+        weights = jax.tree.map(cast, dataset.weights)
+    way_out = "Those numbers are too large for it: take bfloat16 or float32."
+    check_finite(weights, f"saving {dataset.card.name} as {jnp.dtype(dtype)}", way_out)
+    card = dataset.card.with_statistics(weights, training_rows(dataset.columns["split"]))
+    return replace(dataset, weights=weights, card=card)
+
+
+def _bytes(dataset: WeightDataset) -> int:
+    """Of one network with its label and columns."""
+    arrays = jax.tree.leaves((dataset.weights, dataset.label, dataset.columns))
+    return sum(x.dtype.itemsize * int(np.prod(x.shape[1:])) for x in arrays)
 
 
 def load(path: str | Path) -> WeightDataset:
@@ -66,14 +103,18 @@ def load(path: str | Path) -> WeightDataset:
         4
     """
     target = absolute(path)
-    index, card = read_index(target), Card.from_json(read_json(target / CARD))
+    return read(target, *describe(target))
+
+
+def describe(path: Path) -> tuple[Index, Card]:
+    """The index and the card of a whole data set; raises DataError where it is unfinished, or one is damaged."""
+    index, card = read_index(path), Card.from_json(read_json(path / CARD))
     if index.unfinished or not card.statistics:
         again = "run the same fit again" if card.recipe else "remove the directory and save the data set again"
         raise DataError(
-            f"{target} is unfinished: {index.finished_networks} of {index.networks} networks are there; "
-            f"to go on, {again}"
+            f"{path} is unfinished: {index.finished_networks} of {index.networks} networks are there; to go on, {again}"
         )
-    return read(target, index, card)
+    return index, card
 
 
 def new_index(path: Path, networks: int, shard_networks: int, card: dict[str, Any]) -> Index:
@@ -107,8 +148,8 @@ def flat(weights: Any, label: np.ndarray, columns: dict[str, np.ndarray]) -> dic
     return {**named, "label": np.asarray(label), **{COLUMN + name: np.asarray(c) for name, c in columns.items()}}
 
 
-def read(path: Path, index: Index, card: Card) -> WeightDataset:
-    """A whole data set, card against arrays and arrays against checksums; raises as `load` does."""
+def check_card(path: Path, index: Index, card: Card) -> None:
+    """Raises DataError where an index lists other arrays than the card needs, or was written with another card."""
     names, sizes = card.symmetry.names, card.symmetry.shapes
     columns = [name for name in index.arrays if name.startswith(COLUMN)]
     wrong = sorted({*names, "label", *columns} ^ set(index.arrays))
@@ -121,12 +162,32 @@ def read(path: Path, index: Index, card: Card) -> WeightDataset:
             raise DataError(f"{path}: card and arrays do not belong together: {error}") from None
     if card_checksum(card.to_json()) != index.card:
         raise DataError(f"{path}: {CARD} is not the card that {INDEX} was written with. {shards.WAY_OUT}")
-    whole = {n: np.empty((index.networks, *a["shape"]), jnp.dtype(a["dtype"])) for n, a in index.arrays.items()}
-    for number in range(len(index.shards)):
+
+
+def read(path: Path, index: Index, card: Card) -> WeightDataset:
+    """A whole data set, card against arrays and arrays against checksums; raises as `load` does."""
+    check_card(path, index, card)
+    whole = empty(index, index.networks)
+
+    def fill(number: int) -> None:
         start = number * index.shard_networks
         for name, array in shards.read_shard(path, index, number).items():
             whole[name][start : start + len(array)] = array
-    weights = card.symmetry.unflatten([whole[name] for name in names])
+
+    # While Orbax reads one shard, others are hashed and copied.
+    with ThreadPoolExecutor(READERS) as pool:
+        list(pool.map(fill, range(len(index.shards))))
+    return assemble(path, card, whole)
+
+
+def empty(index: Index, networks: int) -> dict[str, np.ndarray]:
+    """Room for the arrays of some networks."""
+    return {n: np.empty((networks, *a["shape"]), jnp.dtype(a["dtype"])) for n, a in index.arrays.items()}
+
+
+def assemble(path: Path, card: Card, arrays: dict[str, np.ndarray]) -> WeightDataset:
+    """The data set of which `flat` made these arrays. Raises DataError where a number is not finite."""
+    weights = card.symmetry.unflatten([arrays[name] for name in card.symmetry.names])
     check_finite(weights, f"loading {path}", shards.WAY_OUT)
-    kept = {column.removeprefix(COLUMN): whole[column] for column in columns}
-    return WeightDataset(weights, whole["label"], kept, card)
+    columns = {name.removeprefix(COLUMN): array for name, array in arrays.items() if name.startswith(COLUMN)}
+    return WeightDataset(weights, arrays["label"], columns, card)

@@ -1,0 +1,174 @@
+"""Collections: networks of several architectures under one index, in memory and on disk."""
+
+import dataclasses
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from tests.data.test_dataset import assert_same
+from wsjax.data import Collection, WeightDataset, collect, load, load_collection, save, save_collection, shards
+from wsjax.errors import DataError
+from wsjax.networks import siren_init
+from wsjax.symmetry import siren
+
+LABELS = {"narrow": [0, 1, 2], "wide": [2, 0], "deep": [1, 1, 0, 2]}
+WIDTHS = {"narrow": (2, 3, 1), "wide": (2, 5, 1), "deep": (2, 3, 3, 1)}
+SPLITS = {"narrow": [0, 1, 2], "wide": [0, 0], "deep": [0, 1, 0, 2]}
+ORDER = ["deep", "wide", "narrow", "narrow", "deep", "deep", "wide", "deep", "narrow"]
+
+
+def member(name: str, **settings) -> WeightDataset:
+    count = len(LABELS[name])
+    networks = [siren_init(jax.random.key(len(name) * 10 + i), WIDTHS[name]) for i in range(count)]
+    columns = {"split": np.array(SPLITS[name], np.int8), "image": 10 * len(name) + np.arange(count)}
+    settings = {"labels": LABELS[name], "columns": columns, "classes": ("a", "b", "c"), **settings}
+    return WeightDataset.from_networks(networks, symmetry=siren(WIDTHS[name]), name=name, **settings)
+
+
+@pytest.fixture
+def collection() -> Collection:
+    return collect({name: member(name) for name in LABELS}, ORDER)
+
+
+def assert_same_collection(a: Collection, b: Collection) -> None:
+    assert list(a.members) == list(b.members)
+    assert a.member.tolist() == b.member.tolist()
+    for one, other in zip(a.members.values(), b.members.values(), strict=True):
+        assert_same(one, other)
+
+
+def test_the_index_numbers_every_network_through(collection):
+    assert repr(collection) == "Collection(9 networks; narrow: 3, wide: 2, deep: 4)"
+    assert collection.row.tolist() == [0, 0, 0, 1, 1, 2, 1, 3, 2]
+    assert collection.label.tolist() == [1, 2, 0, 1, 1, 0, 0, 2, 2]
+    assert collection.columns["image"].tolist() == [40, 40, 60, 61, 41, 42, 41, 43, 62]
+    assert sorted(collection.columns) == ["image", "split", "view"]
+    for number in range(len(collection)):
+        name, weights = collection.network(number)
+        assert name == ORDER[number]
+        np.testing.assert_array_equal(
+            weights[0].kernel, collection.members[name].network(int(collection.row[number]))[0].kernel
+        )
+
+
+def test_without_an_order_one_member_follows_the_other():
+    together = collect({name: member(name) for name in LABELS})
+    assert together.label.tolist() == [0, 1, 2, 2, 0, 1, 1, 0, 2]
+    assert together.row.tolist() == [0, 1, 2, 0, 1, 0, 1, 2, 3]
+
+
+def test_taking_keeps_each_network_with_its_label(collection):
+    rows = np.array([7, 2, 2, 5, 8])
+    taken = collection.take(rows)
+    assert taken.label.tolist() == collection.label[rows].tolist()
+    assert taken.columns["image"].tolist() == collection.columns["image"][rows].tolist()
+    for number, row in enumerate(rows):
+        found, expected = taken.network(number), collection.network(int(row))
+        assert found[0] == expected[0]
+        np.testing.assert_array_equal(found[1][0].kernel, expected[1][0].kernel)
+    assert list(taken.members) == list(LABELS)
+    assert len(taken.members["wide"]) == 0
+    assert len(collection.take(np.array([], int))) == 0
+
+
+def test_splits_conditions_and_groups_go_over_all_members(collection):
+    parts = [collection.split(name) for name in ("train", "validation", "test")]
+    assert [len(part) for part in parts] == [5, 2, 2]
+    joined = np.concatenate([part.columns["image"] for part in parts])
+    assert sorted(joined) == sorted(collection.columns["image"])
+    assert set(collection.where(lambda columns: columns["image"] >= 60).member) == {0}
+    assert {image: len(group) for image, group in collection.groups("image")}[40] == 2
+    with pytest.raises(ValueError, match="unknown split 'all'"):
+        collection.split("all")
+
+
+def test_a_column_that_one_member_lacks_is_left_to_the_others(collection):
+    narrow = member("narrow")
+    scored = dataclasses.replace(narrow, columns={**narrow.columns, "psnr": np.ones(3)})
+    assert "psnr" not in collect({**collection.members, "narrow": scored}, ORDER).columns
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (ORDER[:-1], r"names the members narrow, wide, deep 2, 2, 4 times; they have 3, 2, 4 networks"),
+        ([*ORDER, "wide"], r"3, 3, 4 times; they have 3, 2, 4 networks: expected each network once"),
+        ([*ORDER[:-1], "thin"], "unknown member 'thin'; the valid ones are: narrow, wide, deep"),
+        ([], r"0.* times; they have 3, 2, 4"),
+    ],
+)
+def test_an_order_that_is_not_all_networks_once_is_refused(order, message):
+    with pytest.raises(ValueError, match=message):
+        collect({name: member(name) for name in LABELS}, order)
+
+
+def test_members_must_share_the_meaning_of_their_labels():
+    with pytest.raises(DataError, match=r"'wide' .there. and 'narrow' .here. do not share.*classes\[2\] is 'd' there"):
+        collect({"narrow": member("narrow"), "wide": member("wide", classes=("a", "b", "d"))})
+    with pytest.raises(DataError, match="label is 'target' there and 'class' here"):
+        collect({"narrow": member("narrow"), "wide": member("wide", labels=[0.5, 0.25], classes=())})
+    with pytest.raises(ValueError, match="a collection has no members"):
+        collect({})
+
+
+def test_a_collection_survives_the_disk(tmp_path, collection):
+    save_collection(collection, tmp_path / "all")
+    assert_same_collection(load_collection(tmp_path / "all"), collection)
+    assert_same(load(tmp_path / "all" / "wide"), collection.members["wide"])
+    with pytest.raises(ValueError, match="is not empty; expected a new directory"):
+        save_collection(collection, tmp_path / "all")
+
+
+def test_half_types_on_disk(tmp_path, collection):
+    save_collection(collection, tmp_path / "all", "bfloat16")
+    loaded = load_collection(tmp_path / "all")
+    assert {str(x.dtype) for d in loaded.members.values() for x in jax.tree.leaves(d.weights)} == {"bfloat16"}
+
+
+def test_a_member_without_networks_is_left_out_on_disk(tmp_path, collection):
+    part = collection.where(collection.member != 1)
+    save_collection(part, tmp_path / "part")
+    loaded = load_collection(tmp_path / "part")
+    assert list(loaded.members) == ["narrow", "deep"]
+    assert loaded.label.tolist() == part.label.tolist()
+    assert [loaded.network(i)[0] for i in range(7)] == [part.network(i)[0] for i in range(7)]
+    with pytest.raises(ValueError, match="the collection has no networks"):
+        save_collection(collection.take(np.array([], int)), tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "index.json", "lock"])
+def test_a_name_that_no_directory_can_have_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="cannot name a directory; expected letters"):
+        save_collection(collect({name: member("wide")}), tmp_path / "all")
+
+
+def test_an_exchanged_or_missing_member_is_named(tmp_path, collection):
+    path = tmp_path / "all"
+    save_collection(collection, path)
+    shutil.move(path / "wide", tmp_path / "kept")
+    with pytest.raises(DataError, match=r"wide/index.json cannot be read"):
+        load_collection(path)
+    save(member("wide", labels=[0, 2]), path / "wide")
+    with pytest.raises(DataError, match=r"does not hold the members that index.json was written with: wide is '"):
+        load_collection(path)
+
+
+def test_a_kill_before_the_index_leaves_no_collection(tmp_path, collection):
+    save_collection(collection, tmp_path / "all")
+    (tmp_path / "all" / "index.json").unlink()
+    with pytest.raises(DataError, match=r"index.json cannot be read"):
+        load_collection(tmp_path / "all")
+
+
+def test_one_kind_of_directory_is_not_read_as_the_other(tmp_path, collection):
+    save_collection(collection, tmp_path / "all")
+    with pytest.raises(DataError, match=r"it holds a collection: use data.load_collection"):
+        load(tmp_path / "all")
+    with pytest.raises(DataError, match=r"it holds one data set: use data.load"):
+        load_collection(tmp_path / "all" / "wide")
+    content = shards.read_json(tmp_path / "all" / "index.json")
+    shards.write_json(tmp_path / "all" / "index.json", {**content, "format_version": 2, "more": 1})
+    with pytest.raises(DataError, match=r"index.json has format_version 2; this wsjax reads 1"):
+        load_collection(tmp_path / "all")

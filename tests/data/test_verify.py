@@ -1,0 +1,221 @@
+"""`verify` finds all that is wrong, not the first thing alone, and says what it could not check."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from tests.data.test_collection import member
+from tests.data.test_store import altered, rewrite
+from wsjax.data import (
+    collect,
+    default_recipe,
+    fit_dataset,
+    fit_dataset_in_memory,
+    load,
+    save,
+    save_collection,
+    shards,
+    verify,
+)
+from wsjax.data import fidelity as by_eye
+from wsjax.errors import DataError
+
+
+def flip(stored: Path, number: int) -> None:
+    shard = stored / "shards" / shards.shard_name(number)
+    file = max((p for p in shard.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 16
+    file.write_bytes(content)
+
+
+def test_a_whole_data_set_is_well_and_decodes_to_its_recorded_psnr(stored, images):
+    before = {p: p.stat().st_mtime_ns for p in stored.rglob("*")}
+    found = verify(stored)
+    assert found.ok
+    assert (found.networks, found.shards, found.decoded, found.damage, found.notes) == (10, 3, 10, (), ())
+    assert found.psnr == pytest.approx(found.recorded, abs=1e-3)
+    assert found.recorded == pytest.approx(load(stored).columns["psnr"].mean())
+    assert str(found).endswith("all is well")
+    assert f"mean PSNR {found.psnr:.2f} dB, recorded {found.recorded:.2f} dB" in str(found)
+    assert verify(stored, images=images) == found
+    assert {p: p.stat().st_mtime_ns for p in stored.rglob("*")} == before
+
+
+@pytest.mark.parametrize(("sample", "decoded"), [(0, 0), (1, 1), (3, 3), (10, 10), (99, 10)])
+def test_as_many_are_decoded_as_asked(stored, sample, decoded):
+    found = verify(stored, sample=sample)
+    assert (found.ok, found.decoded, found.psnr is None) == (True, decoded, decoded == 0)
+
+
+def test_every_damaged_shard_is_reported(stored):
+    flip(stored, 0)
+    shutil.rmtree(stored / "shards" / "00002")
+    found = verify(stored)
+    assert not found.ok
+    assert (found.shards, found.decoded, len(found.damage)) == (1, 4, 2)
+    assert "shard 00000: the file" in found.damage[0]
+    assert "is altered" in found.damage[0]
+    assert "shard 00002 is missing" in found.damage[1]
+    assert str(found).endswith("found wrong: 2")
+    flip(stored, 1)
+    worse = verify(stored)
+    assert (worse.shards, worse.decoded, worse.psnr, len(worse.damage)) == (0, 0, None, 3)
+
+
+def test_networks_that_no_longer_show_their_image_are_damage(stored):
+    """Checksums alone would pass: the index was rewritten with the altered array."""
+
+    def change(arrays):
+        arrays["weights[2].bias"][2] += 0.5
+
+    altered(stored, 1, change)
+    index = shards.read_index(stored)
+    arrays = shards.ocp.load(str(stored / "shards" / "00001"))
+    index.shards["00001"]["arrays"] = {name: shards.digest(np.asarray(a)) for name, a in arrays.items()}
+    rewrite(stored / "index.json", shards=index.shards)
+    found = verify(stored)
+    image = load(stored).columns["image"][6]
+    assert (
+        f"1 of 10 networks do not decode to the recorded PSNR within 0.1 dB; the network of image {image} has"
+        in str(found)
+    )
+    assert not found.ok
+
+
+def test_half_types_are_noted_not_blamed(tmp_path, images):
+    """A network fitted well loses decibels in bfloat16."""
+    sharp = dataclasses.replace(default_recipe("digits"), lanes=10)
+    fitted = fit_dataset_in_memory(images, sharp, progress=False)
+    save(fitted, tmp_path / "half", "bfloat16")
+    found = verify(tmp_path / "half")
+    assert found.ok
+    assert found.psnr
+    assert found.recorded
+    assert found.psnr < found.recorded - 0.1
+    assert "the weights are stored as bfloat16" in found.notes[0]
+
+
+def test_another_range_and_order_of_coordinates_are_the_cards_own(tmp_path, images, recipe):
+    other = dataclasses.replace(recipe, coordinate_order="ij", value_range=(-1.0, 1.0), steps=20)
+    fit_dataset(images, other, tmp_path / "set", progress=False)
+    found = verify(tmp_path / "set")
+    assert found.ok
+    assert found.psnr == pytest.approx(found.recorded, abs=1e-3)
+
+
+def test_what_could_not_be_compared_is_said(stored, tmp_path, images, recipe, monkeypatch):
+    save(member("wide"), tmp_path / "own")
+    assert "no network was decoded: the card of wide describes no image network" in str(verify(tmp_path / "own"))
+
+    fit_dataset(images.take(np.arange(9)), recipe, tmp_path / "nine", progress=False)
+    found = verify(tmp_path / "nine")
+    assert (found.ok, found.decoded, found.psnr) == (True, 9, None)
+    assert "the images of digits at hand are not those that were fitted" in found.notes[0]
+    assert verify(tmp_path / "nine", images=images).psnr is not None
+    assert "has no image number" in str(verify(stored, images=images.take(np.arange(3))))
+
+    data = load(stored)
+    foreign = dataclasses.replace(data.card, source={"name": "shells"})
+    save(dataclasses.replace(data, card=foreign), tmp_path / "foreign")
+    assert "the card's source is 'shells', which wsjax cannot load" in str(verify(tmp_path / "foreign"))
+    bare = {"split": data.columns["split"]}
+    save(dataclasses.replace(data, columns=bare), tmp_path / "bare")
+    assert "there are no columns psnr and image" in str(verify(tmp_path / "bare"))
+
+
+def test_nothing_is_downloaded(tmp_path, stored, monkeypatch):
+    monkeypatch.setenv("WSJAX_DATA", str(tmp_path))
+    monkeypatch.setattr(by_eye.download, "_places", lambda name: [tmp_path])
+    monkeypatch.setattr(by_eye.download, "download_images", lambda *a, **k: pytest.fail("downloads"))
+    card = dataclasses.replace(load(stored).card, source={"name": "mnist", "images": 10, "sha256": "0"})
+    with pytest.raises(DataError, match="the images of mnist are not at hand; name the directory"):
+        by_eye.fitted_images(card)
+    with pytest.raises(DataError, match="the images of mnist are not at hand"):
+        by_eye.fitted_images(card, tmp_path)
+
+
+def test_an_unfinished_set_and_what_a_kill_left_are_told(stored):
+    index = shards.read_index(stored)
+    del index.shards["00002"]
+    rewrite(stored / "index.json", shards=index.shards)
+    found = verify(stored)
+    assert (found.shards, found.decoded) == (2, 8)
+    assert "is unfinished: 8 of 10 networks are there" in found.damage[0]
+    assert "00002 is not in the index: a kill left it" in found.notes[0]
+
+
+def test_a_number_that_is_not_finite_is_damage(tmp_path, images, recipe, monkeypatch):
+    data = fit_dataset_in_memory(images, recipe, progress=False)
+    data.weights[1].bias[4, 0] = np.nan
+    with monkeypatch.context() as patch:
+        patch.setattr("wsjax.data.store.check_finite", lambda *_: None)
+        save(data, tmp_path / "set", shard_networks=4)
+    found = verify(tmp_path / "set")
+    assert (found.shards, len(found.damage)) == (2, 1)
+    assert "shards/00001: weights[1].bias is not finite in 1 of 4 networks" in found.damage[0]
+
+
+def test_a_card_of_other_networks_is_damage_and_the_shards_are_still_checked(stored):
+    network = load(stored).card.network
+    assert network
+    wider = dataclasses.replace(network, widths=(2, 4, 5, 1))
+    card = dataclasses.replace(load(stored).card, network=wider, symmetry=wider.symmetry)
+    shards.write_json(stored / "card.json", card.to_json())
+    flip(stored, 2)
+    found = verify(stored)
+    assert "do not belong together" in found.damage[0]
+    assert "shard 00002" in found.damage[1]
+    assert (found.shards, found.decoded) == (2, 0)
+
+
+@pytest.mark.parametrize("name", ["card.json", "index.json"])
+def test_without_card_or_index_nothing_can_be_said(stored, name):
+    (stored / name).write_text((stored / name).read_text().replace("0", "1", 1))
+    with pytest.raises(DataError, match=f"{name} is altered"):
+        verify(stored)
+
+
+def test_equal_data_sets_have_equal_fingerprints(stored, tmp_path, images, recipe):
+    data = load(stored)
+    save(data, tmp_path / "again", shard_networks=4)
+    assert verify(tmp_path / "again", sample=0).fingerprint == verify(stored, sample=0).fingerprint
+    data.weights[0].bias[0, 0] += 1e-6
+    save(data, tmp_path / "other", shard_networks=4)
+    assert verify(tmp_path / "other", sample=0).fingerprint != verify(stored, sample=0).fingerprint
+
+
+def test_a_collection_is_verified_member_by_member(tmp_path, stored, images, recipe):
+    deeper = dataclasses.replace(recipe, network=dataclasses.replace(recipe.network, widths=(2, 4, 4, 4, 1), w0=(5.0,)))
+    both = {"one": load(stored), "two": fit_dataset_in_memory(images, deeper, progress=False)}
+    save_collection(collect(both), tmp_path / "all")
+    found = verify(tmp_path / "all")
+    assert (found.ok, found.networks, found.shards, found.decoded) == (True, 20, 2, 20)
+    psnrs = np.concatenate([data.columns["psnr"] for data in both.values()])
+    assert found.psnr == pytest.approx(psnrs.mean(), abs=1e-3)
+    flip(tmp_path / "all" / "two", 0)
+    shutil.rmtree(tmp_path / "all" / "one")
+    save(both["one"].take(np.arange(9)), tmp_path / "all" / "one")
+    found = verify(tmp_path / "all")
+    assert [line.split(" ")[0] for line in found.damage] == ["one:", "two:"]
+    assert "is not the member that index.json was written with" in found.damage[0]
+    (tmp_path / "all" / "one" / "index.json").unlink()
+    assert "one: " in verify(tmp_path / "all").damage[0]
+
+
+def test_a_negative_sample_is_refused(stored):
+    with pytest.raises(ValueError, match="sample is -1; it must be one whole number"):
+        verify(stored, sample=-1)
+
+
+def test_the_decoded_values_are_those_of_the_network(stored):
+    data = load(stored)
+    values, network = by_eye.decoded(data.take(np.array([3]))), data.card.network
+    assert network
+    points = np.stack(np.meshgrid(np.linspace(-1, 1, 8), np.linspace(-1, 1, 8)), -1).reshape(-1, 2).astype(np.float32)
+    np.testing.assert_allclose(values[0], network.apply(data.network(3), points), atol=1e-5)
+    assert jax.tree.leaves(values)[0].dtype == np.float32

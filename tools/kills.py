@@ -1,0 +1,165 @@
+"""Kill `wsjax fit` at random moments, give the same command again, and compare the data set with an unbroken fit.
+
+    .venv/bin/python tools/kills.py                        # 100 kills, 20 of them inside a shard write
+    .venv/bin/python tools/kills.py --kills 6 --writes 2   # what the test suite does
+
+A fit is killed (SIGKILL) at a moment drawn uniformly over the length of an unbroken run, started again, killed again,
+and so on until a run ends before its moment comes. Then every array's SHA-256 and the card must be those of the
+unbroken fit. Some kills wait for Orbax's temporary directory of a shard instead, and count as inside a write where the
+killed process left that behind. The last line is a summary; any difference makes the exit status 1.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wsjax.data import load, shards
+from wsjax.data.shards import CARD, INDEX, SHARDS
+
+NETWORKS = ("digits", "--views", "3", "--steps", "3")  # 5391 of them
+SHARD_COUNT = 6
+LONGEST = 0.02  # seconds from the start of a write to the kill; a write takes some 30 ms
+TEMPORARY = ".orbax-checkpoint-tmp"
+PATIENCE = 300.0  # seconds without an end
+
+
+@dataclass
+class Tally:
+    """What happened so far."""
+
+    kills: int = 0
+    inside: int = 0
+    fits: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def command(out: Path) -> list[str]:
+    source, *settings = NETWORKS
+    return [str(Path(sys.executable).parent / "wsjax"), "fit", source, str(out), *settings]
+
+
+def start(out: Path, log: Path) -> subprocess.Popen:
+    # What was compiled is kept between runs, or the kills would hit little but the compiler.
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(log.parent / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    with log.open("w") as file:
+        return subprocess.Popen(command(out), stdout=file, stderr=file, env={**os.environ, **cache})
+
+
+def content(out: Path) -> tuple[str, str]:
+    """SHA-256 of all arrays by the index, once they were read and found to be those; and the card."""
+    load(out)
+    return shards.read_index(out).fingerprint, (out / CARD).read_text()
+
+
+def writes(out: Path) -> set[str]:
+    """The temporary directories of shards being written."""
+    return {path.name for path in (out / SHARDS).glob(f"*{TEMPORARY}*")}
+
+
+def unwritten(out: Path) -> int:
+    """How many shards a fit has yet to write."""
+    return len(shards.read_index(out).unfinished) if (out / INDEX).exists() else SHARD_COUNT
+
+
+def kill_at(process: subprocess.Popen, seconds: float) -> bool:
+    """Kill a process so long after its start; whether it still ran."""
+    try:
+        process.wait(seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return True
+
+
+def kill_in_write(process: subprocess.Popen, out: Path, number: int, delay: float) -> tuple[bool, bool]:
+    """Kill a process a little after it began its `number`-th write; whether it still ran, and whether it was in one."""
+    left = writes(out)  # by an earlier kill
+    seen: set[str] = set()
+    end = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < end and len(seen) < number:
+        now = writes(out)
+        left &= now  # the next start removes those
+        seen |= now - left
+        time.sleep(0.0002)
+    time.sleep(delay)
+    killed = kill_at(process, 0.0)
+    return killed, killed and bool(writes(out) - left)
+
+
+def one_fit(out: Path, log: Path, tally: Tally, asked: argparse.Namespace, length: float, draw: random.Random) -> None:
+    """Kill and restart one fit until it ends by itself, or all kills are done."""
+    while True:
+        missing, kills = asked.writes - tally.inside, asked.kills - tally.kills
+        process, left = start(out, log), unwritten(out)
+        if not kills:
+            killed = False
+            process.wait(PATIENCE)
+        elif left and draw.random() < missing / kills:
+            killed, inside = kill_in_write(process, out, draw.randint(1, left), draw.uniform(0, LONGEST))
+            tally.inside += inside
+        else:
+            killed = kill_at(process, draw.uniform(0, length))
+        tally.kills += killed
+        if not killed:
+            if process.returncode != 0:
+                tally.failures.append(f"{' '.join(command(out))} failed after a kill: {log.read_text()[-500:]}")
+            return
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Kill `wsjax fit` and compare what the restarted fits make.")
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--writes", type=int, default=20, help="how many of them inside a shard write")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    asked = parser.parse_args()
+    if not 0 <= asked.writes <= asked.kills:
+        parser.error(f"--writes is {asked.writes}; expected 0 to {asked.kills}, the number of kills")
+    work, draw, tally, began = (
+        Path(tempfile.mkdtemp(prefix="kills-")),
+        random.Random(asked.seed),
+        Tally(),
+        time.monotonic(),
+    )
+    log, length = work / "log", 0.0
+    for name in ("warm", "unbroken"):
+        started = time.monotonic()
+        if start(work / name, log).wait(PATIENCE) != 0:
+            raise SystemExit(f"error: the unbroken fit failed: {log.read_text()[-500:]}")
+        length = time.monotonic() - started
+    expected = content(work / "unbroken")
+    while tally.kills < asked.kills and not tally.failures:
+        out = work / f"fit{tally.fits}"
+        one_fit(out, log, tally, asked, length, draw)
+        tally.fits += 1
+        if not tally.failures and content(out) != expected:
+            tally.failures.append(f"{out} differs from the unbroken fit after {tally.kills} kills")
+        if not tally.failures and writes(out):
+            tally.failures.append(f"{out} still holds {writes(out)}")
+        print(f"{tally.kills} kills, {tally.inside} inside a write; {tally.fits} fits compared", flush=True)
+        if not tally.failures:
+            shutil.rmtree(out)
+    if not tally.failures:
+        shutil.rmtree(work)
+    for failure in tally.failures:
+        print(f"error: {failure}", file=sys.stderr)
+    print(
+        f"{tally.kills} kills over runs of {length:.1f} s, {tally.inside} of them inside a shard write; "
+        f"{tally.fits} fits ended, {'one is wrong' if tally.failures else 'all equal to the unbroken one'}, "
+        f"SHA-256 {expected[0]}; {time.monotonic() - began:.0f} s"
+    )
+    raise SystemExit(1 if tally.failures or tally.inside < asked.writes else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Collections on disk: a directory of data sets, and one index over them.
+
+index.json      each member's name and fingerprint, and the member of each network, `0 0 1 ...`
+NAME/           a data set, as `data.save` writes it
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jax.typing import DTypeLike
+
+from wsjax.data import directory
+from wsjax.data.collection import Collection
+from wsjax.data.directory import INDEX, WAY_OUT, read_index, read_json, write_json
+from wsjax.data.store import absolute, is_free, load, save
+from wsjax.errors import DataError, json_differences, listing
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+FIELDS = {"members", "member", "format_version"}
+
+
+def save_collection(collection: Collection, path: str | Path, dtype: DTypeLike | None = None) -> None:
+    """Write a collection to a new directory. Members that have no network are left out.
+
+    The index is written last: a directory without it is no collection yet.
+
+    Args:
+        collection: the networks.
+        path: the directory.
+        dtype: of the weights on disk, as in `save`.
+
+    Raises:
+        ValueError: a member's name that cannot name a directory, no networks at all, or as `save` does.
+        DataError: a number that is not finite.
+        OSError: the directory cannot be written, or the disk is full.
+
+    Example:
+        >>> import jax, tempfile
+        >>> from wsjax import data, networks, symmetry
+        >>> def few(*widths):
+        ...     many = [networks.siren_init(jax.random.key(i), widths) for i in range(2)]
+        ...     return data.WeightDataset.from_networks(many, [0, 1], symmetry=symmetry.siren(widths))
+        >>> path = tempfile.mkdtemp()
+        >>> save_collection(data.collect({"narrow": few(2, 3, 1), "wide": few(2, 5, 1)}), path)
+        >>> load_collection(path)
+        Collection(4 networks; narrow: 2, wide: 2)
+    """
+    if not len(collection):
+        raise ValueError("the collection has no networks; expected at least one to save")
+    for name in collection.members:
+        if not NAME.fullmatch(name) or name in (INDEX, directory.LOCK):
+            raise ValueError(
+                f"the member {name!r} cannot name a directory; expected letters, digits, '.', '_' and '-': rename it"
+            )
+    kept = [number for number, dataset in enumerate(collection.members.values()) if len(dataset)]
+    names, target = [list(collection.members)[number] for number in kept], absolute(path)
+    with directory.locked(target):
+        if not is_free(target):
+            raise ValueError(f"{target} is not empty; expected a new directory: name another one, or remove it")
+        for name in names:
+            save(collection.members[name], target / name, dtype)
+        prints = {name: read_index(target / name).fingerprint for name in names}
+        member = " ".join(map(str, np.searchsorted(kept, collection.member).tolist()))
+        members = [{"name": name, "fingerprint": prints[name]} for name in names]
+        write_json(target / INDEX, {"members": members, "member": member, "format_version": directory.FORMAT_VERSION})
+
+
+def load_collection(path: str | Path) -> Collection:
+    """Read a collection, each member as `load` does, and check that the members are those of the index.
+
+    Raises:
+        DataError: the directory holds no whole collection, or anything in it is missing, altered or exchanged.
+
+    Example:
+        >>> load_collection("/nowhere")
+        Traceback (most recent call last):
+        wsjax.errors.DataError: /nowhere/index.json cannot be read: No such file or directory; expected a ...
+    """
+    target = absolute(path)
+    content = _read(target)
+    prints = {member["name"]: member["fingerprint"] for member in content["members"]}
+    datasets = {name: load(target / name) for name in prints}
+    found = {name: read_index(target / name).fingerprint for name in prints}
+    differences = json_differences(found, prints)
+    if differences:
+        raise DataError(
+            f"{target} does not hold the members that {INDEX} was written with: {listing(differences)}. {WAY_OUT}"
+        )
+    return Collection(datasets, np.array(content["member"].split(), np.int64))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = read_json(path / INDEX)
+    directory.check_version(path / INDEX, content)
+    if set(content) != FIELDS:
+        wrong = sorted(set(content) ^ FIELDS)
+        kind = "it holds one data set: use data.load" if "shards" in content else WAY_OUT
+        raise DataError(f"{path / INDEX} is not the index of a collection: {listing(wrong)} differ; {kind}")
+    return content

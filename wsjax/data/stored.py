@@ -1,0 +1,144 @@
+"""Data sets that stay on the disk: what they hold is known, and networks are read when they are asked for."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from wsjax.data import shards
+from wsjax.data.card import Card
+from wsjax.data.dataset import WeightDataset
+from wsjax.data.images import SPLITS
+from wsjax.data.shards import Index
+from wsjax.data.store import COLUMN, absolute, assemble, check_card, describe, empty
+from wsjax.data.views import Condition, group_rows, rows_where, split_rows
+from wsjax.errors import check_number
+
+CACHE_SHARDS = 8
+
+
+class ShardCache:
+    """The shards read last, checked; at most `size` of them in memory. Threads may share it."""
+
+    def __init__(self, path: Path, index: Index, size: int):
+        self.path, self.index, self.size = path, index, size
+        self.reads = 0
+        self._lock = threading.Lock()
+        self._held: OrderedDict[int, dict[str, np.ndarray]] = OrderedDict()
+
+    def holds(self, number: int) -> bool:
+        return number in self._held
+
+    def shard(self, number: int) -> dict[str, np.ndarray]:
+        """A shard's arrays; raises as `read_shard` does."""
+        with self._lock:
+            if number not in self._held:
+                # Room is made first, so that no more than `size` are ever held.
+                while len(self._held) >= self.size:
+                    self._held.popitem(last=False)
+                self._held[number] = shards.read_shard(self.path, self.index, number)
+                self.reads += 1
+            self._held.move_to_end(number)
+            return self._held[number]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StoredDataset:
+    """A data set on disk, or a view of some of its networks. `open_dataset` makes one.
+
+    rows: of the networks in the whole data set; label and columns: of those networks, in memory; card: what they are.
+    The weights come with `take`.
+    """
+
+    card: Card
+    rows: Int[np.ndarray, " networks"]
+    label: Shaped[np.ndarray, " networks *target"]
+    columns: dict[str, Shaped[np.ndarray, " networks"]]
+    cache: ShardCache
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{np.sum(self.columns['split'] == i)} {name}" for i, name in enumerate(SPLITS))
+        return f"StoredDataset({self.card.name!r} in {self.cache.path}, {len(self)} networks: {counts})"
+
+    def take(self, rows: np.ndarray) -> WeightDataset:
+        """Read the networks of some rows of this view, in that order: only the shards that hold them.
+
+        Every shard is checked against its checksums when it is read, and the last few are kept.
+
+        Raises:
+            DataError: a shard is missing or altered, or a number is not finite; shard and array are named.
+        """
+        picked = self.view(rows)
+        parts = empty(self.cache.index, len(picked))
+        shard, within = np.divmod(picked.rows, self.cache.index.shard_networks)
+        # Those in memory first, as the others may take their place; then in order, so that the last asked for stay.
+        for number in sorted(dict.fromkeys(shard.tolist()), key=lambda number: not self.cache.holds(number)):
+            here = shard == number
+            for name, array in self.cache.shard(number).items():
+                parts[name][here] = array[within[here]]
+        return assemble(self.cache.path, self.card, parts)
+
+    def load(self) -> WeightDataset:
+        """Read all networks of this view; raises as `take` does."""
+        return self.take(np.arange(len(self)))
+
+    def view(self, rows: np.ndarray) -> "StoredDataset":
+        """The networks of some rows, in that order. Nothing is read."""
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        return StoredDataset(self.card, self.rows[rows], self.label[rows], columns, self.cache)
+
+    def split(self, name: str) -> "StoredDataset":
+        """A view of a split: `"train"`, `"validation"` or `"test"`. Raises ValueError for another."""
+        return self.view(split_rows(self.columns, name))
+
+    def where(self, condition: Condition) -> "StoredDataset":
+        """A view of the networks for which a condition holds, as in `WeightDataset.where`."""
+        return self.view(rows_where(self.columns, condition))
+
+    def groups(self, column: str) -> Iterator[tuple[int | float, "StoredDataset"]]:
+        """Each value of a column with a view of its networks, as in `WeightDataset.groups`."""
+        return ((value, self.view(rows)) for value, rows in group_rows(self.columns, column).items())
+
+    def with_cache(self, size: int) -> "StoredDataset":
+        """The same networks with a memory of their own for as many shards."""
+        return replace(self, cache=ShardCache(self.cache.path, self.cache.index, size))
+
+
+def open_dataset(path: str | Path, *, cache: int = CACHE_SHARDS) -> StoredDataset:
+    """A data set that stays on the disk. Card, labels and columns are read; networks when they are asked for.
+
+    Args:
+        path: the directory that `save` or `fit_dataset` wrote.
+        cache: shards kept in memory.
+
+    Raises:
+        ValueError: a cache of less than one shard.
+        DataError: the directory holds no whole data set, or what was read of it is missing or altered.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from wsjax.data import Recipe, fit_dataset, limit, load_images
+        >>> from wsjax.networks import Network
+        >>> out, recipe = tempfile.mkdtemp(), Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
+        >>> _ = fit_dataset(limit(load_images("digits"), 6), recipe, out, progress=False)
+        >>> stored = open_dataset(out)
+        >>> len(stored.split("train")), stored.take(np.array([4, 0]))
+        (4, WeightDataset('digits', 2 networks: 2 train, 0 validation, 0 test))
+    """
+    check_number("cache", cache, low=1, whole=True)
+    target = absolute(path)
+    index, card = describe(target)
+    check_card(target, index, card)
+    names = [name for name in index.arrays if name == "label" or name.startswith(COLUMN)]
+    parts = [shards.read_part(target, index, number, names) for number in range(len(index.shards))]
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    columns = {name.removeprefix(COLUMN): whole[name] for name in names if name != "label"}
+    return StoredDataset(card, np.arange(index.networks), whole["label"], columns, ShardCache(target, index, cache))

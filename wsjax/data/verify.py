@@ -1,0 +1,169 @@
+"""Check all that is stored of a data set: every checksum, and a sample decoded beside its source."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wsjax.data import shards
+from wsjax.data.card import Card
+from wsjax.data.concatenate import concatenate
+from wsjax.data.dataset import WeightDataset
+from wsjax.data.directory import check_version, shard_name
+from wsjax.data.fidelity import Fidelity, fidelity
+from wsjax.data.images import Images
+from wsjax.data.shards import CARD, INDEX, SHARDS, Index, read_index, read_json
+from wsjax.data.store import absolute, assemble, check_card
+from wsjax.errors import DataError, check_number
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What `verify` found; printed, it is a summary.
+
+    networks: that the index promises; shards: found whole; damage: a line for each thing that is wrong; notes: what
+    could not be checked and why, and what does no harm; decoded: how many networks were; psnr, recorded: their mean
+    PSNR in dB, now and by the data set's own word, None where it was not compared; fingerprint: SHA-256 of the card
+    and all arrays, the same for the same networks however they were written.
+    """
+
+    path: Path
+    networks: int
+    shards: int
+    damage: tuple[str, ...]
+    notes: tuple[str, ...]
+    decoded: int
+    psnr: float | None
+    recorded: float | None
+    fingerprint: str
+
+    @property
+    def ok(self) -> bool:
+        return not self.damage
+
+    def __str__(self) -> str:
+        compared = "" if self.psnr is None else f", mean PSNR {self.psnr:.2f} dB, recorded {self.recorded:.2f} dB"
+        lines = [
+            f"{self.path}: {self.networks} networks",
+            f"every checksum is right in {self.shards} shards; fingerprint {self.fingerprint}",
+            f"{self.decoded} networks decoded{compared}",
+            *(f"note: {note}" for note in self.notes),
+            *(f"damaged: {line}" for line in self.damage),
+            "all is well" if self.ok else f"found wrong: {len(self.damage)}",
+        ]
+        return "\n".join(lines)
+
+
+def verify(
+    path: str | Path, *, sample: int = 64, images: Images | None = None, directory: str | Path | None = None
+) -> Verified:
+    """Check a stored data set or collection: all checksums, and a sample of networks decoded beside their images.
+
+    Every shard is read, one at a time, and all damage is reported, not only the first. Networks spread evenly over the
+    data set are decoded, and their PSNR is compared with the column `psnr`. Nothing is written or downloaded.
+
+    Args:
+        path: the directory.
+        sample: how many networks to decode, of each member of a collection.
+        images: what was fitted; None looks for the source that the card names among the files at hand.
+        directory: where that source's files are.
+
+    Raises:
+        DataError: the card or the index is missing or damaged, so that nothing can be said of the rest.
+
+    Example:
+        >>> import tempfile
+        >>> from wsjax.data import Recipe, fit_dataset, limit, load_images
+        >>> from wsjax.networks import Network
+        >>> out, recipe = tempfile.mkdtemp(), Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
+        >>> _ = fit_dataset(limit(load_images("digits"), 4), recipe, out, progress=False)
+        >>> found = verify(out)
+        >>> found.ok, found.networks, found.decoded
+        (True, 4, 4)
+    """
+    check_number("sample", sample, low=0, whole=True)
+    target = absolute(path)
+    content = read_json(target / INDEX)
+    check_version(target / INDEX, content)
+    if "members" not in content:
+        return _verify_one(target, sample, images, directory)
+    prints = {member["name"]: member["fingerprint"] for member in content["members"]}
+    return _joined(target, prints, sample, images, directory)
+
+
+def _verify_one(path: Path, sample: int, images: Images | None, directory: str | Path | None) -> Verified:
+    index, card = read_index(path), Card.from_json(read_json(path / CARD))
+    damage = []
+    if index.unfinished or not card.statistics:
+        damage.append(f"{path} is unfinished: {index.finished_networks} of {index.networks} networks are there")
+    known: Card | None = card
+    try:
+        check_card(path, index, card)
+    except DataError as error:
+        damage.append(str(error))
+        known = None
+    parts, broken = _read(path, index, known, sample)
+    found = fidelity(concatenate(parts), images, directory) if parts else Fidelity(0)
+    strangers = sorted(entry for entry in (path / SHARDS).glob("*") if entry.name not in index.shards)
+    left = (f"{entry} is not in the index: a kill left it, and the next start removes it" for entry in strangers)
+    return Verified(
+        path,
+        index.networks,
+        len(index.shards) - len(broken),
+        (*damage, *broken, *found.damage),
+        (*left, *found.notes),
+        found.decoded,
+        found.psnr,
+        found.recorded,
+        index.fingerprint,
+    )
+
+
+def _read(path: Path, index: Index, card: Card | None, sample: int) -> tuple[list[WeightDataset], list[str]]:
+    """Read every shard; networks of the whole ones, where there is a card; what is wrong with the others."""
+    rows = np.unique(np.linspace(0, index.networks - 1, min(sample, index.networks)).astype(int))
+    parts, broken = [], []
+    for number in range(-(-index.networks // index.shard_networks)):
+        if number in index.unfinished:
+            continue
+        try:
+            arrays = shards.read_shard(path, index, number)
+            if card is not None:
+                part = assemble(path / SHARDS / shard_name(number), card, arrays)
+                chosen = np.isin(np.arange(len(part)) + number * index.shard_networks, rows)
+                # A mask copies, so that the shard itself can go.
+                parts += [part.take(chosen)] * bool(chosen.any())
+        except DataError as error:
+            broken.append(str(error))
+    return parts, broken
+
+
+def _joined(
+    path: Path, prints: dict[str, str], sample: int, images: Images | None, directory: str | Path | None
+) -> Verified:
+    """One report of a collection's members, each line under its member's name."""
+    found: dict[str, Verified] = {}
+    damage, notes = [], []
+    for name, stated in prints.items():
+        try:
+            found[name] = one = _verify_one(path / name, sample, images, directory)
+        except DataError as error:
+            damage.append(f"{name}: {error}")
+            continue
+        exchanged = [f"{path / name} is not the member that {INDEX} was written with"] * (one.fingerprint != stated)
+        damage += [f"{name}: {line}" for line in (*exchanged, *one.damage)]
+        notes += [f"{name}: {line}" for line in one.notes]
+    whole = list(found.values())
+    compared = [one for one in whole if one.psnr is not None and one.recorded is not None]
+    share = [one.decoded / sum(c.decoded for c in compared) for one in compared]
+    return Verified(
+        path,
+        sum(one.networks for one in whole),
+        sum(one.shards for one in whole),
+        tuple(damage),
+        tuple(notes),
+        sum(one.decoded for one in whole),
+        sum(s * (one.psnr or 0) for s, one in zip(share, compared, strict=True)) if compared else None,
+        sum(s * (one.recorded or 0) for s, one in zip(share, compared, strict=True)) if compared else None,
+        shards.checksum({name: one.fingerprint for name, one in found.items()}),
+    )
