@@ -1,0 +1,55 @@
+"""Small data sets in exactly the layouts of the public ones, written by PyTorch itself where they are its files."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from tests.data.formats import references_cnn
+from tests.data.formats.references import OUTPUTS, POINTS
+from wsjax import symmetry
+from wsjax.data import WeightDataset
+
+
+def save_state(path: Path, state: dict[str, np.ndarray], **extras: Any) -> Path:
+    """A state dict as torch.save writes it, with what else stands in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({name: torch.from_numpy(value) for name, value in state.items()} | extras, path)
+    return path
+
+
+@pytest.fixture
+def agrees() -> Callable[[WeightDataset, list[int]], None]:
+    """Check that each network of a set of SIRENs computes what PyTorch computed from the state dict of its number."""
+
+    def check(dataset: WeightDataset, numbers: list[int]) -> None:
+        network = dataset.card.network
+        assert network is not None
+        found = np.asarray(jax.vmap(lambda weights: network.apply(weights, POINTS))(dataset.weights))
+        outputs = network.widths[-1]
+        expected = [np.reshape(OUTPUTS[outputs, number], (len(POINTS), outputs)) for number in numbers]
+        np.testing.assert_allclose(found - network.offset, np.stack(expected), rtol=0, atol=1e-6)
+
+    return check
+
+
+@pytest.fixture
+def agrees_cnn() -> Callable[[WeightDataset, str, str, list[int]], None]:
+    """Check that each network computes what PyTorch computed with its number, and that its Symmetry is one."""
+
+    def check(dataset: WeightDataset, architecture: str, activation: str, numbers: list[int]) -> None:
+        function, images = references_cnn.FUNCTIONS[architecture], jnp.asarray(references_cnn.images(architecture))
+        weights = jax.tree.map(np.asarray, dataset.weights)
+        found = [np.asarray(function(dataset.network(row), images, activation))[0] for row in range(len(numbers))]
+        expected = [np.ravel(references_cnn.OUTPUTS[architecture, activation, number]) for number in numbers]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+        apply = lambda w, x: function(w, x, activation)
+        one = jax.tree.map(lambda leaf: leaf[0], weights)
+        assert symmetry.check(apply, dataset.symmetry, one, images, key=jax.random.key(0)) < 1e-5
+
+    return check

@@ -1,0 +1,225 @@
+"""Reading arrays from files that somebody else wrote, some of them with bad intentions."""
+
+import io
+import os
+import pickle
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from tests.data.formats.conftest import save_state
+from tests.data.formats.references import dense_state
+from wsjax.data.formats import archive
+from wsjax.data.formats.archive import map_npy
+from wsjax.data.formats.contents import read_contents
+from wsjax.data.formats.dense import kernel_from_torch, layers_of, weight_from_kernel
+from wsjax.errors import DataError
+
+STATE = dense_state(["seq.0", "seq.1"], (2, 5, 1))
+
+
+class Malicious:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, target):
+        self.target = str(target)
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.target}",)
+
+
+class Allocates:
+    def __reduce__(self):
+        return torch.FloatTensor, (10**12,)
+
+
+def rezip(path, changes, compression=zipfile.ZIP_STORED):
+    """The same archive with members replaced."""
+    with zipfile.ZipFile(path) as old:
+        members = {m.filename: old.read(m) for m in old.infolist()}
+    stem = next(iter(members)).partition("/")[0]
+    with zipfile.ZipFile(path, "w", compression) as new:
+        for name, content in (members | {f"{stem}/{k}": v for k, v in changes.items()}).items():
+            new.writestr(name, content)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".npz"])
+def test_arrays_come_back_bit_equal_and_extras_apart(tmp_path, suffix):
+    path = tmp_path / f"net{suffix}"
+    if suffix == ".pth":
+        save_state(path, STATE, label=3, coef=torch.tensor([1.5, 2.0]), x=torch.zeros(4, 1), y=torch.ones(4, 1))
+    elif suffix == ".npz":
+        np.savez(path, **STATE, label=3, coef=np.array([1.5, 2.0], np.float32))  # type: ignore[arg-type]
+    else:
+        save_file({**STATE, "label": np.array(3), "coef": np.array([1.5, 2.0], np.float32)}, path)
+    arrays, extras = read_contents(path)
+    assert set(arrays) == set(STATE)
+    for name, value in STATE.items():
+        np.testing.assert_array_equal(arrays[name], value)
+        assert arrays[name].dtype == value.dtype
+    assert int(extras["label"]) == 3
+    assert np.asarray(extras["coef"]).tolist() == [1.5, 2.0]
+
+
+def test_half_types_parameters_and_views_come_back(tmp_path):
+    base = torch.arange(6.0).reshape(2, 3)
+    state = {
+        "a.weight": base.bfloat16(),
+        "b.weight": torch.nn.Parameter(base.T),
+        "c.weight": base.half()[:, 1:],
+        "d.bias": base.double()[0],
+    }
+    torch.save(state, tmp_path / "net.pth")
+    arrays = read_contents(tmp_path / "net.pth").arrays
+    assert [str(a.dtype) for a in arrays.values()] == ["bfloat16", "float32", "float16", "float64"]
+    np.testing.assert_array_equal(arrays["b.weight"], base.numpy().T)
+    np.testing.assert_array_equal(arrays["c.weight"], base.numpy()[:, 1:])
+
+
+def test_a_state_dict_under_a_key(tmp_path):
+    inner = {name: torch.from_numpy(value) for name, value in STATE.items()}
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(2))]).state_dict()
+    torch.save({"model": inner, "optimizer": optimizer, "epoch": 3}, tmp_path / "checkpoint.pt")
+    assert set(read_contents(tmp_path / "checkpoint.pt", key="model").arrays) == set(STATE)
+    with pytest.raises(DataError, match=r"holds 'model', 'optimizer', 'epoch'; expected a state dict under 'net'"):
+        read_contents(tmp_path / "checkpoint.pt", key="net")
+
+
+def test_a_pickle_that_would_run_code_is_refused_before_it_runs(tmp_path):
+    target = tmp_path / "written"
+    torch.save({"seq.0.weight": torch.ones(2), "label": Malicious(target)}, tmp_path / "net.pth")
+    with pytest.raises(DataError, match=r"net.pth would call posix.system when loaded; expected arrays alone"):
+        read_contents(tmp_path / "net.pth")
+    (tmp_path / "bare.pth").write_bytes(pickle.dumps({"seq.0.weight": Malicious(target)}))
+    with pytest.raises(DataError, match=r"bare.pth is no whole zip archive"):
+        read_contents(tmp_path / "bare.pth")
+    for protocol in (2, 4):
+        torch.save({"label": Malicious(target)}, tmp_path / "net.pth", pickle_protocol=protocol)
+        with pytest.raises(DataError, match="would call"):
+            read_contents(tmp_path / "net.pth")
+    np.savez(tmp_path / "net.npz", **{"seq.0.weight": np.array([Malicious(target)], object)})  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="holds Python objects; expected numbers: it is refused"):
+        read_contents(tmp_path / "net.npz")
+    assert not target.exists()
+
+
+def test_absurd_shapes_are_refused_before_they_are_allocated(tmp_path):
+    torch.save({"a.weight": torch.zeros(1, 1).expand(10**6, 10**6)}, tmp_path / "view.pth")
+    with pytest.raises(DataError, match=r"a.weight has shape \(1000000, 1000000\) and only 4 bytes of data"):
+        read_contents(tmp_path / "view.pth")
+    torch.save({"a.weight": Allocates()}, tmp_path / "call.pth")
+    with pytest.raises(DataError, match=r"would call torch.FloatTensor when loaded"):
+        read_contents(tmp_path / "call.pth")
+    path = save_state(tmp_path / "numel.pth", {"a.weight": np.zeros((32, 2), np.float32)})
+    with zipfile.ZipFile(path) as opened:
+        pickled = opened.read("numel/data.pkl")
+    rezip(path, {"data.pkl": pickled.replace(b"K@t", b"J" + (10**6).to_bytes(4, "little") + b"t")})
+    with pytest.raises(DataError, match=r"numel.pth is no PyTorch file of arrays \(record size"):
+        read_contents(path)
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"shape": (10**9, 10**9), "fortran_order": False, "descr": "<f4"})
+    with zipfile.ZipFile(tmp_path / "net.npz", "w") as new:
+        new.writestr("a.weight.npy", file.getvalue() + bytes(64))
+    with pytest.raises(DataError, match=r"a.weight.npy has 64 bytes of data; its header \(1000000000, 1000000000\)"):
+        read_contents(tmp_path / "net.npz")
+    (tmp_path / "weights.npy").write_bytes(file.getvalue() + bytes(64))
+    with pytest.raises(DataError, match=r"weights.npy has 64 bytes of data"):
+        map_npy(tmp_path / "weights.npy")
+    header = b'{"a.weight":{"dtype":"F32","shape":[1000000,1000000],"data_offsets":[0,4]}}'
+    (tmp_path / "net.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(DataError, match="is no whole safetensors file"):
+        read_contents(tmp_path / "net.safetensors")
+
+
+def test_a_zip_bomb_is_refused_by_its_directory(tmp_path):
+    path = save_state(tmp_path / "net.pth", STATE)
+    rezip(path, {"data/0": bytes(10**7)}, zipfile.ZIP_DEFLATED)
+    with pytest.raises(DataError, match=r"holds .* compressed; expected it stored, as torch.save does"):
+        read_contents(path)
+    np.savez_compressed(tmp_path / "net.npz", **{"a.weight": np.zeros(10**7, np.float32)})  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"would unpack to 40000128; expected at most 1048576: it is refused"):
+        read_contents(tmp_path / "net.npz")
+
+
+def test_members_that_share_their_bytes_are_refused(tmp_path):
+    path = save_state(tmp_path / "net.pth", {"a.weight": np.zeros((100, 100), np.float32)})
+    with zipfile.ZipFile(path, "a") as opened:
+        opened.filelist.extend([opened.getinfo("net/data/0")] * 900)
+        opened.writestr("net/more", b"")  # so that the directory is written anew
+    with pytest.raises(
+        DataError, match=r"holds \d+ bytes and would unpack to \d+; expected at most \d+: it is refused"
+    ):
+        read_contents(path)
+    with zipfile.ZipFile(path, "a") as opened:
+        opened.filelist.extend([opened.getinfo("net/more")] * archive.MAX_MEMBERS)
+        opened.writestr("net/most", b"")
+    with pytest.raises(DataError, match="members; expected at most 10000"):
+        read_contents(path)
+
+
+def test_large_missing_and_truncated_files_are_named(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match=r"none.pth is no file; expected the weights of one network"):
+        read_contents(tmp_path / "none.pth")
+    path = save_state(tmp_path / "net.pth", STATE)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-50])
+    with pytest.raises(DataError, match=r"net.pth is no whole zip archive"):
+        read_contents(path)
+    path.write_bytes(whole)
+    monkeypatch.setattr(archive, "MAX_BYTES", 100)
+    with pytest.raises(DataError, match=r"net.pth holds \d+ bytes; expected at most 100 for one network"):
+        read_contents(path)
+
+
+def test_layers_are_ordered_by_their_numbers_not_by_the_file(tmp_path):
+    names = [f"seq.{i}" for i in range(11)]
+    state = dense_state(names, (2,) * 12)
+    shuffled = {name: state[name] for name in sorted(state)}
+    assert list(shuffled)[2].startswith("seq.1.")
+    assert list(shuffled)[4].startswith("seq.10.")
+    layers = layers_of(read_contents(save_state(tmp_path / "net.pth", shuffled)), "net.pth")
+    np.testing.assert_array_equal(layers[10].kernel, state["seq.10.weight"].T)
+    named = dense_state(["first", "last"], (2, 5, 1))
+    contents = read_contents(save_state(tmp_path / "named.pth", named))
+    with pytest.raises(DataError, match=r"layers 'first', 'last'; expected one number in each name, or their order"):
+        layers_of(contents, "named.pth")
+    assert layers_of(contents, "named.pth", ["first", "last"])[1].kernel.shape == (5, 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"bn.0.running_mean": np.zeros(3, np.float32)}, "holds bn.0.running_mean; expected weights and biases alone"),
+        ({"fc.0.weight": np.zeros((3, 2), np.float32)}, "lacks fc.0.bias"),
+        ({"fc.0.weight": np.zeros((3, 2), np.float32), "fc.0.bias": np.zeros(2, np.float32)}, r"fc.0.bias \(2,\)"),
+    ],
+)
+def test_what_is_no_layer_is_named(tmp_path, state, message):
+    with pytest.raises(DataError, match=message):
+        layers_of(read_contents(save_state(tmp_path / "net.pth", state)), "net.pth")
+
+
+def test_kernels_and_weights_are_each_other_s_transpose():
+    weight = np.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
+    kernel = kernel_from_torch(weight)
+    assert kernel.shape == (4, 5, 3, 2)
+    assert kernel[1, 2, 0, 1] == weight[1, 0, 1, 2]
+    np.testing.assert_array_equal(weight_from_kernel(kernel), weight)
+
+
+def test_a_package_that_is_not_there_is_named_with_its_extra(tmp_path, monkeypatch):
+    path = save_state(tmp_path / "net.pth", STATE)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=r"net.pth needs torch, .* install it with: pip install 'wsjax\[torch\]'"):
+        read_contents(path)
+
+
+def test_a_second_pickle_beside_the_first_is_refused(tmp_path):
+    path = save_state(tmp_path / "net.pth", STATE)
+    rezip(path, {"DATA.PKL": pickle.dumps({})})
+    with pytest.raises(DataError, match=r"net.pth has data.pkl of \[\d+, \d+\] bytes; expected one"):
+        read_contents(path)

@@ -1,0 +1,56 @@
+"""Formats by name."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.data.formats.conftest import save_state
+from tests.data.formats.references import DWS_WIDTHS, dense_state
+from tests.data.formats.test_cnn_park import PLAIN, small_state, write
+from wsjax.data import FORMATS, WeightDataset, convert, load, load_collection, read_state_dicts
+from wsjax.errors import DataError
+
+NAMES = ["seq.0", "seq.1", "seq.2"]
+NETWORK = {"kind": "siren", "widths": list(DWS_WIDTHS), "w0": [30.0]}
+
+
+@pytest.fixture
+def states(tmp_path):
+    for number in range(3):
+        save_state(tmp_path / f"states/{number}.pth", dense_state(NAMES, DWS_WIDTHS, number))
+    (tmp_path / "labels.json").write_text(json.dumps({f"{number}.pth": number for number in range(3)}))
+    return tmp_path / "states"
+
+
+def test_there_and_back_again(states, tmp_path, agrees):
+    labels = str(tmp_path / "labels.json")
+    read = convert("state-dicts", states, tmp_path / "ours", network=NETWORK, labels=labels, progress=False)
+    stored = load(tmp_path / "ours")
+    agrees(stored, [0, 1, 2])
+    assert isinstance(read, WeightDataset)
+    assert stored.card == read.card
+    convert("to-state-dicts", tmp_path / "ours", tmp_path / "theirs", kind="torch", progress=False)
+    again = read_state_dicts(tmp_path / "theirs", progress=False)
+    np.testing.assert_array_equal(again.weights[1].kernel, stored.weights[1].kernel)
+
+
+def test_several_architectures_become_a_collection(tmp_path):
+    write(tmp_path / "zoo", "run", 1, small_state(0), PLAIN)
+    convert("cnn-park", tmp_path / "zoo", tmp_path / "ours", progress=False)
+    assert len(load_collection(tmp_path / "ours")) == 1
+
+
+def test_options_are_checked_before_anything_is_read_or_written(states, tmp_path):
+    with pytest.raises(ValueError, match=r"unknown format 'dws-mnits'.*Did you mean 'dws-mnist'"):
+        convert("dws-mnits", states, tmp_path / "ours")
+    with pytest.raises(ValueError, match=r"unknown option of nfn-sirens 'view'; .*Did you mean 'views'"):
+        convert("nfn-sirens", states, tmp_path / "ours", view=2)
+    with pytest.raises(ValueError, match="network has fields width; those of a Network are: kind, widths"):
+        convert("state-dicts", states, tmp_path / "ours", network={"kind": "mlp", "width": [2, 3, 1]})
+    with pytest.raises(ValueError, match="is not empty; expected a new directory"):
+        convert("dws-mnist", states, states)
+    with pytest.raises(DataError, match="holds no file whose path matches"):
+        convert("dws-mnist", states, tmp_path / "ours")
+    assert not (tmp_path / "ours").exists()
+    assert len(FORMATS) == 9

@@ -1,0 +1,159 @@
+"""fit-a-nef's HDF5 sets, in exactly their layout: bias before kernel, one row of parameters for each network."""
+
+import json
+import math
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.data.formats.references import COLOUR_WIDTHS, DWS_WIDTHS, dense_state
+from wsjax.data.formats.fit_a_nef import Signals, read_fit_a_nef
+from wsjax.errors import DataError
+
+NAMES = ["kernel_net_0.linear", "kernel_net_1.linear", "output_linear"]
+
+
+def parameters(widths, number, names=NAMES):
+    """Name and array of each parameter, as their own sorting puts them."""
+    state = dense_state(names, widths, number)
+    both = [[(f"{n}.bias", state[f"{n}.bias"]), (f"{n}.kernel", state[f"{n}.weight"].T)] for n in names]
+    return [pair for layer in both for pair in layer]
+
+
+def write_file(path, networks, labels):
+    rows = np.stack([np.concatenate([array.ravel() for _, array in network]) for network in networks])
+    with h5py.File(path, "w") as file:
+        file.create_dataset("params", data=rows)
+        config = file.create_dataset("param_config", (1,), dtype=h5py.special_dtype(vlen=str))
+        config[0] = json.dumps([(name, array.shape) for name, array in networks[0]])
+        file.create_dataset("labels", data=labels)
+
+
+def write_set(root, widths=DWS_WIDTHS, ends=(2, 3), omega=30.0, **settings):
+    root.mkdir(parents=True)
+    params = {"hidden_dim": 32, "num_layers": 3, "omega_0": omega, "output_dim": widths[-1]}
+    (root / "nef.json").write_text(json.dumps({"name": "SIREN", "params": params}))
+    (root / "cfg.json").write_text(json.dumps({"dataset": {"name": "MNIST"}, "train": {"fixed_init": True}} | settings))
+    start = 0
+    for end in ends:
+        networks = [parameters(widths, number % 3) for number in range(start, end)]
+        write_file(root / f"nefs_{start}-{end}.hdf5", networks, [number % 7 for number in range(start, end)])
+        start = end
+    return root
+
+
+def test_sirens_by_their_names_with_the_frequency_of_nef_json(tmp_path, agrees):
+    data = read_fit_a_nef(write_set(tmp_path / "MNIST/SIREN"), progress=False)
+    agrees(data, [0, 1, 2])
+    card = data.card
+    assert card.network is not None
+    assert (card.network.w0, card.network.offset, card.network.w0_convention) == ((30.0, 30.0), 0.0, "affine")
+    assert card.value_range == pytest.approx((-0.42407, 2.82155), abs=1e-4)
+    assert (card.image_shape, card.coordinate_order, card.classes[3]) == ((28, 28, 1), "xy", "3")
+    assert (card.source["shared_init"], card.source["pixel_mean"]) == (True, [0.13066047])
+    assert (data.label.tolist(), data.columns["split"].tolist()) == ([0, 1, 2], [0, 0, 0])
+    other = read_fit_a_nef(write_set(tmp_path / "other/SIREN", omega=8.0), progress=False).card.network
+    assert other is not None
+    assert other.w0 == (8.0, 8.0)
+
+
+def test_seeds_after_the_first_are_views_and_files_are_ordered_by_number(tmp_path, agrees):
+    root = write_set(tmp_path / "tiny/SIREN", COLOUR_WIDTHS, ends=(2, 4, 6, 8, 10, 12))
+    data = read_fit_a_nef(root, Signals(4, (2, 3), (32, 32, 3), (0.5,), (0.5,)), progress=False)
+    assert data.columns["image"].tolist() == [0, 1, 2, 3] * 3
+    assert data.columns["view"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert data.columns["split"].tolist() == [0, 0, 1, 2] * 3
+    assert data.card.value_range == (-1.0, 1.0)
+    agrees(data, [0, 1, 2] * 4)
+    fewer = read_fit_a_nef(root, Signals(4, (2, 3), None), leave_out=[1, 5], progress=False)
+    assert fewer.columns["image"].tolist() == [0, 2, 3, 0, 2, 3, 0, 1, 2, 3]
+
+
+def test_a_relu_network(tmp_path):
+    names = [f"Dense_{i}" for i in range(11)]
+    widths = (2, *[3] * 10, 1)
+    root = write_set(tmp_path / "MNIST/MLP")
+    (root / "nefs_2-3.hdf5").unlink()
+    (root / "nef.json").write_text(json.dumps({"name": "MLP", "params": {"hidden_dim": 3, "num_layers": 10}}))
+    network = sorted(parameters(widths, 1, names))  # as a dict sorts them: Dense_10 before Dense_2
+    write_file(root / "nefs_0-2.hdf5", [network, network], [4, 5])
+    data = read_fit_a_nef(root, progress=False)
+    assert data.card.network is not None
+    assert (data.card.network.kind, data.card.network.activation, data.card.network.widths) == ("mlp", "relu", widths)
+    np.testing.assert_array_equal(data.weights[10].kernel[1], dict(network)["Dense_10.kernel"])
+    np.testing.assert_array_equal(data.weights[2].kernel[0], dict(network)["Dense_2.kernel"])
+
+
+@pytest.fixture
+def nefs(tmp_path):
+    return write_set(tmp_path / "MNIST/SIREN")
+
+
+def refused(root, message, dataset=None):
+    with pytest.raises(DataError, match=message):
+        read_fit_a_nef(root, dataset, progress=False)
+
+
+def test_descriptions_that_do_not_fit_are_named(nefs):
+    with pytest.raises(ValueError, match="unknown data set 'mnist'"):
+        read_fit_a_nef(nefs, "mnist")
+    (nefs / "nef.json").write_text(json.dumps({"name": "SIREN", "params": {}}))
+    refused(nefs, r"nef.json has omega_0 = None; expected the frequency")
+    (nefs / "nef.json").write_text(json.dumps({"name": "GaborNet", "params": {}}))
+    refused(nefs, r"nef.json describes a 'GaborNet'; wsjax reads SIREN and MLP")
+    (nefs / "nef.json").unlink()
+    refused(nefs, r"nef.json cannot be read as JSON")
+
+
+def test_files_that_do_not_fit_together_are_named(nefs):
+    write_file(nefs / "nefs_3-4.hdf5", [parameters(COLOUR_WIDTHS, 0)], [1])
+    refused(nefs, r"nefs_3-4.hdf5 has the parameters .*; the files before it have")
+    (nefs / "nefs_3-4.hdf5").unlink()
+    (nefs / "nefs_2-3.hdf5").rename(nefs / "nefs_4-5.hdf5")
+    refused(nefs, r"nefs_4-5.hdf5 begins with network 4; the file before it ends at 2")
+    (nefs / "nefs_4-5.hdf5").rename(nefs / "nefs_2-9.hdf5")
+    refused(nefs, r"nefs_2-9.hdf5 has params of shape \(1, 1185\).*expected \(7, 1185\)")
+
+
+def test_networks_that_are_not_finite_are_named_by_number(nefs):
+    bad = parameters(DWS_WIDTHS, 0)
+    bad[2][1][3] = np.nan
+    write_file(nefs / "nefs_2-3.hdf5", [bad], [1])
+    refused(nefs, r"nefs_2-3.hdf5: networks \[2\] are not finite; .* leave_out=\[2\]")
+    assert len(read_fit_a_nef(nefs, leave_out=[2], progress=False)) == 2
+
+
+def test_hostile_files_are_refused(nefs, tmp_path):
+    path = nefs / "nefs_2-3.hdf5"
+    size = sum(math.prod(a.shape) for _, a in parameters(DWS_WIDTHS, 0))
+
+    def broken(change, message):
+        write_file(path, [parameters(DWS_WIDTHS, 0)], [1])
+        with h5py.File(path, "a") as file:
+            del file["params"]
+            change(file)
+        refused(nefs, message)
+
+    secret = tmp_path / "secret.hdf5"
+    write_file(secret, [parameters(DWS_WIDTHS, 0)], [1])
+    layout = h5py.VirtualLayout((1, size), np.float32)
+    layout[...] = h5py.VirtualSource(secret, "params", (1, size))
+    raw = [(str(tmp_path / "raw"), 0, 4 * size)]
+    (tmp_path / "raw").write_bytes(bytes(4 * size))
+    shape = (10**6, 10**6)
+    cases = [
+        (lambda f: f.create_dataset("params", shape, "f4", chunks=(64, 64)), r"params has shape \(1000000, 1000000\)"),
+        (lambda f: f.create_dataset("params", (10**8,), "f4", compression="gzip"), "times the file: refused"),
+        (lambda f: f.create_dataset("params", data=np.array([b"x"])), "params holds .*expected numbers"),
+        (lambda f: f.create_dataset("params", (1, size), "f4", external=raw), "no array stored in this file"),
+        (lambda f: f.create_virtual_dataset("params", layout), "no array stored in this file"),
+        (lambda f: f.__setitem__("params", h5py.ExternalLink(str(secret), "params")), "params is a ExternalLink"),
+        (lambda f: f.__setitem__("params", h5py.SoftLink("/labels")), "params is a SoftLink; expected the data itself"),
+        (lambda f: f.create_group("params"), "no array stored in this file"),
+        (lambda f: None, r"holds labels, param_config; expected 'params' among them"),
+    ]
+    for change, message in cases:
+        broken(change, message)
+    path.write_bytes(b"\x89HDF\r\n\x1a\nnothing")
+    refused(nefs, r"nefs_2-3.hdf5 is no whole HDF5 file")

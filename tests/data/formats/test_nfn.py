@@ -1,0 +1,81 @@
+"""NFN's SIREN sets, in exactly their layout."""
+
+import numpy as np
+import pytest
+
+from tests.data.formats.conftest import save_state
+from tests.data.formats.references import COLOUR_WIDTHS, DWS_WIDTHS, dense_state
+from wsjax.data.formats.nfn import read_nfn_sirens
+from wsjax.errors import DataError
+
+NAMES = ["net.0.linear", "net.1.linear", "net.2"]
+BASE, COPY = "randinit_smaller", "randinit_smaller_aug{}"
+
+
+def write(root, prefix, label, number, network, widths=DWS_WIDTHS):
+    return save_state(root / f"{prefix}_{label}s" / f"net{number}.pth", dense_state(NAMES, widths, network))
+
+
+@pytest.fixture
+def sirens(tmp_path):
+    """Images 0, 1, 2 of labels 7, 3, 7; a second and a twelfth copy of each."""
+    root = tmp_path / "siren_mnist_wts"
+    for number, label in enumerate((7, 3, 7)):
+        write(root, BASE, label, number, number)
+        write(root, COPY.format(0), label, number, (number + 1) % 3)
+        write(root, COPY.format(1), label, number, (number + 2) % 3)
+    return root
+
+
+def test_the_first_fits_alone_are_never_mixed_with_copies(sirens, agrees):
+    data = read_nfn_sirens(sirens, cuts=(1, 2), progress=False)
+    data = data.take(np.argsort(data.columns["image"]))
+    assert (data.label.tolist(), data.columns["image"].tolist()) == ([7, 3, 7], [0, 1, 2])
+    assert (data.columns["split"].tolist(), data.columns["view"].tolist()) == ([0, 1, 2], [0, 0, 0])
+    agrees(data, [0, 1, 2])
+    card = data.card
+    assert card.network is not None
+    assert (card.coordinate_order, card.value_range, card.network.offset) == ("ij", (-1.0, 1.0), 0.0)
+    assert (card.image_shape, card.source["views_there"], card.name) == ((28, 28, 1), 3, "nfn-mnist")
+
+
+def test_copies_are_views_of_the_same_image(sirens, agrees):
+    data = read_nfn_sirens(sirens, views=None, cuts=(1, 2), progress=False)
+    data = data.take(np.lexsort([data.columns["image"], data.columns["view"]]))
+    assert data.columns["view"].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert data.label.tolist() == [7, 3, 7] * 3
+    agrees(data, [0, 1, 2, 1, 2, 0, 2, 0, 1])
+    assert len(read_nfn_sirens(sirens, views=2, cuts=(1, 2), progress=False)) == 6
+    with pytest.raises(ValueError, match=r"views is 4; .* has 3"):
+        read_nfn_sirens(sirens, views=4)
+
+
+def test_colour_networks_and_the_usual_cuts(tmp_path, agrees):
+    root = tmp_path / "weights"
+    for number in range(3):
+        write(root, BASE, 2, number, number, COLOUR_WIDTHS)
+    with pytest.raises(ValueError, match="does not say what its networks show; pass images=, one of mnist"):
+        read_nfn_sirens(root)
+    data = read_nfn_sirens(root, "cifar", progress=False)
+    agrees(data, [0, 1, 2])
+    assert (data.card.image_shape, data.card.classes[2]) == ((32, 32, 3), "bird")
+    assert data.columns["split"].tolist() == [0, 0, 0]
+    assert data.card.source["cuts"] == [45_000, 50_000]
+
+
+def test_what_does_not_add_up_is_named(sirens):
+    def refused(message, **arguments):
+        with pytest.raises(DataError, match=message):
+            read_nfn_sirens(sirens, progress=False, **arguments)
+
+    other = write(sirens, COPY.format(0), 5, 1, 0)
+    refused("(_5s/net1.pth and .*_3s/net1.pth|_3s/net1.pth and .*_5s/net1.pth) both hold image 1", views=2)
+    other.unlink()
+    (sirens / "randinit_smaller_aug0_3s/net1.pth").unlink()
+    write(sirens, COPY.format(0), 5, 1, 0)
+    refused("gives image 1 the label", views=2)
+    assert len(read_nfn_sirens(sirens, leave_out=["randinit_smaller_3s/net1.pth"], progress=False)) == 2
+    (sirens / "randinit_smaller_3s/net1.pth").unlink()
+    refused(r"no file holds image 1 \(1 of 3 are missing\)")
+    write(sirens, BASE, 3, 1, 0, COLOUR_WIDTHS)
+    refused(r"randinit_smaller_3s/net1.pth: weights\[2\].kernel has shape \(32, 3\)")

@@ -1,0 +1,89 @@
+"""Users' own Flax and Equinox networks, stored and taken back."""
+
+import equinox as eqx
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.core import FrozenDict, freeze
+
+from wsjax.data.formats.pytrees import array_dict, from_equinox, from_flax, to_equinox
+from wsjax.data.store import load, save
+from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
+
+SIZES = {"in": Fixed(2, "input"), "h": Group(3, "tanh"), "out": Fixed(1, "output")}
+
+
+class Boxed(nn.Module):
+    """A network whose parameters carry the names of mesh axes."""
+
+    @nn.compact
+    def __call__(self, x):
+        init = nn.with_partitioning(nn.initializers.lecun_normal(), ("data", None))
+        hidden = jnp.tanh(nn.Dense(3, kernel_init=init)(x))
+        return nn.Dense(1)(hidden)
+
+
+FLAX = symmetry_of(
+    {
+        "params": {
+            "Dense_0": {"kernel": Axes("in", "h"), "bias": Axes("h", bias=True)},
+            "Dense_1": {"kernel": Axes("h*", "out"), "bias": Axes("out", bias=True)},
+        }
+    },
+    SIZES,
+)
+EQUINOX = symmetry_of(
+    {
+        "layers": {
+            "0": {"weight": Axes("h", "in"), "bias": Axes("h", bias=True)},
+            "1": {"weight": Axes("out", "h*"), "bias": Axes("out", bias=True)},
+        }
+    },
+    SIZES,
+)
+
+
+def test_frozen_and_boxed_variables_become_plain_dicts_that_are_stored(tmp_path, getkey):
+    x = jax.random.normal(getkey(), (5, 2))
+    variables = [freeze(Boxed().init(getkey(), x)) for _ in range(3)]
+    assert isinstance(variables[0], FrozenDict)
+    data = from_flax(
+        variables, [0, 1, 1], symmetry=FLAX, apply=Boxed().apply, inputs=x, name="mine", classes=("cat", "dog")
+    )
+    save(data, tmp_path / "set")
+    again = load(tmp_path / "set")
+    assert (again.card.name, again.card.classes) == ("mine", ("cat", "dog"))
+    for row, one in enumerate(variables):
+        np.testing.assert_array_equal(Boxed().apply(again.network(row), x), Boxed().apply(one, x))
+
+
+@pytest.fixture
+def modules(getkey):
+    return [eqx.nn.MLP(2, 1, 3, 1, jax.nn.tanh, key=getkey()) for _ in range(3)]
+
+
+def test_equinox_modules_are_stored_and_made_modules_again(tmp_path, getkey, modules):
+    x = jax.random.normal(getkey(), (2,))
+    data = from_equinox(modules, [0.5, 1.0, 2.0], symmetry=EQUINOX, inputs=x)
+    save(data, tmp_path / "set")
+    again = load(tmp_path / "set")
+    for row, module in enumerate(modules):
+        back = to_equinox(again.network(row), modules[0])
+        np.testing.assert_array_equal(back(x), module(x))
+    assert list(array_dict(modules[0])["layers"]) == ["0", "1"]
+
+
+def test_a_wrong_symmetry_or_module_is_named(modules, getkey):
+    wrong = symmetry_of(
+        jax.tree.unflatten(EQUINOX.treedef, EQUINOX.axes), {**SIZES, "h": Group(3, "relu", actions=("rescale",))}
+    )
+    with pytest.raises(ValueError, match="'rescale' on group 'h' changes the function"):
+        from_equinox(modules, [0, 1, 2], symmetry=wrong, inputs=jnp.ones(2))
+    other = eqx.nn.MLP(2, 1, 3, 1, jax.nn.relu, key=getkey())
+    with pytest.raises(ValueError, match="module 3 differs from module 0 in what is no array"):
+        from_equinox([*modules, other], [0, 1, 2, 3], symmetry=EQUINOX)
+    deeper = eqx.nn.MLP(2, 1, 3, 2, jax.nn.tanh, key=getkey())
+    with pytest.raises(ValueError, match=r"structure of the MLP: missing weights\['layers'\]\['1'\]\['bias'\]"):
+        to_equinox({"layers": {"0": array_dict(deeper)["layers"]["0"]}}, modules[0])

@@ -1,0 +1,118 @@
+"""Directories of state dicts of one architecture, and back."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from tests.data.formats.conftest import save_state
+from tests.data.formats.references import DWS_WIDTHS, OUTPUTS, POINTS, dense_state
+from wsjax.data import Card, fit_dataset_in_memory
+from wsjax.data.formats.export import write_state_dicts
+from wsjax.data.formats.state_dicts import CONTENTS, read_state_dicts
+from wsjax.errors import DataError
+from wsjax.networks import Network
+
+NETWORK = Network("siren", DWS_WIDTHS, w0=(30.0,))
+NAMES = ["net.0.linear", "net.1.linear", "net.2"]
+KINDS = ("safetensors", "torch", "npz")
+
+
+def test_a_directory_of_several_kinds_of_file_with_labels_inside(tmp_path, agrees):
+    save_state(tmp_path / "train/a.pth", dense_state(NAMES, DWS_WIDTHS, 0), label=2)
+    (tmp_path / "test").mkdir()
+    np.savez(tmp_path / "test/b.npz", **dense_state(NAMES, DWS_WIDTHS, 1), label=0)  # type: ignore[arg-type]
+    (tmp_path / "val").mkdir()
+    save_file(dense_state(NAMES, DWS_WIDTHS, 2) | {"label": np.array(1)}, tmp_path / "val/c.safetensors")
+    data = read_state_dicts(tmp_path, NETWORK, progress=False)
+    data = data.take(np.argsort(data.columns["split"]))
+    agrees(data, [0, 2, 1])
+    assert (data.label.tolist(), data.card.classes) == ([2, 1, 0], ("0", "1", "2"))
+
+
+def test_a_card_targets_a_key_and_names_in_order(tmp_path, agrees):
+    for number in range(2):
+        state = dense_state(["first", "second", "last"], DWS_WIDTHS, number)
+        tensors = {name: torch.from_numpy(value) for name, value in state.items()}
+        torch.save({"model": tensors, "epoch": 3}, tmp_path / f"{number}.pt")
+    card = Card("mine", NETWORK, NETWORK.symmetry, coordinate_order="ij", source={"by": "me"})
+    labels = {"0.pt": 0.25, "1.pt": 0.5}
+    order = ["first", "second", "last"]
+    data = read_state_dicts(tmp_path, card, labels=labels, key="model", layers=order, progress=False)
+    agrees(data, [0, 1])
+    assert (data.label.tolist(), data.card.label, data.card.classes) == ([0.25, 0.5], "target", ())
+    assert (data.card.name, data.card.coordinate_order, data.card.source["by"]) == ("mine", "ij", "me")
+    with pytest.raises(DataError, match=r"0.pt has layers 'first', 'second', 'last'; expected one number in each"):
+        read_state_dicts(tmp_path, card, labels=labels, key="model", progress=False)
+
+
+def test_what_a_directory_lacks_is_said(tmp_path):
+    save_state(tmp_path / "train/a.pth", dense_state(NAMES, DWS_WIDTHS, 0))
+    with pytest.raises(ValueError, match=r"has no networks.json, so wsjax did not write it; pass the network"):
+        read_state_dicts(tmp_path)
+    with pytest.raises(DataError, match=r"train/a.pth has the label None; expected one number: pass labels="):
+        read_state_dicts(tmp_path, NETWORK, progress=False)
+    save_state(tmp_path / "b.pth", dense_state(NAMES, DWS_WIDTHS, 0))
+    with pytest.raises(DataError, match=r"b.pth is in none of the folders train"):
+        read_state_dicts(tmp_path, NETWORK, labels={"train/a.pth": 1, "b.pth": 2}, progress=False)
+    save_state(tmp_path / "b.pth", dense_state(NAMES, (2, 32, 16, 1), 0))
+    with pytest.raises(DataError, match=r"b.pth: weights\[1\].kernel has shape \(32, 16\)"):
+        read_state_dicts(tmp_path, NETWORK, progress=False)
+
+
+@pytest.fixture(scope="module")
+def fitted(images, recipe):
+    return fit_dataset_in_memory(images, recipe, progress=False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_export_is_read_back_bit_equal(fitted, tmp_path, kind):
+    write_state_dicts(fitted, tmp_path / "out", kind=kind, progress=False)
+    again = read_state_dicts(tmp_path / "out", progress=False)
+    assert again.card == fitted.card
+    for ours, theirs in zip(fitted.weights, again.weights, strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(np.asarray(one), other)
+            assert other.dtype == np.asarray(one).dtype
+    np.testing.assert_array_equal(again.label, fitted.label)
+    assert set(again.columns) == set(fitted.columns)
+    for name, column in fitted.columns.items():
+        np.testing.assert_array_equal(again.columns[name], column)
+        assert again.columns[name].dtype == column.dtype
+    with pytest.raises(ValueError, match="is not empty; expected a new directory"):
+        write_state_dicts(fitted, tmp_path / "out", progress=False)
+
+
+def test_pytorch_loads_an_export_into_its_own_network(tmp_path):
+    for number in range(2):
+        save_state(tmp_path / f"in/{number}.pth", dense_state(NAMES, DWS_WIDTHS, number), label=number)
+    write_state_dicts(read_state_dicts(tmp_path / "in", NETWORK, progress=False), tmp_path / "out", kind="torch")
+
+    class Siren(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seq = torch.nn.Sequential(*[torch.nn.Linear(i, o) for i, o in ((2, 32), (32, 32), (32, 1))])
+
+        def forward(self, x):
+            return self.seq[2](torch.sin(30 * self.seq[1](torch.sin(30 * self.seq[0](x)))))
+
+    siren = Siren()
+    siren.load_state_dict(torch.load(tmp_path / "out/train/model_1.pth", weights_only=True))
+    found = siren(torch.from_numpy(POINTS)).detach().numpy().ravel()
+    np.testing.assert_allclose(found, OUTPUTS[1, 1], rtol=0, atol=1e-6)
+
+
+def test_a_changed_export_is_refused(fitted, tmp_path):
+    write_state_dicts(fitted, tmp_path, progress=False)
+    content = json.loads((tmp_path / CONTENTS).read_text())
+    escaping = {**content, "files": ["../secret.safetensors", *content["files"][1:]]}
+    (tmp_path / CONTENTS).write_text(json.dumps(escaping))
+    with pytest.raises(DataError, match=r"differ in ../secret.safetensors"):
+        read_state_dicts(tmp_path, progress=False)
+    (tmp_path / CONTENTS).write_text(json.dumps({"files": []}))
+    with pytest.raises(DataError, match=r"is not as wsjax writes it \(KeyError"):
+        read_state_dicts(tmp_path, progress=False)
+    with pytest.raises(ValueError, match="unknown kind of file 'onnx'"):
+        write_state_dicts(fitted, tmp_path / "other", kind="onnx")

@@ -1,0 +1,82 @@
+"""A data set as a directory of state dicts that PyTorch loads."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from wsjax.data.dataset import WeightDataset
+from wsjax.data.directory import write_json
+from wsjax.data.formats.dense import weight_from_kernel
+from wsjax.data.formats.optional import require
+from wsjax.data.formats.state_dicts import CONTENTS
+from wsjax.data.images import SPLITS
+from wsjax.errors import check_choice
+
+SUFFIXES = {"safetensors": ".safetensors", "torch": ".pth", "npz": ".npz"}
+
+
+def write_state_dicts(
+    dataset: WeightDataset, directory: str | Path, *, kind: str = "safetensors", progress: bool = True
+) -> None:
+    """One state dict for each network, `{split}/model_{row}`, with `seq.0.weight` (out, in), `seq.0.bias`, ...
+
+    `networks.json` beside them holds labels, columns and card; `read_state_dicts` reads the whole back bit-equal.
+
+    Args:
+        dataset: of a Network.
+        directory: a new one.
+        kind: `"safetensors"`, `"torch"` (`torch.save`) or `"npz"`.
+        progress: show a bar.
+
+    Raises:
+        ValueError: an unknown kind, a data set without a Network, or a directory that holds something.
+        ImportError: the package that writes this kind is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from wsjax.data import Recipe, fit_dataset_in_memory, limit, load_images
+        >>> from wsjax.networks import Network
+        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
+        >>> fitted = fit_dataset_in_memory(limit(load_images("digits"), 4), recipe, progress=False)
+        >>> directory = tempfile.mkdtemp()
+        >>> write_state_dicts(fitted, directory, kind="npz", progress=False)
+        >>> from wsjax.data.formats.state_dicts import read_state_dicts
+        >>> read_state_dicts(directory, progress=False)
+        WeightDataset('digits', 4 networks: 2 train, 1 validation, 1 test)
+    """
+    check_choice("kind of file", kind, tuple(SUFFIXES))
+    if dataset.card.network is None:
+        raise ValueError(f"{dataset.card.name} has no Network, so its layers have no order; expected SIRENs or MLPs")
+    root = Path(directory)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise ValueError(f"{root} is not empty; expected a new directory: name another one, or remove it")
+    weights = jax.tree.map(np.asarray, dataset.weights)
+    digits, files = len(str(len(dataset) - 1)), []
+    for row in tqdm(range(len(dataset)), desc=dataset.card.name, unit="nets", disable=not progress):
+        split = SPLITS[int(dataset.columns["split"][row])]
+        name = f"{split}/model_{row:0{digits}d}{SUFFIXES[kind]}"
+        state = {}
+        for i, (kernel, bias) in enumerate(weights):
+            state |= {f"seq.{i}.weight": weight_from_kernel(kernel[row]), f"seq.{i}.bias": bias[row]}
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        _write(root / name, state, kind)
+        files.append(name)
+    columns = {n: {"dtype": c.dtype.name, "values": c.tolist()} for n, c in dataset.columns.items()}
+    content = {"files": files, "label": dataset.label.tolist(), "columns": columns, "card": dataset.card.to_json()}
+    write_json(root / CONTENTS, content)
+
+
+def _write(path: Path, state: Mapping[str, np.ndarray], kind: str) -> None:
+    arrays = {name: np.ascontiguousarray(array) for name, array in state.items()}
+    if kind == "npz":
+        with path.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        return
+    if kind == "safetensors":
+        require("safetensors.numpy", str(path)).save_file(arrays, path)
+    else:
+        torch = require("torch", str(path))
+        torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, path)

@@ -1,0 +1,170 @@
+"""The raw model zoos of HSG (ModelZooDataset): one folder a trial, a checkpoint an epoch, results as JSON lines."""
+
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsjax.data.card import Card
+from wsjax.data.dataset import WeightDataset
+from wsjax.data.formats.cnn_symmetry import MIXED, cnn_symmetry, our_activation
+from wsjax.data.formats.contents import read_contents
+from wsjax.data.formats.dense import layers_of
+from wsjax.data.formats.gather import finish, gather
+from wsjax.data.formats.paths import MAX_JSON, find_files, natural
+from wsjax.errors import DataError, check_choice, listing
+from wsjax.typing import Layer
+
+CHECKPOINT = r"^([^/]+)/checkpoint_0*(\d+)/checkpoints$"
+NAMES = re.compile(r"module_list\.(\d+)\.(weight|bias)")
+APPLY = (
+    "convolutions without padding, max-pooling 2x2 and the activation (the last of the small network is not pooled); "
+    "flatten (rows, columns, channels); dense layers with the activation between them"
+)
+
+
+def read_hsg_zoo(
+    directory: str | Path,
+    *,
+    epoch: int | None = None,
+    activation: str | None = None,
+    fractions: tuple[float, float] = (0.7, 0.15),
+    leave_out: Sequence[str] = (),
+    progress: bool = True,
+) -> WeightDataset:
+    """`{trial}/checkpoint_{epoch}/checkpoints` with `result.json` and `params.json` in each trial: small or large CNNs.
+
+    The layers are found by their names (dropout shifts their numbers), HWIO, and the first dense layer's rows are put
+    in the order of (rows, columns, channels). The label is the test accuracy after that epoch, found by its
+    `training_iteration`. The column `image` numbers the trials.
+
+    Args:
+        directory: the zoo.
+        epoch: which checkpoint; None takes the last one there.
+        activation: keep the trials with this activation (`"relu"`, `"tanh"`, ...), so that the Symmetry has its signs
+            or scales; None keeps all, and where they differ permutations alone.
+        fractions: of training and validation, drawn over the trials in the order of their names (the zoo's own code
+            shuffles them in the order of the file system, which differs from machine to machine).
+        leave_out: trials to leave out.
+        progress: show a bar.
+
+    Raises:
+        ValueError: an unknown activation or epoch.
+        DataError: a trial without that checkpoint or its result, another architecture, or a file that is not safe to
+            read; each is named.
+
+    Source: arXiv 2209.14764 and its code.
+
+    Example:
+        >>> read_hsg_zoo("/nowhere")
+        Traceback (most recent call last):
+        wsjax.errors.DataError: /nowhere is no directory; expected the unpacked data set
+    """
+    root = Path(directory)
+    there = _checkpoints(root, leave_out)
+    epochs = sorted({number for found in there.values() for number in found})
+    check_choice("epoch", epoch, (None, *epochs))
+    chosen = epochs[-1] if epoch is None else epoch
+    without = [trial for trial, found in there.items() if chosen not in found]
+    if without:
+        raise DataError(
+            f"{root}: {len(without)} trials have no checkpoint of epoch {chosen}, {without[0]} first; expected one in "
+            f"each: choose another epoch, or leave_out={without[:5]}"
+        )
+    trials = sorted(there, key=natural)
+    results = {trial: _result(root / trial, chosen) for trial in trials}
+    kinds = {trial: our_activation(str(results[trial]["activation"])) for trial in trials}
+    check_choice("activation", activation, (None, *sorted(set(kinds.values()))))
+    kept = [trial for trial in trials if activation in (None, kinds[trial])]
+    present = sorted({kinds[trial] for trial in kept})
+    files = {trial: there[trial][chosen] for trial in kept}
+    first, pooled = _read_network(files[kept[0]])
+    shapes = [layer.kernel.shape for layer in first]
+    kind = present[0] if len(present) == 1 else MIXED
+    symmetry = cnn_symmetry(shapes, kind, pooled=pooled, where=str(files[kept[0]]))
+    weights, pools = gather(files, _read_network, symmetry, name=f"hsg-{root.resolve().name}", progress=progress)
+    differing = [trial for trial, found in zip(kept, pools, strict=True) if found != pooled]
+    if differing:
+        raise DataError(f"{files[differing[0]]} pools other layers than {files[kept[0]]}; expected one architecture")
+    source = {
+        "format": "hsg",
+        "label": "accuracy on the test images",
+        "apply": APPLY,
+        "epoch": chosen,
+        "activations": present,
+        "left_out": {"trials": [*leave_out], "other activations": len(trials) - len(kept)},
+    }
+    card = Card(f"hsg-{root.resolve().name}", None, symmetry, label="target", source=source)
+    number = np.array([trials.index(trial) for trial in kept])
+    columns = {
+        "image": number,
+        "view": 0 * number,
+        "split": _split(len(trials), fractions)[number],
+        "epoch": np.full(len(kept), chosen, np.int32),
+        "train_accuracy": np.array([results[trial]["train"] for trial in kept], np.float32),
+        "activation": np.array([present.index(kinds[trial]) for trial in kept], np.int8),
+    }
+    return finish(card, weights, [results[trial]["test"] for trial in kept], columns)
+
+
+def _checkpoints(root: Path, leave_out: Sequence[str]) -> dict[str, dict[int, Path]]:
+    there: dict[str, dict[int, Path]] = {}
+    for name, path in find_files(root, CHECKPOINT).items():
+        trial, number = re.findall(CHECKPOINT, name)[0]
+        there.setdefault(trial, {})[int(number)] = path
+    absent = sorted(set(leave_out) - set(there))
+    if absent:
+        raise DataError(f"leave_out names {listing(absent[:5])}; expected trials in {root}")
+    return {trial: found for trial, found in there.items() if trial not in leave_out}
+
+
+def _result(trial: Path, epoch: int) -> Mapping[str, Any]:
+    """The accuracies after an epoch, by its number and not by its line: zoos differ in whether epoch 0 has one."""
+    path = trial / "result.json"
+    try:
+        if path.stat().st_size > MAX_JSON:
+            raise DataError(f"{path} holds {path.stat().st_size} bytes; expected at most {MAX_JSON}: refused")
+        lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        found = next((line for line in lines if line["training_iteration"] == epoch), None)
+        if found is None:
+            raise DataError(f"{path} has no training_iteration {epoch}; expected the results of each checkpoint")
+        settings = found["config"] if "config" in found else json.loads((trial / "params.json").read_text())
+        numbers = {"test": float(found["test_acc"]), "train": float(found["train_acc"])}
+        return {**numbers, "activation": settings["model::nlin"]}
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read ({error!r}); expected a line of JSON for each epoch") from None
+
+
+def _read_network(path: Path) -> tuple[tuple[Layer, ...], frozenset[int]]:
+    """The layers of a checkpoint, and the numbers of the convolutions that max-pooling follows."""
+    contents = read_contents(path)
+    odd = [name for name in [*contents.arrays, *contents.extras] if not NAMES.fullmatch(name)]
+    if odd:
+        raise DataError(f"{path} holds {listing(odd[:5])}; expected module_list.NUMBER.weight and .bias alone")
+    layers = layers_of(contents, str(path))
+    places = sorted({int(NAMES.findall(name)[0][0]) for name in contents.arrays})
+    depth = sum(layer.kernel.ndim == 4 for layer in layers)
+    # Between the last convolution and the dense layer lie activation and flattening, or pooling (and dropout) as well.
+    steps = [after - before for before, after in pairwise(places)]
+    pooled = frozenset(i for i in range(min(depth, len(steps))) if steps[i] > (2 if i + 1 < depth else 3))
+    if not 0 < depth < len(layers) or layers[depth].kernel.shape[0] % layers[depth - 1].kernel.shape[-1]:
+        return layers, pooled
+    kernel, channels = layers[depth].kernel, layers[depth - 1].kernel.shape[-1]
+    by_pixel = kernel.reshape(channels, -1, kernel.shape[1]).swapaxes(0, 1).reshape(kernel.shape)
+    flattened = Layer(np.ascontiguousarray(by_pixel), layers[depth].bias)
+    return (*layers[:depth], flattened, *layers[depth + 1 :]), pooled
+
+
+def _split(count: int, fractions: tuple[float, float]) -> np.ndarray:
+    order = list(range(count))
+    random.Random(42).shuffle(order)
+    train, validation = int(fractions[0] * count), int((fractions[0] + fractions[1]) * count)
+    split = np.full(count, 2, np.int8)
+    split[order[:train]] = 0
+    split[order[train:validation]] = 1
+    return split

@@ -1,0 +1,106 @@
+"""PyTorch files, as arrays only.
+
+`torch.save` writes a zip archive: `data.pkl` says what the objects are, `data/0`, `data/1`, ... hold the numbers.
+Before PyTorch's own safe loader sees it, the archive's directory is checked, and every name that the pickle would call
+is looked up in a short list, without running it: even that loader allocates what `torch.FloatTensor(10**12)` asks for.
+"""
+
+import pickletools
+import warnings
+import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from wsjax.data.formats.archive import zip_members
+from wsjax.data.formats.optional import require
+from wsjax.errors import DataError
+
+MAX_PICKLE = 1 << 24
+STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+CALLABLE = {
+    "collections OrderedDict",
+    "torch Size",
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_parameter",
+    *(f"torch {kind}Storage" for kind in STORAGES),
+}
+UNNAMED = ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4")
+"""Opcodes that call what no GLOBAL names; torch.save does not write them."""
+
+SAVE_AGAIN = "Save it again as arrays: torch.save(model.state_dict(), path), or safetensors."
+
+
+def load_torch(path: Path, *, stand_ins: Mapping[str, type] | None = None) -> dict[str, Any]:
+    """The dict that a PyTorch file holds, its tensors as NumPy arrays.
+
+    Args:
+        path: a file that torch.save wrote, 1.6 or later.
+        stand_ins: further names the file may hold, "module name", and the inert class that is built in place of each.
+
+    Raises:
+        DataError: a file that would run code, unpack to more than itself, or holds no dict; or a damaged one.
+        ImportError: PyTorch is not installed.
+    """
+    torch = require("torch", str(path))
+    stand_ins = stand_ins or {}
+    check_torch(path, {*CALLABLE, *stand_ins})
+    allowed: Any = [(stand_in, _in_python_3(name)) for name, stand_in in stand_ins.items()]
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(allowed):
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # its loader raises what the file makes it raise
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise DataError(f"{path} is no PyTorch file of arrays ({reason}). {SAVE_AGAIN}") from None
+    if not isinstance(found, Mapping):
+        raise DataError(f"{path} holds a {type(found).__name__}; expected a state dict. {SAVE_AGAIN}")
+    return {name: _plain(value, f"{path}: {name}") for name, value in found.items()}
+
+
+def check_torch(path: Path, allowed: set[str]) -> None:
+    """Raise DataError where a PyTorch file's directory or the names in its pickle are not those of a state dict."""
+    pickles = [m for m in zip_members(path, stored=True) if m.filename.lower().rpartition("/")[2] == "data.pkl"]
+    if len(pickles) != 1 or pickles[0].file_size > MAX_PICKLE:
+        sizes = [m.file_size for m in pickles]
+        raise DataError(f"{path} has data.pkl of {sizes} bytes; expected one of at most {MAX_PICKLE}. {SAVE_AGAIN}")
+    with zipfile.ZipFile(path) as archive:
+        try:
+            content = archive.read(pickles[0])
+            calls = [(op.name, arg) for op, arg, _ in pickletools.genops(content) if op.name in ("GLOBAL", *UNNAMED)]
+        except (ValueError, IndexError, UnicodeDecodeError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
+            raise DataError(f"{path} has a damaged data.pkl ({error}). Put a whole copy in its place.") from None
+    for opcode, name in calls:
+        if opcode != "GLOBAL" or name not in allowed:
+            called = str(name).replace(" ", ".") if opcode == "GLOBAL" else f"something by {opcode}"
+            raise DataError(f"{path} would call {called} when loaded; expected arrays alone: refused. {SAVE_AGAIN}")
+
+
+def _in_python_3(name: str) -> str:
+    """A pickle's name as the loader looks it up: protocol 2 keeps Python 2's names of the built-in types."""
+    module, _, kind = name.partition(" ")
+    module, kind = NAME_MAPPING.get((module, kind), (IMPORT_MAPPING.get(module, module), kind))
+    return f"{module}.{kind}"
+
+
+def _plain(value: Any, where: str) -> Any:
+    torch = require("torch", where)
+    if isinstance(value, Mapping):
+        return {name: _plain(inner, f"{where}.{name}") for name, inner in value.items()}
+    if not isinstance(value, torch.Tensor):
+        return value
+    if value.layout != torch.strided or value.device.type != "cpu":
+        raise DataError(f"{where} is a {value.layout} tensor on {value.device}; expected a dense one. {SAVE_AGAIN}")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise DataError(
+            f"{where} has shape {tuple(value.shape)} and only {value.untyped_storage().nbytes()} bytes of data; "
+            f"expected a number for each entry: refused. {SAVE_AGAIN}"
+        )
+    tensor = value.detach().contiguous()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(jnp.dtype(jnp.bfloat16))
+    return np.array(tensor.numpy())
