@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,6 +83,17 @@ def test_convert_reads_a_directory_of_state_dicts_and_show_describes_them(run, t
     assert out.endswith("they hold no pictures to draw\n")
     code, _, err = run("convert", "state-dict", tmp_path / "in", tmp_path / "other")
     assert (code, "unknown format 'state-dict'" in err) == (2, True)
+
+
+def test_verify_says_that_all_is_well_and_names_what_is_not(run, fitted, tmp_path):
+    code, out, _ = run("verify", fitted)
+    assert code == 0
+    assert "all is well" in out
+    copy = shutil.copytree(fitted, tmp_path / "copy")
+    shutil.rmtree(copy / "shards" / "00000")
+    code, out, _ = run("verify", copy)
+    assert code == 1
+    assert "damaged: shard 00000 is missing" in out
 
 
 def test_version(run):

@@ -134,6 +134,20 @@ def convert(
     print(f"{made!r} is in {out}")
 
 
+def verify(path: Positional[Path], /, *, sample: int = 64, directory: Path | None = None) -> None:
+    """Check a stored data set: every checksum, and a sample of networks decoded beside their images.
+
+    Args:
+        path: A directory that `wsjax fit` or `wsjax convert` made.
+        sample: How many networks to decode.
+        directory: Where the IDX files of its source are; else Debian's package or an earlier download.
+    """
+    found = data.verify(path, sample=sample, directory=directory)
+    print(found)
+    if not found.ok:
+        raise SystemExit(1)
+
+
 def parse_settings(text: str, name: str = "settings") -> dict:
     """Settings by name from JSON.
 
@@ -203,7 +217,15 @@ def demo(*, out: Path = Path("runs/demo"), quick: bool = False) -> None:
     run_demo(out, quick=quick)
 
 
-COMMANDS = {"fit": fit, "train": train, "evaluate": evaluate_run, "show": show, "convert": convert, "demo": demo}
+COMMANDS = {
+    "fit": fit,
+    "train": train,
+    "evaluate": evaluate_run,
+    "show": show,
+    "convert": convert,
+    "verify": verify,
+    "demo": demo,
+}
 
 
 def main() -> None:
