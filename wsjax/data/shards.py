@@ -78,16 +78,26 @@ def clean(path: Path, index: Index) -> Index:
 
 
 def write_shard(path: Path, index: Index, number: int, arrays: dict[str, np.ndarray]) -> Index:
-    """Write one shard, list it in the index, and return that.
+    """Write one shard, list it in the index, and return that. Ctrl-C waits until it is listed.
 
     Raises:
         OSError: the disk is full or failed; names the shard and says that earlier ones stay whole.
     """
+    # An interrupted save would leave Orbax's threads at work on a directory that the next start cleans.
+    with interrupts_held_back():
+        entry = _write(path, index, number, arrays)
+        described = {n: {"dtype": str(a.dtype), "shape": list(a.shape[1:])} for n, a in arrays.items()}
+        index = index._replace(arrays=described, shards={**index.shards, shard_name(number): entry})
+        write_json(path / INDEX, index._asdict())
+    return index
+
+
+def _write(path: Path, index: Index, number: int, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What the index says of a shard, once it is written."""
     name = shard_name(number)
     target = path / SHARDS / name
     try:
-        # An interrupted save would leave Orbax's threads at work on a directory that the next start cleans.
-        with _uncompressed(), interrupts_held_back():
+        with _uncompressed():
             _quietly(lambda: ocp.save(str(target), arrays))
     except _OrbaxError as error:
         for leftover in target.parent.glob(f"{name}*"):
@@ -96,11 +106,7 @@ def write_shard(path: Path, index: Index, number: int, arrays: dict[str, np.ndar
             f"shard {name} cannot be written under {path}: {why(error, path)}. What was finished, "
             f"{index.finished_networks} of {index.networks} networks, stays whole: make room; a fit goes on from there"
         ) from None
-    described = {n: {"dtype": str(a.dtype), "shape": list(a.shape[1:])} for n, a in arrays.items()}
-    entry = {"arrays": {n: digest(a) for n, a in arrays.items()}, "files": file_digests(target)}
-    index = index._replace(arrays=described, shards={**index.shards, name: entry})
-    write_json(path / INDEX, index._asdict())
-    return index
+    return {"arrays": {n: digest(a) for n, a in arrays.items()}, "files": file_digests(target)}
 
 
 def read_shard(path: Path, index: Index, number: int) -> dict[str, np.ndarray]:
