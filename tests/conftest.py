@@ -9,11 +9,17 @@ The settings hold for doctests too: `pytest tests wsjax` reads this file before 
 
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator
 
 # Most of a test is its compilation, which takes half the time without most of XLA's optimisations. In the environment,
 # so that processes which tests start compile the same programs.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+
+# A shell starts what it runs in the background with Ctrl-C ignored; the tests of Ctrl-C, here and in the processes that
+# they start, need it as it is in the foreground.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import beartype
 import hypothesis

@@ -59,3 +59,9 @@ def test_what_cannot_be_decoded_is_told(dataset, untyped):
         viz.decode(dataset, dataset.weights)
     with pytest.raises(ValueError, match=r"weights\[0\]\.kernel has shape \(2, 5\)"):
         viz.decode(dataset, Network("siren", (2, 5, 1)).init(jax.random.key(0)))
+
+
+def test_networks_stored_in_half_types_are_decoded_in_float32(dataset):
+    half = jax.tree.map(lambda leaf: np.asarray(leaf, jax.numpy.bfloat16), dataset.network(1))
+    wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), half)
+    np.testing.assert_array_equal(viz.decode(dataset, half), viz.decode(dataset, wide))

@@ -7,6 +7,7 @@ import jax
 from jaxtyping import Array, Float
 
 from wsjax.data import Card, WeightDataset
+from wsjax.floats import widened
 from wsjax.networks import Network, grid
 from wsjax.networks.grid import Order
 from wsjax.typing import Weights
@@ -82,7 +83,7 @@ def _decode_one(
     network: Network, order: Order, limits: tuple[float, float], shape: tuple[int, int], weights: Weights
 ) -> Float[Array, "rows columns channels"]:
     symmetry = network.symmetry
-    checked = symmetry.unflatten(symmetry.leaves(weights))
+    checked = symmetry.unflatten([widened(leaf) for leaf in symmetry.leaves(weights)])  # half types are for the disk
     points = grid(shape, order=order, low=limits[0], high=limits[1])
     return network.apply(checked, points).reshape(*shape, -1)
 
