@@ -34,3 +34,14 @@ def test_whole_numbers_are_uniform_and_symmetric():
     assert len(counts) == 5
     np.testing.assert_allclose(counts / len(found), 0.2, atol=0.01)
     assert (np.asarray(draws.whole_numbers(KEYS[0], 9, 0)) == 0).all()
+
+
+def test_words_have_fair_and_independent_bits_whatever_the_generator():
+    found = np.asarray(jax.jit(jax.vmap(lambda k: draws.words(k, 3)))(KEYS))
+    bits = np.unpackbits(found.view(np.uint8), axis=1).astype(float)
+    error = 0.5 / np.sqrt(len(KEYS))
+    assert np.abs(bits.mean(axis=0) - 0.5).max() < 5 * error
+    together = np.corrcoef(bits.T)[~np.eye(96, dtype=bool)]
+    assert np.abs(together).max() < 5.5 / np.sqrt(len(KEYS))
+    philox = jax.random.key(0, impl="rbg")
+    assert draws.words(philox, 3).tolist() == jax.random.bits(philox, (3,)).tolist()

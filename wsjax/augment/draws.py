@@ -5,11 +5,12 @@ On a CPU the random bits are most of the time that noise and dropout take.
 
 from collections.abc import Callable, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
+from wsjax.networks.sine import sine
+from wsjax.symmetry.draws import words
 from wsjax.typing import Key, Scalar
 
 
@@ -24,11 +25,32 @@ def dropped(key: Key, size: int, rate: Scalar) -> Bool[Array, " size"]:
         >>> int(dropped(jax.random.key(0), 5, 1.0).sum()), int(dropped(jax.random.key(0), 5, 0.0).sum())
         (5, 0)
     """
-    words = jax.random.bits(key, ((size + 3) // 4 + 1,), jnp.uint32)
-    chance = (words[-1] >> 8).astype(jnp.float32) * np.float32(2.0**-24)
+    drawn = words(key, (size + 3) // 4 + 1)
+    chance = (drawn[-1] >> 8).astype(jnp.float32) * np.float32(2.0**-24)
     bound = jnp.floor(256 * jnp.asarray(rate, jnp.float32) + chance).astype(jnp.uint32)
-    quarters = [(words[:-1] >> shift) & 0xFF for shift in (0, 8, 16, 24)]
+    quarters = [(drawn[:-1] >> shift) & 0xFF for shift in (0, 8, 16, 24)]
     return jnp.concatenate(quarters)[:size] < bound
+
+
+def normals(key: Key, size: int) -> Float[Array, " size"]:
+    """Independent draws of N(0, 1), two from each random word: half the time of `jax.random.normal` on a CPU.
+
+    Box and Muller 1958: r sin(2 pi v) and r cos(2 pi v), r = sqrt(-2 log u), with the upper half of the word as u, in
+    the middle of its step, and the lower as v. The largest is 4.85 deviations, beyond which one normal number in a
+    million lies; the distribution function is within 4e-5 of the normal one everywhere.
+
+    Example:
+        >>> import jax
+        >>> drawn = normals(jax.random.key(0), 1001)
+        >>> abs(float(drawn.mean())) < 0.1, 0.9 < float(drawn.std()) < 1.1
+        (True, True)
+    """
+    drawn = words(key, (size + 1) // 2)
+    step = np.float32(2.0**-16)
+    share = ((drawn >> 16).astype(jnp.float32) + np.float32(0.5)) * step
+    angle = (drawn & 0xFFFF).astype(jnp.float32) * (step * np.float32(2 * np.pi))
+    radius = jnp.sqrt(-2 * jnp.log(share))
+    return jnp.concatenate([radius * sine(angle), radius * sine(angle + np.float32(np.pi / 2))])[:size]
 
 
 def for_each(draw: Callable[[int], Array], arrays: Sequence[Array]) -> list[Array]:

@@ -5,9 +5,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from wsjax.augment.draws import dropped, for_each
+from wsjax.augment.draws import dropped, for_each, normals
 from wsjax.augment.statistics import Statistics, check_statistics
 from wsjax.errors import check_number
 from wsjax.floats import common, floating, floats_of, wide, widened, with_floats
@@ -196,7 +197,8 @@ def towards_mean(key: Key, weights: Weights, *, statistics: Statistics, max_shar
 
 def _with_noise(key: Key, weights: Weights, deviations: list[Array], std: Scalar) -> Weights:
     floats = floats_of(weights)
-    draws = for_each(lambda size: jax.random.normal(key, (size,), common(floats)), floats)
+    double = common(floats) == np.float64
+    draws = for_each(lambda n: jax.random.normal(key, (n,), np.float64) if double else normals(key, n), floats)
 
     def noisy(leaf: Array, deviation: Array, draw: Array) -> Array:
         strength = deviation * jnp.asarray(std, deviation.dtype)
