@@ -22,7 +22,7 @@ from benchmarks.harness import Contestant, Row, Timing
 from wsjax import augment
 from wsjax.augment.mix_moved import SWEEPS
 from wsjax.augment.partners import partners
-from wsjax.data.fit_jobs import fit_weights
+from wsjax.data.fitting.jobs import fit_weights
 from wsjax.data.recipe import Recipe
 from wsjax.networks import Network
 from wsjax.symmetry import Symmetry, align, siren, squared_distance

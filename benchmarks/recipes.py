@@ -14,12 +14,12 @@ import numpy as np
 
 from benchmarks import harness
 from benchmarks.harness import Contestant, Row, Timing
-from wsjax.data.fit import Fitted
-from wsjax.data.fit_jobs import fit_weights
-from wsjax.data.images import Images
+from wsjax.data.fitting.fit import Fitted
+from wsjax.data.fitting.jobs import fit_weights
+from wsjax.data.fitting.recipes import recipe_named
 from wsjax.data.recipe import Recipe
-from wsjax.data.recipes import recipe_named
-from wsjax.data.sources import load_images
+from wsjax.data.sources.images import Images
+from wsjax.data.sources.registry import load_images
 
 ARRAYS = ("kernel0", "kernel1", "kernel2", "bias0", "bias1", "bias2")
 PUBLISHED = {

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks import harness
 from benchmarks.harness import Contestant, Row, Timing
 from wsjax.data import Card, WeightDataset, load, save, stream
-from wsjax.data.store import flat
+from wsjax.data.store.whole import flat
 from wsjax.networks import Network
 
 NETWORK = Network("siren", (2, 32, 32, 1), w0=(30.0,), offset=0.5)

@@ -65,7 +65,7 @@ def test_convert_reads_a_directory_of_state_dicts_and_show_describes_them(run, t
     (tmp_path / "in").mkdir()
     for i in range(3):
         layers = {
-            "0.weight": np.full((4, 2), i),
+            "0.weight": np.full((4, 5), i),
             "0.bias": np.ones(4),
             "1.weight": np.ones((1, 4)),
             "1.bias": np.ones(1),
@@ -73,7 +73,7 @@ def test_convert_reads_a_directory_of_state_dicts_and_show_describes_them(run, t
         np.savez(
             tmp_path / "in" / f"{i}.npz", label=i % 2, **{name: x.astype(np.float32) for name, x in layers.items()}
         )
-    options = json.dumps({"network": {"kind": "mlp", "widths": [2, 4, 1], "activation": "tanh"}})
+    options = json.dumps({"network": {"kind": "mlp", "widths": [5, 4, 1], "activation": "tanh"}})
     code, out, _ = run("convert", "state-dicts", tmp_path / "in", tmp_path / "out", "--options", options)
     assert code == 0
     assert f"3 networks: 3 train, 0 validation, 0 test) is in {tmp_path / 'out'}" in out
@@ -120,6 +120,43 @@ def test_fit_train_evaluate_show(run, tmp_path):
         assert (path / picture).stat().st_size > 1000
     # The run's record holds the steps that the preset stood for.
     assert "augmentation: flip_signs | rotate(max_degrees=15.0) | " in run("show", runs)[1]
+
+
+@pytest.mark.slow
+def test_fit_of_signals_by_their_options_and_what_it_refuses(run, tmp_path, untyped):
+    few = ("--options", '{"count": 20, "points": 16}', "--limit", 10, "--steps", 2)
+    code, out, _ = run("fit", "sines", tmp_path / "set", *few)
+    assert code == 0
+    assert "10 networks, PSNR mean" in out
+    assert (tmp_path / "set" / "fits.png").stat().st_size > 1000
+    assert data.load(tmp_path / "set").card.source["options"] == {"count": 20, "points": 16, "seed": 0}
+    assert "10 networks decoded, mean PSNR" in run("verify", tmp_path / "set")[1]
+    for arguments, message in {
+        ("sines", "--recipe", "dws"): "recipe is 'dws', which is for images; 'sines' gives other signals",
+        ("sines", "--options", '{"cuont": 3}'): "unknown option of sines 'cuont'; the valid ones are: count,",
+        ("sines", "--options", "{count: 3}"): "options is '{count: 3}'; expected JSON",
+        ("digits", "--options", '{"count": 3}'): "'digits' takes no options",
+        ("meshes",): "the source 'meshes' reads files and no directory is named",
+    }.items():
+        code, _, err = run("fit", arguments[0], tmp_path / "other", *arguments[1:])
+        assert (code, message in err) == (2, True), err
+
+
+def test_zoo_makes_a_data_set_a_table_and_a_picture(run, tmp_path):
+    out = tmp_path / "zoo"
+    small = ["--limit", 40, "--networks", 5, "--hidden", 4, "--steps", 3, "--lanes", 2, "--snapshots", 0, 1]
+    code, printed, _ = run("zoo", "digits", out, *small, "--optimisers", "sgd", "--dropout", 0, 0)
+    assert code == 0
+    assert re.search(r"^sgd +5 +0 ", printed, re.MULTILINE)
+    assert f"the data set is in {out}; a picture of it is in {out / 'zoo.png'}" in printed
+    networks = data.load(out)
+    assert len(networks) == 15
+    assert networks.columns["dropout"].max() == 0
+    assert (out / "zoo.png").stat().st_size > 10_000
+    code, printed, _ = run("zoo", "digits", out, *small, "--optimisers", "sgd", "--dropout", 0, 0)
+    assert (code, "holds all 15 networks: nothing to do" in printed) == (0, True)
+    code, printed, _ = run("show", out)
+    assert (code, "they hold no pictures to draw" in printed) == (0, True)
 
 
 def test_an_unknown_source_lists_the_sources(run, tmp_path, untyped):

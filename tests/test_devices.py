@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from wsjax.devices import data_mesh, replicate, spread
+from wsjax.devices import data_mesh, replicate, spread, start_processes
 
 
 def test_a_batch_spreads_over_all_devices_and_a_state_is_copied():
@@ -23,3 +23,21 @@ def test_without_a_mesh_nothing_moves():
 def test_more_devices_than_there_are(untyped):
     with pytest.raises(ValueError, match=r"devices is 9; this process has 4: ask for 1 to 4"):
         data_mesh(9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"coordinator": "localhost:9"}, "only coordinator given; expected coordinator, processes, process, or none"),
+        ({"processes": 2, "process": 0}, "only processes and process given; expected coordinator"),
+        (
+            {"coordinator": "localhost:9", "processes": 0, "process": 0},
+            "processes is 0; it must be one whole",
+        ),
+        ({"coordinator": "localhost:9", "processes": 2, "process": -1}, r"process is -1; .* in \[0, 1\]"),
+        ({"patience": 0}, "patience is 0"),
+    ],
+)
+def test_a_start_of_processes_that_cannot_be_is_refused_before_jax_waits_for_it(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        start_processes(**arguments)

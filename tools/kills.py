@@ -2,11 +2,13 @@
 
     .venv/bin/python tools/kills.py                        # 100 kills, 20 of them inside a shard write
     .venv/bin/python tools/kills.py --kills 6 --writes 2   # what the test suite does
+    .venv/bin/python tools/kills.py --parts 2              # two processes fit a half each; one of them is killed
 
-A fit is killed (SIGKILL) at a moment drawn uniformly over the length of an unbroken run, started again, killed again,
-and so on until a run ends before its moment comes. Then every array's SHA-256 and the card must be those of the
-unbroken fit. Some kills wait for Orbax's temporary directory of a shard instead, and count as inside a write where the
-killed process left that behind. The last line is a summary; any difference makes the exit status 1.
+A fit, or one of the processes that make a part of it each, is killed (SIGKILL) at a moment drawn uniformly over the
+length of an unbroken run, started again, killed again, and so on until a run ends before its moment comes. Then every
+array's SHA-256 and the card must be those of the unbroken fit. Some kills wait for Orbax's temporary directory of a
+shard instead, and count as inside a write where the killed process left that behind. The last line is a summary; any
+difference makes the exit status 1.
 """
 
 import argparse
@@ -20,14 +22,16 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wsjax.data import load, shards
-from wsjax.data.shards import CARD, INDEX, SHARDS
+from wsjax.data import Part, load
+from wsjax.data.store.directory import CARD, SHARDS
+from wsjax.data.store.index import Index, has_index, read_index
 
 NETWORKS = ("digits", "--views", "3", "--steps", "3")  # 5391 of them
 SHARD_COUNT = 6
 LONGEST = 0.01  # seconds from the start of a write to the kill; a write takes some 30 ms
 TEMPORARY = ".orbax-checkpoint-tmp"
 PATIENCE = 300.0  # seconds without an end
+WHOLE = Part(1, 1)
 MOST = 5  # times as many kills as asked for, until enough hit a write
 
 
@@ -41,35 +45,45 @@ class Tally:
     failures: list[str] = field(default_factory=list)
 
 
-def command(out: Path) -> list[str]:
+def command(out: Path, part: Part) -> list[str]:
     source, *settings = NETWORKS
-    return [str(Path(sys.executable).parent / "wsjax"), "fit", source, str(out), *settings]
+    flag = ["--part", f"{part.number}/{part.count}"] * (part.count > 1)
+    return [str(Path(sys.executable).parent / "wsjax"), "fit", source, str(out), *settings, *flag]
 
 
-def start(out: Path, log: Path) -> subprocess.Popen:
+def log_of(part: Part, work: Path) -> Path:
+    return work / f"log{part.number}"
+
+
+def start(out: Path, work: Path, part: Part) -> subprocess.Popen:
     # What was compiled is kept between runs, or the kills would hit little but the compiler.
     cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(log.parent / "compiled"),
+        "JAX_COMPILATION_CACHE_DIR": str(work / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    with log.open("w") as file:
-        return subprocess.Popen(command(out), stdout=file, stderr=file, env={**os.environ, **cache})
+    with log_of(part, work).open("w") as file:
+        return subprocess.Popen(command(out, part), stdout=file, stderr=file, env={**os.environ, **cache})
 
 
 def content(out: Path) -> tuple[str, str]:
     """SHA-256 of all arrays by the index, once they were read and found to be those; and the card."""
     load(out)
-    return shards.read_index(out).fingerprint, (out / CARD).read_text()
+    return read_index(out).fingerprint, (out / CARD).read_text()
 
 
-def writes(out: Path) -> set[str]:
-    """The temporary directories of shards being written."""
-    return {path.name for path in (out / SHARDS).glob(f"*{TEMPORARY}*")}
+def shards_of(part: Part) -> set[int]:
+    return set(part.shards(Index(SHARD_COUNT, 1, "", {}, {})))
 
 
-def unwritten(out: Path) -> int:
-    """How many shards a fit has yet to write."""
-    return len(shards.read_index(out).unfinished) if (out / INDEX).exists() else SHARD_COUNT
+def writes(out: Path, part: Part = WHOLE) -> set[str]:
+    """The temporary directories of a part's shards being written."""
+    found = (path.name for path in (out / SHARDS).glob(f"*{TEMPORARY}*"))
+    return {name for name in found if int(name.split(".")[0]) in shards_of(part)}
+
+
+def unwritten(out: Path, part: Part) -> int:
+    """How many shards a part has yet to write."""
+    return len(shards_of(part) & set(read_index(out).unfinished)) if has_index(out) else len(shards_of(part))
 
 
 def kill_at(process: subprocess.Popen, seconds: float) -> bool:
@@ -83,38 +97,46 @@ def kill_at(process: subprocess.Popen, seconds: float) -> bool:
         return True
 
 
-def kill_in_write(process: subprocess.Popen, out: Path, number: int, delay: float) -> tuple[bool, bool]:
+def kill_in_write(process: subprocess.Popen, out: Path, part: Part, number: int, delay: float) -> tuple[bool, bool]:
     """Kill a process a little after it began its `number`-th write; whether it still ran, and whether it was in one."""
-    left = writes(out)  # by an earlier kill
+    left = writes(out, part)  # by an earlier kill
     seen: set[str] = set()
     end = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < end and len(seen) < number:
-        now = writes(out)
+        now = writes(out, part)
         left &= now  # the next start removes those
         seen |= now - left
         time.sleep(0.0002)
     time.sleep(delay)
     killed = kill_at(process, 0.0)
-    return killed, killed and bool(writes(out) - left)
+    return killed, killed and bool(writes(out, part) - left)
 
 
-def one_fit(out: Path, log: Path, tally: Tally, asked: argparse.Namespace, length: float, draw: random.Random) -> None:
-    """Kill and restart one fit until it ends by itself, or all kills are done."""
+def one_fit(out: Path, work: Path, tally: Tally, asked: argparse.Namespace, length: float, draw: random.Random) -> None:
+    """Kill one process of a fit and restart all, until they end by themselves, or all kills are done."""
+    parts = [Part(i + 1, asked.parts) for i in range(asked.parts)]
     while True:
         missing, kills = asked.writes - tally.inside, max(asked.kills - tally.kills, 0)
-        process, left = start(out, log), unwritten(out)
+        part = draw.choice(parts)
+        left = unwritten(out, part)
+        running = {one: start(out, work, one) for one in parts}
+        process = running.pop(part)
         if not kills and not (missing and left):
             killed = False
             process.wait(PATIENCE)
         elif left and draw.random() * kills < missing:
-            killed, inside = kill_in_write(process, out, draw.randint(1, left), draw.uniform(0, LONGEST))
+            killed, inside = kill_in_write(process, out, part, draw.randint(1, left), draw.uniform(0, LONGEST))
             tally.inside += inside
         else:
             killed = kill_at(process, draw.uniform(0, length))
         tally.kills += killed
-        if not killed:
-            if process.returncode != 0:
-                tally.failures.append(f"{' '.join(command(out))} failed after a kill: {log.read_text()[-500:]}")
+        for other in running.values():
+            other.wait(PATIENCE)
+        for one, other in (running if killed else {**running, part: process}).items():
+            if other.returncode != 0:
+                said = log_of(one, work).read_text()[-500:]
+                tally.failures.append(f"{' '.join(command(out, one))} failed after a kill: {said}")
+        if not killed or tally.failures:
             return
 
 
@@ -123,6 +145,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100, help="at least; more where writes were missed")
     parser.add_argument("--writes", type=int, default=20, help="how many of them inside a shard write")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--parts", type=int, default=1, help="processes that make a part each, at the same time")
     asked = parser.parse_args()
     if not 0 <= asked.writes <= asked.kills:
         parser.error(f"--writes is {asked.writes}; expected 0 to {asked.kills}, the number of kills")
@@ -132,16 +155,16 @@ def main() -> None:
         Tally(),
         time.monotonic(),
     )
-    log, length = work / "log", 0.0
+    length = 0.0
     for name in ("warm", "unbroken"):
         started = time.monotonic()
-        if start(work / name, log).wait(PATIENCE) != 0:
-            raise SystemExit(f"error: the unbroken fit failed: {log.read_text()[-500:]}")
+        if start(work / name, work, WHOLE).wait(PATIENCE) != 0:
+            raise SystemExit(f"error: the unbroken fit failed: {log_of(WHOLE, work).read_text()[-500:]}")
         length = time.monotonic() - started
     expected = content(work / "unbroken")
     while (tally.kills < asked.kills or tally.inside < asked.writes) and not tally.failures:
         out = work / f"fit{tally.fits}"
-        one_fit(out, log, tally, asked, length, draw)
+        one_fit(out, work, tally, asked, length, draw)
         tally.fits += 1
         if not tally.failures and content(out) != expected:
             tally.failures.append(f"{out} differs from the unbroken fit after {tally.kills} kills")

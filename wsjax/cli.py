@@ -1,10 +1,10 @@
-"""`wsjax fit | train | evaluate | show | demo`: a thin front over the library."""
+"""`wsjax fit | zoo | train | evaluate | show | convert | verify | demo`: a thin front over the library."""
 
 import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import jax
 import tyro
@@ -14,59 +14,96 @@ from wsjax import __version__, data, models, viz
 from wsjax.augment import format_spec, read_spec
 from wsjax.demo import run_demo, score_row, summary_table
 from wsjax.errors import check_number
-from wsjax.train import Plan, Trial, evaluate, load_trained, record
+from wsjax.train import Plan, Trained, Trial, evaluate, load_trained, record
 from wsjax.train import train as train_readers
 
 Spec = Annotated[str, arg(metavar="SPEC")]
+Json = Annotated[str, arg(metavar="JSON")]
+Source = Annotated[Positional[str], arg(metavar="SOURCE")]
+Format = Annotated[Positional[str], arg(metavar="FORMAT")]
+Directory = Annotated[Positional[Path], arg(metavar="PATH")]
+Dataset = Annotated[Positional[Path], arg(metavar="DATASET")]
+Run = Annotated[Positional[Path], arg(metavar="RUN")]
+Out = Annotated[Positional[Path], arg(metavar="OUT")]
+# What nobody gives is decided elsewhere, as the help says: it has no default to show.
+MaybeWhole = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
+MaybeNumber = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
+MaybeText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
+MaybePath = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
 
 
 def fit(
-    source: Positional[str],
-    out: Positional[Path],
+    source: Source,
+    out: Out,
     /,
     *,
-    limit: int | None = None,
-    directory: Path | None = None,
-    recipe: str | None = None,
-    steps: int | None = None,
-    learning_rate: float | None = None,
-    target_psnr: float | None = None,
+    limit: MaybeWhole = None,
+    directory: MaybePath = None,
+    options: Json = "{}",
+    recipe: MaybeText = None,
+    steps: MaybeWhole = None,
+    learning_rate: MaybeNumber = None,
+    target_psnr: MaybeNumber = None,
     views: int = data.Recipe.views,
     seed: int = data.Recipe.seed,
-    workers: int | None = None,
+    workers: MaybeWhole = None,
+    part: MaybeText = None,
 ) -> None:
-    """Fit one small network to every image of a source and store them as a data set.
+    """Fit one small network to every image or other signal of a source and store them as a data set.
 
     A run that was interrupted goes on where it stopped when the same command is given again.
 
     Args:
-        source: digits, fashion-mnist or mnist.
+        source: digits, mnist, fashion-mnist, solids, sines or meshes.
         out: The directory to make the data set in.
-        limit: Fit only this many images, every split in its proportion.
-        directory: Where the source's IDX files are; else Debian's package or a download.
-        recipe: One by name (dws, nfn or fast) instead of the source's own.
+        limit: Fit only this many images or signals, every split in its proportion.
+        directory: Where the source's files are; for images else Debian's package or a download.
+        options: The source's own settings as JSON, e.g. '{"count": 100}'.
+        recipe: One for images by name (dws, nfn or fast) instead of the source's own.
         steps: Optimiser steps a network, or the most with a target; the recipe says how many by default.
         learning_rate: The optimiser's; the recipe says which by default.
         target_psnr: Decibels at which a network stops; the recipe says whether and when by default.
-        views: Independently initialised networks for each image.
-        seed: Every network's initial weights derive from this and its image's number.
+        views: Independently initialised networks for each image or signal.
+        seed: Every network's initial weights derive from this and its signal's number.
         workers: Groups fitted at the same time; one a core by default.
+        part: Fit only a part, such as 1/4: the first of four, which as many processes fit at the same time, on one
+            machine or several with a shared disk. Whichever ends last joins them.
     """
-    images = data.limit(data.load_images(source, directory), limit)
-    own = data.default_recipe(source) if recipe is None else data.recipe_named(recipe, images.pixels.shape[-1])
+    own = data.default_recipe(source) if recipe is None else named_recipe(recipe, source)
+    found = data.limit(data.load_source(source, directory, parse_settings(options, name="options")), limit)
     given = {"steps": steps, "learning_rate": learning_rate, "target_psnr": target_psnr, "views": views, "seed": seed}
     asked = replace(own, **{name: value for name, value in given.items() if value is not None})
-    dataset = data.fit_dataset(images, asked, out, workers=workers)
+    if part is None:
+        dataset = data.fit_dataset(found, asked, out, workers=workers)
+    else:
+        dataset = data.fit_part(found, asked, out, data.Part.parse(part), workers=workers)
+    if dataset is None:
+        return
     picture = out / "fits.png"
-    viz.fits(images, dataset, picture)
+    viz.fits(found, dataset, picture)
     psnr = dataset.columns["psnr"]
     print(f"{len(dataset)} networks, PSNR mean {psnr.mean():.1f} dB, lowest {psnr.min():.1f} dB")
     print(f"the data set is in {out}; a picture of some fits is in {picture}")
 
 
+def named_recipe(name: str, source: str) -> data.Recipe:
+    """A recipe by name, for the images of a source.
+
+    Raises:
+        ValueError: an unknown name or source, or a source of signals that are no images.
+    """
+    channels = data.default_recipe(source).network.widths[-1]
+    if not data.SOURCES[source].images:
+        raise ValueError(
+            f"recipe is {name!r}, which is for images; {source!r} gives other signals: leave it out, and they are "
+            f"fitted by their own"
+        )
+    return data.recipe_named(name, channels)
+
+
 def train(
-    dataset: Positional[Path],
-    out: Positional[Path],
+    dataset: Dataset,
+    out: Out,
     /,
     *,
     reader: str = Plan.reader,
@@ -78,12 +115,13 @@ def train(
     dropout: float = Trial.dropout,
     seeds: int = 3,
     evaluate_every: int = Plan.evaluate_every,
-    settings: str = "{}",
+    settings: Json = "{}",
 ) -> None:
     """Train a reader on a data set, several seeds at once, and score it once on the test split.
 
-    The epoch with the best validation accuracy is kept for each seed. An interrupted training goes on when the same
-    command is given again.
+    The epoch with the best validation accuracy is kept for each seed.
+
+    An interrupted training goes on when the same command is given again.
 
     Args:
         dataset: A directory that `wsjax fit` made.
@@ -118,14 +156,12 @@ def train(
     print(f"the trained readers, metrics.jsonl, {record.RESULT} and curves.png are in {out}")
 
 
-def convert(
-    format: Positional[str], source: Positional[Path], out: Positional[Path], /, *, options: str = "{}"
-) -> None:
+def convert(format: Format, source: Directory, out: Out, /, *, options: Json = "{}") -> None:
     """Store a public weight data set as ours, or export one of ours as state dicts.
 
     Args:
-        format: dws-mnist, dws-fashion-mnist, dws-fashion-multiview, nfn-sirens, fit-a-nef, state-dicts, small-cnn-zoo,
-            hsg-zoo, cnn-park or to-state-dicts.
+        format: One of dws-mnist, dws-fashion-mnist, dws-fashion-multiview, nfn-sirens, fit-a-nef, state-dicts,
+            small-cnn-zoo, hsg-zoo, cnn-park, to-state-dicts.
         source: The directory to read.
         out: A new directory.
         options: The format's own options as JSON, e.g. '{"views": 3}'.
@@ -134,7 +170,7 @@ def convert(
     print(f"{made!r} is in {out}")
 
 
-def verify(path: Positional[Path], /, *, sample: int = 64, directory: Path | None = None) -> None:
+def verify(path: Directory, /, *, sample: int = 64, directory: MaybePath = None) -> None:
     """Check a stored data set: every checksum, and a sample of networks decoded beside their images.
 
     Args:
@@ -163,7 +199,91 @@ def parse_settings(text: str, name: str = "settings") -> dict:
     return settings
 
 
-def evaluate_run(run: Positional[Path], dataset: Positional[Path], /, *, split: str = "test") -> None:
+def zoo(
+    source: Source,
+    out: Out,
+    /,
+    *,
+    networks: int = data.ZooRecipe.count,
+    architecture: Literal["mlp", "cnn"] = "mlp",
+    activation: str = "relu",
+    hidden: tuple[int, ...] | None = None,
+    steps: int = data.ZooRecipe.steps,
+    batch_size: int = data.ZooRecipe.batch_size,
+    snapshots: tuple[int, ...] = data.ZooRecipe.snapshots,
+    optimisers: tuple[str, ...] = data.ZooRecipe.optimisers,
+    learning_rate: tuple[float, float] = data.ZooRecipe.learning_rate,
+    weight_decay: tuple[float, float] = data.ZooRecipe.weight_decay,
+    init_scale: tuple[float, float] = data.ZooRecipe.init_scale,
+    share: tuple[float, float] = data.ZooRecipe.share,
+    dropout: tuple[float, float] = data.ZooRecipe.dropout,
+    label_noise: tuple[float, float] = data.ZooRecipe.label_noise,
+    lanes: int = data.ZooRecipe.lanes,
+    seed: int = data.ZooRecipe.seed,
+    limit: MaybeWhole = None,
+    directory: MaybePath = None,
+    workers: MaybeWhole = None,
+    part: MaybeText = None,
+) -> None:
+    """Fit many small classifiers of a source's images, each with settings of its own, as a data set.
+
+    A network's label is its accuracy on the source's test images. A run that was interrupted goes on where it stopped
+    when the same command is given again.
+
+    Args:
+        source: digits, mnist or fashion-mnist.
+        out: The directory to make the data set in.
+        networks: How many to fit.
+        architecture: mlp or cnn.
+        activation: relu, tanh, or another of wsjax's activations.
+        hidden: Neurons of each hidden layer, or channels of each convolution; 16 16 or 16 16 16 by default.
+        steps: Optimiser steps a network.
+        batch_size: Images a step.
+        snapshots: Numbers of steps after which each network is stored too.
+        optimisers: adam, sgd (with momentum) or both, to draw from.
+        learning_rate: The range that each network's is drawn from, log-uniformly.
+        weight_decay: Its range, log-uniform.
+        init_scale: The range of what multiplies the initial kernels, log-uniform.
+        share: The range of the share of the training images that a network sees, uniform.
+        dropout: Its range, uniform.
+        label_noise: The range of the share of labels drawn anew, uniform.
+        lanes: Networks fitted side by side by one program; more suit accelerators.
+        seed: Everything that is drawn derives from this and the network's number.
+        limit: Use only this many images, every split in its proportion.
+        directory: Where the source's files are; else Debian's package or a download.
+        workers: Groups fitted at the same time; one a core by default.
+        part: Fit only a part, such as 1/4, as `wsjax fit` does.
+    """
+    images = data.limit(data.load_images(source, directory), limit)
+    recipe = data.ZooRecipe(
+        data.zoo_network(architecture, images, hidden, activation),
+        count=networks,
+        steps=steps,
+        batch_size=batch_size,
+        lanes=lanes,
+        seed=seed,
+        snapshots=snapshots,
+        optimisers=optimisers,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        init_scale=init_scale,
+        share=share,
+        dropout=dropout,
+        label_noise=label_noise,
+    )
+    if part is None:
+        dataset = data.fit_zoo(images, recipe, out, workers=workers)
+    else:
+        dataset = data.fit_zoo_part(images, recipe, out, data.Part.parse(part), workers=workers)
+    if dataset is None:
+        return
+    picture = out / "zoo.png"
+    viz.zoo(dataset, picture)
+    print(viz.zoo_table(dataset))
+    print(f"the data set is in {out}; a picture of it is in {picture}")
+
+
+def evaluate_run(run: Run, dataset: Dataset, /, *, split: str = "test") -> None:
     """Score a trained reader on a split of a data set.
 
     Args:
@@ -172,13 +292,21 @@ def evaluate_run(run: Positional[Path], dataset: Positional[Path], /, *, split: 
         split: train, validation or test.
     """
     trained = load_trained(run)
+    say_if_unfinished(trained, run)
     accuracies = evaluate(trained, data.load(dataset), split)
     for trial, accuracy in zip(trained.trials, accuracies, strict=True):
         print(f"seed {trial.seed}: {split} accuracy {accuracy:.1%}")
     print(f"{trained.plan.reader} of {run} on {dataset}: mean {sum(accuracies) / len(accuracies):.1%}")
 
 
-def show(path: Positional[Path], /, *, out: Path | None = None) -> None:
+def say_if_unfinished(trained: Trained, run: Path) -> None:
+    """A line where a training was stopped, as what follows is of its last checkpoint."""
+    last = max(row["epoch"] for row in trained.history)
+    if last < trained.plan.epochs:
+        print(f"{run} was stopped after {last} of {trained.plan.epochs} epochs; the same training command goes on")
+
+
+def show(path: Directory, /, *, out: MaybePath = None) -> None:
     """Describe and draw a data set or a training run.
 
     Args:
@@ -187,6 +315,7 @@ def show(path: Positional[Path], /, *, out: Path | None = None) -> None:
     """
     if (path / record.RECORD).exists():
         trained = load_trained(path)
+        say_if_unfinished(trained, path)
         picture = out or path / "curves.png"
         viz.curves({trained.plan.reader: trained.history}, picture)
         print(f"{trained.plan.reader}, augmentation: {trained.plan.augment or 'none'}")
@@ -199,11 +328,16 @@ def show(path: Positional[Path], /, *, out: Path | None = None) -> None:
             print(f"{name}: {len(dataset.split(name))}")
         if "psnr" in dataset.columns:
             print(f"PSNR: mean {dataset.columns['psnr'].mean():.1f} dB, lowest {dataset.columns['psnr'].min():.1f} dB")
-        if dataset.card.network is None or dataset.card.image_shape is None:
+        network = dataset.card.network
+        if network is None or (dataset.card.image_shape is None and network.widths[0] > 3):
             print("they hold no pictures to draw")
             return
-        picture = out or path / "gallery.png"
-        viz.gallery(dataset, 0, picture)
+        pictures = dataset.card.image_shape is not None
+        picture = out or path / ("gallery.png" if pictures else "fields.png")
+        if pictures:
+            viz.gallery(dataset, 0, picture)
+        else:
+            viz.fields(dataset, picture)
     print(f"the picture is {picture}")
 
 
@@ -212,13 +346,14 @@ def demo(*, out: Path = Path("runs/demo"), quick: bool = False) -> None:
 
     Args:
         out: The directory for everything it makes; an interrupted demo goes on from there.
-        quick: A toy size that only shows that the path works, in well under a minute.
+        quick: A toy size that only shows that the path works, in about a minute.
     """
     run_demo(out, quick=quick)
 
 
 COMMANDS = {
     "fit": fit,
+    "zoo": zoo,
     "train": train,
     "evaluate": evaluate_run,
     "show": show,

@@ -197,8 +197,9 @@ def write_report(path: Path, rows: dict, titles: dict[str, str], figures: dict, 
     for name, row in rows.items():
         table.append([titles[name], f"{row['train_accuracy_mean']:.1%}", *spreads(row), f"{row['seconds']:.0f}"])
     text = (
-        f"{len(networks)} small networks, one for each image, read by networks that see only their weights. Means and "
-        f"sample deviations over seeds; settings and epoch selected on validation, the test split read once. "
+        f"{len(networks)} small networks, one for each image, read by networks that see their weights alone, or, those "
+        f"that probe, what they give at coordinates of the reader's choice. Means and sample deviations over seeds; "
+        f"settings and epoch selected on validation, the test split read once. "
         f"Augmentation: {RECOMMENDED}"
     )
     sections = [viz.Section("Accuracy", text, table, ())]

@@ -1,4 +1,4 @@
-"""Meshes and shardings: the only file that names them.
+"""Meshes and shardings, and the start of several processes: the only file that names them.
 
 Training is data-parallel: the state is replicated and the batch is spread over one axis; `jit` does the rest.
 """
@@ -8,7 +8,44 @@ from typing import TypeVar
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from wsjax.errors import check_number
+
 Tree = TypeVar("Tree")
+
+
+def start_processes(
+    coordinator: str | None = None, processes: int | None = None, process: int | None = None, *, patience: int = 100
+) -> None:
+    """Make this process one of several that work together; each calls this before it first uses JAX.
+
+    Then `data.fit_dataset` shares its work among them, and `data.stream` gives each a share of every epoch. Under
+    Slurm, Open MPI and on TPUs JAX finds the three arguments by itself. Where one process dies, JAX ends the others:
+    give the same commands again, and they go on.
+
+    Args:
+        coordinator: `"HOST:PORT"` of process 0; any free port of that machine.
+        processes: how many there are.
+        process: which one this is, from 0.
+        patience: seconds without a sign of life after which a process counts as dead.
+
+    Raises:
+        ValueError: a process that is none of those, or some of the three arguments and not the others.
+        RuntimeError: JAX was used before.
+
+    Example:
+        >>> start_processes("localhost:9999", processes=2, process=2)
+        Traceback (most recent call last):
+        ValueError: process is 2; it must be one whole number in [0, 1]
+    """
+    asked = {"coordinator": coordinator, "processes": processes, "process": process}
+    given = [name for name, value in asked.items() if value is not None]
+    if given and len(given) < len(asked):
+        raise ValueError(f"only {' and '.join(given)} given; expected {', '.join(asked)}, or none of them")
+    if processes is not None:
+        check_number("processes", processes, low=1, whole=True)
+        check_number("process", process, low=0, high=processes - 1, whole=True)
+    check_number("patience", patience, low=1, whole=True)
+    jax.distributed.initialize(coordinator, processes, process, heartbeat_timeout_seconds=patience)
 
 
 def data_mesh(devices: int | None = None) -> Mesh:

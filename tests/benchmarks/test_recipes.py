@@ -7,7 +7,7 @@ import jsonschema
 import numpy as np
 
 from benchmarks import harness, recipes
-from wsjax.data.fit import Fitted
+from wsjax.data.fitting.fit import Fitted
 from wsjax.typing import Layer
 
 TOY = recipes.Size(images=4, folds=2, rounds=1, most_steps=100, source="digits")

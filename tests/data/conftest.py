@@ -2,7 +2,8 @@
 
 import pytest
 
-from wsjax.data import Images, Recipe, fit_dataset, limit, load_images, shards
+from wsjax.data import Images, Recipe, fit_dataset, limit, load_images
+from wsjax.data.store import shards
 from wsjax.networks import Network
 
 

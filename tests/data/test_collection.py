@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.data.test_dataset import assert_same
-from wsjax.data import Collection, WeightDataset, collect, load, load_collection, save, save_collection, shards
+from wsjax.data import Collection, WeightDataset, collect, load, load_collection, save, save_collection
+from wsjax.data.store.directory import read_json, write_json
 from wsjax.errors import DataError
 from wsjax.networks import siren_init
 from wsjax.symmetry import siren
@@ -168,7 +169,7 @@ def test_one_kind_of_directory_is_not_read_as_the_other(tmp_path, collection):
         load(tmp_path / "all")
     with pytest.raises(DataError, match=r"it holds one data set: use data.load"):
         load_collection(tmp_path / "all" / "wide")
-    content = shards.read_json(tmp_path / "all" / "index.json")
-    shards.write_json(tmp_path / "all" / "index.json", {**content, "format_version": 2, "more": 1})
+    content = read_json(tmp_path / "all" / "index.json")
+    write_json(tmp_path / "all" / "index.json", {**content, "format_version": 2, "more": 1})
     with pytest.raises(DataError, match=r"index.json has format_version 2; this wsjax reads 1"):
         load_collection(tmp_path / "all")

@@ -55,7 +55,7 @@ def test_weights_are_given_where_the_recipe_asks_and_the_card_knows_which(images
             fit_dataset_in_memory(images, wrong, progress=False, given=weights)
     fit_dataset(images, recipe, tmp_path, progress=False, given=point)
     assert load(tmp_path).card.recipe == fit_dataset_in_memory(images, recipe, progress=False, given=point).card.recipe
-    with pytest.raises(ValueError, match=r"holds a fit with other settings: recipe.given_sha256 is"):
+    with pytest.raises(ValueError, match=r"holds a data set with other settings: recipe.given_sha256 is"):
         fit_dataset(images, recipe, tmp_path, progress=False, given=other)
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.data.test_fit import by_job
-from wsjax.data import Recipe, fit_dataset, fit_dataset_in_memory, fit_refilled, fit_weights, load, refill
-from wsjax.data.fit import groups
+from wsjax.data import Recipe, fit_dataset, fit_dataset_in_memory, fit_refilled, fit_weights, load
+from wsjax.data.fitting import refill
+from wsjax.data.fitting.fit import groups
 from wsjax.errors import DataError
 from wsjax.networks import Network
 
@@ -64,7 +65,7 @@ def test_a_network_alone_is_the_same(images, stopping, jobs, reference):
 
 
 def test_on_disk_in_memory_and_after_ctrl_c_it_is_one_data_set(images, stopping, tmp_path, monkeypatch):
-    monkeypatch.setattr("wsjax.data.shards.SHARD_NETWORKS", 6)
+    monkeypatch.setattr("wsjax.data.store.shards.SHARD_NETWORKS", 6)
     expected = fit_dataset_in_memory(images, stopping, progress=False)
     count = 0
 
@@ -90,7 +91,7 @@ def test_on_disk_in_memory_and_after_ctrl_c_it_is_one_data_set(images, stopping,
 
 def test_a_network_that_diverges_is_named(images, stopping):
     wild = dataclasses.replace(stopping, optimiser="sgd", learning_rate=1e30, views=1)
-    with pytest.raises(DataError, match=rf"image {images.index[0]}, view 0, of {images.name} .* after 5 steps; lower"):
+    with pytest.raises(DataError, match=rf"of digits number {images.index[0]}, view 0, .* after 5 steps; lower"):
         list(fit_refilled(images, wild, np.array([[0, 0]])))
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import hashlib
 import io
+import json
 import struct
 import urllib.error
 import urllib.request
@@ -16,14 +17,16 @@ import pytest
 from wsjax.data import (
     SOURCES,
     SPLITS,
+    Signals,
     check_images,
     default_recipe,
-    download,
     download_images,
     limit,
     load_images,
+    load_source,
     read_idx,
 )
+from wsjax.data.sources import download
 from wsjax.errors import DataError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -84,7 +87,7 @@ def test_limit_keeps_the_asked_number_and_every_split(count):
 
 @pytest.mark.parametrize("count", [2, 1798])
 def test_limit_refuses_what_there_is_not(count):
-    with pytest.raises(ValueError, match=f"limit is {count}; digits has 1797 images"):
+    with pytest.raises(ValueError, match=f"limit is {count}; digits has 1797, in 3 splits"):
         limit(load_images("digits"), count)
 
 
@@ -112,7 +115,28 @@ def test_unknown_source_lists_the_valid_ones():
 
 
 def test_every_source_has_a_recipe():
-    assert {default_recipe(name).network.widths[0] for name in SOURCES} == {2}
+    for name, source in SOURCES.items():
+        assert default_recipe(name) == source.recipe
+        assert not source.images or source.recipe.network.widths[0] == 2
+
+
+@pytest.mark.parametrize("name", [name for name, source in SOURCES.items() if not source.images])
+def test_signals_bear_the_name_of_their_source_and_the_options_that_give_them_again(name, tmp_path):
+    (tmp_path / "pyramid").mkdir()
+    corners, faces = "0 0 0\n1 0 0\n0 1 0\n0 0 1\n", "3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"
+    (tmp_path / "pyramid" / "one.off").write_text(f"OFF\n4 4 0\n{corners}{faces}")
+    directory = tmp_path if SOURCES[name].directory == "named" else None
+    options = {"points": 4} if directory else {"points": 4, "count": 2}
+    found = load_source(name, directory, options)
+    assert isinstance(found, Signals)
+    assert found.name == name
+    assert {**found.options, **options} == found.options
+    assert found.values.shape[1] == 4
+    widths = SOURCES[name].recipe.network.widths
+    assert (widths[0], widths[-1]) == (found.points.shape[-1], found.values.shape[-1])
+    again = load_source(name, directory, json.loads(json.dumps(dict(found.options))))
+    for a, b in zip(found[1:6], again[1:6], strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("compress", [False, True])

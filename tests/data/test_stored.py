@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from tests.data.test_dataset import assert_same
-from wsjax.data import load, open_dataset, shards
+from wsjax.data import load, open_dataset
+from wsjax.data.store import shards
+from wsjax.data.store.directory import write_json
+from wsjax.data.store.index import read_index
 from wsjax.errors import DataError
 
 
@@ -125,8 +128,8 @@ def test_columns_that_were_altered_do_not_open(stored):
 
 
 def test_an_unfinished_or_foreign_directory_does_not_open(stored, tmp_path):
-    index = shards.read_index(stored)
-    shards.write_json(stored / "index.json", index._replace(shards={"00000": index.shards["00000"]})._asdict())
+    index = read_index(stored)
+    write_json(stored / "index.json", index._replace(shards={"00000": index.shards["00000"]})._asdict())
     with pytest.raises(DataError, match="is unfinished: 4 of 10 networks are there"):
         open_dataset(stored)
     with pytest.raises(DataError, match=r"index.json cannot be read: No such file"):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-from wsjax.data import WeightDataset, fit_dataset, fit_dataset_in_memory, load, open_dataset, save, shards, stream
-from wsjax.data.order import Order
+from wsjax.data import WeightDataset, fit_dataset, fit_dataset_in_memory, load, open_dataset, save, stream
+from wsjax.data.store import shards
+from wsjax.data.store.order import Order
 from wsjax.errors import DataError
 
 SHARDS = grain.sharding.ShardOptions

@@ -18,15 +18,19 @@ from wsjax.data import (
     load,
     save,
     save_collection,
-    shards,
     verify,
 )
 from wsjax.data import fidelity as by_eye
+from wsjax.data.sources import download
+from wsjax.data.sources.provenance import find_source
+from wsjax.data.store import orbax_calls, shards
+from wsjax.data.store.directory import write_json
+from wsjax.data.store.index import read_index, shard_name
 from wsjax.errors import DataError
 
 
 def flip(stored: Path, number: int) -> None:
-    shard = stored / "shards" / shards.shard_name(number)
+    shard = stored / "shards" / shard_name(number)
     file = max((p for p in shard.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 16
@@ -74,14 +78,14 @@ def test_networks_that_no_longer_show_their_image_are_damage(stored):
         arrays["weights[2].bias"][2] += 0.5
 
     altered(stored, 1, change)
-    index = shards.read_index(stored)
-    arrays = shards.ocp.load(str(stored / "shards" / "00001"))
+    index = read_index(stored)
+    arrays = orbax_calls.ocp.load(str(stored / "shards" / "00001"))
     index.shards["00001"]["arrays"] = {name: shards.digest(np.asarray(a)) for name, a in arrays.items()}
     rewrite(stored / "index.json", shards=index.shards)
     found = verify(stored)
     image = load(stored).columns["image"][6]
     assert (
-        f"1 of 10 networks do not decode to the recorded PSNR within 0.1 dB; the network of image {image} has"
+        f"1 of 10 networks do not decode to the recorded PSNR within 0.1 dB; the network of digits number {image} has"
         in str(found)
     )
     assert not found.ok
@@ -115,9 +119,9 @@ def test_what_could_not_be_compared_is_said(stored, tmp_path, images, recipe, mo
     fit_dataset(images.take(np.arange(9)), recipe, tmp_path / "nine", progress=False)
     found = verify(tmp_path / "nine")
     assert (found.ok, found.decoded, found.psnr) == (True, 9, None)
-    assert "the images of digits at hand are not those that were fitted" in found.notes[0]
+    assert "the digits at hand are not those that were fitted" in found.notes[0]
     assert verify(tmp_path / "nine", images=images).psnr is not None
-    assert "has no image number" in str(verify(stored, images=images.take(np.arange(3))))
+    assert "digits has no number" in str(verify(stored, images=images.take(np.arange(3))))
 
     data = load(stored)
     foreign = dataclasses.replace(data.card, source={"name": "shells"})
@@ -130,17 +134,16 @@ def test_what_could_not_be_compared_is_said(stored, tmp_path, images, recipe, mo
 
 def test_nothing_is_downloaded(tmp_path, stored, monkeypatch):
     monkeypatch.setenv("WSJAX_DATA", str(tmp_path))
-    monkeypatch.setattr(by_eye.download, "_places", lambda name: [tmp_path])
-    monkeypatch.setattr(by_eye.download, "download_images", lambda *a, **k: pytest.fail("downloads"))
+    monkeypatch.setattr(download, "places", lambda name: [tmp_path])
+    monkeypatch.setattr(download, "download_images", lambda *a, **k: pytest.fail("downloads"))
     card = dataclasses.replace(load(stored).card, source={"name": "mnist", "images": 10, "sha256": "0"})
-    with pytest.raises(DataError, match="the images of mnist are not at hand; name the directory"):
-        by_eye.fitted_images(card)
-    with pytest.raises(DataError, match="the images of mnist are not at hand"):
-        by_eye.fitted_images(card, tmp_path)
+    for place in (None, tmp_path):
+        with pytest.raises(DataError, match=r"the mnist that were fitted are not at hand \(.* has no train-images"):
+            find_source(card, place)
 
 
 def test_an_unfinished_set_and_what_a_kill_left_are_told(stored):
-    index = shards.read_index(stored)
+    index = read_index(stored)
     del index.shards["00002"]
     rewrite(stored / "index.json", shards=index.shards)
     found = verify(stored)
@@ -153,7 +156,7 @@ def test_a_number_that_is_not_finite_is_damage(tmp_path, images, recipe, monkeyp
     data = fit_dataset_in_memory(images, recipe, progress=False)
     data.weights[1].bias[4, 0] = np.nan
     with monkeypatch.context() as patch:
-        patch.setattr("wsjax.data.store.check_finite", lambda *_: None)
+        patch.setattr("wsjax.data.store.whole.check_finite", lambda *_: None)
         save(data, tmp_path / "set", shard_networks=4)
     found = verify(tmp_path / "set")
     assert (found.shards, len(found.damage)) == (2, 1)
@@ -165,7 +168,7 @@ def test_a_card_of_other_networks_is_damage_and_the_shards_are_still_checked(sto
     assert network
     wider = dataclasses.replace(network, widths=(2, 4, 5, 1))
     card = dataclasses.replace(load(stored).card, network=wider, symmetry=wider.symmetry)
-    shards.write_json(stored / "card.json", card.to_json())
+    write_json(stored / "card.json", card.to_json())
     flip(stored, 2)
     found = verify(stored)
     assert "do not belong together" in found.damage[0]
@@ -214,8 +217,9 @@ def test_a_negative_sample_is_refused(stored):
 
 def test_the_decoded_values_are_those_of_the_network(stored):
     data = load(stored)
-    values, network = by_eye.decoded(data.take(np.array([3]))), data.card.network
-    assert network
     points = np.stack(np.meshgrid(np.linspace(-1, 1, 8), np.linspace(-1, 1, 8)), -1).reshape(-1, 2).astype(np.float32)
+    np.testing.assert_allclose(by_eye.pixels_of(data.card), points, atol=1e-6)
+    values, network = by_eye.decoded(data.take(np.array([3])), points), data.card.network
+    assert network
     np.testing.assert_allclose(values[0], network.apply(data.network(3), points), atol=1e-5)
     assert jax.tree.leaves(values)[0].dtype == np.float32

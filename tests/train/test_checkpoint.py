@@ -1,5 +1,7 @@
 """Checkpoints: what is read is what was written, or it is refused; readers change nothing on the disk."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from tests.train.helpers import PLAN, SMALL, TRIALS, bits, without_seconds
-from wsjax.data import shards
+from wsjax.data.store import orbax_calls, shards
+from wsjax.data.store.directory import read_json, write_json
 from wsjax.errors import DataError
 from wsjax.train import checkpoint, load, load_trained, record, train
 from wsjax.train.loop import start
@@ -92,9 +95,9 @@ def test_other_numbers_in_whole_files_are_refused(run, fresh):
     loaded = ocp.load(str(where))
     name = next(n for n in loaded if "parameters" in n)
     ocp.save(str(where), {**loaded, name: -loaded[name]}, overwrite=True)
-    entries = shards.read_json(run / record.PROOFS)
+    entries = read_json(run / record.PROOFS)
     entries["6"]["files"] = shards.file_digests(where)
-    shards.write_json(run / record.PROOFS, entries)
+    write_json(run / record.PROOFS, entries)
     with pytest.raises(DataError) as caught:
         checkpoint.restore(run, fresh)
     assert f"{name} of the checkpoint {where} is altered" in str(caught.value)
@@ -147,3 +150,32 @@ def test_lost_checksums_are_named(networks, run):
     for read in (lambda: load(run), lambda: train(networks, SMALL, TRIALS, run, progress=False)):
         with pytest.raises(DataError, match=r"checkpoints\.json does not exist; expected the checksums of .*checkp"):
             read()
+
+
+def test_a_full_disk_is_named_the_epoch_before_stays_and_the_training_goes_on(
+    networks, finished, tmp_path, monkeypatch
+):
+    run, save, calls = tmp_path / "run", orbax_calls.ocp.save, []
+
+    def full_after_one(path, arrays):
+        calls.append(path)
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(path, arrays)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(orbax_calls.ocp, "save", full_after_one)
+        with pytest.raises(
+            OSError, match=r"of epoch 4 cannot be written to .*run/checkpoints/4: No space left.*epoch 2 st"
+        ):
+            train(networks, SMALL, TRIALS, run, progress=False, checkpoint_seconds=0.0)
+    assert checkpoint.epochs(run) == [2]
+    assert [path.name for path in (run / record.CHECKPOINTS).iterdir()] == ["2"]
+    resumed = train(networks, SMALL, TRIALS, run, progress=False)
+    assert bits(resumed.state) == bits(load_trained(finished).state)
+
+
+def test_a_directory_that_cannot_be_written_is_named(networks, tmp_path):
+    (tmp_path / "file").write_text("no directory")
+    with pytest.raises(OSError, match=r"file/run cannot be written: Not a directory; name a directory that you may"):
+        train(networks, SMALL, TRIALS, tmp_path / "file" / "run", progress=False)

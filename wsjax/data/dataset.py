@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import ArrayLike, PyTree, Shaped
 
 from wsjax.data.card import Card
-from wsjax.data.images import SPLITS, check_splits
+from wsjax.data.sources.images import SPLITS, check_splits
 from wsjax.data.views import Condition, gather, group_rows, rows_where, split_rows
 from wsjax.errors import DataError, check_finite, check_shape, check_structure
 from wsjax.symmetry import Symmetry

@@ -1,6 +1,5 @@
-"""How well stored networks still give back their images: found without a download, decoded, compared."""
+"""How well stored networks still give back what they hold: found without a download, decoded, compared."""
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,16 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from wsjax.data import download, shards
 from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
-from wsjax.data.fit import psnr
-from wsjax.data.images import Images, limit
-from wsjax.data.sources import SOURCES, load_images
+from wsjax.data.fitting.fit import psnr
+from wsjax.data.sources.images import Images
+from wsjax.data.sources.provenance import content_sha256, find_source
+from wsjax.data.sources.signals import Signals, pixels_as_signals
 from wsjax.errors import DataError
 from wsjax.networks import grid
 
 TOLERANCE = 0.1  # dB between the PSNR recorded and the one decoded anew, which another program computes
+TOGETHER = 16  # networks decoded at the same time
 CEILING = 60.0  # dB, above which an error is rounding
 
 
@@ -32,90 +32,98 @@ class Fidelity(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def fidelity(sample: WeightDataset, images: Images | None, directory: str | Path | None) -> Fidelity:
-    """Decode some networks and compare their PSNR with the column `psnr`; raises nothing, a note says why not."""
-    card = sample.card
-    if card.network is None or card.image_shape is None:
+def fidelity(sample: WeightDataset, found: Images | Signals | None, directory: str | Path | None) -> Fidelity:
+    """Decode some networks and compare their PSNR with the column `psnr`; raises nothing, a note says why not.
+
+    Networks of images are decoded at their pixels even where the images are not at hand; those of other signals at the
+    points of these, which only their source knows.
+    """
+    card, why = sample.card, f"there are no columns psnr and image in {sample.card.name}"
+    holds_image = card.image_shape is not None
+    if card.network is None or not (holds_image or isinstance(found, Signals) or "signals" in card.source):
         return Fidelity(0, notes=(f"no network was decoded: the card of {card.name} describes no image network",))
-    values = decoded(sample)
+    signals, excuses = None, []
+    if {"psnr", "image"} <= set(sample.columns):
+        try:
+            if found is None:
+                found = find_source(card, directory)
+                if content_sha256(found) != card.source.get("sha256"):
+                    excuses.append(f"the {card.name} made here are not those that were fitted, to the last bit")
+            signals = signals_of(sample, found)
+        except DataError as error:
+            why = str(error)
+    if signals is None and not holds_image:
+        return Fidelity(0, notes=(f"no network was decoded: {why}",))
+    values = decoded(sample, pixels_of(card) if signals is None else signals.points)
     if not np.isfinite(values).all():
         return Fidelity(len(sample), damage=(f"{card.name}: decoded values are not finite",))
-    if not {"psnr", "image"} <= set(sample.columns):
-        return Fidelity(len(sample), notes=("PSNR was not compared: there are no columns psnr and image",))
-    try:
-        images = images or fitted_images(card, directory)
-        rows = rows_of(images, sample.columns["image"])
-    except DataError as error:
-        return Fidelity(len(sample), notes=(f"PSNR was not compared: {error}",))
-    low, high = card.value_range
-    targets = low + (high - low) * images.pixels[rows].astype(np.float64)
-    error = np.square(values - targets.reshape(values.shape)).mean(axis=(1, 2))
-    found, recorded = np.asarray(psnr(jnp.asarray(error, jnp.float32), high - low)), sample.columns["psnr"]
-    off = np.flatnonzero(~(np.abs(np.minimum(found, CEILING) - np.minimum(recorded, CEILING)) <= TOLERANCE))
-    means = (len(sample), float(found.mean()), float(recorded.mean()))
+    if signals is None:
+        return Fidelity(len(sample), notes=(f"PSNR was not compared: {why}",))
+    error = np.square(values.astype(np.float64) - signals.values).mean(axis=(1, 2))
+    quality, recorded = np.asarray(psnr(jnp.asarray(error, jnp.float32), signals.peak)), sample.columns["psnr"]
+    off = np.flatnonzero(~(np.abs(np.minimum(quality, CEILING) - np.minimum(recorded, CEILING)) <= TOLERANCE))
+    means = (len(sample), float(quality.mean()), float(recorded.mean()))
     if not len(off):
         return Fidelity(*means)
-    worst = off[np.argmax(np.abs(found - recorded)[off])]
+    worst = off[np.argmax(np.abs(quality - recorded)[off])]
     line = (
         f"{len(off)} of {len(sample)} networks do not decode to the recorded PSNR within {TOLERANCE} dB; the network "
-        f"of image {sample.columns['image'][worst]} has {found[worst]:.2f} dB, recorded {recorded[worst]:.2f} dB"
+        f"of {card.name} number {sample.columns['image'][worst]} has {quality[worst]:.2f} dB, recorded "
+        f"{recorded[worst]:.2f} dB"
     )
-    half = sorted({str(x.dtype) for x in jax.tree.leaves(sample.weights) if x.dtype.itemsize == 2})
-    if half:
-        return Fidelity(*means, notes=(f"{line}: the weights are stored as {half[0]}",))
+    half = {x.dtype.name for x in jax.tree.leaves(sample.weights) if x.dtype.itemsize == 2}
+    excuses += [f"the weights are stored as {name}" for name in sorted(half)]
+    if excuses:
+        return Fidelity(*means, notes=(f"{line}: {' and '.join(excuses)}",))
     return Fidelity(*means, damage=(line,))
 
 
-def decoded(sample: WeightDataset) -> Float[np.ndarray, "networks points channels"]:
-    """What networks give at the pixels that they were fitted to, in float32, whatever they are stored as."""
-    card = sample.card
-    assert card.network is not None
-    assert card.image_shape is not None
-    low, high = card.coordinate_range
-    points = grid(card.image_shape[:2], order=card.coordinate_order, low=low, high=high)
-    weights = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), sample.weights)
-    apply = card.network.apply
-    return np.asarray(jax.jit(jax.vmap(lambda one: apply(one, points)))(weights))
-
-
-def fitted_images(card: Card, directory: str | Path | None = None) -> Images:
-    """The images that a card names, if they are among the files at hand.
+def signals_of(sample: WeightDataset, found: Images | Signals) -> Signals:
+    """What each network of a sample was fitted to, a row a network.
 
     Raises:
-        DataError: the card names none that wsjax knows, their files are not here, or they are other images.
+        DataError: a number is not among the images or signals, or they do not fit the networks.
     """
-    name = card.source.get("name")
-    if name not in SOURCES:
-        raise DataError(f"the card's source is {name!r}, which wsjax cannot load; pass its images")
-    found = None
-    for place in _places(name, directory):
-        try:
-            found = load_images(name, place)
-            break
-        except DataError:
-            continue
-    if found is None:
-        raise DataError(f"the images of {name} are not at hand; name the directory of their files")
-    count = int(card.source.get("images", 0))
-    present = len(np.unique(found.split))
-    few = limit(found, count) if present <= count <= len(found.pixels) else found
-    content = hashlib.sha256(" ".join(shards.digest(a) for a in few[1:5]).encode()).hexdigest()
-    if content != card.source.get("sha256"):
-        raise DataError(f"the images of {name} at hand are not those that were fitted; pass those")
+    card, rows = sample.card, rows_of(found, sample.columns["image"])
+    few = found.take(rows)
+    if isinstance(few, Images):
+        few = pixels_as_signals(few, card.coordinate_order, card.value_range, card.coordinate_range)
+    assert card.network is not None
+    ends = (few.points.shape[-1], few.values.shape[-1])
+    if ends != (card.network.widths[0], card.network.widths[-1]):
+        raise DataError(
+            f"{few.name} has {ends[0]} inputs and {ends[1]} outputs; the networks of {card.name} have widths "
+            f"{card.network.widths}: pass what was fitted"
+        )
     return few
 
 
-def _places(name: str, directory: str | Path | None) -> list[str | Path | None]:
-    """Where a source may be loaded from without a download; None for one that comes with a package."""
-    if directory is not None:
-        return [directory]
-    return [None] if name not in download.ARCHIVES else list(download._places(name))
+def pixels_of(card: Card) -> Float[np.ndarray, "points 2"]:
+    """The coordinates of the pixels that a card's networks were fitted at."""
+    assert card.image_shape is not None
+    low, high = card.coordinate_range
+    return np.asarray(grid(card.image_shape[:2], order=card.coordinate_order, low=low, high=high))
 
 
-def rows_of(images: Images, numbers: np.ndarray) -> np.ndarray:
-    """The rows of images by their numbers in the source. Raises DataError where one is not there."""
-    row = {int(number): i for i, number in enumerate(images.index)}
+def decoded(
+    sample: WeightDataset, points: Float[np.ndarray, "*own points inputs"]
+) -> Float[np.ndarray, "networks points channels"]:
+    """What networks give at points, shared or each network's own, in float32, whatever they are stored as."""
+    network = sample.card.network
+    assert network is not None
+    weights = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), sample.weights)
+    # A few networks at a time: the layers of all at many points are large.
+    if points.ndim == 2:
+        run = lambda weights: jax.lax.map(lambda one: network.apply(one, points), weights, batch_size=TOGETHER)
+        return np.asarray(jax.jit(run)(weights))
+    run = lambda weights, own: jax.lax.map(lambda one: network.apply(*one), (weights, own), batch_size=TOGETHER)
+    return np.asarray(jax.jit(run)(weights, points))
+
+
+def rows_of(found: Images | Signals, numbers: np.ndarray) -> np.ndarray:
+    """The rows of images or signals by their numbers in the source. Raises DataError where one is not there."""
+    row = {int(number): i for i, number in enumerate(found.index)}
     missing = [int(number) for number in numbers if int(number) not in row]
     if missing:
-        raise DataError(f"{images.name} has no image number {missing[0]}; pass the images that were fitted")
+        raise DataError(f"{found.name} has no number {missing[0]}; pass what was fitted")
     return np.array([row[int(number)] for number in numbers])

@@ -21,12 +21,13 @@ class Recipe:
 
     network: the architecture, and the distribution of its initial weights; steps: of the optimiser, or the most where
     there is a target; learning_rate: the largest; lanes: how many networks one program fits at once: the count changes
-    the last bits of the result, so it is fixed, and recorded; views: networks to each image; seed: every key derives
+    the last bits of the result, so it is fixed, and recorded; views: networks to each signal; seed: every key derives
     from it; schedule: of the learning rate over `steps`, a cosine down to zero or a constant; optimiser,
     optimiser_settings: any of optax's by name, and its keyword arguments; target_psnr: dB at which a network stops,
     asked every `check_every` of its steps, None to make all steps; start: whether every network starts from weights of
     its own, all of one view from the same, or all from weights that are given; coordinate_order, value_range: what
-    pixels become, as the card has it.
+    pixels of images become, as the card has it; signals have their own; batch_points: how many points a step looks at,
+    drawn anew for each with replacement, None for all.
 
     Example:
         >>> Recipe(Network("siren", (2, 8, 1)), steps=100, target_psnr=40.0).target_psnr
@@ -47,6 +48,7 @@ class Recipe:
     start: Start = "independent"
     coordinate_order: Order = "xy"
     value_range: tuple[float, float] = (0.0, 1.0)
+    batch_points: int | None = None
 
     def __post_init__(self):
         check_number("steps", self.steps, low=1)
@@ -54,6 +56,8 @@ class Recipe:
         check_number("lanes", self.lanes, low=1)
         check_number("views", self.views, low=1)
         check_number("check_every", self.check_every, low=1)
+        if self.batch_points is not None:
+            check_number("batch_points", self.batch_points, low=1, whole=True)
         check_choice("schedule", self.schedule, ("cosine", "constant"))
         check_choice("start", self.start, ("independent", "shared", "given"))
         if not callable(getattr(optax, self.optimiser, None)):
@@ -65,11 +69,6 @@ class Recipe:
                 f"steps is {self.steps} and check_every {self.check_every}; with a target PSNR expected a whole number "
                 f"of checks: make one a multiple of the other"
             )
-
-    @property
-    def peak(self) -> float:
-        """The width of the range of values, which PSNR is measured against."""
-        return self.value_range[1] - self.value_range[0]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -94,10 +93,10 @@ def optimiser_of(recipe: Recipe) -> optax.GradientTransformation:
     return getattr(optax, recipe.optimiser)(schedule, **dict(recipe.optimiser_settings))
 
 
-def start_of(recipe: Recipe, image: Int[Array, ""], view: Int[Array, ""], given: PyTree = None) -> PyTree:
-    """A network's initial weights: the key derives from the seed, from its image unless shared, and from its view."""
+def start_of(recipe: Recipe, number: Int[Array, ""], view: Int[Array, ""], given: PyTree = None) -> PyTree:
+    """A network's initial weights: the key derives from the seed, its signal's number unless shared, and its view."""
     if recipe.start == "given":
         return given
     key = jax.random.key(recipe.seed)
-    own = jax.random.fold_in(key, image) if recipe.start == "independent" else key
+    own = jax.random.fold_in(key, number) if recipe.start == "independent" else key
     return recipe.network.init(jax.random.fold_in(own, view))

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from wsjax.data import shards
 from wsjax.data.card import Card
 from wsjax.data.concatenate import concatenate
 from wsjax.data.dataset import WeightDataset
-from wsjax.data.directory import check_version, shard_name
 from wsjax.data.fidelity import Fidelity, fidelity
-from wsjax.data.images import Images
-from wsjax.data.shards import CARD, INDEX, SHARDS, Index, read_index, read_json
-from wsjax.data.store import absolute, assemble, check_card
+from wsjax.data.sources.images import Images
+from wsjax.data.sources.signals import Signals
+from wsjax.data.store import shards
+from wsjax.data.store.directory import CARD, INDEX, SHARDS, check_version, checksum, read_json
+from wsjax.data.store.index import Index, has_index, read_index, shard_name
+from wsjax.data.store.whole import absolute, assemble, check_card, unfinished
 from wsjax.errors import DataError, check_number
 
 
@@ -55,9 +56,9 @@ class Verified:
 
 
 def verify(
-    path: str | Path, *, sample: int = 64, images: Images | None = None, directory: str | Path | None = None
+    path: str | Path, *, sample: int = 64, images: Images | Signals | None = None, directory: str | Path | None = None
 ) -> Verified:
-    """Check a stored data set or collection: all checksums, and a sample of networks decoded beside their images.
+    """Check a stored data set or collection: all checksums, and a sample of networks decoded beside what they hold.
 
     Every shard is read, one at a time, and all damage is reported, not only the first. Networks spread evenly over the
     data set are decoded, and their PSNR is compared with the column `psnr`. Nothing is written or downloaded.
@@ -65,7 +66,8 @@ def verify(
     Args:
         path: the directory.
         sample: how many networks to decode, of each member of a collection.
-        images: what was fitted; None looks for the source that the card names among the files at hand.
+        images: the images or signals that were fitted; None looks for the source that the card names among the files
+            at hand, or makes its signals again where they need none.
         directory: where that source's files are.
 
     Raises:
@@ -83,19 +85,26 @@ def verify(
     """
     check_number("sample", sample, low=0, whole=True)
     target = absolute(path)
-    content = read_json(target / INDEX)
-    check_version(target / INDEX, content)
-    if "members" not in content:
+    prints = _members(target)
+    if prints is None:
         return _verify_one(target, sample, images, directory)
-    prints = {member["name"]: member["fingerprint"] for member in content["members"]}
     return _joined(target, prints, sample, images, directory)
 
 
-def _verify_one(path: Path, sample: int, images: Images | None, directory: str | Path | None) -> Verified:
+def _members(path: Path) -> dict[str, str] | None:
+    """A collection's members and their fingerprints; None where the directory holds one data set."""
+    if has_index(path) and not (path / INDEX).exists():
+        return None  # several processes make it
+    content = read_json(path / INDEX)
+    check_version(path / INDEX, content)
+    return {one["name"]: one["fingerprint"] for one in content["members"]} if "members" in content else None
+
+
+def _verify_one(path: Path, sample: int, images: Images | Signals | None, directory: str | Path | None) -> Verified:
     index, card = read_index(path), Card.from_json(read_json(path / CARD))
     damage = []
     if index.unfinished or not card.statistics:
-        damage.append(f"{path} is unfinished: {index.finished_networks} of {index.networks} networks are there")
+        damage.append(unfinished(path, index, card))
     known: Card | None = card
     try:
         check_card(path, index, card)
@@ -104,8 +113,8 @@ def _verify_one(path: Path, sample: int, images: Images | None, directory: str |
         known = None
     parts, broken = _read(path, index, known, sample)
     found = fidelity(concatenate(parts), images, directory) if parts else Fidelity(0)
-    strangers = sorted(entry for entry in (path / SHARDS).glob("*") if entry.name not in index.shards)
-    left = (f"{entry} is not in the index: a kill left it, and the next start removes it" for entry in strangers)
+    remains = shards.remains(path, index)
+    left = (f"{entry} is not in the index: a kill left it, and the next start removes it" for entry in remains)
     return Verified(
         path,
         index.networks,
@@ -123,7 +132,7 @@ def _read(path: Path, index: Index, card: Card | None, sample: int) -> tuple[lis
     """Read every shard; networks of the whole ones, where there is a card; what is wrong with the others."""
     rows = np.unique(np.linspace(0, index.networks - 1, min(sample, index.networks)).astype(int))
     parts, broken = [], []
-    for number in range(-(-index.networks // index.shard_networks)):
+    for number in range(index.shard_count):
         if number in index.unfinished:
             continue
         try:
@@ -139,7 +148,7 @@ def _read(path: Path, index: Index, card: Card | None, sample: int) -> tuple[lis
 
 
 def _joined(
-    path: Path, prints: dict[str, str], sample: int, images: Images | None, directory: str | Path | None
+    path: Path, prints: dict[str, str], sample: int, images: Images | Signals | None, directory: str | Path | None
 ) -> Verified:
     """One report of a collection's members, each line under its member's name."""
     found: dict[str, Verified] = {}
@@ -165,5 +174,5 @@ def _joined(
         sum(one.decoded for one in whole),
         sum(s * (one.psnr or 0) for s, one in zip(share, compared, strict=True)) if compared else None,
         sum(s * (one.recorded or 0) for s, one in zip(share, compared, strict=True)) if compared else None,
-        shards.checksum({name: one.fingerprint for name, one in found.items()}),
+        checksum({name: one.fingerprint for name, one in found.items()}),
     )

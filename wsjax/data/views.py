@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Int, PyTree, Shaped
 
-from wsjax.data.images import SPLITS
+from wsjax.data.sources.images import SPLITS
 from wsjax.errors import check_choice
 
 Columns: TypeAlias = Mapping[str, np.ndarray]

@@ -1,5 +1,7 @@
 """The small networks whose weights are the data: init(key) and apply(weights, x) for one network."""
 
+from wsjax.networks.cnn import CNN as CNN
+from wsjax.networks.cnn import ConvNet as ConvNet
 from wsjax.networks.grid import grid as grid
 from wsjax.networks.mlp import ACTIVATIONS as ACTIVATIONS
 from wsjax.networks.mlp import mlp_apply as mlp_apply

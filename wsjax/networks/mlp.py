@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,13 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": jax.nn.silu,
     "linear": lambda z: z,
 }
+Between: TypeAlias = Callable[[int, Array], Array]
+"""What happens between layers: a hidden layer's number and its activations, features last, to what goes on."""
+
+
+def unchanged(layer: int, activations: Array) -> Array:
+    """Activations go on as they are."""
+    return activations
 
 
 def mlp_init(key: Key, widths: Sequence[int]) -> tuple[Layer, ...]:
@@ -37,13 +45,16 @@ def mlp_init(key: Key, widths: Sequence[int]) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def mlp_apply(weights: Weights, x: Points, *, activation: str = "relu") -> Float[Array, "points outputs"]:
+def mlp_apply(
+    weights: Weights, x: Points, *, activation: str = "relu", between: Between = unchanged
+) -> Float[Array, "points outputs"]:
     """a(x W0 + b0) W1 + b1 ..., linear at the end.
 
     Args:
         weights: a tuple of `Layer`.
         x: (points, inputs).
         activation: a name in `networks.ACTIVATIONS`.
+        between: what is done to each hidden layer's activations, dropout for example.
 
     Raises:
         ValueError: an unknown activation.
@@ -57,6 +68,6 @@ def mlp_apply(weights: Weights, x: Points, *, activation: str = "relu") -> Float
     nonlinearity = ACTIVATIONS[activation]
     *hidden, last = weights
     h = jnp.asarray(x)
-    for layer in hidden:
-        h = nonlinearity(h @ layer.kernel + layer.bias[None, :])
+    for i, layer in enumerate(hidden):
+        h = between(i, nonlinearity(h @ layer.kernel + layer.bias[None, :]))
     return h @ last.kernel + last.bias[None, :]

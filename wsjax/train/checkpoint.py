@@ -15,9 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from orbax.checkpoint import v1 as ocp
 
-from wsjax.data.shards import digest, file_digests, write_json
+from wsjax.data.store import orbax_calls
+from wsjax.data.store.directory import why, write_json
+from wsjax.data.store.shards import digest, file_digests
 from wsjax.errors import DataError, leaf_names, listing
 from wsjax.train.record import CHECKPOINTS, PROOFS, read_proved
 from wsjax.train.state import TrainState
@@ -41,9 +42,24 @@ def clean(run: Path) -> None:
 
 
 def save(run: Path, epoch: int, state: TrainState) -> None:
-    """Write the state after an epoch, wait until it is whole, list it, and keep the newest two."""
+    """Write the state after an epoch, wait until it is whole, list it, and keep the newest two.
+
+    Raises:
+        OSError: the disk is full or failed; names the checkpoint, and says what stays.
+    """
     arrays = {name: np.asarray(leaf) for name, leaf in _flat(state).items()}
-    ocp.save(str(_place(run, epoch)), arrays, overwrite=True)
+    where = _place(run, epoch)
+    shutil.rmtree(where, ignore_errors=True)  # one that is not listed
+    try:
+        orbax_calls.save(where, arrays)
+    except orbax_calls.OrbaxError as error:
+        for leftover in where.parent.glob(f"{where.name}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        kept = f"epoch {max(_read(run))} stays" if _read(run) else "nothing was saved before"
+        raise OSError(
+            f"the checkpoint of epoch {epoch} cannot be written to {where}: {why(error, run)}; {kept}. Make room; the "
+            f"same training goes on from there"
+        ) from None
     proof = {"arrays": {n: digest(a) for n, a in arrays.items()}, "files": file_digests(_place(run, epoch))}
     entries = {**_read(run), epoch: proof}
     kept = dict(sorted(entries.items())[-KEPT:])
@@ -64,7 +80,10 @@ def restore(run: Path, like: TrainState) -> tuple[TrainState, int]:
     epoch = max(entries)
     where, stated = _place(run, epoch), entries[epoch]
     _check_files(where, stated["files"])
-    loaded = {name: np.asarray(leaf) for name, leaf in ocp.load(str(where)).items()}
+    try:
+        loaded = {name: np.asarray(leaf) for name, leaf in orbax_calls.load(where, None).items()}
+    except orbax_calls.OrbaxError as error:
+        raise DataError(f"the checkpoint {where} cannot be read: {error}. {_way_out(where)}") from None
     _check_arrays(where, loaded, _flat(like), stated["arrays"])
     raw = like._replace(key=jax.random.key_data(like.key))
     raw = jax.tree.unflatten(jax.tree.structure(raw), [jnp.asarray(loaded[name]) for name in _flat(like)])

@@ -6,7 +6,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from wsjax.data import WeightDataset
-from wsjax.data.shards import checksum, digest
+from wsjax.data.store.directory import checksum
+from wsjax.data.store.shards import digest
 from wsjax.devices import replicate
 from wsjax.errors import leaf_names
 from wsjax.train.step import Arrays

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from wsjax.augment import from_spec, needs_statistics, statistics_of
 from wsjax.data import Card, WeightDataset
-from wsjax.data.shards import locked
+from wsjax.data.store.locks import locked
 from wsjax.devices import replicate
 from wsjax.models import build
 from wsjax.train import metrics, record

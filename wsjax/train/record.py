@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wsjax.data import Card, shards
+from wsjax.data import Card
+from wsjax.data.store import directory as proved
 from wsjax.errors import DataError, json_differences, listing
 from wsjax.train.config import Plan, Trial
 
@@ -61,10 +62,10 @@ def read_proved(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise DataError(f"{path} does not exist; expected the directory of a run that `wsjax train` made")
     try:
-        return shards.read_json(path)
+        return proved.read_json(path)
     except DataError as error:
         raise DataError(
-            f"{str(error).removesuffix(shards.WAY_OUT)}Restore it from a copy, or train again into another directory; "
+            f"{str(error).removesuffix(proved.WAY_OUT)}Restore it from a copy, or train again into another directory; "
             f"so too where a wsjax that wrote no checksum made it"
         ) from None
 
@@ -94,4 +95,4 @@ def claim(directory: Path, plan: Plan, trials: Sequence[Trial], card: Card, data
             f"a new directory. Choose another one, or restore {RECORD} from a copy"
         )
     directory.mkdir(parents=True, exist_ok=True)
-    shards.write_json(path, asked)
+    proved.write_json(path, asked)

@@ -1,4 +1,4 @@
-"""Images beside the networks that hold them."""
+"""Images, and other signals, beside the networks that hold them."""
 
 import math
 from collections.abc import Sequence
@@ -8,30 +8,39 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from wsjax.data import Images, WeightDataset, psnr
-from wsjax.errors import listing
+from wsjax.data import Images, Signals, WeightDataset, psnr
 from wsjax.viz.decode import decode_batch, refined
+from wsjax.viz.fields import field_fits
+from wsjax.viz.rows import chosen_rows, rows_of
 from wsjax.viz.style import EDGE, PAGE, SOFT, figure, headline, picture, place, save, write
 
 LABELS, GAP, FINER = 1.2, 0.06, 8
 
 
 def fits(
-    images: Images, dataset: WeightDataset, path: str | Path | None = None, *, rows: Sequence[int] | None = None
+    found: Images | Signals,
+    dataset: WeightDataset,
+    path: str | Path | None = None,
+    *,
+    rows: Sequence[int] | None = None,
 ) -> Figure:
     """Draw images, their networks decoded on the image's own pixels with the PSNR under each, and decoded eight times
     as fine.
 
     PSNR is 10 log10(1 / mse) in dB between the first line and the second, before any clipping.
 
+    Signals of one input are drawn as curves, of two as fields over the plane, of three as fields in space, by their
+    surface and by slices through the middle: see `fields`. Solids are drawn as they are; of other signals only values
+    at points are known, which are joined linearly.
+
     Args:
-        images: what was fitted.
-        dataset: the networks, whose column "image" says which image each holds.
+        found: what was fitted.
+        dataset: the networks, whose column "image" says which image or signal each holds.
         path: where to save; None saves nothing.
-        rows: which networks; None takes the first of each class, ten at most.
+        rows: which networks; None takes the first of each class, or the first where labels are targets, ten at most.
 
     Raises:
-        ValueError: networks that cannot be decoded, or an image that `images` does not have.
+        ValueError: networks that cannot be decoded, or an image or signal that is not there.
 
     Example:
         >>> from wsjax import data
@@ -41,9 +50,11 @@ def fits(
         >>> len(fits(few, networks, rows=[0, 2]).axes)
         6
     """
-    chosen = first_of_each_class(dataset, 10) if rows is None else np.asarray(rows, int)
+    if isinstance(found, Signals):
+        return field_fits(found, dataset, path, rows=rows)
+    chosen = chosen_rows(dataset, rows)
     part = dataset.take(chosen)
-    originals = images_of(images, part)
+    originals = found.pixels[rows_of(found, part)]
     shape = originals.shape[1:3]
     coarse, fine = (np.asarray(decode_batch(part, part.weights, shape=s)) for s in (shape, refined(shape, FINER)))
     quality = np.asarray(psnr(jnp.asarray(np.square(coarse - originals).mean(axis=(1, 2, 3)))))
@@ -65,25 +76,6 @@ def fits(
             if line is coarse:
                 axes.set_xlabel(f"{quality[i]:.1f} dB", size=8, color=SOFT, labelpad=2)
     return save(page, path)
-
-
-def first_of_each_class(dataset: WeightDataset, most: int) -> np.ndarray:
-    """The row of the first network of each class, in the order of the classes."""
-    return np.unique(np.asarray(dataset.label), return_index=True)[1][:most]
-
-
-def images_of(images: Images, dataset: WeightDataset) -> np.ndarray:
-    """The pixels (networks, rows, columns, channels) that each network of a data set was fitted to."""
-    wanted = np.asarray(dataset.columns["image"])
-    order = np.argsort(images.index)
-    place = order[np.searchsorted(images.index, wanted, sorter=order).clip(max=len(order) - 1)]
-    absent = wanted[images.index[place] != wanted]
-    if len(absent):
-        raise ValueError(
-            f"images {listing(absent[:5])} of {dataset.card.name} are not among the {len(order)} of {images.name}; "
-            f"expected the images that the networks were fitted to: load that source without a limit"
-        )
-    return images.pixels[place]
 
 
 def count(dataset: WeightDataset) -> int:

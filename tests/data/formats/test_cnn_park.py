@@ -10,9 +10,9 @@ import torch
 
 from tests.data.formats.references_cnn import PARK, cnn_state
 from tests.data.formats.test_contents import Malicious
-from wsjax.data.collection_store import load_collection, save_collection
 from wsjax.data.formats.cnn_park import read_cnn_park
 from wsjax.data.formats.residual_symmetry import residual_symmetry
+from wsjax.data.store.collection_store import load_collection, save_collection
 from wsjax.errors import DataError
 from wsjax.symmetry import Sum
 

@@ -9,7 +9,7 @@ import pytest
 from tests.data.formats.conftest import save_state
 from tests.data.formats.references import DWS_WIDTHS, dense_state
 from wsjax.data.formats.dws import read_dws_fashion, read_dws_mnist, read_dws_multiview
-from wsjax.data.store import load, save
+from wsjax.data.store.whole import load, save
 from wsjax.errors import DataError
 
 NAMES = ["seq.0", "seq.1", "seq.2"]

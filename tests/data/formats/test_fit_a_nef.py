@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.data.formats.references import COLOUR_WIDTHS, DWS_WIDTHS, dense_state
-from wsjax.data.formats.fit_a_nef import Signals, read_fit_a_nef
+from wsjax.data.formats.fit_a_nef import FitANefSet, read_fit_a_nef
 from wsjax.errors import DataError
 
 NAMES = ["kernel_net_0.linear", "kernel_net_1.linear", "output_linear"]
@@ -60,13 +60,13 @@ def test_sirens_by_their_names_with_the_frequency_of_nef_json(tmp_path, agrees):
 
 def test_seeds_after_the_first_are_views_and_files_are_ordered_by_number(tmp_path, agrees):
     root = write_set(tmp_path / "tiny/SIREN", COLOUR_WIDTHS, ends=(2, 4, 6, 8, 10, 12))
-    data = read_fit_a_nef(root, Signals(4, (2, 3), (32, 32, 3), (0.5,), (0.5,)), progress=False)
+    data = read_fit_a_nef(root, FitANefSet(4, (2, 3), (32, 32, 3), (0.5,), (0.5,)), progress=False)
     assert data.columns["image"].tolist() == [0, 1, 2, 3] * 3
     assert data.columns["view"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert data.columns["split"].tolist() == [0, 0, 1, 2] * 3
     assert data.card.value_range == (-1.0, 1.0)
     agrees(data, [0, 1, 2] * 4)
-    fewer = read_fit_a_nef(root, Signals(4, (2, 3), None), leave_out=[1, 5], progress=False)
+    fewer = read_fit_a_nef(root, FitANefSet(4, (2, 3), None), leave_out=[1, 5], progress=False)
     assert fewer.columns["image"].tolist() == [0, 2, 3, 0, 2, 3, 0, 1, 2, 3]
 
 

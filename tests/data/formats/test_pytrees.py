@@ -9,7 +9,7 @@ import pytest
 from flax.core import FrozenDict, freeze
 
 from wsjax.data.formats.pytrees import array_dict, from_equinox, from_flax, to_equinox
-from wsjax.data.store import load, save
+from wsjax.data.store.whole import load, save
 from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
 
 SIZES = {"in": Fixed(2, "input"), "h": Group(3, "tanh"), "out": Fixed(1, "output")}

@@ -14,7 +14,7 @@ from wsjax.data.formats.dws import read_dws_fashion as read_dws_fashion
 from wsjax.data.formats.dws import read_dws_mnist as read_dws_mnist
 from wsjax.data.formats.dws import read_dws_multiview as read_dws_multiview
 from wsjax.data.formats.export import write_state_dicts as write_state_dicts
-from wsjax.data.formats.fit_a_nef import Signals as Signals
+from wsjax.data.formats.fit_a_nef import FitANefSet as FitANefSet
 from wsjax.data.formats.fit_a_nef import read_fit_a_nef as read_fit_a_nef
 from wsjax.data.formats.hsg import read_hsg_zoo as read_hsg_zoo
 from wsjax.data.formats.nfn import read_nfn_sirens as read_nfn_sirens

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wsjax.data.formats.archive import check_size, read_npz
-from wsjax.data.formats.optional import require
 from wsjax.data.formats.torch_file import load_torch
+from wsjax.data.optional import require
 from wsjax.errors import DataError, listing
 
 PARAMETERS = ("weight", "bias")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from wsjax.data.collection import Collection
-from wsjax.data.collection_store import save_collection
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.cnn_park import read_cnn_park
 from wsjax.data.formats.cnn_zoo import read_cnn_zoo
@@ -17,7 +16,8 @@ from wsjax.data.formats.hsg import read_hsg_zoo
 from wsjax.data.formats.nfn import read_nfn_sirens
 from wsjax.data.formats.paths import read_json_file
 from wsjax.data.formats.state_dicts import read_state_dicts
-from wsjax.data.store import absolute, load, save
+from wsjax.data.store.collection_store import save_collection
+from wsjax.data.store.whole import absolute, load, save
 from wsjax.errors import check_choice, listing
 from wsjax.networks import Network
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.dws_set import Place, match_path, read_set
 from wsjax.data.formats.paths import find_files
-from wsjax.data.sources import DIGITS, GARMENTS
+from wsjax.data.sources.registry import DIGITS, GARMENTS
 from wsjax.networks import Network
 
 DWS_NETWORK = Network("siren", (2, 32, 32, 1), w0=(30.0,), offset=0.5, family="dws")

@@ -8,11 +8,11 @@ import numpy as np
 from tqdm import tqdm
 
 from wsjax.data.dataset import WeightDataset
-from wsjax.data.directory import write_json
 from wsjax.data.formats.dense import weight_from_kernel
-from wsjax.data.formats.optional import require
 from wsjax.data.formats.state_dicts import CONTENTS
-from wsjax.data.images import SPLITS
+from wsjax.data.optional import require
+from wsjax.data.sources.images import SPLITS
+from wsjax.data.store.directory import write_json
 from wsjax.errors import check_choice
 
 SUFFIXES = {"safetensors": ".safetensors", "torch": ".pth", "npz": ".npz"}

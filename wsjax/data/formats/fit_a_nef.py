@@ -19,13 +19,13 @@ from wsjax.data.formats.fit_a_nef_files import read_rows
 from wsjax.data.formats.gather import finish
 from wsjax.data.formats.nfn import CIFAR
 from wsjax.data.formats.paths import read_json_file
-from wsjax.data.sources import DIGITS
+from wsjax.data.sources.registry import DIGITS
 from wsjax.errors import DataError, check_choice, listing
 from wsjax.networks import Network
 from wsjax.typing import Layer
 
 
-class Signals(NamedTuple):
+class FitANefSet(NamedTuple):
     """What the networks of a data set were fitted to; pixels were shifted by `mean` and divided by `deviation`."""
 
     images: int
@@ -36,9 +36,9 @@ class Signals(NamedTuple):
     classes: tuple[str, ...] = ()
 
 
-SIGNALS = {
-    "MNIST": Signals(70_000, (55_000, 60_000), (28, 28, 1), (0.13066047,), (0.30810782,), DIGITS),
-    "CIFAR10": Signals(
+SETS = {
+    "MNIST": FitANefSet(70_000, (55_000, 60_000), (28, 28, 1), (0.13066047,), (0.30810782,), DIGITS),
+    "CIFAR10": FitANefSet(
         60_000,
         (45_000, 50_000),
         (32, 32, 3),
@@ -46,20 +46,20 @@ SIGNALS = {
         (0.24697122, 0.24338895, 0.2615926),
         CIFAR,
     ),
-    "MicroImageNet": Signals(
+    "MicroImageNet": FitANefSet(
         60_000,
         (45_000, 50_000),
         (64, 64, 3),
         (0.4643375754, 0.4339415729, 0.3821317673),
         (0.1894976445, 0.1870717479, 0.2144598670),
     ),
-    "ShapeNet": Signals(34_800, (27_840, 31_320), None),
+    "ShapeNet": FitANefSet(34_800, (27_840, 31_320), None),
 }
 
 
 def read_fit_a_nef(
     directory: str | Path,
-    dataset: str | Signals | None = None,
+    dataset: str | FitANefSet | None = None,
     *,
     leave_out: Sequence[int] = (),
     progress: bool = True,
@@ -119,12 +119,12 @@ def read_fit_a_nef(
     return finish(card, weights, rows.label, columns)
 
 
-def _fitted(root: Path, dataset: str | Signals | None, settings: Mapping[str, Any]) -> tuple[str, Signals]:
-    if isinstance(dataset, Signals):
+def _fitted(root: Path, dataset: str | FitANefSet | None, settings: Mapping[str, Any]) -> tuple[str, FitANefSet]:
+    if isinstance(dataset, FitANefSet):
         return root.resolve().parent.name, dataset
     named = dataset or settings.get("dataset", {}).get("name") or root.resolve().parent.name
-    check_choice("data set", named, tuple(SIGNALS))
-    return named, SIGNALS[named]
+    check_choice("data set", named, tuple(SETS))
+    return named, SETS[named]
 
 
 def _layers(parameters: Mapping[str, np.ndarray], root: Path) -> tuple[Layer, ...]:

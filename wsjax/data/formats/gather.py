@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset, training_rows
-from wsjax.data.images import SPLITS
+from wsjax.data.sources.images import SPLITS
 from wsjax.errors import DataError, check_finite, check_shape, check_structure, listing
 from wsjax.symmetry import Symmetry
 

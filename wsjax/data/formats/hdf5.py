@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from wsjax.data.formats.archive import MAX_EXPANSION, SMALL_BYTES
-from wsjax.data.formats.optional import require
+from wsjax.data.optional import require
 from wsjax.errors import DataError, listing
 
 

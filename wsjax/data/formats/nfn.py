@@ -16,7 +16,7 @@ from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.dws_set import match_path, read_layers
 from wsjax.data.formats.gather import finish, gather
 from wsjax.data.formats.paths import find_files
-from wsjax.data.sources import DIGITS, GARMENTS
+from wsjax.data.sources.registry import DIGITS, GARMENTS
 from wsjax.errors import DataError, check_choice, listing
 from wsjax.networks import Network
 

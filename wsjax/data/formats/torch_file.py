@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wsjax.data.formats.archive import zip_members
-from wsjax.data.formats.optional import require
+from wsjax.data.optional import require
 from wsjax.errors import DataError
 
 MAX_PICKLE = 1 << 24

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from jax.typing import DTypeLike
 
-from wsjax.data import directory
 from wsjax.data.collection import Collection
-from wsjax.data.directory import INDEX, WAY_OUT, read_index, read_json, write_json
-from wsjax.data.store import absolute, is_free, load, save
+from wsjax.data.store import directory
+from wsjax.data.store.directory import INDEX, WAY_OUT, read_json, write_json
+from wsjax.data.store.index import read_index
+from wsjax.data.store.locks import locked
+from wsjax.data.store.whole import absolute, is_free, load, save
 from wsjax.errors import DataError, json_differences, listing
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -56,7 +58,7 @@ def save_collection(collection: Collection, path: str | Path, dtype: DTypeLike |
             )
     kept = [number for number, dataset in enumerate(collection.members.values()) if len(dataset)]
     names, target = [list(collection.members)[number] for number in kept], absolute(path)
-    with directory.locked(target):
+    with locked(target):
         if not is_free(target):
             raise ValueError(f"{target} is not empty; expected a new directory: name another one, or remove it")
         for name in names:

@@ -1,4 +1,4 @@
-"""Fit jobs, (image row, view) pairs, by whichever program the recipe calls for, with a progress bar."""
+"""Fit jobs, (signal row, view) pairs, by whichever program the recipe calls for, with a progress bar."""
 
 from collections.abc import Generator
 
@@ -6,14 +6,15 @@ import numpy as np
 from jaxtyping import PyTree
 from tqdm import tqdm
 
-from wsjax.data.fit import Fitted, concatenate, fit_groups, groups
-from wsjax.data.images import Images
+from wsjax.data.fitting.fit import Fitted, concatenate, fit_groups, groups
+from wsjax.data.fitting.refill import fit_refilled
 from wsjax.data.recipe import Recipe
-from wsjax.data.refill import fit_refilled
+from wsjax.data.sources.images import Images
+from wsjax.data.sources.signals import Signals, as_signals
 
 
 def fit_jobs(
-    images: Images,
+    found: Images | Signals,
     recipe: Recipe,
     jobs: list[np.ndarray],
     *,
@@ -25,20 +26,21 @@ def fit_jobs(
     """Fitted networks in parts: in order where every network makes all steps, in any where each stops at its target.
 
     Args:
-        images: what to fit.
+        found: images or signals.
         recipe: how.
-        jobs: groups of (image row, view) pairs.
+        jobs: groups of (signal row, view) pairs.
         workers: host threads; None takes one a core on a CPU, one a device on accelerators.
         progress: show a bar with the mean PSNR so far.
         done: how many networks were fitted before; the bar begins there.
         given: the weights that all start from, where the recipe says so.
     """
+    signals = as_signals(found, recipe)
     total, quality, count = done + sum(map(len, jobs)), 0.0, 0
     if recipe.target_psnr is None or not jobs:
-        parts = fit_groups(images, recipe, jobs, workers=workers, given=given)
+        parts = fit_groups(signals, recipe, jobs, workers=workers, given=given)
     else:
-        parts = fit_refilled(images, recipe, np.concatenate(jobs), workers=workers, given=given)
-    with tqdm(total=total, initial=done, unit="net", desc=f"fit {images.name}", disable=not progress) as bar:
+        parts = fit_refilled(signals, recipe, np.concatenate(jobs), workers=workers, given=given)
+    with tqdm(total=total, initial=done, unit="net", desc=f"fit {signals.name}", disable=not progress) as bar:
         for fitted in parts:
             quality, count = quality + float(fitted.psnr.sum()), count + len(fitted.row)
             bar.set_postfix(psnr=f"{quality / count:.1f} dB", refresh=False)
@@ -47,12 +49,17 @@ def fit_jobs(
 
 
 def fit_weights(
-    images: Images, recipe: Recipe, *, workers: int | None = None, progress: bool = True, given: PyTree = None
+    found: Images | Signals,
+    recipe: Recipe,
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+    given: PyTree = None,
 ) -> Fitted:
-    """Fit every image (and view), in memory, with a progress bar that shows the mean PSNR so far.
+    """Fit every image or signal (and view), in memory, with a progress bar that shows the mean PSNR so far.
 
     Args:
-        images: what to fit.
+        found: images or signals.
         recipe: how.
         workers: host threads; None takes one a core on a CPU, one a device on accelerators.
         progress: show the bar.
@@ -65,12 +72,12 @@ def fit_weights(
         >>> fit_weights(limit(load_images("digits"), 6), recipe, progress=False).psnr.shape
         (6,)
     """
-    jobs = groups(recipe, len(images.pixels))
-    return in_order(list(fit_jobs(images, recipe, jobs, workers=workers, progress=progress, given=given)))
+    jobs = groups(recipe, len(found.split))
+    return in_order(list(fit_jobs(found, recipe, jobs, workers=workers, progress=progress, given=given)))
 
 
 def in_order(parts: list[Fitted]) -> Fitted:
-    """Networks that ended in any order, by image row and view.
+    """Networks that ended in any order, by signal row and view.
 
     Example:
         >>> one = lambda row: Fitted((), np.array([row]), np.zeros(1), np.zeros(1), np.zeros(1))

@@ -1,16 +1,24 @@
-"""The images that can be fitted, by name."""
+"""What can be fitted, by name: images, and other signals."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.datasets import load_digits
 
-from wsjax.data.download import locate
-from wsjax.data.idx import read_idx
-from wsjax.data.images import SPLITS, Images, check_images
 from wsjax.data.recipe import Recipe
+from wsjax.data.sources.download import locate
+from wsjax.data.sources.idx import read_idx
+from wsjax.data.sources.images import SPLITS, Images, check_images
+from wsjax.data.sources.meshes import MESHES_RECIPE, meshes
+from wsjax.data.sources.signal_checks import check_signals
+from wsjax.data.sources.signals import Signals
+from wsjax.data.sources.sines import SINES_RECIPE, sines
+from wsjax.data.sources.solids import SOLIDS_RECIPE, solids
 from wsjax.errors import DataError, check_choice
 from wsjax.networks import Network
 
@@ -26,10 +34,53 @@ GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Sh
 
 @dataclass(frozen=True)
 class Source:
-    """How a source's images are read (from a directory, or None for the usual places), and its default recipe."""
+    """How a source is loaded, its default recipe, and what it gives.
 
-    load: Callable[[str | Path | None], Images]
+    load: takes the directory first, where the source reads one, and its options by name; recipe: the default; images:
+    whether it gives images, or other signals; directory: whether it reads none, one that may be left out for the usual
+    places, or one that must be named.
+    """
+
+    load: Callable[..., Images | Signals]
     recipe: Recipe
+    images: bool = True
+    directory: Literal["none", "usual", "named"] = "none"
+
+
+def load_source(
+    name: str, directory: str | Path | None = None, options: Mapping[str, Any] = MappingProxyType({})
+) -> Images | Signals:
+    """What a source gives: images, or other signals.
+
+    Args:
+        name: in `SOURCES`.
+        directory: of the source's files; None for a source without any, and for the places where `load_images` looks.
+        options: the source's own settings, as `solids`, `meshes` and `sines` take them.
+
+    Raises:
+        ValueError: an unknown source or option, a directory for a source that reads none, or none for one that does.
+        DataError: files are missing or damaged.
+
+    Example:
+        >>> load_source("digits").pixels.shape
+        (1797, 8, 8, 1)
+    """
+    check_choice("source", name, tuple(SOURCES))
+    source = SOURCES[name]
+    if directory is not None and source.directory == "none":
+        raise ValueError(f"directory is {directory}; {name!r} needs no files: leave the directory out")
+    if directory is None and source.directory == "named":
+        raise ValueError(f"the source {name!r} reads files and no directory is named; expected theirs: give directory")
+    place = () if source.directory == "none" else (directory,)
+    settings = list(inspect.signature(source.load).parameters)[len(place) :]
+    for option in options:
+        if not settings:
+            raise ValueError(f"{name!r} takes no options; found {option!r}: leave them out")
+        check_choice(f"option of {name}", option, settings)
+    found = source.load(*place, **options)
+    if isinstance(found, Images):
+        return check_images(found)
+    return check_signals(found)
 
 
 def load_images(source: str, directory: str | Path | None = None) -> Images:
@@ -40,12 +91,12 @@ def load_images(source: str, directory: str | Path | None = None) -> Images:
     of 28 x 28, of which 55000 for training and 5000 for validation, and 10000 for the test.
 
     Args:
-        source: a name in `SOURCES`.
+        source: a name in `SOURCES`, of images.
         directory: where the IDX files are. None looks in `$WSJAX_DATA/SOURCE`, in Debian's package, in
             `~/.cache/wsjax/SOURCE`, and downloads them to the last where no place has them.
 
     Raises:
-        ValueError: an unknown source, or a directory for `digits`, which needs none.
+        ValueError: an unknown source, one of other signals, or a directory for `digits`, which needs none.
         DataError: no place has the files, or one is damaged.
 
     Example:
@@ -53,11 +104,15 @@ def load_images(source: str, directory: str | Path | None = None) -> Images:
         (1797, 8, 8, 1)
     """
     check_choice("source", source, tuple(SOURCES))
-    return check_images(SOURCES[source].load(directory))
+    if not SOURCES[source].images:
+        raise ValueError(f"the source {source!r} gives signals, no images; expected one of images: use load_source")
+    found = load_source(source, directory)
+    assert isinstance(found, Images)
+    return found
 
 
 def default_recipe(source: str) -> Recipe:
-    """How a source's images are fitted unless told otherwise.
+    """How a source is fitted unless told otherwise.
 
     Example:
         >>> default_recipe("digits").network.widths
@@ -67,9 +122,7 @@ def default_recipe(source: str) -> Recipe:
     return SOURCES[source].recipe
 
 
-def _digits(directory: str | Path | None) -> Images:
-    if directory is not None:
-        raise ValueError(f"directory is {directory}; 'digits' comes with scikit-learn: leave the directory out")
+def _digits() -> Images:
     grey, target = load_digits(return_X_y=True)
     pixels = (np.asarray(grey).reshape(-1, 8, 8, 1) / 16).astype(np.float32)
     label = np.asarray(target).astype(np.int32)
@@ -88,7 +141,7 @@ def _stratified_order(label: np.ndarray) -> np.ndarray:
     return shuffled[np.argsort(place[shuffled], kind="stable")]
 
 
-def _idx_source(name: str, classes: tuple[str, ...]) -> Callable[[str | Path | None], Images]:
+def _idx_source(name: str, classes: tuple[str, ...]) -> Source:
     def load(directory: str | Path | None) -> Images:
         files = locate(name, directory)
         train, test = (_idx_pair(files, part) for part in ("train", "t10k"))
@@ -106,7 +159,7 @@ def _idx_source(name: str, classes: tuple[str, ...]) -> Callable[[str | Path | N
         split[order[: len(order) // 12]] = SPLITS.index("validation")
         return Images(name, pixels, label, split, np.arange(len(label), dtype=np.int32), classes)
 
-    return load
+    return Source(load, PHOTOGRAPHS, directory="usual")
 
 
 def _idx_pair(files: dict[str, Path], part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -122,7 +175,10 @@ SOURCES: dict[str, Source] = {
         _digits,
         Recipe(Network("siren", (2, 16, 16, 1), w0=(3.0,), offset=0.5, family="zero_output"), 300, learning_rate=2e-2),
     ),
-    "mnist": Source(_idx_source("mnist", DIGITS), PHOTOGRAPHS),
-    "fashion-mnist": Source(_idx_source("fashion-mnist", GARMENTS), PHOTOGRAPHS),
+    "mnist": _idx_source("mnist", DIGITS),
+    "fashion-mnist": _idx_source("fashion-mnist", GARMENTS),
+    "solids": Source(solids, SOLIDS_RECIPE, images=False),
+    "sines": Source(sines, SINES_RECIPE, images=False),
+    "meshes": Source(meshes, MESHES_RECIPE, images=False, directory="named"),
 }
 """Every source by name."""

@@ -10,10 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from wsjax.data import shards
 from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset, training_rows
-from wsjax.data.shards import CARD, INDEX, LOCK, Index, read_index, read_json, write_json
+from wsjax.data.store import shards
+from wsjax.data.store.directory import CARD, INDEX, LOCK, WAY_OUT, checksum, read_json, write_json
+from wsjax.data.store.index import PART_INDICES, Index, read_index
+from wsjax.data.store.locks import locked
+from wsjax.data.store.parts import CLAIM, PART_LOCKS, way_on
 from wsjax.errors import DataError, check_choice, check_finite, check_number, check_shape, leaf_names, listing
 
 COLUMN = "columns."
@@ -58,7 +61,7 @@ def save(
     each = max(1, shards.SHARD_BYTES // _bytes(dataset)) if shard_networks is None else shard_networks
     check_number("shard_networks", each, low=1, whole=True)
     target, card = absolute(path), dataset.card.to_json()
-    with shards.locked(target):
+    with locked(target):
         if not is_free(target):
             raise ValueError(f"{target} is not empty; expected a new directory: name another one, or remove it")
         index = new_index(target, len(dataset), each, card)
@@ -110,24 +113,28 @@ def describe(path: Path) -> tuple[Index, Card]:
     """The index and the card of a whole data set; raises DataError where it is unfinished, or one is damaged."""
     index, card = read_index(path), Card.from_json(read_json(path / CARD))
     if index.unfinished or not card.statistics:
-        again = "run the same fit again" if card.recipe else "remove the directory and save the data set again"
-        raise DataError(
-            f"{path} is unfinished: {index.finished_networks} of {index.networks} networks are there; to go on, {again}"
-        )
+        raise DataError(unfinished(path, index, card))
     return index, card
 
 
-def new_index(path: Path, networks: int, shard_networks: int, card: dict[str, Any]) -> Index:
-    """Write a new data set's card and its index, which lists no shard yet."""
+def unfinished(path: Path, index: Index, card: Card) -> str:
+    """What there is of a data set that is not whole, and the way out."""
+    again = "run the same fit again" if card.recipe else "remove the directory and save the data set again"
+    way_out = way_on(path, index) or f"to go on, {again}"
+    return f"{path} is unfinished: {index.finished_networks} of {index.networks} networks are there; {way_out}"
+
+
+def new_index(path: Path, networks: int, shard_networks: int, card: dict[str, Any], into: str = INDEX) -> Index:
+    """Write a new data set's card and its index, which lists no shard yet, in the file of some name."""
     index = Index(networks, shard_networks, card_checksum(card), {}, {})
     write_json(path / CARD, card)
-    write_json(path / INDEX, index._asdict())
+    write_json(path / into, index._asdict())
     return index
 
 
 def card_checksum(card: dict[str, Any]) -> str:
     """SHA-256 of a card's JSON without the statistics, which a fit adds last."""
-    return shards.checksum({**card, "statistics": {}})
+    return checksum({**card, "statistics": {}})
 
 
 def absolute(path: str | Path) -> Path:
@@ -137,8 +144,9 @@ def absolute(path: str | Path) -> Path:
 
 def is_free(path: Path) -> bool:
     """Whether a directory holds nothing, or no more than a start that was killed leaves."""
-    own = {LOCK, CARD, f"{CARD}.tmp", f"{INDEX}.tmp"}
-    return all(entry.name in own for entry in path.glob("*"))
+    own = {LOCK, CARD, f"{CARD}.tmp", f"{INDEX}.tmp", CLAIM}
+    patterns = (PART_LOCKS, f"{PART_INDICES}.tmp")
+    return all(entry.name in own or any(map(entry.match, patterns)) for entry in path.glob("*"))
 
 
 def flat(weights: Any, label: np.ndarray, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -154,14 +162,14 @@ def check_card(path: Path, index: Index, card: Card) -> None:
     columns = [name for name in index.arrays if name.startswith(COLUMN)]
     wrong = sorted({*names, "label", *columns} ^ set(index.arrays))
     if wrong:
-        raise DataError(f"{path}: card and arrays do not belong together: {listing(wrong)} differ. {shards.WAY_OUT}")
+        raise DataError(f"{path}: card and arrays do not belong together: {listing(wrong)} differ. {WAY_OUT}")
     for name, shape in zip(names, sizes, strict=True):
         try:
             check_shape(name, tuple(index.arrays[name]["shape"]), shape, "the card")
         except ValueError as error:
             raise DataError(f"{path}: card and arrays do not belong together: {error}") from None
     if card_checksum(card.to_json()) != index.card:
-        raise DataError(f"{path}: {CARD} is not the card that {INDEX} was written with. {shards.WAY_OUT}")
+        raise DataError(f"{path}: {CARD} is not the card that {INDEX} was written with. {WAY_OUT}")
 
 
 def read(path: Path, index: Index, card: Card) -> WeightDataset:
@@ -188,6 +196,6 @@ def empty(index: Index, networks: int) -> dict[str, np.ndarray]:
 def assemble(path: Path, card: Card, arrays: dict[str, np.ndarray]) -> WeightDataset:
     """The data set of which `flat` made these arrays. Raises DataError where a number is not finite."""
     weights = card.symmetry.unflatten([arrays[name] for name in card.symmetry.names])
-    check_finite(weights, f"loading {path}", shards.WAY_OUT)
+    check_finite(weights, f"loading {path}", WAY_OUT)
     columns = {name.removeprefix(COLUMN): array for name, array in arrays.items() if name.startswith(COLUMN)}
     return WeightDataset(weights, arrays["label"], columns, card)

@@ -4,46 +4,24 @@ The checksums are ours because Orbax reads most flipped bits as other numbers wi
 keep damage from reaching it, those of its arrays prove what it gave back.
 """
 
-import errno
-import gc
 import hashlib
-import logging
-import os
 import shutil
-import sys
-import threading
-import time
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from orbax.checkpoint import v1 as ocp
 
-from wsjax.data.directory import CARD as CARD
-from wsjax.data.directory import CHECKSUM as CHECKSUM
-from wsjax.data.directory import INDEX as INDEX
-from wsjax.data.directory import LOCK as LOCK
-from wsjax.data.directory import SHARDS as SHARDS
-from wsjax.data.directory import WAY_OUT as WAY_OUT
-from wsjax.data.directory import Index as Index
-from wsjax.data.directory import checksum as checksum
-from wsjax.data.directory import locked as locked
-from wsjax.data.directory import read_index as read_index
-from wsjax.data.directory import read_json as read_json
-from wsjax.data.directory import shard_name as shard_name
-from wsjax.data.directory import why as why
-from wsjax.data.directory import write_json as write_json
+from wsjax.data.store import orbax_calls
+from wsjax.data.store.directory import INDEX, SHARDS, why, write_json
+from wsjax.data.store.index import Index, shard_name
+from wsjax.data.store.orbax_calls import OrbaxError
 from wsjax.errors import DataError, listing
 from wsjax.interrupts import interrupts_held_back
 
 SHARD_NETWORKS = 1024  # of a fit, which loses at most one shard to a kill
 SHARD_BYTES = 2**24  # of a saved data set: Orbax takes some 20 ms a shard, whatever its size
-SETTLE_SECONDS = 0.2  # for the writes of a save that failed to end
-T = TypeVar("T")
-_ORBAX = threading.Lock()
 
 
 def digest(array: np.ndarray) -> str:
@@ -68,17 +46,39 @@ def file_digests(directory: Path) -> dict[str, str]:
     return found
 
 
-def clean(path: Path, index: Index) -> Index:
-    """Remove what a kill left half-written, and forget listed shards whose directories were removed."""
+def present(path: Path, index: Index) -> Index:
+    """An index without the shards whose directories were removed."""
     listed = {name: entry for name, entry in index.shards.items() if (path / SHARDS / name).is_dir()}
-    for entry in (path / SHARDS).glob("*"):
-        if entry.name not in listed:
-            shutil.rmtree(entry, ignore_errors=True)
     return index._replace(shards=listed)
 
 
-def write_shard(path: Path, index: Index, number: int, arrays: dict[str, np.ndarray]) -> Index:
+def remains(path: Path, index: Index) -> list[Path]:
+    """What lies beside the shards that an index lists: a kill left it half-written."""
+    return sorted(entry for entry in (path / SHARDS).glob("*") if entry.name not in index.shards)
+
+
+def remains_of(path: Path, index: Index, numbers: Iterable[int]) -> list[Path]:
+    """What a kill left of some shards."""
+    names = {shard_name(number) for number in numbers}
+    # Orbax adds an ending to the name while it writes.
+    return [entry for entry in remains(path, index) if entry.name.split(".")[0] in names]
+
+
+def clean(entries: list[Path]) -> None:
+    """Remove directories of shards."""
+    for entry in entries:
+        shutil.rmtree(entry, ignore_errors=True)
+
+
+def write_shard(path: Path, index: Index, number: int, arrays: dict[str, np.ndarray], into: str = INDEX) -> Index:
     """Write one shard, list it in the index, and return that. Ctrl-C waits until it is listed.
+
+    Args:
+        path: the directory.
+        index: what the index's file lists so far.
+        number: the shard's.
+        arrays: its content.
+        into: the name of the index's file.
 
     Raises:
         OSError: the disk is full or failed; names the shard and says that earlier ones stay whole.
@@ -88,7 +88,7 @@ def write_shard(path: Path, index: Index, number: int, arrays: dict[str, np.ndar
         entry = _write(path, index, number, arrays)
         described = {n: {"dtype": str(a.dtype), "shape": list(a.shape[1:])} for n, a in arrays.items()}
         index = index._replace(arrays=described, shards={**index.shards, shard_name(number): entry})
-        write_json(path / INDEX, index._asdict())
+        write_json(path / into, index._asdict())
     return index
 
 
@@ -97,9 +97,8 @@ def _write(path: Path, index: Index, number: int, arrays: dict[str, np.ndarray])
     name = shard_name(number)
     target = path / SHARDS / name
     try:
-        with _uncompressed():
-            _quietly(lambda: ocp.save(str(target), arrays))
-    except _OrbaxError as error:
+        orbax_calls.save(target, arrays)
+    except OrbaxError as error:
         for leftover in target.parent.glob(f"{name}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         raise OSError(
@@ -151,8 +150,8 @@ def _existing(path: Path, number: int) -> Path:
 
 def _from_orbax(where: Path, described: dict[str, Any] | None) -> dict[str, Any]:
     try:
-        return _quietly(lambda: ocp.load(str(where), described))
-    except _OrbaxError as error:
+        return orbax_calls.load(where, described)
+    except OrbaxError as error:
         raise DataError(f"shard {where.name} in {where} cannot be read: {error}. {_way_out(where)}") from None
 
 
@@ -182,43 +181,3 @@ def _checked(
 
 def _way_out(where: Path) -> str:
     return f"Restore it from a copy, or remove {where} and run the same fit again: it makes that shard anew"
-
-
-class _OrbaxError(Exception):
-    """What went wrong inside Orbax, in one line."""
-
-
-def _quietly(call: Callable[[], T]) -> T:
-    """Call Orbax; a failure becomes one `_OrbaxError`.
-
-    Its error paths log a traceback for each thread, leave coroutines that warn when they are collected, and writes that
-    end when their event loop is closed; all are kept from the user here, once the frames that hold them are gone.
-    """
-    log = logging.getLogger("absl")
-    with _ORBAX:  # log level, hook and warnings are the whole process's, and a stream reads in a thread of its own
-        level, hook = log.level, sys.unraisablehook
-        log.setLevel(logging.CRITICAL)
-        sys.unraisablehook = lambda event: None if "loop is closed" in str(event.exc_value) else hook(event)
-        try:
-            try:
-                return call()
-            except Exception as error:
-                lines = str(error).strip().splitlines() or [type(error).__name__]
-                # Orbax words a full disk in one of many lines.
-                full = os.strerror(errno.ENOSPC)
-                reason = full if full in str(error) else lines[0][:300]
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)
-                gc.collect()
-            time.sleep(SETTLE_SECONDS)
-            raise _OrbaxError(reason)
-        finally:
-            log.setLevel(level)
-            sys.unraisablehook = hook
-
-
-def _uncompressed() -> ocp.Context:
-    """How shards are written: weights hardly compress, a tenth less to write would take thrice the time."""
-    context = ocp.Context()
-    context.array.saving.use_compression = False
-    return context

@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-EXTRAS = {"torch": "torch", "safetensors": "formats", "h5py": "formats"}
+EXTRAS = {"torch": "torch", "safetensors": "formats", "h5py": "formats", "trimesh": "formats"}
 
 
 def require(module: str, what: str) -> Any:

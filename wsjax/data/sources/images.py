@@ -1,12 +1,30 @@
 """`Images`: what a source gives and a fit takes."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+from jaxtyping import Int
 
 from wsjax.errors import DataError
 
 SPLITS = ("train", "validation", "test")
+S = TypeVar("S")
+
+
+@runtime_checkable
+class Divided(Protocol):
+    """Named rows, each in a split: images or signals."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def split(self) -> Int[np.ndarray, " rows"]: ...
+
+    def take(self: S, rows: np.ndarray, /) -> S: ...
+
+
+T = TypeVar("T", bound=Divided)
 
 
 class Images(NamedTuple):
@@ -42,6 +60,27 @@ def check_splits(split: np.ndarray, name: str) -> None:
         )
 
 
+def check_columns(name: str, what: str, count: int, columns: dict[str, np.ndarray]) -> None:
+    """Raise DataError unless there is something, each column has a row for it, and split and index can be right.
+
+    Example:
+        >>> rows = np.arange(3)
+        >>> check_columns("digits", "images", 3, {"label": rows, "split": rows, "index": rows})
+    """
+    for column, found in columns.items():
+        if len(found) != count:
+            raise DataError(f"{name}: {column} has {len(found)} entries for {count} {what}; expected one each")
+    if not count:
+        raise DataError(f"{name} has no {what}; expected at least one")
+    check_splits(columns["split"], name)
+    numbers, times = np.unique(columns["index"], return_counts=True)
+    if times.max() > 1:
+        raise DataError(
+            f"{name}: {times.max()} {what} have the number {numbers[times.argmax()]} in index; expected one each, as "
+            f"networks start from a key of that number"
+        )
+
+
 def check_images(images: Images) -> Images:
     """The images, after checks of shape, range and labels.
 
@@ -53,22 +92,10 @@ def check_images(images: Images) -> Images:
         >>> check_images(load_images("digits")).name
         'digits'
     """
-    count = len(images.pixels)
     if images.pixels.ndim != 4:
         raise DataError(f"pixels has shape {images.pixels.shape}; expected (images, rows, columns, channels)")
-    for name in ("label", "split", "index"):
-        length = len(getattr(images, name))
-        if length != count:
-            raise DataError(f"{images.name}: {name} has {length} entries for {count} images; expected one each")
-    if not count:
-        raise DataError(f"{images.name} has no images; expected at least one")
-    check_splits(images.split, images.name)
-    numbers, times = np.unique(images.index, return_counts=True)
-    if times.max() > 1:
-        raise DataError(
-            f"{images.name}: {times.max()} images have the number {numbers[times.argmax()]} in index; expected one "
-            f"each, as networks start from a key of that number"
-        )
+    columns = {"label": images.label, "split": images.split, "index": images.index}
+    check_columns(images.name, "images", len(images.pixels), columns)
     low, high = float(images.pixels.min()), float(images.pixels.max())
     if not (low >= 0 and high <= 1):
         raise DataError(f"{images.name}: pixels run from {low:g} to {high:g}; expected [0, 1]: divide them")
@@ -79,8 +106,8 @@ def check_images(images: Images) -> Images:
     return images
 
 
-def limit(images: Images, count: int | None) -> Images:
-    """The first `count` images of a fixed shuffle, each split in its own proportion; all of them for None.
+def limit(found: T, count: int | None) -> T:
+    """The first `count` images or signals of a fixed shuffle, each split in its own proportion; all of them for None.
 
     Example:
         >>> from wsjax.data import load_images
@@ -89,17 +116,15 @@ def limit(images: Images, count: int | None) -> Images:
         100
 
     Raises:
-        ValueError: more images than there are, or fewer than one a split.
+        ValueError: more than there are, or fewer than one a split.
     """
-    total = len(images.pixels)
+    total = len(found.split)
     if count is None or count == total:
-        return images
-    present = [s for s in range(len(SPLITS)) if (images.split == s).any()]
+        return found
+    present = [s for s in range(len(SPLITS)) if (found.split == s).any()]
     if not len(present) <= count <= total:
-        raise ValueError(
-            f"limit is {count}; {images.name} has {total} images in {len(present)} splits: give a number between"
-        )
-    sizes = np.array([(images.split == s).sum() for s in present])
+        raise ValueError(f"limit is {count}; {found.name} has {total}, in {len(present)} splits: give a number between")
+    sizes = np.array([(found.split == s).sum() for s in present])
     exact = sizes * count / total
     quota = np.maximum(1, np.floor(exact)).astype(int)
     while quota.sum() < count:
@@ -107,5 +132,5 @@ def limit(images: Images, count: int | None) -> Images:
     while quota.sum() > count:
         quota[np.argmax(quota)] -= 1
     rng = np.random.default_rng(0)
-    chosen = [rng.permutation(np.flatnonzero(images.split == s))[:q] for s, q in zip(present, quota, strict=True)]
-    return images.take(np.sort(np.concatenate(chosen)))
+    chosen = [rng.permutation(np.flatnonzero(found.split == s))[:q] for s, q in zip(present, quota, strict=True)]
+    return found.take(np.sort(np.concatenate(chosen)))

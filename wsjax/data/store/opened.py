@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from wsjax.data import shards
 from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
-from wsjax.data.images import SPLITS
-from wsjax.data.shards import Index
-from wsjax.data.store import COLUMN, absolute, assemble, check_card, describe, empty
+from wsjax.data.sources.images import SPLITS
+from wsjax.data.store import shards
+from wsjax.data.store.index import Index
+from wsjax.data.store.whole import COLUMN, absolute, assemble, check_card, describe, empty
 from wsjax.data.views import Condition, group_rows, rows_where, split_rows
 from wsjax.errors import check_number
 

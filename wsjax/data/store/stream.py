@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from wsjax.data.dataset import WeightDataset
-from wsjax.data.order import Order
-from wsjax.data.stored import CACHE_SHARDS, StoredDataset, open_dataset
+from wsjax.data.store.opened import CACHE_SHARDS, StoredDataset, open_dataset
+from wsjax.data.store.order import Order
 from wsjax.errors import check_number
 from wsjax.typing import Batch
 

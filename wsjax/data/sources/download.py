@@ -77,7 +77,7 @@ def locate(source: str, directory: str | Path | None = None) -> dict[str, Path]:
                 f"Name the directory that holds them, or leave the directory out"
             )
         return found
-    for place in _places(source):
+    for place in places(source):
         found = _files(place, names)
         if len(found) == len(names):
             return found
@@ -87,7 +87,13 @@ def locate(source: str, directory: str | Path | None = None) -> dict[str, Path]:
         raise DataError(_no_source(source, error)) from None
 
 
-def _places(source: str) -> list[Path]:
+def places(source: str) -> list[Path]:
+    """Where the files of a source are looked for before they are downloaded, first place first.
+
+    Example:
+        >>> places("mnist")[-1] == cache_directory("mnist")
+        True
+    """
     own, packaged = os.environ.get("WSJAX_DATA"), ARCHIVES[source].package_directory
     return [
         *([Path(own) / source] if own else []),
@@ -107,7 +113,7 @@ def _no_source(source: str, error: Exception) -> str:
     ways += [f"install Debian's package: apt-get install {archive.package}"] * bool(archive.package)
     ways += [f"go online, and they are downloaded from {archive.address}"]
     return (
-        f"no files of {source}: looked in {listing(_places(source))}, and the download failed ({error}). "
+        f"no files of {source}: looked in {listing(places(source))}, and the download failed ({error}). "
         f"The ways to get them: {'; '.join(f'({i + 1}) {way}' for i, way in enumerate(ways))}"
     )
 

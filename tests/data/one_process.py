@@ -1,0 +1,53 @@
+"""One of several processes that fit and stream together: `python -m tests.data.one_process NUMBER PORT OUT [MODE]`.
+
+With a mode it soon finds others dead, and the mode `dies` ends it by a kill in the middle of its second shard.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from wsjax.devices import start_processes
+
+PROCESSES = 2
+
+
+def main(process: int, port: str, out: Path, mode: str = "") -> None:
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    start_processes(f"localhost:{port}", PROCESSES, process, patience=2 if mode else 100)
+    from wsjax.data import Recipe, fit_dataset, limit, load_images, stream
+    from wsjax.data.store import orbax_calls, shards
+    from wsjax.networks import Network
+
+    shards.SHARD_NETWORKS = 4
+    if mode == "dies":
+        die_in_the_second_write(orbax_calls)
+    recipe = Recipe(Network("siren", (2, 4, 4, 1), w0=(5.0,), offset=0.5), steps=3, learning_rate=1e-2, lanes=4)
+    fitted = fit_dataset(limit(load_images("digits"), 10), recipe, out, progress=False)
+    batches = [batch.object for batch in stream(out, 2, epochs=2)]
+    leaves = [shards.digest(np.asarray(leaf)) for leaf in jax.tree.leaves(fitted.weights)]
+    print(json.dumps({"leaves": leaves, "batches": [np.asarray(rows).tolist() for rows in batches]}))
+
+
+def die_in_the_second_write(orbax_calls) -> None:
+    save, saved = orbax_calls.ocp.save, []
+
+    def stop(path, arrays):
+        saved.append(path)
+        if len(saved) == 2:
+            os.makedirs(f"{path}.orbax-checkpoint-tmp/state")
+            os.kill(os.getpid(), signal.SIGKILL)
+        save(path, arrays)
+
+    orbax_calls.ocp.save = stop
+
+
+if __name__ == "__main__":
+    number, port, out, *mode = sys.argv[1:]
+    main(int(number), port, Path(out), *mode)

@@ -1,0 +1,337 @@
+"""Functions known at any points are fitted as images are, at all points in each step or at some drawn anew."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.data.test_fit import by_job
+from wsjax.data import (
+    Recipe,
+    Signals,
+    Source,
+    as_signals,
+    check_signals,
+    default_recipe,
+    fit_dataset,
+    fit_dataset_in_memory,
+    fit_groups,
+    fit_refilled,
+    fit_weights,
+    limit,
+    load,
+    load_images,
+    load_source,
+    save,
+    verify,
+)
+from wsjax.data.fitting import refill
+from wsjax.data.fitting.fit import groups
+from wsjax.data.fitting.squared_error import drawn_points
+from wsjax.data.sources import registry as sources
+from wsjax.errors import DataError
+from wsjax.networks import Network
+
+RECIPE = Recipe(
+    Network("siren", (1, 6, 2), w0=(4.0,)),
+    steps=40,
+    learning_rate=2e-2,
+    lanes=3,
+    check_every=5,
+    schedule="constant",
+    batch_points=4,
+)
+STOPPING = dataclasses.replace(RECIPE, target_psnr=28.0)
+
+
+def curves(count: int = 10, *, shift: float = 0.0) -> Signals:
+    """Points on ellipses, each curve at times of its own: one input, two channels, the axes as its target."""
+    rng = np.random.default_rng(0)
+    axes = rng.uniform(0.5, 3.0, (count, 2)).astype(np.float32)
+    times = np.sort(rng.uniform(-1, 1, (count, 12, 1)), axis=1).astype(np.float32)
+    values = axes[:, None] * np.concatenate([np.cos(2 * times + shift), np.sin(2 * times + shift)], axis=-1)
+    rows = np.arange(count, dtype=np.int32)
+    return Signals(
+        "curves",
+        times,
+        values.astype(np.float32),
+        axes,
+        (rows % 3).astype(np.int8),
+        rows + 5,
+        quantity="place",
+        value_range=(-3.0, 3.0),
+        options={"count": count, "shift": shift},
+    )
+
+
+@pytest.fixture(scope="module")
+def signals() -> Signals:
+    return check_signals(curves())
+
+
+@pytest.fixture(scope="module")
+def jobs(signals):
+    return groups(RECIPE, len(signals.values))
+
+
+@pytest.fixture(scope="module")
+def reference(signals, jobs):
+    return {
+        "together": by_job(fit_groups(signals, RECIPE, jobs, workers=1)),
+        "stopping": by_job(fit_refilled(signals, STOPPING, np.concatenate(jobs), workers=1)),
+    }
+
+
+@pytest.fixture
+def source(monkeypatch):
+    """The curves as a source that needs no files."""
+    monkeypatch.setitem(sources.SOURCES, "curves", Source(curves, RECIPE, images=False))
+
+
+@pytest.mark.parametrize("target", [None, 12.0])
+def test_images_and_their_pixels_as_signals_fit_to_the_same_bits(images, recipe, target):
+    asked = dataclasses.replace(recipe, steps=10, target_psnr=target, check_every=5, value_range=(-1.0, 1.0))
+    assert by_job([fit_weights(as_signals(images, asked), asked, progress=False)]) == by_job(
+        [fit_weights(images, asked, progress=False)]
+    )
+
+
+@pytest.mark.parametrize("asked", [RECIPE, STOPPING])
+def test_points_shared_and_the_same_points_for_each_fit_to_one_function(signals, asked):
+    shared = signals._replace(points=signals.points[0])
+    own = shared._replace(points=np.repeat(shared.points[None], len(shared.values), axis=0))
+    one, other = (fit_weights(check_signals(found), asked, progress=False) for found in (shared, own))
+    values = jax.jit(jax.vmap(lambda weights: asked.network.apply(weights, shared.points)))
+    np.testing.assert_allclose(values(one.weights), values(other.weights), atol=1e-5)
+    np.testing.assert_array_equal(one.steps, other.steps)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_with_points_drawn_a_network_depends_on_nothing_but_its_signal(signals, jobs, reference, workers):
+    shuffled = np.random.default_rng(workers).permutation(np.concatenate(jobs))
+    parts = [shuffled[:1], shuffled[1:3], *np.split(shuffled[3:9], 2), shuffled[9:]]
+    assert by_job(fit_groups(signals, RECIPE, parts, workers=workers)) == reference["together"]
+    assert by_job(fit_refilled(signals, STOPPING, shuffled, workers=workers)) == reference["stopping"]
+
+
+def test_refilled_lanes_that_stand_at_other_steps_draw_what_networks_side_by_side_draw(signals):
+    together, refilled = (fit_weights(signals, recipe, progress=False) for recipe in (RECIPE, STOPPING))
+    late = refilled.steps == RECIPE.steps
+    assert 2 < late.sum() < 8  # the others gave their lanes away
+    for a, b in zip(jax.tree.leaves(together.weights), jax.tree.leaves(refilled.weights), strict=True):
+        np.testing.assert_allclose(a[late], b[late], atol=1e-4)
+        assert np.abs(a - b)[~late].max() > 1e-2
+
+
+def test_every_step_draws_anew_and_every_point_has_its_turn():
+    rows = np.asarray(jax.vmap(lambda step: drawn_points(RECIPE, 12, step))(jnp.arange(600)))
+    assert len({row.tobytes() for row in rows}) > 550
+    counts = np.bincount(rows.reshape(-1), minlength=12)
+    assert len(counts) == 12
+    assert np.abs(counts - 200).max() < 60  # over four deviations of 13.5
+    other = drawn_points(dataclasses.replace(RECIPE, seed=1), 12, 0)
+    assert (np.asarray(other) != rows[0]).any()
+
+
+def test_all_points_and_some_are_other_fits_and_psnr_is_that_of_all(signals, reference):
+    fitted = fit_weights(signals, dataclasses.replace(RECIPE, batch_points=None), progress=False)
+    assert by_job([fitted]).keys() == reference["together"].keys()
+    assert not set(by_job([fitted]).values()) & set(reference["together"].values())
+    some = fit_weights(signals, RECIPE, progress=False)
+    values = jax.jit(jax.vmap(RECIPE.network.apply))(some.weights, signals.points)
+    error = np.square(np.asarray(values) - signals.values).mean(axis=(1, 2))
+    np.testing.assert_allclose(some.psnr, 10 * np.log10(6.0**2 / error), rtol=1e-5)
+
+
+def test_targets_of_ones_own_curves_go_through_fit_save_load_and_verify(signals, tmp_path):
+    fitted = fit_dataset(signals, RECIPE, tmp_path / "fit", progress=False)
+    card = fitted.card
+    assert (card.image_shape, card.label, card.classes) == (None, "target", ())
+    assert (card.value_range, card.coordinate_range) == ((-3.0, 3.0), (-1.0, 1.0))
+    assert Recipe.from_json(card.recipe or {}) == RECIPE
+    assert {**card.source, "sha256": None} == {
+        "name": "curves",
+        "signals": 10,
+        "sha256": None,
+        "quantity": "place",
+        "inputs": 1,
+        "options": {"count": 10, "shift": 0.0},
+    }
+    save(load(tmp_path / "fit"), tmp_path / "copy")
+    found = load(tmp_path / "copy")
+    np.testing.assert_array_equal(found.label, signals.label)
+    np.testing.assert_array_equal(found.columns["image"], signals.index)
+    assert by_job_of(found) == by_job_of(fit_dataset_in_memory(signals, RECIPE, progress=False))
+    seen = verify(tmp_path / "copy", images=signals)
+    assert (seen.ok, seen.decoded, seen.notes) == (True, 10, ())
+    assert seen.psnr == pytest.approx(seen.recorded, abs=1e-3)
+    unknown = verify(tmp_path / "copy")
+    assert (unknown.ok, unknown.decoded) == (True, 0)
+    assert "no network was decoded: the card's source is 'curves', which wsjax cannot load" in unknown.notes[0]
+
+
+def by_job_of(dataset):
+    return [leaf.tobytes() for leaf in jax.tree.leaves((dataset.weights, dataset.columns))]
+
+
+def test_a_fit_of_drawn_points_that_was_stopped_goes_on_to_the_same_networks(signals, tmp_path, monkeypatch):
+    monkeypatch.setattr("wsjax.data.store.shards.SHARD_NETWORKS", 3)
+    calls = iter(range(100))
+
+    def interrupted(*arguments, real=refill.advance):
+        if next(calls) == 6:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(refill, "advance", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fit_dataset(signals, STOPPING, tmp_path, progress=False, workers=1)
+    found = fit_dataset(signals, STOPPING, tmp_path, progress=False)
+    assert by_job_of(found) == by_job_of(fit_dataset_in_memory(signals, STOPPING, progress=False))
+
+
+def test_a_source_without_files_is_made_again_to_verify(source, tmp_path):
+    few = limit(load_source("curves", options={"shift": 1.0}), 7)
+    fit_dataset(few, RECIPE, tmp_path / "set", progress=False)
+    found = verify(tmp_path / "set")
+    assert (found.ok, found.decoded, found.notes) == (True, 7, ())
+    assert found.psnr == pytest.approx(found.recorded, abs=1e-3)
+    data = load(tmp_path / "set")
+    data.weights[1].bias[2] += 3.0
+    save(data, tmp_path / "moved")
+    (line,) = verify(tmp_path / "moved").damage
+    assert line.startswith("1 of 7 networks do not decode to the recorded PSNR within 0.1 dB; the network of curves")
+    assert f"number {few.index[2]} has" in line
+    for wrong, why in (
+        (load_images("digits"), "digits has 2 inputs and 1 outputs; the networks of curves have widths (1, 6, 2)"),
+        (curves(3), "curves has no number"),
+    ):
+        assert f"no network was decoded: {why}" in verify(tmp_path / "set", images=wrong).notes[0]
+
+
+def test_a_source_that_gives_other_signals_now_blames_no_network(source, tmp_path, monkeypatch):
+    fit_dataset(load_source("curves"), RECIPE, tmp_path / "set", progress=False)
+    for change, notes in ((1.0, 1), (1e-6, 0)):  # other curves, and another machine's rounding
+        changed = lambda count=10, shift=0.0, change=change: curves(count, shift=shift + change)
+        monkeypatch.setitem(sources.SOURCES, "curves", Source(changed, RECIPE, images=False))
+        found = verify(tmp_path / "set")
+        assert (found.ok, found.decoded, len(found.notes)) == (True, 10, notes)
+        assert all("10 of 10 networks do not decode" in note for note in found.notes)
+        assert all(note.endswith("made here are not those that were fitted, to the last bit") for note in found.notes)
+    monkeypatch.setitem(sources.SOURCES, "curves", Source(lambda count: curves(count), RECIPE, images=False))
+    assert "unknown option of curves 'shift'; the valid ones are: count" in verify(tmp_path / "set").notes[0]
+
+
+def test_a_source_says_what_it_takes(source, monkeypatch):
+    assert len(load_source("curves", options={"count": 4}).split) == 4
+    assert default_recipe("curves") == RECIPE
+    with pytest.raises(ValueError, match=r"the source 'curves' gives signals, no images; .* use load_source"):
+        load_images("curves")
+    with pytest.raises(
+        ValueError, match=r"unknown option of curves 'cuont'; the valid ones are: count, shift. Did you mean"
+    ):
+        load_source("curves", options={"cuont": 4})
+    with pytest.raises(ValueError, match=r"directory is here; 'curves' needs no files: leave the directory out"):
+        load_source("curves", "here")
+    with pytest.raises(ValueError, match=r"'digits' takes no options; found 'count': leave them out"):
+        load_source("digits", options={"count": 4})
+    reads = Source(lambda directory, count=10: curves(count), RECIPE, images=False, directory="named")
+    monkeypatch.setitem(sources.SOURCES, "curves", reads)
+    with pytest.raises(ValueError, match=r"the source 'curves' reads files and no directory is named"):
+        load_source("curves")
+    assert len(load_source("curves", "here", {"count": 4}).split) == 4
+
+
+def test_limit_keeps_every_split_of_signals_and_their_own_points(signals):
+    few = limit(signals, 4)
+    assert set(few.split) == {0, 1, 2}
+    np.testing.assert_array_equal(few.points, signals.points[few.index - 5])
+    assert limit(signals._replace(points=signals.points[0]), 4).points.shape == (12, 1)
+
+
+def whole(label: np.ndarray) -> dict:
+    return {"label": label, "classes": ("a", "b")}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: {"values": s.values[0]}, r"values has shape \(12, 2\); expected \(signals, points, channels\)"),
+        (lambda s: {"values": s.values[..., :0]}, r"values has shape \(10, 12, 0\); expected"),
+        (
+            lambda s: {"points": s.points[:, :5]},
+            r"points has shape \(10, 5, 1\) and values \(10, 12, 2\); expected \(12,",
+        ),
+        (lambda s: {"points": s.points[:5]}, r"points has shape \(5, 12, 1\)"),
+        (lambda s: {"points": s.points[0, :5]}, r"points has shape \(5, 1\) and values"),
+        (lambda s: {"points": s.points[..., 0]}, r"points has shape \(10, 12\) and values"),
+        (lambda s: {"label": s.label[:3]}, "label has 3 entries for 10 signals; expected one each"),
+        (
+            lambda s: {"values": s.values.astype(np.float64)},
+            r"values has dtype float64; expected float32: convert it wi",
+        ),
+        (lambda s: {"split": s.split.astype(np.int64)}, r"split has dtype int64; expected int8: .*astype\(np.int8\)"),
+        (lambda s: {"split": s.split + np.int8(1)}, r"split of row 2 is 3; expected 0, 1 or 2"),
+        (lambda s: {"index": s.index * 0}, "10 signals have the number 0 in index; expected one each"),
+        (lambda s: {"values": s.values * np.float32("nan")}, r"values\[0\] is not finite, the first of 10"),
+        (lambda s: {"label": s.label * np.float32("inf")}, r"label\[0\] is not finite"),
+        (
+            lambda s: {"points": 2 * s.points},
+            r"points run from -.* to .*, outside coordinate_range \(-1.0, 1.0\): give the",
+        ),
+        (lambda s: {"value_range": (-1.0, 1.0)}, r"values run from .*, outside value_range \(-1.0, 1.0\)"),
+        (lambda s: {"value_range": (3.0, -3.0)}, r"value_range is \(3.0, -3.0\); expected a lower and a higher number"),
+        (
+            lambda s: {"classes": ("a",)},
+            "label is float32 and there are 1 class names; expected int32 labels with names",
+        ),
+        (lambda s: {"label": s.index}, r"label has shape \(10,\) and runs from 5 to 14; there are 0 class names: give"),
+        (lambda s: whole(s.index), r"label has shape \(10,\) and runs from 5 to 14; there are 2 class names"),
+        (lambda s: whole(-s.index), ".* runs from -14 to -5"),
+    ],
+)
+def test_signals_that_are_not_as_they_should_be_are_named(signals, change, message):
+    wrong = signals._replace(**change(signals))
+    with pytest.raises(DataError, match=f"curves: {message}"):
+        check_signals(wrong)
+    with pytest.raises(DataError, match=message):
+        fit_dataset_in_memory(wrong, RECIPE, progress=False)
+
+
+def test_labels_and_rounding_within_the_ranges_pass(signals):
+    classes = signals._replace(**whole((signals.index % 2).astype(np.int32)))
+    assert check_signals(classes) is classes
+    at_the_edge = signals._replace(points=np.clip(10 * signals.points, -1 - 1e-6, 1 + 1e-6))
+    assert check_signals(at_the_edge) is at_the_edge
+
+
+def test_a_recipe_for_other_signals_is_refused(signals, images, untyped):
+    for change, message in [
+        ({"network": Network("siren", (2, 4, 1))}, r"has widths \(2, 4, 1\); curves needs 1 inputs and 2 outputs"),
+        ({"batch_points": 13}, "batch_points is 13; curves is known at 12 points: give as many at most, or None"),
+        (
+            {"value_range": (-1.0, 1.0)},
+            r"value_range is \(-1.0, 1.0\), which is for pixels; the signals of curves have",
+        ),
+        ({"coordinate_order": "ij"}, "coordinate_order is 'ij', which is for pixels; the signals of curves have"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            fit_dataset_in_memory(signals, dataclasses.replace(RECIPE, **change), progress=False)
+    for wrong in (0, 2.5):
+        with pytest.raises(ValueError, match=rf"batch_points is {wrong}; it must be one whole number in \[1, inf\]"):
+            dataclasses.replace(RECIPE, batch_points=wrong)
+    many = dataclasses.replace(RECIPE, network=Network("siren", (2, 4, 1)), batch_points=65)
+    for wrong in (many, dataclasses.replace(many, target_psnr=30.0)):
+        with pytest.raises(ValueError, match="batch_points is 65; digits is known at 64 points"):
+            fit_weights(images, wrong, progress=False)
+
+
+def test_other_points_or_options_are_another_fit(signals, tmp_path):
+    fit_dataset(signals, RECIPE, tmp_path, progress=False)
+    with pytest.raises(ValueError, match=r"recipe.batch_points is 4 there and None here"):
+        fit_dataset(signals, dataclasses.replace(RECIPE, batch_points=None), tmp_path, progress=False)
+    with pytest.raises(ValueError, match=r"source.sha256 is '.*' there and '.*' here"):
+        fit_dataset(signals._replace(points=-signals.points), RECIPE, tmp_path, progress=False)

@@ -1,0 +1,317 @@
+"""A zoo's network depends on its number and the recipe, and on nothing else; its columns say what it is."""
+
+import dataclasses
+import re
+from threading import Event
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tests.helpers import assert_identical
+from wsjax.data import (
+    Part,
+    ZooRecipe,
+    fit_zoo,
+    fit_zoo_groups,
+    fit_zoo_in_memory,
+    fit_zoo_part,
+    limit,
+    load,
+    load_images,
+    verify,
+    zoo_network,
+)
+from wsjax.data.pool import in_turn
+from wsjax.data.store import shards
+from wsjax.data.zoo import fit as zoo
+from wsjax.data.zoo import step as zoo_step
+from wsjax.data.zoo.recipe import draw
+from wsjax.networks import CNN, Network
+from wsjax.symmetry import check
+
+
+@pytest.fixture(scope="module")
+def images():
+    return limit(load_images("digits"), 40)
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    """Every setting is drawn, and three snapshots of each network are kept."""
+    net = Network("mlp", (64, 5, 10), "relu")
+    return ZooRecipe(net, count=7, steps=6, batch_size=8, lanes=3, snapshots=(0, 4), label_noise=(0.0, 0.5))
+
+
+@pytest.fixture(scope="module")
+def networks(images, recipe):
+    return fit_zoo_in_memory(images, recipe, workers=1, progress=False)
+
+
+def by_run(parts):
+    """Everything that is known of each network as bytes, by its run and view."""
+    found = {}
+    for part in parts:
+        leaves = jax.tree.leaves((part.weights, part.measured, part.drawn, part.diverged))
+        for i, job in enumerate(zip(part.run.tolist(), part.view.tolist(), strict=True)):
+            found[job] = [leaf[i].tobytes() for leaf in leaves]
+    return found
+
+
+@pytest.fixture(scope="module")
+def reference(images, recipe):
+    return by_run(fit_zoo_groups(images, recipe, [np.arange(3), np.arange(3, 6), np.array([6])], workers=1))
+
+
+@pytest.mark.parametrize(("workers", "devices"), [(1, 1), (3, 1), (2, 2)])
+def test_lanes_neighbours_order_workers_devices_and_padding_do_not_matter(
+    images, recipe, reference, workers, devices, monkeypatch
+):
+    monkeypatch.setattr(zoo, "fit_devices", lambda: jax.local_devices()[:devices])
+    groups = [np.array([6, 0]), np.array([3]), np.array([5, 1, 2]), np.array([4])]
+    parts = list(fit_zoo_groups(images, recipe, groups, workers=workers))
+    assert [sorted(set(part.run.tolist())) for part in parts] == [sorted(group.tolist()) for group in groups]
+    assert by_run(parts) == reference
+    assert len(reference) == 21
+
+
+def test_count_snapshots_and_stops_on_the_way_do_not_matter(images, recipe, networks, monkeypatch):
+    monkeypatch.setattr(zoo, "STEPS_AT_ONCE", 2)
+    fewer = dataclasses.replace(recipe, count=4, snapshots=())
+    alone = fit_zoo_in_memory(images, fewer, progress=False)
+    among = networks.where(lambda c: (c["run"] < 4) & (c["steps"] == 6))
+    assert_identical(alone.weights, among.weights)
+    for name in sorted(set(alone.columns) - {"view"}):
+        np.testing.assert_array_equal(alone.columns[name], among.columns[name])
+
+
+def test_a_seed_and_a_number_decide_everything(images, recipe, networks):
+    other = fit_zoo_in_memory(images, dataclasses.replace(recipe, seed=1, count=3), progress=False)
+    kernels = np.concatenate([networks.weights[0].kernel, other.weights[0].kernel])
+    assert len({kernel.tobytes() for kernel in kernels}) == len(kernels)
+    rates = np.concatenate([networks.columns["learning_rate"], other.columns["learning_rate"]])
+    assert len(set(rates.tolist())) == 7 + 3
+
+
+def test_the_measures_are_those_of_the_stored_weights(images, recipe, networks):
+    seen = dataclasses.replace(recipe, count=1, steps=1, snapshots=())
+    train, test = images.take(np.flatnonzero(images.split == 0)), images.take(np.flatnonzero(images.split == 2))
+    lanes = [zoo_step.begin(seen, zoo.labelled(images, "train"), jnp.arange(i, i + 3)) for i in (0, 3, 6)]
+    order, label = (np.concatenate([getattr(lane, name) for lane in lanes]) for name in ("order", "label"))
+    for row in range(len(networks)):
+        run, columns = networks.columns["run"][row], {name: c[row] for name, c in networks.columns.items()}
+        count = max(1, round(float(columns["share"]) * len(train.label)))
+        rows = order[run][:count]
+        for part, pixels, truth in (
+            ("train", train.pixels[rows], label[run][rows]),
+            ("test", test.pixels, test.label),
+        ):
+            logits = np.asarray(recipe.apply(networks.network(row), jnp.asarray(pixels)))
+            error = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(truth)), truth]
+            np.testing.assert_allclose(columns[f"{part}_accuracy"], np.mean(logits.argmax(axis=1) == truth), rtol=1e-6)
+            np.testing.assert_allclose(columns[f"{part}_loss"], error.mean(), rtol=1e-5)
+    np.testing.assert_array_equal(networks.label, networks.columns["test_accuracy"])
+    assert networks.label.dtype == np.float32
+    assert networks.card.label == "target"
+
+
+def test_more_steps_raise_the_accuracy(images, recipe):
+    longer = dataclasses.replace(recipe, count=6, steps=200, snapshots=(0,))
+    columns = fit_zoo_in_memory(images, longer, progress=False).columns
+    before, after = (columns["train_accuracy"][columns["steps"] == steps].mean() for steps in (0, 200))
+    assert after > before + 0.3
+
+
+def test_the_snapshots_of_a_run_lie_in_one_split_and_five_runs_in_all(networks):
+    columns = networks.columns
+    assert columns["split"].tolist() == [s for s in (0, 0, 0, 1, 2, 0, 0) for _ in range(3)]
+    assert columns["steps"].tolist() == [0, 4, 6] * 7
+    assert columns["view"].tolist() == [0, 1, 2] * 7
+    np.testing.assert_array_equal(columns["image"], columns["run"])
+
+
+def test_settings_are_drawn_each_from_its_range_and_from_a_key_of_its_own(recipe):
+    keys = jax.random.split(jax.random.key(1), 400)
+    drawn = jax.vmap(lambda key: draw(recipe, key))(keys)
+    for name in ("learning_rate", "weight_decay", "init_scale", "share", "dropout", "label_noise"):
+        low, high = getattr(recipe, name)
+        values = np.sort(np.asarray(getattr(drawn, name), np.float64))
+        if name in ("learning_rate", "weight_decay", "init_scale"):
+            low, high, values = np.log(low), np.log(high), np.log(values)
+        place = (values - low) / (high - low)
+        assert place[0] > -1e-6
+        assert place[-1] < 1 + 1e-6
+        assert np.abs(place - np.linspace(0, 1, 400)).max() < 0.08
+    assert set(np.asarray(drawn.optimiser).tolist()) == {0, 1}
+    other = dataclasses.replace(recipe, dropout=(0.25, 0.25), optimisers=("sgd",))
+    changed = jax.vmap(lambda key: draw(other, key))(keys)
+    assert set(np.asarray(changed.dropout).tolist()) == {0.25}
+    assert set(np.asarray(changed.optimiser).tolist()) == {1}
+    for name in ("learning_rate", "share", "label_noise"):
+        np.testing.assert_array_equal(getattr(changed, name), getattr(drawn, name))
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_a_step_is_that_of_optax(name, recipe, images):
+    seen = dataclasses.replace(recipe, count=1, steps=1, snapshots=())
+    lane = jax.tree.map(lambda x: x[0], zoo_step.begin(seen, zoo.labelled(images, "train"), jnp.arange(3)))
+    drawn = lane.drawn._replace(optimiser=jnp.int32(zoo_step.OPTIMISERS.index(name)), weight_decay=jnp.float32(0.01))
+    lane = lane._replace(drawn=drawn)
+    with jax.numpy_dtype_promotion("standard"):
+        rate = lane.drawn.learning_rate
+        plain = optax.adam(rate) if name == "adam" else optax.sgd(rate, momentum=0.9)
+        mask = jax.tree.map(lambda x: x.ndim > 1, lane.weights)
+        optimiser = optax.chain(optax.add_decayed_weights(0.01, mask), plain)
+        weights, state = lane.weights, optimiser.init(lane.weights)
+        for i in range(3):
+            gradient = jax.tree.map(lambda x, i=i: jnp.cos(x + i), weights)
+            updates, state = optimiser.update(gradient, state, weights)
+            weights = optax.apply_updates(weights, updates)
+    for i in range(3):
+        lane = zoo_step.updated(lane, jax.tree.map(lambda x, i=i: jnp.cos(x + i), lane.weights))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7), lane.weights, weights)
+
+
+@pytest.mark.parametrize("shape", [(300, 7), (100, 2, 3, 8)])
+def test_dropout_drops_whole_units_and_keeps_the_mean(shape, getkey):
+    h = np.asarray(zoo_step.dropped(getkey(), jnp.float32(0.3))(0, jnp.ones(shape)))
+    assert set(np.unique(h).tolist()) == {0.0, float(np.float32(1) / np.float32(0.7))}
+    units = h.reshape(shape[0], -1, shape[-1])
+    assert (units == units[:, :1]).all()
+    np.testing.assert_allclose(np.mean(units[:, 0] == 0), 0.3, atol=0.05)
+    layers = [zoo_step.dropped(jax.random.key(0), jnp.float32(0.3))(i, jnp.ones(shape)) for i in range(2)]
+    assert (layers[0] != layers[1]).any()
+
+
+def test_label_noise_draws_a_share_of_the_labels_anew(getkey):
+    label = jnp.zeros(4000, jnp.int32)
+    noisy = np.asarray(zoo_step.with_noise(getkey(), label, jnp.float32(0.4), 4))
+    np.testing.assert_allclose(np.bincount(noisy) / 4000, [0.7, 0.1, 0.1, 0.1], atol=0.02)
+    np.testing.assert_array_equal(zoo_step.with_noise(getkey(), label, jnp.float32(0.0), 4), label)
+
+
+def test_a_network_that_diverges_stays_at_its_last_weights_and_says_so(images, recipe):
+    wild = dataclasses.replace(
+        recipe,
+        count=3,
+        steps=4,
+        snapshots=(1, 2),
+        optimisers=("sgd",),
+        learning_rate=(3e3, 1e38),
+        init_scale=(1.0, 1.0),
+    )
+    found = fit_zoo_in_memory(images, wild, progress=False)
+    diverged = found.columns["diverged"].reshape(3, 3)
+    assert diverged.any(axis=0).all()
+    assert (np.diff(diverged, axis=1) >= 0).all()
+    kernel = found.weights[0].kernel.reshape(3, 3, -1)
+    for view in (1, 2):
+        np.testing.assert_array_equal(kernel[diverged[:, view - 1] == 1, view], kernel[diverged[:, view - 1] == 1, 0])
+    assert all(np.abs(leaf).max() <= zoo_step.LIMIT for leaf in jax.tree.leaves(found.weights))
+    assert all(np.isfinite(column).all() for column in found.columns.values())
+
+
+@pytest.fixture(scope="module")
+def cnn_recipe():
+    net = CNN((8, 8, 1), (3, 4), 10, "tanh")
+    return ZooRecipe(net, count=5, steps=3, batch_size=4, lanes=2, snapshots=(2,), dropout=(0.0, 0.0))
+
+
+def test_a_zoo_of_flax_networks_is_stored_stopped_resumed_and_read(images, cnn_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_NETWORKS", 4)
+    written, write = [], shards.write_shard
+
+    def interrupted(*arguments):
+        if len(written) == 1:
+            raise KeyboardInterrupt
+        written.append(1)
+        return write(*arguments)
+
+    monkeypatch.setattr(shards, "write_shard", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit_zoo(images, cnn_recipe, tmp_path / "set", workers=2, progress=False)
+    monkeypatch.setattr(shards, "write_shard", write)
+    fit_zoo(images, cnn_recipe, tmp_path / "set", workers=1, progress=False)
+    assert verify(tmp_path / "set").ok
+    found, expected = load(tmp_path / "set"), fit_zoo_in_memory(images, cnn_recipe, progress=False)
+    assert_identical(found.weights, expected.weights)
+    assert_identical(found.columns, expected.columns)
+    assert found.card == expected.card
+    back = ZooRecipe.from_json(found.card.recipe or {})
+    assert back == cnn_recipe
+    x = jnp.asarray(images.pixels[:4])
+    assert check(jax.jit(back.apply), found.symmetry, found.network(7), x, key=jax.random.key(0), draws=2) < 1e-4
+    with pytest.raises(ValueError, match=r"recipe\.steps is 3 there and 4 here"):
+        fit_zoo(images, dataclasses.replace(cnn_recipe, steps=4), tmp_path / "set", progress=False)
+
+
+def test_parts_make_the_same_zoo(images, cnn_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_NETWORKS", 4)
+    assert fit_zoo_part(images, cnn_recipe, tmp_path / "a", Part(2, 2), progress=False) is None
+    fit_zoo_part(images, cnn_recipe, tmp_path / "a", Part(1, 2), progress=False)
+    fit_zoo(images, cnn_recipe, tmp_path / "b", progress=False)
+    assert verify(tmp_path / "a").fingerprint == verify(tmp_path / "b").fingerprint
+
+
+def test_closing_a_pool_tells_those_at_work_and_drops_the_others():
+    begun, told = [], []
+
+    def work(job: int, device: str, stopped: Event) -> int:
+        begun.append(job)
+        if job:
+            told.append(stopped.wait(60))
+        return job
+
+    found = in_turn(work, range(9), ["only"], 2)
+    assert next(found) == 0
+    found.close()
+    assert told
+    assert all(told)
+    assert len(begun) < 9
+
+
+def test_recipes_survive_json(recipe, cnn_recipe):
+    assert [ZooRecipe.from_json(r.to_json()) for r in (recipe, cnn_recipe)] == [recipe, cnn_recipe]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"count": 0}, "count is 0"),
+        ({"lanes": 1.5}, "lanes is 1.5"),
+        ({"snapshots": (4, 2)}, r"each of snapshots, ascending is 2; it must be one whole number in \[5, 6\]"),
+        ({"snapshots": (6,)}, r"each of snapshots, ascending is 6; .* in \[7, 6\]"),
+        ({"optimisers": ("rmsprop",)}, "unknown optimiser 'rmsprop'; the valid ones are: adam, sgd"),
+        ({"optimisers": ()}, "number of optimisers is 0"),
+        ({"share": (0.5, 0.2)}, r"share is \(0.5, 0.2\); it runs backwards"),
+        ({"share": (0.5, 1.2)}, "each end of share is 1.2"),
+        ({"weight_decay": (0.0, 0.1)}, "log-uniformly, which never gives zero"),
+        ({"network": Network("siren", (64, 4, 10))}, "unknown kind of a classifier 'siren'"),
+    ],
+)
+def test_settings_that_make_no_zoo_are_named(recipe, settings, message, untyped):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(recipe, **settings)
+
+
+def test_a_network_that_does_not_take_the_images_is_named(images, recipe):
+    for net, message in (
+        (Network("mlp", (49, 5, 10), "relu"), "takes 49 and gives 10 logits; the images of digits need 64 and 10"),
+        (CNN((8, 8, 3)), "takes (8, 8, 3) and gives 10 logits; the images of digits need (8, 8, 1) and 10"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            fit_zoo_in_memory(images, dataclasses.replace(recipe, network=net), progress=False)
+
+
+def test_images_without_a_test_split_are_refused(images, recipe):
+    with pytest.raises(ValueError, match="digits has no test images; a zoo needs some"):
+        fit_zoo_in_memory(images.take(np.flatnonzero(images.split == 0)), recipe, progress=False)
+
+
+def test_an_architecture_by_name(images):
+    assert zoo_network("mlp", images, None, "tanh") == Network("mlp", (64, 16, 16, 10), "tanh")
+    assert zoo_network("cnn", images, (4, 4)) == CNN((8, 8, 1), (4, 4), 10)
+    with pytest.raises(ValueError, match="unknown architecture 'rnn'"):
+        zoo_network("rnn", images)

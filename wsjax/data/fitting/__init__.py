@@ -1,0 +1,1 @@
+"""Thousands of small networks fitted to signals, many at once."""

@@ -1,0 +1,173 @@
+"""Fit thousands of small networks to images, or to other signals, many at once.
+
+One compiled program fits a *group* of `lanes` networks by `vmap`, all its steps in one `scan`; a pool of host
+threads, one a core, runs that program on one group after another. On a CPU the products of a small network are
+too small to split over cores, so two groups side by side run twice as fast as one group on two cores, and a group
+of 16 stays in a core's cache. Every network's key is `fold_in(fold_in(key(seed), number), view)`, and a short last
+group is padded, so a network does not depend on its lane, its neighbours, the order or the number of workers.
+
+`jax.config.update("jax_cpu_enable_async_dispatch", False)`, before JAX is first used, lets the threads run their
+programs themselves and is another tenth faster; the command line sets it.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from wsjax.data.fitting.squared_error import gradients, squared_errors
+from wsjax.data.pool import in_turn, workers_of
+from wsjax.data.recipe import Recipe, optimiser_of, start_of
+from wsjax.data.sources.images import Images
+from wsjax.data.sources.signal_checks import check_recipe
+from wsjax.data.sources.signals import Signals, as_signals
+from wsjax.errors import DataError
+
+
+class Fitted(NamedTuple):
+    """Stacked networks on the host, and for each the row of its signal, its view, its PSNR in dB and its steps."""
+
+    weights: PyTree
+    row: np.ndarray
+    view: np.ndarray
+    psnr: np.ndarray
+    steps: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "Fitted":
+        """Some of them, in that order."""
+        return jax.tree.map(lambda leaf: leaf[rows], self)
+
+
+def psnr(mse: Array, peak: float = 1.0) -> Array:
+    """Peak signal-to-noise ratio, 10 log10(peak^2 / mse), in dB.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> float(psnr(jnp.float32(0.01)))
+        20.0
+    """
+    return 10 * jnp.log10(peak**2 / jnp.maximum(mse, 1e-20))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def fit_group(
+    recipe: Recipe,
+    points: Float[Array, "*own points inputs"],
+    values: Float[Array, "lanes points channels"],
+    number: Int[Array, " lanes"],
+    view: Int[Array, " lanes"],
+    given: PyTree = None,
+) -> tuple[PyTree, Float[Array, " lanes"]]:
+    """Fit one group by all of the recipe's steps: weights with a leading axis of lanes, and each final squared error.
+
+    Args:
+        recipe: architecture and schedule; static.
+        points: coordinates, shared by the group, or with a leading axis of lanes.
+        values: what each network should give at the points.
+        number, view: from which each network's key derives.
+        given: the weights that all start from, where the recipe says so.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wsjax.networks import Network, grid
+        >>> recipe = Recipe(Network("siren", (2, 8, 1), w0=(10.0,)), steps=2, lanes=3)
+        >>> _, mse = fit_group(recipe, grid((4, 4)), jnp.zeros((3, 16, 1)), jnp.arange(3), jnp.zeros(3, jnp.int32))
+        >>> mse.shape
+        (3,)
+    """
+    optimiser = optimiser_of(recipe)
+
+    def step(carry, made):
+        weights, state = carry
+        gradient = gradients(recipe, weights, points, values, made)
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = optimiser.update(gradient, state, weights)
+            return (optax.apply_updates(weights, updates), state), None
+
+    weights = jax.vmap(lambda number, view: start_of(recipe, number, view, given))(number, view)
+    steps = None if recipe.batch_points is None else jnp.arange(recipe.steps)
+    (weights, _), _ = jax.lax.scan(step, (weights, optimiser.init(weights)), steps, length=recipe.steps)
+    return weights, squared_errors(recipe, weights, points, values)
+
+
+def fit_devices() -> list[Any]:
+    """Where groups are fitted: every local accelerator, or the one CPU, which the threads share.
+
+    Several CPU devices (`jax_num_cpu_devices`) are the same cores, and each would compile the programs for itself, so
+    the first serves alone. The networks are the same, bit for bit, whatever the devices.
+    """
+    return jax.local_devices()[:1] if jax.default_backend() == "cpu" else jax.local_devices()
+
+
+def groups(recipe: Recipe, signals: int) -> list[np.ndarray]:
+    """The jobs of a whole fit, (signal row, view) pairs in groups of `lanes`; the last may be short."""
+    jobs = np.stack(np.meshgrid(np.arange(signals), np.arange(recipe.views), indexing="ij"), axis=-1).reshape(-1, 2)
+    return [jobs[i : i + recipe.lanes] for i in range(0, len(jobs), recipe.lanes)]
+
+
+def check_fitted(fitted: Fitted, signals: Signals) -> None:
+    """Raise DataError for a network that ended in NaN or infinity, naming its signal and view."""
+    finite = np.isfinite(fitted.psnr)
+    for leaf in jax.tree.leaves(fitted.weights):
+        finite &= np.isfinite(leaf.reshape(len(leaf), -1)).all(axis=1)
+    if not finite.all():
+        row = int(np.flatnonzero(~finite)[0])
+        raise DataError(
+            f"the network of {signals.name} number {signals.index[fitted.row[row]]}, view {fitted.view[row]}, ended in "
+            f"numbers that are not finite after {fitted.steps[row]} steps; lower the learning rate and fit into "
+            f"another directory, or leave that one out"
+        )
+
+
+def fit_groups(
+    found: Images | Signals,
+    recipe: Recipe,
+    jobs: list[np.ndarray],
+    *,
+    workers: int | None = None,
+    given: PyTree = None,
+) -> Iterator[Fitted]:
+    """Fit groups of (signal row, view) pairs by all of the recipe's steps, yielding each on the host, in order.
+
+    Groups go to the accelerators in turn, to as many as there are workers. Closing the iterator, or an exception in
+    the loop that reads it (Ctrl-C), abandons the groups not yet begun.
+
+    Raises:
+        ValueError: a recipe that does not fit the signals.
+        DataError: a network that ended in NaN or infinity, naming its signal and view.
+
+    Example:
+        >>> from wsjax.data import limit, load_images
+        >>> from wsjax.networks import Network
+        >>> few = limit(load_images("digits"), 5)
+        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
+        >>> [len(fitted.row) for fitted in fit_groups(few, recipe, groups(recipe, 5))]
+        [4, 1]
+    """
+    signals = as_signals(found, recipe)
+    check_recipe(recipe, signals)
+    threads = workers_of(workers)
+    devices = fit_devices()[:threads]
+
+    def work(group: np.ndarray, device, _) -> Fitted:
+        padded = group[np.arange(recipe.lanes) % len(group)]
+        few = signals.take(padded[:, 0])
+        inputs = (few.points, few.values, few.index, padded[:, 1].astype(np.int32), given)
+        weights, mse = fit_group(recipe, *jax.device_put(inputs, device))
+        kept = jax.tree.map(lambda x: np.asarray(x)[: len(group)], weights)
+        quality = np.asarray(psnr(mse, signals.peak), np.float32)[: len(group)]
+        fitted = Fitted(kept, group[:, 0], group[:, 1], quality, np.full(len(group), recipe.steps, np.int32))
+        check_fitted(fitted, signals)
+        return fitted
+
+    yield from in_turn(work, jobs, devices, threads)
+
+
+def concatenate(parts: list[Fitted]) -> Fitted:
+    """Stack fitted groups in order."""
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

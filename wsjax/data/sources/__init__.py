@@ -1,0 +1,1 @@
+"""What networks are fitted to: images, solids, meshes, curves, and any values at any points."""

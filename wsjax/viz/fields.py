@@ -1,0 +1,146 @@
+"""Networks that hold no picture, beside what they were fitted to: curves, fields over the plane, fields in space."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from matplotlib.figure import Figure
+
+from wsjax.data import Card, Signals, WeightDataset, psnr
+from wsjax.floats import widened
+from wsjax.viz.functions import given, held
+from wsjax.viz.rows import chosen_rows, class_names, rows_of
+from wsjax.viz.slices import View, views
+from wsjax.viz.style import EDGE, PAGE, PALETTE, SOFT, figure, headline, place, plain, save, write
+
+LABELS, GAP, TOP, CAPTION = 0.8, 0.06, 0.72, 0.2
+ACROSS, TALL = 5, 0.95
+"""Curves to a row, and how high each is."""
+
+ALONE = "Each network maps a coordinate to its {}."
+BESIDE = "Each network maps a coordinate to its {}; PSNR at the points it was fitted to."
+SLICES = " Lines are 0.1 apart, the thick one at the surface."
+
+
+def fields(dataset: WeightDataset, path: str | Path | None = None, *, rows: Sequence[int] | None = None) -> Figure:
+    """Draw the functions that networks of one, two or three inputs hold, the first channel of each.
+
+    Curves; fields over the plane; or fields in space, by their surface seen from one side and by slices through the
+    middle, where thin lines are a tenth apart and the thick one is the surface.
+
+    Args:
+        dataset: networks of one architecture.
+        path: where to save; None saves nothing.
+        rows: which networks; None takes the first of each class, or the first where labels are targets, ten at most.
+
+    Raises:
+        ValueError: networks that cannot be run, or of more than three inputs.
+
+    Example:
+        >>> from wsjax import data
+        >>> recipe = data.Recipe(data.default_recipe("digits").network, steps=1, lanes=3)
+        >>> few = data.limit(data.load_images("digits"), 3)
+        >>> networks = data.fit_dataset_in_memory(few, recipe, workers=1, progress=False)
+        >>> len(fields(networks, rows=[0, 2]).axes)
+        2
+    """
+    inputs = _inputs(dataset.card)
+    part = dataset.take(chosen_rows(dataset, rows))
+    functions, names = [held(part, i) for i in range(len(part))], class_names(part)
+    title, subtitle = f"{len(part)} networks and what they hold", ALONE.format(_quantity(part.card))
+    if inputs == 1:
+        return save(_curves(part.card, title, subtitle, [[function] for function in functions], names), path)
+    seen = views(part.card, functions)
+    lines = [(view.name, view, names if view is seen[0] else []) for view in seen]
+    return save(_lines(title, subtitle + SLICES * (inputs == 3), lines), path)
+
+
+def field_fits(
+    signals: Signals, dataset: WeightDataset, path: str | Path | None = None, *, rows: Sequence[int] | None = None
+) -> Figure:
+    """Draw signals of one, two or three inputs beside the networks that hold them, as `fields` does.
+
+    Raises:
+        ValueError: networks that cannot be run, of more than three inputs, or of signals that are not there.
+    """
+    inputs = _inputs(dataset.card)
+    part = dataset.take(chosen_rows(dataset, rows))
+    few = signals.take(rows_of(signals, part))
+    truths, networks = [given(few, i) for i in range(len(part))], [held(part, i) for i in range(len(part))]
+    names, quality = class_names(part), [f"{decibels:.1f} dB" for decibels in _psnr(few, part)]
+    title, subtitle = f"{len(part)} signals and the networks that hold them", BESIDE.format(_quantity(part.card))
+    if inputs == 1:
+        pairs = [list(pair) for pair in zip(networks, truths, strict=True)]
+        return save(_curves(part.card, title, subtitle, pairs, quality), path)
+    lines = []
+    for i, view in enumerate(views(part.card, [*truths, *networks])):
+        halves = view.pictures[: len(part)], view.pictures[len(part) :]
+        for pictures, who, words in zip(halves, ("given", "network"), (names, quality), strict=True):
+            half = view._replace(pictures=pictures)
+            lines.append((f"{view.name}\n{who}".strip(), half, words if i == 0 else []))
+    return save(_lines(title, subtitle + SLICES * (inputs == 3), lines), path)
+
+
+def _inputs(card: Card) -> int:
+    inputs = 0 if card.network is None else card.network.widths[0]
+    if inputs not in (1, 2, 3):
+        found = f"{inputs} inputs" if inputs else "no architecture on their card"
+        raise ValueError(
+            f"the networks of {card.name} have {found}; expected 1, 2 or 3 inputs: apply them to points and draw what "
+            f"they give yourself"
+        )
+    return inputs
+
+
+def _quantity(card: Card) -> str:
+    return str(card.source.get("quantity", "value"))
+
+
+def _psnr(signals: Signals, dataset: WeightDataset) -> np.ndarray:
+    assert dataset.card.network is not None
+    apply = dataset.card.network.apply
+    error = lambda weights, points, values: jnp.mean(jnp.square(apply(weights, points) - values))
+    weights = jax.tree.map(widened, dataset.weights)
+    errors = jax.vmap(error, (0, None if signals.shared else 0, 0))(weights, signals.points, signals.values)
+    return np.asarray(psnr(errors, signals.peak))
+
+
+def _lines(title: str, subtitle: str, lines: Sequence[tuple[str, View, Sequence[str]]]) -> Figure:
+    """Lines of pictures one under the other: what each line shows at its left, a word under each picture."""
+    count = len(lines[0][1].pictures)
+    side = min(1.5, (PAGE - 2 * EDGE - LABELS) / count - GAP)
+    heights = [side + (CAPTION if words else 0.0) + GAP for _, _, words in lines]
+    page = figure(TOP + sum(heights) + EDGE)
+    headline(page, title, subtitle)
+    for (name, view, words), top in zip(lines, TOP + np.cumsum([0.0, *heights[:-1]]), strict=True):
+        write(page, EDGE, top + side / 2, name, size=8, va="center")
+        for i, shown in enumerate(view.pictures):
+            left = EDGE + LABELS + i * (side + GAP)
+            view.draw(place(page, left, top, side, side), shown)
+            if words:
+                write(page, left + side / 2, top + side + 0.04, words[i], size=7, color=SOFT, ha="center")
+    return page
+
+
+def _curves(
+    card: Card, title: str, subtitle: str, functions: Sequence[Sequence[Partial]], words: Sequence[str]
+) -> Figure:
+    """Each network's curve, over the wider and paler one that it was fitted to where that is known."""
+    low, high = card.coordinate_range
+    x = np.linspace(low, high, 512, dtype=np.float32)
+    wide = (PAGE - 2 * EDGE) / ACROSS
+    page = figure(TOP + -(-len(functions) // ACROSS) * (TALL + 0.45))
+    headline(page, title, subtitle)
+    for i, (own, word) in enumerate(zip(functions, words, strict=True)):
+        left, top = EDGE + i % ACROSS * wide, TOP + i // ACROSS * (TALL + 0.45)
+        axes = place(page, left + 0.3, top, wide - 0.4, TALL)
+        plain(axes)
+        styles = ({"color": PALETTE[0], "linewidth": 1.1}, {"color": PALETTE[1], "linewidth": 3.5, "alpha": 0.4})
+        for function, style in reversed(list(zip(own, styles, strict=False))):
+            axes.plot(x, np.asarray(function(x[:, None])), **style)
+        axes.tick_params(labelsize=6.5)
+        axes.set_xlabel(word, size=7.5, color=SOFT, labelpad=2)
+    return page

@@ -1,0 +1,86 @@
+"""The functions to be drawn: what a network holds, and what it was fitted to, as far as that is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.ndimage import map_coordinates
+from jax.tree_util import Partial
+from jaxtyping import Array, Float
+from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
+
+from wsjax.data import Signals, WeightDataset, solid
+from wsjax.floats import widened
+from wsjax.networks import grid
+from wsjax.typing import Points
+
+CELLS = {1: 512, 2: 128, 3: 40}
+"""Cells along each axis, by the number of inputs, of a function that is known at scattered points."""
+
+
+def held(dataset: WeightDataset, row: int) -> Partial:
+    """What one network gives: (points, inputs) to (points,), its first channel; half types are computed in float32.
+
+    Raises:
+        ValueError: a card without an architecture.
+
+    Example:
+        >>> from wsjax import data
+        >>> recipe = data.Recipe(data.default_recipe("digits").network, steps=1, lanes=3)
+        >>> few = data.limit(data.load_images("digits"), 3)
+        >>> networks = data.fit_dataset_in_memory(few, recipe, workers=1, progress=False)
+        >>> held(networks, 2)(jnp.zeros((5, 2))).shape
+        (5,)
+    """
+    card = dataset.card
+    if card.network is None:
+        raise ValueError(
+            f"the card of {card.name} names no network, so nobody knows how to decode its weights; expected a Network: "
+            f"give the card one"
+        )
+    weights = jax.tree.map(widened, dataset.network(row))
+    return Partial(_first, Partial(card.network.apply, weights))
+
+
+def given(signals: Signals, row: int) -> Partial:
+    """What one signal is: (points, inputs) to (points,), its first channel.
+
+    Solids are told exactly. Of others only values at points are known: in between they are joined linearly, over the
+    simplices of the points' Delaunay triangulation, and beyond it is the nearest point's value; all on a fine grid.
+
+    Example:
+        >>> from wsjax.data.sources.solids import solids
+        >>> few = solids(1, points=64)
+        >>> bool(jnp.allclose(given(few, 0)(few.points[0]), few.values[0, :, 0], atol=1e-6))
+        True
+    """
+    if signals.name == "solids":
+        exact = solid(int(signals.index[row]), seed=signals.options["seed"])
+        return exact if signals.quantity == "signed distance" else Partial(_inside, exact)
+    points = signals.points if signals.shared else signals.points[row]
+    inputs, (low, high) = points.shape[-1], signals.coordinate_range
+    wanted = np.asarray(grid((CELLS[inputs],) * inputs, order="ij", low=low, high=high))
+    values = signals.values[row, :, 0]
+    if inputs == 1:
+        order = np.argsort(points[:, 0])
+        found = np.interp(wanted[:, 0], points[order, 0], values[order])
+    else:
+        found = LinearNDInterpolator(points, values)(wanted)
+        beyond = np.isnan(found)
+        found[beyond] = NearestNDInterpolator(points, values)(wanted[beyond])
+    cells = jnp.asarray(found, jnp.float32).reshape((CELLS[inputs],) * inputs)
+    return Partial(_between, cells, jnp.float32(low), jnp.float32(high))
+
+
+def _first(function: Partial, points: Points) -> Float[Array, " points"]:
+    return function(points)[:, 0]
+
+
+def _inside(distance: Partial, points: Points) -> Float[Array, " points"]:
+    return (distance(points) < 0).astype(jnp.float32)
+
+
+def _between(
+    cells: Float[Array, "..."], low: Float[Array, ""], high: Float[Array, ""], points: Points
+) -> Float[Array, " points"]:
+    places = (jnp.asarray(points).T - low) / (high - low) * (cells.shape[0] - 1)
+    return map_coordinates(cells, list(places), order=1, mode="nearest")
