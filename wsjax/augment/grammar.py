@@ -12,6 +12,7 @@ goes to the command line and into a run's record as it is. It is parsed, never e
 
 import ast
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -109,7 +110,7 @@ def read_spec(spec: str) -> tuple[Call, ...]:
         tree = ast.parse(spec.strip(), mode="eval").body
     except SyntaxError as error:
         raise ValueError(
-            f"cannot read the augmentation {spec!r} (near column {error.offset}); "
+            f"cannot read the augmentation {spec!r} (near column {error.offset or len(spec)}); "
             f"write it like: rotate(max_degrees=30) | noise(std=0.1) | mixup(alpha=0.4)"
         ) from None
     return _pipe(tree, spec)
@@ -175,14 +176,14 @@ def _settings(entry: Entry, node: ast.Call, spec: str) -> tuple[tuple[str, Any],
         value, default = _value(keyword.value, entry.name, spec), valid[keyword.arg]
         fits = isinstance(value, str) if isinstance(default, str) else _is_number(value) or value is default is None
         if not fits:
-            wanted = f"text, such as {default!r}" if isinstance(default, str) else "a number"
+            wanted = f"text, such as {default!r}" if isinstance(default, str) else "a finite number"
             raise ValueError(f"{entry.name}({keyword.arg}={value!r}) in {spec!r}: expected {wanted}")
         found.append((keyword.arg, float(value) if _is_number(value) else value))
     return tuple(found)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _value(node: ast.expr, name: str, spec: str) -> Any:
