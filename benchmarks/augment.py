@@ -83,6 +83,7 @@ QUICK = Size(
 def run(*, quick: bool) -> dict[str, Any]:
     """Measure on two cores, or on an accelerator beside PyTorch on one core, and report."""
     harness.use_cores(2)
+    harness.keep_memory()
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     described = harness.machine()
     rows, timings, notes = contest(QUICK if quick else Size(), described["load"])
@@ -150,9 +151,9 @@ def _torch(row_name: str) -> str:
 
 
 def wsjax_contestant(row_name: str, both: Pair, rounds: int) -> Contestant:
-    """Whole batches, each with a key of its own; a short one several times a round."""
+    """Whole batches, each with a key of its own, so many a round that the threads' waking up does not count."""
     count = len(both.batch.label)
-    calls = min(64, max(1, 2048 // count))
+    calls = min(64, max(1, 16384 // count))
     keys = list(jax.random.split(jax.random.key(0), rounds * calls))
 
     def run(number: int) -> None:
@@ -165,7 +166,7 @@ def wsjax_contestant(row_name: str, both: Pair, rounds: int) -> Contestant:
 def torch_contestant(row_name: str, both: Pair) -> Contestant:
     """One network after another, at most `BATCH` of them: one more takes as long as the last."""
     count = min(len(both.batch.label), BATCH)
-    passes = max(1, 64 // count)
+    passes = max(1, 1024 // count)
 
     def run(number: int) -> None:
         seed(number)

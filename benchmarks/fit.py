@@ -1,4 +1,4 @@
-"""Suite `fit`: the time of one Adam step of one 2-32-32-1 SIREN on 784 pixels, on two CPU cores.
+"""Suite `fit`: the time of one Adam step of one 2-32-32-1 SIREN on 784 pixels, and of other work, on two CPU cores.
 
 wsjax        `fit_groups` over many groups, all host threads: a whole fit as `wsjax fit` runs it
 plain vmap   points-major `jnp.sin` layers, one program for 16 or 64 networks; the better counts
@@ -8,8 +8,6 @@ All start from the same weights, fit the same images by the same Adam and schedu
 """
 
 import itertools
-import math
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +16,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import harness, plain_vmap, torch_loop
+from benchmarks import fit_cases, harness, torch_loop
+from benchmarks.fit_contestants import (
+    check_quality,
+    fastest,
+    torch_contestant,
+    torch_problem,
+    vmap_contestant,
+    wsjax_contestant,
+)
 from benchmarks.harness import Contestant, Row, Timing
-from wsjax.data.fit import concatenate, default_workers, fit_groups, groups
-from wsjax.data.images import Images
+from wsjax.data.pool import default_workers
 from wsjax.data.recipe import Recipe
-from wsjax.networks import Network, grid
+from wsjax.data.sources.images import Images
+from wsjax.data.sources.signals import as_signals
+from wsjax.networks import Network
 from wsjax.networks.sine import sine
 
 CASE = "fit/siren_2-32-32-1_784"
@@ -31,7 +38,6 @@ NETWORK = Network("siren", (2, 32, 32, 1), w0=(30.0,), offset=0.5)
 MARK = 1311.0  # us a step of the PyTorch loop, measured before on two AVX-512 cores, torch 2.13.0
 MARK_RATE = 450.0  # GFLOP/s of a large matrix product on those cores
 UNEXPLAINED = 1.5  # times the mark, from where on the loop's time needs a word
-TOLERANCE = 1.0  # dB between contestants' mean PSNR on the same images
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,9 @@ def run(*, quick: bool) -> dict[str, Any]:
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     described = harness.machine()
-    rows, timings, notes = contest(QUICK if quick else Size(), described["load"])
+    first = contest(QUICK if quick else Size(), described["load"])
+    others = fit_cases.contest(fit_cases.QUICK if quick else fit_cases.Size())
+    rows, timings, notes = ([*first[0], *others[0]], first[1] | others[1], [*first[2], *others[2]])
     return harness.report("fit", quick=quick, described=described, rows=rows, timings=timings, notes=notes)
 
 
@@ -72,12 +80,12 @@ def contest(size: Size, load: float) -> tuple[list[Row], dict[str, Timing], list
     """
     recipe = Recipe(NETWORK, steps=size.steps, learning_rate=1e-3)
     count = max(size.groups * default_workers() * recipe.lanes, *size.lanes, size.rounds)
-    images = smooth_images(count, size.pixels)
-    problems = [torch_problem(recipe, images, row) for row in range(size.rounds)]
+    signals = as_signals(smooth_images(count, size.pixels), recipe)
+    problems = [torch_problem(recipe, signals, row) for row in range(size.rounds)]
     settings = list(itertools.product(("foreach", "fused"), (1, 2)))
-    fits = wsjax_contestant(recipe, images)
+    fits = wsjax_contestant(recipe, signals)
     loops = [torch_contestant(problems, recipe.steps, adam, threads) for adam, threads in settings]
-    vmaps = [vmap_contestant(recipe, images, lanes) for lanes in size.lanes]
+    vmaps = [vmap_contestant(recipe, signals, lanes) for lanes in size.lanes]
     product, sines = product_contestant(size.product), sine_contestant(recipe, size.pixels**2)
     timings = harness.measure([fits, *loops, *vmaps, product, sines], size.rounds)
     quality = check_quality({c.name: timings[c.name].made for c in (fits, *loops, *vmaps)}, fits.name)
@@ -96,36 +104,6 @@ def contest(size: Size, load: float) -> tuple[list[Row], dict[str, Timing], list
     parts = torch_loop.parts(problems[0], recipe.steps, threads=threads, adam=adam)
     rate = 1e-3 / float(np.median(times[product.name]))
     return rows, timings, [quality, *notes(rows[-1].value, parts, rate, load)]
-
-
-def wsjax_contestant(recipe: Recipe, images: Images) -> Contestant:
-    jobs = groups(recipe, len(images.pixels))
-
-    def run(number: int) -> dict[int, float]:
-        return dict(enumerate(concatenate(list(fit_groups(images, recipe, jobs))).psnr.tolist()))
-
-    return Contestant("wsjax", run, len(images.pixels) * recipe.steps)
-
-
-def vmap_contestant(recipe: Recipe, images: Images, lanes: int) -> Contestant:
-    points = grid(images.pixels.shape[1:3])
-    values = jnp.asarray(images.pixels[:lanes].reshape(lanes, len(points), -1))
-    image = jnp.asarray(images.index[:lanes])
-
-    def run(number: int) -> dict[int, float]:
-        return dict(enumerate(plain_vmap.fit(recipe, points, values, image).tolist()))
-
-    return Contestant(f"plain vmap ({lanes} at once)", run, lanes * recipe.steps)
-
-
-def torch_contestant(problems: Sequence[torch_loop.Problem], steps: int, adam: str, threads: int) -> Contestant:
-    """One network a round, another image each time."""
-
-    def run(number: int) -> dict[int, float]:
-        error, _ = torch_loop.fit(problems[number], steps, threads=threads, adam=adam)
-        return {number: -10 * math.log10(error)}
-
-    return Contestant(f"torch loop ({adam}, {threads} thread{'s' * (threads > 1)})", run, steps)
 
 
 def product_contestant(edge: int, repeats: int = 8) -> Contestant:
@@ -158,51 +136,12 @@ def sine_contestant(recipe: Recipe, points: int) -> Contestant:
     return Contestant("sines", run, workers * recipe.lanes * steps)
 
 
-def torch_problem(recipe: Recipe, images: Images, row: int) -> torch_loop.Problem:
-    """An image and the weights from which wsjax begins on it, for PyTorch."""
-    network, pixels = recipe.network, images.pixels[row]
-    weights = [np.asarray(leaf) for leaf in jax.tree.leaves(plain_vmap.start(recipe, row))]
-    points = np.asarray(grid(pixels.shape[:2]))
-    values = pixels.reshape(len(points), -1)
-    return torch_loop.Problem(weights, points, values, network.w0, network.offset, recipe.learning_rate)
-
-
 def smooth_images(count: int, edge: int) -> Images:
     """Random grey images of soft blobs; nothing to download."""
     coarse = jnp.asarray(np.random.default_rng(0).random((count, 7, 7, 1), np.float32))
     pixels = np.clip(np.asarray(jax.image.resize(coarse, (count, edge, edge, 1), "cubic")), 0, 1)
     label, split = np.zeros(count, np.int32), np.zeros(count, np.int8)
     return Images("smooth", pixels, label, split, np.arange(count, dtype=np.int32), ("blobs",))
-
-
-def fastest(timings: dict[str, Timing], contestants: Sequence[Contestant]) -> str:
-    """The name of the fastest by median."""
-    return min((c.name for c in contestants), key=lambda name: float(np.median(timings[name].seconds)))
-
-
-def check_quality(made: dict[str, list[dict[int, float]]], reference: str) -> str:
-    """A note on the PSNR reached, once each contestant's mean is found to be the reference's on the same images.
-
-    Args:
-        made: for each contestant and round, the PSNR in dB by image.
-        reference: the contestant to compare with.
-
-    Raises:
-        ValueError: one differs by more than `TOLERANCE`; it is named with both numbers.
-    """
-    psnrs = {name: {image: db for one in rounds for image, db in one.items()} for name, rounds in made.items()}
-    worst = 0.0
-    for name, theirs in psnrs.items():
-        found = float(np.mean(list(theirs.values())))
-        expected = float(np.mean([psnrs[reference][image] for image in theirs]))
-        if not abs(found - expected) <= TOLERANCE:
-            raise ValueError(
-                f"{name} reached {found:.1f} dB and {reference} {expected:.1f} dB on the same {len(theirs)} images; "
-                f"expected at most {TOLERANCE:g} dB between them: the comparison is void, mend that contestant"
-            )
-        worst = max(worst, abs(found - expected))
-    mean = float(np.mean(list(psnrs[reference].values())))
-    return f"Mean PSNR of {reference}: {mean:.1f} dB; every contestant within {worst:.2f} dB on the images it fitted."
 
 
 def operations(network: Network, points: int) -> float:

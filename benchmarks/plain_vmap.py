@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from wsjax.data.fit import psnr
 from wsjax.data.recipe import Recipe
 from wsjax.networks import Network
 from wsjax.typing import Layer
@@ -23,31 +22,38 @@ def apply(
     return x @ last.kernel + last.bias[None, :] + network.offset
 
 
-def start(recipe: Recipe, image: int | Int[Array, ""]) -> tuple[Layer, ...]:
-    """The weights from which wsjax fits an image's first view."""
-    return recipe.network.init(jax.random.fold_in(jax.random.fold_in(jax.random.key(recipe.seed), image), 0))
+def start(recipe: Recipe, number: int | Int[Array, ""]) -> tuple[Layer, ...]:
+    """The weights from which wsjax fits the first view of the signal of that number."""
+    return recipe.network.init(jax.random.fold_in(jax.random.fold_in(jax.random.key(recipe.seed), number), 0))
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def fit(
     recipe: Recipe,
-    points: Float[Array, "points inputs"],
+    points: Float[Array, "*lanes points inputs"],
     values: Float[Array, "lanes points channels"],
-    image: Int[Array, " lanes"],
+    number: Int[Array, " lanes"],
 ) -> Float[Array, " lanes"]:
-    """Fit one network to each image by Adam with the recipe's cosine schedule; each one's PSNR."""
+    """Fit one network to each signal by Adam with the recipe's cosine schedule; each one's mean squared error."""
     optimiser = optax.adam(optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps))
+    own = 0 if points.ndim == 3 else None
+    count = values.shape[1]
 
-    def loss(weights: PyTree, target: Array) -> Array:
+    def loss(weights: PyTree, points: Array, target: Array) -> Array:
         return jnp.mean(jnp.square(apply(recipe.network, weights, points) - target))
 
-    def step(carry, _):
+    def step(carry, step):
         weights, state = carry
-        gradient = jax.vmap(jax.grad(loss))(weights, values)
+        seen = points, values
+        if recipe.batch_points is not None:
+            key = jax.random.fold_in(jax.random.key(recipe.seed), step)
+            rows = jax.random.randint(key, (recipe.batch_points,), 0, count)
+            seen = points[..., rows, :], values[:, rows]
+        gradient = jax.vmap(jax.grad(loss), (0, own, 0))(weights, *seen)
         with jax.numpy_dtype_promotion("standard"):
             updates, state = optimiser.update(gradient, state, weights)
             return (optax.apply_updates(weights, updates), state), None
 
-    weights = jax.vmap(functools.partial(start, recipe))(image)
-    (weights, _), _ = jax.lax.scan(step, (weights, optimiser.init(weights)), None, length=recipe.steps)
-    return psnr(jax.vmap(loss)(weights, values))
+    weights = jax.vmap(functools.partial(start, recipe))(number)
+    (weights, _), _ = jax.lax.scan(step, (weights, optimiser.init(weights)), jnp.arange(recipe.steps))
+    return jax.vmap(loss, (0, own, 0))(weights, points, values)

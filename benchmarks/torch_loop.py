@@ -14,7 +14,10 @@ import numpy as np
 
 
 class Problem(NamedTuple):
-    """What one loop fits: initial kernels and biases in turn, (points, 2) coordinates, (points, channels) values."""
+    """What one loop fits: initial kernels and biases in turn, (points, inputs) coordinates, (points, channels) values.
+
+    `batch_points` is how many of the points a step looks at, drawn with replacement; None for all.
+    """
 
     weights: Sequence[np.ndarray]
     points: np.ndarray
@@ -22,10 +25,11 @@ class Problem(NamedTuple):
     w0: tuple[float, ...]
     offset: float
     learning_rate: float
+    batch_points: int | None = None
 
 
 def load_torch() -> Any:
-    """PyTorch, which only benchmarks need.
+    """PyTorch, which only benchmarks and readers of its files need.
 
     Raises:
         ImportError: it is not installed; the message says how to install it.
@@ -61,25 +65,30 @@ def fit(
     optimiser = torch.optim.Adam(weights, lr=problem.learning_rate, **{adam: True})
     *hidden, (last_kernel, last_bias) = zip(weights[::2], weights[1::2], strict=True)
 
-    def loss():
-        h = points
+    def loss(h, target):
         for (kernel, bias), w in zip(hidden, problem.w0, strict=True):
             h = torch.sin(w * torch.addmm(bias, h, kernel))
         return torch.nn.functional.mse_loss(torch.addmm(last_bias, h, last_kernel) + problem.offset, target)
+
+    def seen():
+        if problem.batch_points is None:
+            return points, target
+        rows = torch.randint(len(points), (problem.batch_points,))
+        return points[rows], target[rows]
 
     times = []
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = problem.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
         begun = clock()
         optimiser.zero_grad(set_to_none=True)
-        error = loss()
+        error = loss(*seen())
         forward = clock()
         error.backward()
         backward = clock()
         optimiser.step()
         times.append((forward - begun, backward - forward, clock() - backward))
     with torch.no_grad():
-        return float(loss()), np.array(times)
+        return float(loss(points, target)), np.array(times)
 
 
 def parts(problem: Problem, steps: int, *, threads: int, adam: str) -> np.ndarray:

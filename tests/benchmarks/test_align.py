@@ -1,6 +1,7 @@
 """The suite `align` at a toy size, and its PyTorch side against ours."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -46,9 +47,17 @@ def test_pytorch_finds_planted_signs_and_orders_and_writes_to_nothing():
     assert all((a == b).all() for a, b in zip(both[1], before, strict=True))
 
 
-def test_the_quality_checked_is_that_of_what_is_timed(monkeypatch):
+@pytest.fixture(scope="module")
+def networks():
+    return align.fitted(TOY)
+
+
+ROWS = np.roll(np.arange(TOY.networks), 1)
+
+
+def test_the_quality_checked_is_that_of_what_is_timed(networks, monkeypatch):
     """Both align with the same sweeps: more of them in the check would hide what `mixup_aligned` leaves undone."""
-    spec, networks, sweeps, found = align.NETWORK.symmetry, align.fitted(TOY), [], symmetry.align
+    spec, sweeps, found = align.NETWORK.symmetry, [], symmetry.align
 
     def recorded(*arguments, **settings):
         sweeps.append(settings.get("max_sweeps"))
@@ -56,21 +65,17 @@ def test_the_quality_checked_is_that_of_what_is_timed(monkeypatch):
 
     monkeypatch.setattr(align, "align", recorded)
     monkeypatch.setattr(mix_moved, "align", recorded)
-    align.check_quality(networks, spec, np.roll(np.arange(6), 1))
-    batch = Batch(jax.tree.map(jnp.asarray, networks), None)
-    mix_moved.mixup_aligned(jax.random.key(0), batch, symmetry=spec, group="signed")
+    assert "signed" in align.check_quality(networks, spec, ROWS)
+    timed = partial(mix_moved.mixup_aligned, symmetry=spec, group="signed")
+    jax.eval_shape(timed, jax.random.key(0), Batch(networks, None))
     assert len(set(sweeps)) == 1
     assert len(sweeps) == 3
 
 
-def test_an_alignment_that_comes_less_near_voids_the_comparison(monkeypatch):
-    networks = align.fitted(TOY)
-    rows = np.roll(np.arange(6), 1)
-    spec = align.NETWORK.symmetry
-    assert "signed" in align.check_quality(networks, spec, rows)
+def test_an_alignment_that_comes_less_near_voids_the_comparison(networks, monkeypatch):
     lazy = lambda a, b, spec, group, max_sweeps: symmetry.Alignment(
         a, symmetry.identity(spec), symmetry.squared_distance(a, b), jnp.int32(0)
     )
     monkeypatch.setattr(align, "align", lazy)
     with pytest.raises(ValueError, match="the comparison is void"):
-        align.check_quality(networks, spec, rows)
+        align.check_quality(networks, align.NETWORK.symmetry, ROWS)

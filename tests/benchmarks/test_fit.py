@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import fit, harness, plain_vmap, torch_loop
+from benchmarks import fit, fit_cases, harness, plain_vmap, torch_loop
+from benchmarks import fit_contestants as contestants
 from wsjax.data.recipe import Recipe
+from wsjax.data.sources.signals import as_signals
 
 TOY = fit.Size(steps=3, rounds=2, groups=1, lanes=(2, 3), pixels=6, product=16)
 
@@ -26,9 +28,9 @@ def test_plain_network_computes_what_ours_does():
 
 def test_plain_vmap_reaches_the_same_psnr_as_ours():
     recipe = Recipe(fit.NETWORK, steps=5, learning_rate=1e-3)
-    images = fit.smooth_images(3, 6)
-    ours = fit.wsjax_contestant(recipe, images).run(0)
-    plain = fit.vmap_contestant(recipe, images, 3).run(0)
+    signals = as_signals(fit.smooth_images(3, 6), recipe)
+    ours = contestants.wsjax_contestant(recipe, signals).run(0)
+    plain = contestants.vmap_contestant(recipe, signals, 3).run(0)
     assert list(plain) == list(ours) == [0, 1, 2]
     np.testing.assert_allclose(list(plain.values()), list(ours.values()), atol=1e-2)
 
@@ -36,9 +38,11 @@ def test_plain_vmap_reaches_the_same_psnr_as_ours():
 @pytest.mark.parametrize("adam", ["foreach", "fused"])
 def test_torch_loop_reaches_the_same_psnr_as_ours(adam):
     recipe = Recipe(fit.NETWORK, steps=5, learning_rate=1e-3)
-    images = fit.smooth_images(2, 6)
-    ours = fit.wsjax_contestant(recipe, images).run(0)
-    loop = fit.torch_contestant([fit.torch_problem(recipe, images, row) for row in (0, 1)], 5, adam, 1).run(1)
+    signals = as_signals(fit.smooth_images(2, 6), recipe)
+    ours = contestants.wsjax_contestant(recipe, signals).run(0)
+    loop = contestants.torch_contestant(
+        [contestants.torch_problem(recipe, signals, row) for row in (0, 1)], 5, adam, 1
+    ).run(1)
     assert loop[1] == pytest.approx(ours[1], abs=1e-2)
 
 
@@ -53,14 +57,14 @@ def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
 
 def test_contestants_of_another_quality_make_the_comparison_void():
     made = {"wsjax": [{0: 30.0, 1: 40.0}], "other": [{1: 38.0}]}
-    with pytest.raises(ValueError, match=r"other reached 38\.0 dB and wsjax 40\.0 dB on the same 1 images"):
-        fit.check_quality(made, "wsjax")
-    assert "within 0.50 dB" in fit.check_quality(made | {"other": [{0: 29.5}, {1: 39.5}]}, "wsjax")
+    with pytest.raises(ValueError, match=r"other reached 38\.0 dB and wsjax 40\.0 dB on the same 1 signals"):
+        contestants.check_quality(made, "wsjax")
+    assert "within 0.50 dB" in contestants.check_quality(made | {"other": [{0: 29.5}, {1: 39.5}]}, "wsjax")
 
 
 def test_a_network_that_diverged_makes_the_comparison_void():
     with pytest.raises(ValueError, match="void"):
-        fit.check_quality({"wsjax": [{0: 30.0}], "other": [{0: float("nan")}]}, "wsjax")
+        contestants.check_quality({"wsjax": [{0: 30.0}], "other": [{0: float("nan")}]}, "wsjax")
 
 
 @pytest.mark.parametrize(
@@ -96,3 +100,13 @@ def test_missing_torch_is_worded_by_the_loader(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match="make bench-setup"):
         torch_loop.load_torch()
+
+
+def test_other_cases_have_their_rows_and_points_drawn_anew_reach_the_same_quality():
+    case = fit_cases.Case((3, 4, 4, 2), 40, batch_points=16, steps=30)
+    size = fit_cases.Size((case, case._replace(batch_points=None)), rounds=2, groups=1, lanes=(2,))
+    rows, timings, notes = fit_cases.contest(size)
+    names = ["fit/siren_3-4-4-2_40_batch16", "fit/siren_3-4-4-2_40"]
+    assert [row.name for row in rows] == [f"{n}/vs_{other}" for n in names for other in ("torch_loop", "plain_vmap")]
+    assert len(timings) == 2 * len([timing for timing in timings if timing.endswith("batch16")])
+    assert [note.partition(":")[0] for note in notes] == names
