@@ -12,9 +12,17 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 
-# Most of a test is its compilation, which takes half the time without most of XLA's optimisations. In the environment,
-# so that processes which tests start compile the same programs.
+# Most of a test is its compilation, which takes half the time without most of XLA's optimisations, and half of that
+# again with its older code generator and one module a program. In the environment, so that processes which tests start
+# compile the same programs. A test whose law depends on the code that users run asks for theirs: `helpers.USERS_CODE`.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        "--xla_cpu_use_fusion_emitters=false",
+        "--xla_cpu_parallel_codegen_split_count=1",
+        os.environ.get("XLA_FLAGS", ""),
+    ]
+)
 
 # A shell starts what it runs in the background with Ctrl-C ignored; the tests of Ctrl-C, here and in the processes that
 # they start, need it as it is in the foreground.

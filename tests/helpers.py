@@ -18,6 +18,13 @@ from wsjax.typing import Layer
 W0 = (9.5, 6.25)
 """A frequency for each layer, and no whole numbers: w0 pi must not be a multiple of pi by chance."""
 
+USERS_CODE = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+    "xla_cpu_use_fusion_emitters": True,
+}
+"""What `jax.jit(f, compiler_options=...)` takes to compile as it does outside the tests."""
+
 
 class Case(NamedTuple):
     """A kind of network: its Symmetry for some widths, and its function."""
@@ -123,6 +130,12 @@ def random_weights(key: jax.Array, spec: Symmetry, dtype: Any = np.float32):
 def points(key: jax.Array, inputs: int, dtype: Any = np.float32) -> jax.Array:
     draw = np.asarray(jax.random.uniform(key, (16, 3), minval=-1.0, maxval=1.0))
     return jnp.asarray(draw[:, :inputs], dtype)
+
+
+@jax.jit
+def compiled(transform: Callable[[jax.Array, Any], Any], key: jax.Array, argument: Any) -> Any:
+    """One program for each kind of transform and argument, whatever its settings: tests share it."""
+    return transform(key, argument)
 
 
 def change(found: Any, expected: Any) -> float:

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from wsjax import demo
+from wsjax.augment import CATALOGUE
 from wsjax.demo import arms, run_demo, stopwatch, summary_table
 
 KEYS = {"test_accuracy_mean", "test_accuracy_sd", "train_accuracy_mean", "seconds"}
@@ -30,7 +31,9 @@ def test_seconds_are_those_of_all_starts_until_the_work_was_finished(tmp_path, m
 
 
 @pytest.mark.slow
-def test_the_demo_leaves_results_pictures_and_a_report(tmp_path, capsys):
+def test_the_demo_leaves_results_pictures_and_a_report(tmp_path, capsys, monkeypatch):
+    assert set(demo.SHOWN) <= set(CATALOGUE)
+    monkeypatch.setattr(demo, "SHOWN", ("permute", "mixup"))  # galleries of all are in tests/viz
     rows = run_demo(tmp_path / "demo", quick=True)
     results = json.loads((tmp_path / "demo" / "results.json").read_text())
     assert set(results) == {"mlp", "reader", "reader_augmented", "probe", "probe_augmented", "about"}

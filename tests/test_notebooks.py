@@ -18,8 +18,6 @@ def path(request) -> Path:
 @pytest.mark.slow
 def test_it_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("WSJAX_NOTEBOOK_QUICK", "1")
-    # Many small programs run once each: compile them fast rather than well.
-    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
     monkeypatch.setenv("JAX_NUMPY_DTYPE_PROMOTION", "strict")
     monkeypatch.setenv("JAX_NUMPY_RANK_PROMOTION", "raise")
     notebook = nbformat.read(path, as_version=4)

@@ -14,7 +14,7 @@ import pytest
 from jax.tree_util import Partial
 
 from tests.augment.strengths import NOTHING
-from tests.helpers import CASES, W0, assert_identical, change, points, random_weights, touched
+from tests.helpers import CASES, W0, assert_identical, change, compiled, points, random_weights, touched
 from wsjax import augment as wa
 from wsjax import symmetry
 from wsjax.augment import CATALOGUE
@@ -95,8 +95,18 @@ dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "bfloat16"])
 
 
 def bound(name: str, **settings: float) -> Partial:
+    """The entry with all of its numbers bound, so that one program serves any of them."""
     entry = CATALOGUE[name]
-    return Partial(entry.function, **given(entry, OTHERS.get(name, SPEC), STATISTICS), **settings)
+    numbers = {n: float(v) for n, v in (entry.settings | settings).items() if isinstance(v, int | float)}
+    return Partial(entry.function, **given(entry, OTHERS.get(name, SPEC), STATISTICS), **numbers)
+
+
+def strong(name: str) -> Partial:
+    return bound(name, **STRONG.get(name, {}))
+
+
+many = jax.jit(jax.vmap(lambda transform, key, argument: transform(key, argument), in_axes=(None, 0, None)))
+KEYS = jax.random.split(KEY, 64)
 
 
 def given(entry: wa.Entry, spec: symmetry.Symmetry, statistics: wa.Statistics) -> dict[str, Any]:
@@ -129,7 +139,7 @@ def test_the_tables_above_speak_of_the_whole_catalogue():
 @dtypes
 def test_structure_shapes_and_dtypes_stay(name: str, dtype: Any):
     before = thing(name, dtype)
-    after = bound(name)(KEY, before)
+    after = compiled(bound(name), KEY, before)
     chex.assert_trees_all_equal_structs(after, before)
     chex.assert_trees_all_equal_shapes_and_dtypes(after, before)
     assert all(np.isfinite(np.asarray(leaf, np.float32)).all() for leaf in jax.tree.leaves(after))
@@ -139,7 +149,7 @@ def test_structure_shapes_and_dtypes_stay(name: str, dtype: Any):
 def test_float64_stays_float64_and_is_computed_in_it(name: str):
     with jax.enable_x64(True):
         before = thing(name, np.float64)
-        after = bound(name)(KEY, before)
+        after = compiled(bound(name), KEY, before)
         chex.assert_trees_all_equal_shapes_and_dtypes(after, before)
         if name not in MOVES_ENTRIES:
             rounded = jax.tree.map(lambda x: x.astype(jnp.float32).astype(jnp.float64), after)
@@ -147,45 +157,43 @@ def test_float64_stays_float64_and_is_computed_in_it(name: str):
 
 
 @names
-def test_the_argument_is_not_written_to_and_the_key_decides_all(name: str):
+def test_plain_calls_write_to_nothing_repeat_and_are_what_is_compiled(name: str):
     argument = thing(name)
-    transform = bound(name, **STRONG.get(name, {}))
-    first, again = transform(KEY, argument), transform(KEY, argument)
+    plain = strong(name)(KEY, argument)
     assert_identical(argument, thing(name))
-    assert_identical(first, again)
-    if name != "label_smoothing":
-        assert touched(transform(jax.random.key(6), argument), first)
+    assert_identical(strong(name)(KEY, argument), plain)
+    assert_close(compiled(strong(name), KEY, argument), plain)
 
 
 @names
-def test_compiled_is_plain(name: str):
-    assert_close(jax.jit(bound(name))(KEY, thing(name)), bound(name)(KEY, thing(name)))
+def test_the_key_decides_all(name: str):
+    first, again, other = (compiled(strong(name), key, thing(name)) for key in (KEY, KEY, jax.random.key(6)))
+    assert_identical(first, again)
+    if name != "label_smoothing":
+        assert touched(other, first)
 
 
 @names
 def test_vmap_is_a_loop(name: str):
-    keys = jax.random.split(KEY, 3)
-    argument = thing(name)
-    many = jax.vmap(bound(name), in_axes=(0, None))(keys, argument)
-    for i, key in enumerate(keys):
-        assert_close(jax.tree.map(lambda x, i=i: x[i], many), bound(name)(key, argument))
+    found = many(strong(name), KEYS, thing(name))
+    for i, key in enumerate(KEYS[:3]):
+        assert_close(jax.tree.map(lambda x, i=i: x[i], found), compiled(strong(name), key, thing(name)))
 
 
 @pytest.mark.parametrize("name", NOTHING)
 @dtypes
 def test_no_strength_is_the_identity(name: str, dtype: Any):
-    assert_identical(bound(name, **NOTHING[name])(KEY, thing(name, dtype)), thing(name, dtype))
+    assert_identical(compiled(bound(name, **NOTHING[name]), KEY, thing(name, dtype)), thing(name, dtype))
 
 
 @names
 def test_the_default_strength_changes_what_it_claims_to_and_nothing_else(name: str):
-    transform, argument = bound(name, **STRONG.get(name, {})), thing(name)
+    argument = thing(name)
     if name in BY_CHANCE:
-        keys = jax.random.split(KEY, 64)
-        transform, argument = jax.vmap(transform), jax.tree.map(lambda x: np.stack([x] * 64), argument)
-        assert touched(transform(keys, argument), argument) == TOUCHES[name]
+        found = many(strong(name), KEYS, argument)
+        assert touched(found, jax.tree.map(lambda x: np.stack([x] * len(KEYS)), argument)) == TOUCHES[name]
     else:
-        assert touched(transform(KEY, argument), argument) == TOUCHES[name]
+        assert touched(compiled(strong(name), KEY, argument), argument) == TOUCHES[name]
 
 
 @names
@@ -203,9 +211,7 @@ def test_one_program_serves_all_strengths_and_its_gradients_are_finite(name: str
         found = jax.grad(size, argnums=(0, 1), allow_int=True)(transform, argument)
         return [leaf for leaf in jax.tree.leaves(found) if leaf.dtype != jax.dtypes.float0]
 
-    default = {n: float(v) for n, v in CATALOGUE[name].settings.items() if isinstance(v, int | float)}
-    nothing = {n: float(v) for n, v in NOTHING.get(name, {}).items()}
-    for settings in (default, default | nothing):
+    for settings in ({}, NOTHING.get(name, {})):
         found = gradients(bound(name, **settings), thing(name))
         assert all(np.isfinite(leaf).all() for leaf in found)
         assert any(np.any(leaf != 0) for leaf in found)
@@ -218,8 +224,7 @@ def test_one_program_serves_all_strengths_and_its_gradients_are_finite(name: str
 def test_what_does_not_preserve_the_function_changes_it(name: str):
     weights, x = random_weights(KEY, OTHERS.get(name, SPEC)), points(KEY, 2)
     apply = CASES["siren"].apply
-    transform = bound(name, **STRONG.get(name, {}))
-    assert change(apply(transform(KEY, weights), x), apply(weights, x)) > 0.01
+    assert change(apply(compiled(strong(name), KEY, weights), x), apply(weights, x)) > 0.01
 
 
 @pytest.mark.parametrize(

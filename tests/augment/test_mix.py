@@ -1,5 +1,7 @@
 """MixUp and label smoothing: who is mixed with whom, by how much, and what the label says."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from scipy import stats
 from tests.helpers import CASES, assert_identical, change, points, random_weights
 from wsjax import augment as wa
 from wsjax import networks, symmetry
+from wsjax.symmetry.align import Over
 from wsjax.typing import Batch
 
 SIZE = 4
@@ -157,13 +160,13 @@ def test_a_network_without_a_partner_stays(name: str):
     transform = Partial(wa.mixup_with, pool=alone) if name == "mixup_with" else FORMS[name]
     if name == "mixup_self":
         transform = Partial(wa.mixup_self, transform=Partial(lambda key, w: w))
-    assert change(transform(KEY, alone).weights, alone.weights) < 1e-6
+    assert change(jax.jit(transform)(KEY, alone).weights, alone.weights) < 1e-6
 
 
 def test_the_hard_label_is_that_of_the_larger_share():
-    soft = jax.vmap(lambda k: wa.mixup(k, ROWS, alpha=1.0))(KEYS[:20])
+    soft = jax.jit(jax.vmap(lambda k: wa.mixup(k, ROWS, alpha=1.0)))(KEYS[:20])
     names = ROWS._replace(label={"class": jnp.arange(SIZE), "target": EYE})
-    hard = jax.vmap(lambda k: wa.mixup_hard(k, names, alpha=1.0))(KEYS[:20])
+    hard = jax.jit(jax.vmap(lambda k: wa.mixup_hard(k, names, alpha=1.0)))(KEYS[:20])
     assert_identical(hard.weights, soft.weights)
     np.testing.assert_array_equal(hard.label["class"], soft.label.argmax(axis=2))
     np.testing.assert_array_equal(hard.label["target"], np.eye(SIZE)[np.asarray(soft.label.argmax(axis=2))])
@@ -213,7 +216,7 @@ def test_only_networks_of_one_object_or_class_meet_and_all_of_them_do(transform,
 
 def test_one_hot_labels_stay_within_a_class():
     batch = Batch(jnp.eye(6), jax.nn.one_hot(PLACES, 3))
-    np.testing.assert_allclose(wa.mixup_within_class(KEY, batch).label, batch.label, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(wa.mixup_within_class)(KEY, batch).label, batch.label, atol=1e-6)
 
 
 def test_partners_come_from_the_pool_given_and_all_of_it():
@@ -258,7 +261,7 @@ def test_a_batch_without_labels_mixes_as_one_with(name: str):
 def test_hidden_features_of_a_reader_mix_as_weights_do():
     """Manifold MixUp: between a reader's body and its linear head, features and labels mix by the same shares."""
     spec = symmetry.mlp((2, 3, 1))
-    nets = jax.vmap(lambda k: networks.mlp_init(k, (2, 3, 1)))(KEYS[:SIZE])
+    nets = jax.jit(jax.vmap(lambda k: networks.mlp_init(k, (2, 3, 1))))(KEYS[:SIZE])
     body, head = jax.random.normal(KEYS[0], (13, 6)), jax.random.normal(KEYS[1], (6, 2))
 
     def features(weights) -> dict[str, jax.Array]:
@@ -272,8 +275,9 @@ def test_hidden_features_of_a_reader_mix_as_weights_do():
     targets = jnp.arange(2.0 * SIZE).reshape(SIZE, 2)
     share = wa.mixup(KEY, Batch(EYE, None)).weights
     expected = jnp.sum(share @ (jax.vmap(features)(nets)["hidden"] @ head) * (share @ targets))
-    np.testing.assert_allclose(loss(head), expected, rtol=1e-4)
-    assert np.isfinite(jax.grad(loss)(head)).all()
+    found, slope = jax.jit(jax.value_and_grad(loss))(head)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert np.isfinite(slope).all()
 
 
 @forms
@@ -341,22 +345,27 @@ def test_settings_out_of_range_are_named(transform, settings: dict, message: str
         transform(jax.random.key(0), ROWS, **settings)
 
 
+@partial(jax.jit, static_argnums=(1, 2))
+def aligned_half_way(batch: Batch, spec: symmetry.Symmetry, group: Over) -> Batch:
+    return wa.mixup_aligned(KEY, batch, symmetry=spec, group=group, low=0.5, high=0.5)
+
+
 @pytest.mark.parametrize("group", ["permutation", "signed", "full"])
 def test_aligned_mixing_moves_the_partner_to_the_network_first(group):
     """Moved copies of one network: mixed after alignment over all that was planted, they are that network."""
     spec = symmetry.siren((2, 6, 5, 1))
     base = random_weights(KEY, spec)
     planted = {"permutation": symmetry.sample_permutation, "signed": signed, "full": symmetry.sample}[group]
-    copies = jax.vmap(lambda k: symmetry.act(planted(k, spec), base))(jax.random.split(KEY, 6))
+    copies = jax.jit(jax.vmap(lambda k: symmetry.act(planted(k, spec), base)))(jax.random.split(KEY, 6))
     batch = Batch(copies, jnp.eye(6))
-    mixed = wa.mixup_aligned(KEY, batch, symmetry=spec, group=group, low=0.5, high=0.5)
+    mixed = aligned_half_way(batch, spec, group)
     for a, b in zip(jax.tree.leaves(mixed.weights), jax.tree.leaves(copies), strict=True):
         assert change(a, b) < 1e-5
     plain = wa.mixup(KEY, batch, low=0.5, high=0.5)
     assert change(plain.weights[0].kernel, copies[0].kernel) > 0.1
     np.testing.assert_array_equal(mixed.label, plain.label)
     if group == "full":
-        less = wa.mixup_aligned(KEY, batch, symmetry=spec, group="permutation", low=0.5, high=0.5)
+        less = aligned_half_way(batch, spec, "permutation")
         assert change(less.weights[0].kernel, copies[0].kernel) > 0.1
 
 

@@ -121,6 +121,8 @@ def test_surface_points_lie_on_the_surface_in_proportion_to_area():
     side = np.argmin(np.abs(np.abs(found) - np.array([0.5, 0.6, 0.3])), axis=1)
     np.testing.assert_allclose(np.bincount(side) / 4000, areas / areas.sum(), atol=0.03)
     np.testing.assert_allclose(found.mean(axis=0), 0, atol=0.03)
+    # On the two sides across x, y and z are uniform: their squares have a third of the largest as mean.
+    np.testing.assert_allclose(np.square(found[side == 0, 1:]).mean(axis=0), [0.36 / 3, 0.09 / 3], rtol=0.1)
 
 
 def off(vertices: np.ndarray, faces, head: str = "OFF\n{} {} 0") -> str:
@@ -193,7 +195,7 @@ def test_without_trimesh_the_extra_is_named(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def modelnet(tmp_path_factory) -> Path:
-    """Two classes as ModelNet has them, 20 and 9 for training, 2 for the test; one flat; and what is no class."""
+    """Two classes as ModelNet has them, 20 and 9 for training, 2 for the test; an open box; and what is no class."""
     root = tmp_path_factory.mktemp("modelnet")
     shapes = {"box": BOX, "torus": trimesh.creation.torus(1.0, 0.4, 16, 8).export(file_type="off")}
     for name, count in (("torus", 9), ("box", 20)):
@@ -202,7 +204,7 @@ def modelnet(tmp_path_factory) -> Path:
             for i in range(some):
                 (root / name / part / f"{name}_{i:04d}.off").write_text(shapes[name])
     (root / "flat").mkdir()
-    (root / "flat" / "one.OFF").write_text(BOX)
+    (root / "flat" / "one.OFF").write_text(off(CORNERS, SIDES[1:]))
     (root / "flat" / ".hidden.off").write_text("")
     (root / "nothing").mkdir()
     (root / "README.txt").write_text("ModelNet")
@@ -225,12 +227,22 @@ def test_classes_splits_and_numbers_follow_the_folders(signals):
 
 
 def test_a_mesh_fills_the_cube_and_has_its_exact_distances(signals):
-    for row in (0, 5, 22):
+    for row in (0, 5, 21):
         expected = formula(box, signals.points[row], 0.225, 0.45, 0.9)
         np.testing.assert_allclose(signals.values[row, :, 0], expected, atol=1e-6)
     # A torus of flat faces is near the round one.
     rounded = formula(torus, signals.points[-1], 0.9 / 1.4, 0.9 * 0.4 / 1.4)
     np.testing.assert_allclose(signals.values[-1, :, 0], rounded, atol=0.04)
+
+
+def test_inside_of_an_open_box_is_where_it_winds_by_more_than_half(modelnet, signals):
+    corners = read_off(modelnet / "flat" / "one.OFF")
+    middle = (corners.min((0, 1)) + corners.max((0, 1))) / 2
+    points, values = signals.points[22], signals.values[22, :, 0]
+    turns = np.asarray(windings(points, filled((corners - middle) * 0.9 / 2)))
+    assert ((turns > 0.2) & (turns < 0.45)).any()
+    sure = np.abs(turns - 0.5) > 1e-3
+    np.testing.assert_array_equal((values < 0)[sure], (turns > 0.5)[sure])
 
 
 def test_half_of_the_points_lie_near_the_surface_and_each_mesh_has_its_own(signals):

@@ -1,5 +1,6 @@
 """Readers: what they are invariant to, what they feel, and what training may touch."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +11,9 @@ from wsjax.models import CONFIGS, DWSConfig, FlatConfig, Normaliser, build, conf
 from wsjax.models.dropout import dropout
 from wsjax.networks import Network
 from wsjax.symmetry import act, mlp, sample, sample_permutation, sample_signs, siren
+
+read = eqx.filter_jit(lambda reader, weights, **settings: reader(weights, **settings))
+"""Compiled once for a kind of reader, whatever its parameters."""
 
 SMALL = {"dws": {"channels": 3}, "mlp": {"width": 8}, "probe": {"probes": 6, "width": 8}}
 
@@ -25,7 +29,7 @@ def network(key):
 
 
 def test_every_reader_gives_one_number_a_class(reader, getkey):
-    assert reader(network(getkey())).shape == (4,)
+    assert read(reader, network(getkey())).shape == (4,)
 
 
 def test_dws_is_invariant_to_permutations_and_the_baseline_is_not(getkey):
@@ -33,42 +37,43 @@ def test_dws_is_invariant_to_permutations_and_the_baseline_is_not(getkey):
     moved = act(sample_permutation(getkey(), card().symmetry), weights)
     dws = build("dws", card(), SMALL["dws"], key=getkey())
     flat = build("mlp", card(), SMALL["mlp"], key=getkey())
-    np.testing.assert_allclose(dws(moved), dws(weights), atol=1e-6)
-    assert float(jnp.abs(flat(moved) - flat(weights)).max()) > 1e-4
+    np.testing.assert_allclose(read(dws, moved), read(dws, weights), atol=1e-6)
+    assert float(jnp.abs(read(flat, moved) - read(flat, weights)).max()) > 1e-4
 
 
 def test_dws_feels_signs_which_is_what_augmentation_is_for(getkey):
     weights = network(getkey())
     flipped = act(sample_signs(getkey(), card().symmetry), weights)
     dws = build("dws", card(), SMALL["dws"], key=getkey())
-    assert float(jnp.abs(dws(flipped) - dws(weights)).max()) > 1e-4
+    assert float(jnp.abs(read(dws, flipped) - read(dws, weights)).max()) > 1e-4
 
 
 def test_a_probe_is_invariant_to_the_whole_group(getkey):
     weights = network(getkey())
     probe = build("probe", card(), SMALL["probe"], key=getkey())
-    np.testing.assert_allclose(probe(act(sample(getkey(), card().symmetry), weights)), probe(weights), atol=1e-4)
+    moved = act(sample(getkey(), card().symmetry), weights)
+    np.testing.assert_allclose(read(probe, moved), read(probe, weights), atol=1e-4)
 
 
 @pytest.mark.parametrize("activation", ["gated", "relu"])
 def test_every_array_of_a_network_reaches_the_output(activation, getkey):
     dws = build("dws", card(), {"channels": 8, "activation": activation}, key=getkey())
-    slopes = jax.grad(lambda w: jnp.sum(dws(w) * jnp.arange(1.0, 5.0)))(network(getkey()))
+    slopes = jax.jit(jax.grad(lambda w: jnp.sum(dws(w) * jnp.arange(1.0, 5.0))))(network(getkey()))
     assert all(float(jnp.abs(s).max()) > 0 for s in jax.tree.leaves(slopes))
 
 
 def test_half_precision_networks_are_read(reader, getkey):
     weights = network(getkey())
     half = jax.tree.map(lambda w: w.astype(jnp.bfloat16), weights)
-    assert reader(half).dtype == jnp.float32
+    assert read(reader, half).dtype == jnp.float32
 
 
 def test_dropout_needs_a_key(reader, getkey):
     weights = network(getkey())
-    still = reader(weights)
-    np.testing.assert_array_equal(reader(weights, rate=0.5), still)
-    np.testing.assert_allclose(reader(weights, key=getkey(), rate=0.0), still, atol=1e-6)
-    draws = jax.vmap(lambda k: reader(weights, key=k, rate=0.5))(jax.random.split(getkey(), 64))
+    still = read(reader, weights)
+    np.testing.assert_array_equal(read(reader, weights, rate=0.5), still)
+    np.testing.assert_allclose(read(reader, weights, key=getkey(), rate=0.0), still, atol=1e-6)
+    draws = jax.jit(jax.vmap(lambda k: reader(weights, key=k, rate=0.5)))(jax.random.split(getkey(), 64))
     assert float(draws.std(axis=0).max()) > 1e-5
 
 
@@ -118,7 +123,7 @@ def test_a_card_without_classes_is_refused(name, untyped, getkey):
 
 
 def test_the_settings_of_another_reader_are_refused(untyped, getkey):
-    assert build("dws", card(), DWSConfig(channels=3), key=getkey())(network(getkey())).shape == (4,)
+    assert read(build("dws", card(), DWSConfig(channels=3), key=getkey()), network(getkey())).shape == (4,)
     with pytest.raises(TypeError, match=r"config is a FlatConfig; the reader 'dws' takes a DWSConfig, a mapping"):
         build("dws", card(), FlatConfig(), key=getkey())
 

@@ -1,7 +1,6 @@
 """Alignment: planted elements are found again, no step moves away, and it compiles, batches and spreads."""
 
 import itertools
-from functools import partial
 
 import chex
 import flax.linen as nn
@@ -15,13 +14,22 @@ from tests.helpers import CASES, change, dense_axes, points, random_weights
 from wsjax import devices, networks
 from wsjax import symmetry as ws
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, symmetry_of
-from wsjax.symmetry.align import growth_order
+from wsjax.symmetry.align import Over, growth_order
 from wsjax.symmetry.assignment import SOLVERS
 from wsjax.symmetry.match import pairs
 from wsjax.symmetry.slices import slices
 
 KEY = jax.random.key(11)
-COPIES = 200
+COPIES = {8: 200, 32: 200, 128: 50}
+"""Planted copies for each width: a hundred times the weights take a hundred times as long."""
+
+acted = jax.jit(ws.act)
+compiled = jax.jit(ws.align, static_argnames=("symmetry", "group", "restarts", "max_sweeps", "solver"))
+
+
+def aligned(weights, reference, spec: Symmetry, *, group: Over = "full", **settings) -> ws.Alignment:
+    """Compiled once for each Symmetry and setting, for all tests; a plain call compiles its descent every time."""
+    return compiled(weights, reference, symmetry=spec, group=group, **settings)
 
 
 def signs_and_order(key, spec):
@@ -58,7 +66,7 @@ def test_what_was_planted_is_found(planted: str, width: int):
         found = ws.align(ws.act(draw(key, spec), weights), weights, spec, group=group)
         return found.distance / ws.squared_distance(weights, jax.tree.map(jnp.zeros_like, weights))
 
-    left = np.asarray(jax.jit(jax.vmap(one))(jax.random.split(KEY, COPIES)))
+    left = np.asarray(jax.jit(jax.vmap(one))(jax.random.split(KEY, COPIES[width])))
     assert (left < 1e-6).mean() >= 0.99
 
 
@@ -68,8 +76,8 @@ def test_permutations_alone_do_not_find_planted_signs():
     weights = random_weights(KEY, spec)
     moved = ws.act(signs_and_order(KEY, spec), weights)
     size = ws.squared_distance(weights, jax.tree.map(np.zeros_like, weights))
-    assert float(ws.align(moved, weights, spec, group="permutation").distance / size) > 0.3
-    assert float(ws.align(moved, weights, spec, group="signed").distance / size) < 1e-6
+    assert float(aligned(moved, weights, spec, group="permutation").distance / size) > 0.3
+    assert float(aligned(moved, weights, spec, group="signed").distance / size) < 1e-6
 
 
 def two(case: str, widths=(2, 6, 5, 2)):
@@ -81,11 +89,11 @@ def two(case: str, widths=(2, 6, 5, 2)):
 @pytest.mark.parametrize("group", ["permutation", "full"])
 def test_what_is_returned_belongs_together_and_the_function_stays(case: str, group):
     spec, weights, reference = two(case)
-    found = ws.align(weights, reference, spec, group=group)
-    acted = ws.act(found.element, weights)
-    chex.assert_trees_all_close(found.weights, acted, rtol=1e-5)
+    found = aligned(weights, reference, spec, group=group)
+    moved = acted(found.element, weights)
+    chex.assert_trees_all_close(found.weights, moved, rtol=1e-5)
     chex.assert_trees_all_equal_shapes_and_dtypes(found.weights, weights)
-    assert float(found.distance) == pytest.approx(float(ws.squared_distance(acted, reference)), rel=1e-4)
+    assert float(found.distance) == pytest.approx(float(ws.squared_distance(moved, reference)), rel=1e-4)
     assert found.distance < ws.squared_distance(weights, reference)
     x = points(KEY, 2)
     assert change(CASES[case].apply(found.weights, x), CASES[case].apply(weights, x)) < 1e-4
@@ -96,8 +104,8 @@ def test_what_is_returned_belongs_together_and_the_function_stays(case: str, gro
 @pytest.mark.parametrize("case", ["siren", "tanh", "relu"])
 def test_a_wider_group_comes_nearer(case: str):
     spec, weights, reference = two(case)
-    narrow = ws.align(weights, reference, spec, group="permutation").distance
-    assert ws.align(weights, reference, spec, group="full").distance < narrow
+    narrow = aligned(weights, reference, spec, group="permutation").distance
+    assert aligned(weights, reference, spec, group="full").distance < narrow
 
 
 SHALLOW = {
@@ -128,11 +136,11 @@ def test_each_step_is_the_least_over_its_group(case: str):
         read = np.square(reference[1].kernel[:, None] - (-1) ** phase / gain * after.kernel[None]).sum(-1)
         least = np.minimum(least, made + bias + read)
     own = [slices(spec, spec.leaves(w), "h1") for w in (weights, reference)]
-    found = pairs(group, own[0], own[1], ("sign", "phase", "rescale"))
+    found = jax.jit(pairs, static_argnums=(0, 3))(group, own[0], own[1], ("sign", "phase", "rescale"))
     best, expected = (linear_sum_assignment(cost) for cost in (np.asarray(found.cost), least))
     assert least[best].sum() == pytest.approx(least[expected].sum(), rel=1e-5)
     np.testing.assert_allclose(
-        ws.align(weights, reference, spec).distance - np.square(reference[1].bias - after.bias).sum(),
+        aligned(weights, reference, spec).distance - np.square(reference[1].bias - after.bias).sum(),
         least[linear_sum_assignment(least)].sum(),
         rtol=2e-3,
     )
@@ -140,38 +148,42 @@ def test_each_step_is_the_least_over_its_group(case: str):
 
 def test_the_distance_never_rises_with_the_sweeps():
     spec, weights, reference = two("tanh", (2, 12, 12, 12, 1))
-    distances = [float(ws.align(weights, reference, spec, max_sweeps=n).distance) for n in (1, 2, 3, 4)]
+    distances = [float(aligned(weights, reference, spec, max_sweeps=n).distance) for n in (1, 2, 3, 4)]
     assert distances == sorted(distances, reverse=True)
     assert distances[0] < float(ws.squared_distance(weights, reference))
 
 
 def test_an_aligned_network_stays():
     spec, weights, reference = two("siren")
-    once = ws.align(weights, reference, spec)
-    again = ws.align(once.weights, reference, spec)
+    once = aligned(weights, reference, spec)
+    again = aligned(once.weights, reference, spec)
     chex.assert_trees_all_equal(again.weights, once.weights)
-    same = ws.align(reference, reference, spec)
+    same = aligned(reference, reference, spec)
     assert float(same.distance) == 0.0
     chex.assert_trees_all_equal(same.weights, jax.tree.map(jnp.asarray, reference))
 
 
 def test_restarts_never_lose_and_a_key_decides_them():
     spec, weights, reference = two("tanh", (2, 8, 8, 1))
-    plain = ws.align(weights, reference, spec)
-    tries = [ws.align(weights, reference, spec, restarts=6, key=KEY) for _ in range(2)]
+    plain = aligned(weights, reference, spec)
+    tries = [aligned(weights, reference, spec, restarts=6, key=KEY) for _ in range(2)]
     assert tries[0].distance <= plain.distance
     chex.assert_trees_all_equal(tries[0].weights, tries[1].weights)
 
 
 def test_the_solvers_and_jit_and_vmap_agree():
     spec, weights, reference = two("siren")
-    plain = ws.align(weights, reference, spec)
+    distance = aligned(weights, reference, spec).distance
     for solver in SOLVERS[1:]:
-        compiled = jax.jit(partial(ws.align, symmetry=spec, solver=solver))(weights, reference)
-        assert float(compiled.distance) == pytest.approx(float(plain.distance), rel=1e-5)
+        assert float(aligned(weights, reference, spec, solver=solver).distance) == pytest.approx(float(distance), 1e-5)
     stack = jax.tree.map(lambda a, b: np.stack([a, b]), weights, reference)
     many = jax.jit(jax.vmap(lambda a, b: ws.align(a, b, spec)))(stack, jax.tree.map(lambda x: x[::-1], stack))
-    assert float(many.distance[0]) == pytest.approx(float(plain.distance), rel=1e-5)
+    assert float(many.distance[0]) == pytest.approx(float(distance), rel=1e-5)
+    shallow = SHALLOW["siren"]
+    pair = [random_weights(jax.random.key(i), shallow) for i in (0, 1)]
+    plain, found = ws.align(pair[0], pair[1], shallow), aligned(pair[0], pair[1], shallow)
+    chex.assert_trees_all_close(plain.weights, found.weights, rtol=1e-5)
+    assert float(plain.distance) == pytest.approx(float(found.distance), rel=1e-5)
 
 
 def test_half_types_stay_and_whole_numbers_pass():
@@ -180,7 +192,7 @@ def test_half_types_stay_and_whole_numbers_pass():
         {"in": Fixed(2, "input"), "h": Group(5, "tanh"), "out": Fixed(1, "output")},
     )
     draw = lambda i: {**random_weights(jax.random.key(i), spec, jnp.bfloat16), "step": np.int32(i)}
-    found = ws.align(draw(7), draw(8), spec)
+    found = aligned(draw(7), draw(8), spec)
     chex.assert_trees_all_equal_shapes_and_dtypes(found.weights, draw(7))
     assert int(found.weights["step"]) == 7
 
@@ -189,7 +201,7 @@ def test_float64_is_aligned_in_float64():
     with jax.enable_x64(True):
         spec = ws.siren((2, 8, 8, 1))
         weights = random_weights(KEY, spec, np.float64)
-        found = ws.align(ws.act(phases_too(KEY, spec), weights), weights, spec)
+        found = aligned(ws.act(phases_too(KEY, spec), weights), weights, spec)
         assert found.distance.dtype == jnp.float64
         assert float(found.distance) < 1e-24
 
@@ -252,8 +264,8 @@ def tied() -> Symmetry:
 def test_any_symmetry_is_aligned(spec: Symmetry):
     weights, other = (random_weights(jax.random.key(i), spec) for i in (0, 1))
     moved = ws.act(signs_and_order(KEY, spec), weights)
-    assert float(ws.align(moved, weights, spec).distance) < 1e-10
-    found = ws.align(other, weights, spec)
+    assert float(aligned(moved, weights, spec).distance) < 1e-10
+    found = aligned(other, weights, spec)
     assert found.distance < ws.squared_distance(other, weights)
     assert float(found.distance) == pytest.approx(float(ws.squared_distance(found.weights, weights)), rel=1e-4)
 
@@ -261,7 +273,7 @@ def test_any_symmetry_is_aligned(spec: Symmetry):
 def test_the_residual_networks_function_stays():
     x = jax.random.normal(KEY, (2, 6, 6, 1))
     weights, other = (jax.tree.map(np.asarray, Residual().init(jax.random.key(i), x)) for i in (0, 1))
-    found = ws.align(other, weights, RESIDUAL)
+    found = aligned(other, weights, RESIDUAL)
     assert change(Residual().apply(found.weights, x), Residual().apply(other, x)) < 1e-4
 
 
@@ -270,9 +282,9 @@ def test_neurons_that_may_not_be_reordered_keep_their_places():
     spec = symmetry_of([dense_axes("in", "h"), dense_axes("h*", "out")], {"in": Fixed(2), "h": fixed, "out": Fixed(1)})
     reference = random_weights(KEY, spec)
     flipped = ws.act(ws.sample_signs(KEY, spec), reference)
-    found = ws.align(flipped, reference, spec)
+    found = aligned(flipped, reference, spec)
     assert float(found.distance) < 1e-10
-    other = ws.align(random_weights(jax.random.key(1), spec), reference, spec)
+    other = aligned(random_weights(jax.random.key(1), spec), reference, spec)
     for one in (found, other):
         np.testing.assert_array_equal(one.element.moves["h"].permutation, np.arange(5))
 

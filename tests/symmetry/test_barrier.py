@@ -20,9 +20,9 @@ def apply(weights, x):
 def test_a_permuted_copy_has_a_barrier_that_alignment_takes_away():
     spec = ws.siren((2, 8, 8, 1), w0=5.0)
     weights = random_weights(KEY, spec)
-    moved = ws.act(ws.sample(KEY, spec), weights)
-    apart = ws.interpolation_barrier(apply, weights, moved, X)
-    near = ws.interpolation_barrier(apply, weights, ws.align(moved, weights, spec).weights, X)
+    moved = jax.jit(lambda w: ws.act(ws.sample(KEY, spec), w))(weights)
+    barrier = jax.jit(lambda other: ws.interpolation_barrier(apply, weights, other, X))
+    apart, near = barrier(moved), barrier(jax.jit(lambda w: ws.align(w, weights, spec).weights)(moved))
     assert float(apart.height) > 1e-3
     assert float(near.height) < 1e-10
     assert float(near.psnr.min()) > 90

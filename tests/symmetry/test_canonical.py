@@ -12,6 +12,9 @@ from wsjax.symmetry.canonical import canonical_element, inputs_first
 
 KEY = jax.random.key(4)
 
+canonical = jax.jit(ws.canonicalize, static_argnums=1)
+moved_by = jax.jit(lambda key, weights, spec: ws.act(ws.sample(key, spec), weights), static_argnums=2)
+
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("x64", [False, True], ids=["float32", "float64"])
@@ -20,13 +23,13 @@ def test_an_orbit_has_one_canonical_network(case: str, x64: bool):
         dtype, close = (np.float64, 1e-10) if x64 else (np.float32, 1e-3)
         spec = CASES[case].symmetry((2, 5, 4, 2))
         weights, x = random_weights(KEY, spec, dtype), points(KEY, 2, dtype)
-        first = ws.canonicalize(weights, spec)
+        first = canonical(weights, spec)
         assert change(CASES[case].apply(first, x), CASES[case].apply(weights, x)) < close
         chex.assert_trees_all_equal_shapes_and_dtypes(first, weights)
         for seed in range(3):
-            moved = ws.act(ws.sample(jax.random.key(seed), spec), weights)
-            chex.assert_trees_all_close(ws.canonicalize(moved, spec), first, atol=close)
-        chex.assert_trees_all_close(ws.canonicalize(first, spec), first, atol=close)
+            moved = moved_by(jax.random.key(seed), weights, spec)
+            chex.assert_trees_all_close(canonical(moved, spec), first, atol=close)
+        chex.assert_trees_all_close(canonical(first, spec), first, atol=close)
 
 
 def test_the_order_of_declaration_does_not_matter():
@@ -35,15 +38,15 @@ def test_the_order_of_declaration_does_not_matter():
     spec = symmetry_of(tree, sizes)
     assert inputs_first(spec) == ["a", "b"]
     weights = random_weights(KEY, spec)
-    first = ws.canonicalize(weights, spec)
-    chex.assert_trees_all_close(ws.canonicalize(ws.act(ws.sample(KEY, spec), weights), spec), first, atol=1e-4)
+    first = canonical(weights, spec)
+    chex.assert_trees_all_close(canonical(moved_by(KEY, weights, spec), spec), first, atol=1e-4)
     length = np.square(first[1]["kernel"]).sum(0) + np.square(first[1]["bias"])
     np.testing.assert_allclose(length, 1, rtol=1e-4)
 
 
 def test_sines_have_phases_within_a_quarter_turn_in_order():
     spec = ws.siren((2, 9, 7, 1), w0=(4.0, 9.0))
-    found = ws.canonicalize(random_weights(KEY, spec), spec)
+    found = canonical(random_weights(KEY, spec), spec)
     for layer, w0 in zip(found[:2], (4.0, 9.0), strict=True):
         bias = np.asarray(layer.bias)
         assert (bias >= -1e-6).all()
@@ -53,25 +56,25 @@ def test_sines_have_phases_within_a_quarter_turn_in_order():
 
 def test_homogeneous_neurons_have_length_one_and_odd_ones_a_positive_bias():
     relu, tanh = ws.mlp((2, 6, 1)), ws.mlp((2, 6, 1), "tanh")
-    layer = ws.canonicalize(random_weights(KEY, relu), relu)[0]
+    layer = canonical(random_weights(KEY, relu), relu)[0]
     np.testing.assert_allclose(np.square(layer.kernel).sum(0) + np.square(layer.bias), 1, rtol=1e-5)
-    assert (np.asarray(ws.canonicalize(random_weights(KEY, tanh), tanh)[0].bias) > 0).all()
+    assert (np.asarray(canonical(random_weights(KEY, tanh), tanh)[0].bias) > 0).all()
 
 
 def test_zero_biases_are_decided_by_the_largest_entry():
     spec = ws.mlp((2, 6, 1), "tanh")
     weights = random_weights(KEY, spec)
     weights = (weights[0]._replace(bias=np.zeros(6, np.float32)), weights[1])
-    kernel = np.asarray(ws.canonicalize(weights, spec)[0].kernel)
+    kernel = np.asarray(canonical(weights, spec)[0].kernel)
     assert (kernel[np.abs(kernel).argmax(axis=0), np.arange(6)] > 0).all()
-    moved = ws.act(ws.sample(KEY, spec), weights)
-    np.testing.assert_allclose(ws.canonicalize(moved, spec)[0].kernel, kernel, atol=1e-6)
+    moved = moved_by(KEY, weights, spec)
+    np.testing.assert_allclose(canonical(moved, spec)[0].kernel, kernel, atol=1e-6)
 
 
 def test_a_dead_neuron_is_left_as_it_is():
     spec = ws.mlp((2, 3, 1))
     weights = jax.tree.map(np.zeros_like, random_weights(KEY, spec))
-    chex.assert_tree_all_finite(ws.canonicalize(weights, spec))
+    chex.assert_tree_all_finite(canonical(weights, spec))
 
 
 def test_the_element_is_a_value_and_a_batch_is_canonical_by_vmap():

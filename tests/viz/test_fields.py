@@ -154,6 +154,9 @@ def test_what_is_known_at_points_is_joined_linearly(inputs):
     )  # fmt: skip
     wanted = rng.uniform(-2, 2, (50, inputs)).astype(np.float32)
     np.testing.assert_allclose(given(one, 0)(wanted), line(wanted), atol=1e-4)
+    # Beyond the outermost points it is as at the nearest.
+    inner = one._replace(points=points / 2, values=np.full_like(one.values, 3.0))
+    np.testing.assert_allclose(given(inner, 0)(wanted), 3.0, atol=1e-6)
 
 
 def test_what_cannot_be_drawn_is_told(balls, sines, untyped):

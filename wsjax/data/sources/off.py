@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from wsjax.data.optional import require
 from wsjax.errors import DataError
 
 HEADER = re.compile(rb"\s*C?OFF\s*(\d+)\s+(\d+)\b")
@@ -29,9 +30,6 @@ def read_off(path: str | Path) -> Float[np.ndarray, "triangles 3 3"]:
         >>> read_off(path).shape
         (2, 3, 3)
     """
-    # Here, because the formats' package imports the module of sources, which imports this one.
-    from wsjax.data.optional import require
-
     off = require("trimesh.exchange.off", str(path))
     try:
         text = Path(path).read_bytes()
