@@ -1,12 +1,14 @@
 """One of several processes that fit and stream together: `python -m tests.data.one_process NUMBER PORT OUT [MODE]`.
 
-With a mode it soon finds others dead, and the mode `dies` ends it by a kill in the middle of its second shard.
+With a mode it soon finds others dead. The mode `dies` ends it by a kill in the middle of its second shard, once the
+first process has listed its own.
 """
 
 import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -20,14 +22,14 @@ PROCESSES = 2
 def main(process: int, port: str, out: Path, mode: str = "") -> None:
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")
-    start_processes(f"localhost:{port}", PROCESSES, process, patience=2 if mode else 100)
-    from wsjax.data import Recipe, fit_dataset, limit, load_images, stream
+    start_processes(f"localhost:{port}", PROCESSES, process, patience=10 if mode else 100)
+    from wsjax.data import Part, Recipe, fit_dataset, limit, load_images, stream
     from wsjax.data.store import orbax_calls, shards
     from wsjax.networks import Network
 
     shards.SHARD_NETWORKS = 4
     if mode == "dies":
-        die_in_the_second_write(orbax_calls)
+        die_in_the_second_write(orbax_calls, out / Part(1, PROCESSES).index)
     recipe = Recipe(Network("siren", (2, 4, 4, 1), w0=(5.0,), offset=0.5), steps=3, learning_rate=1e-2, lanes=4)
     fitted = fit_dataset(limit(load_images("digits"), 10), recipe, out, progress=False)
     batches = [batch.object for batch in stream(out, 2, epochs=2)]
@@ -35,13 +37,16 @@ def main(process: int, port: str, out: Path, mode: str = "") -> None:
     print(json.dumps({"leaves": leaves, "batches": [np.asarray(rows).tolist() for rows in batches]}))
 
 
-def die_in_the_second_write(orbax_calls) -> None:
+def die_in_the_second_write(orbax_calls, others: Path) -> None:
     save, saved = orbax_calls.ocp.save, []
 
     def stop(path, arrays):
         saved.append(path)
         if len(saved) == 2:
             os.makedirs(f"{path}.orbax-checkpoint-tmp/state")
+            # JAX ends the other soon after this one: without the wait it might not have written anything yet.
+            while not (others.exists() and json.loads(others.read_text())["shards"]):
+                time.sleep(0.05)
             os.kill(os.getpid(), signal.SIGKILL)
         save(path, arrays)
 
