@@ -149,13 +149,8 @@ def main() -> None:
     asked = parser.parse_args()
     if not 0 <= asked.writes <= asked.kills:
         parser.error(f"--writes is {asked.writes}; expected 0 to {asked.kills}, the number of kills")
-    work, draw, tally, began = (
-        Path(tempfile.mkdtemp(prefix="kills-")),
-        random.Random(asked.seed),
-        Tally(),
-        time.monotonic(),
-    )
-    length = 0.0
+    work, draw = Path(tempfile.mkdtemp(prefix="kills-")), random.Random(asked.seed)
+    tally, began, length = Tally(), time.monotonic(), 0.0
     for name in ("warm", "unbroken"):
         started = time.monotonic()
         if start(work / name, work, WHOLE).wait(PATIENCE) != 0:

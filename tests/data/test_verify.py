@@ -121,7 +121,7 @@ def test_what_could_not_be_compared_is_said(stored, tmp_path, images, recipe, mo
     assert (found.ok, found.decoded, found.psnr) == (True, 9, None)
     assert "the digits at hand are not those that were fitted" in found.notes[0]
     assert verify(tmp_path / "nine", images=images).psnr is not None
-    assert "digits has no number" in str(verify(stored, images=images.take(np.arange(3))))
+    assert "are not among the 3 of digits" in str(verify(stored, images=images.take(np.arange(3))))
 
     data = load(stored)
     foreign = dataclasses.replace(data.card, source={"name": "shells"})

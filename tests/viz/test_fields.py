@@ -161,7 +161,7 @@ def test_what_is_known_at_points_is_joined_linearly(inputs):
 
 def test_what_cannot_be_drawn_is_told(balls, sines, untyped):
     few, networks = balls
-    with pytest.raises(ValueError, match="signals 1 of solids are not among the 1 of solids"):
+    with pytest.raises(ValueError, match="numbers 1 are not among the 1 of solids"):
         viz.fits(few.take(np.array([0])), networks)
     with pytest.raises(ValueError, match="have no architecture on their card; expected 1, 2 or 3 inputs"):
         viz.fields(replace(networks, card=replace(networks.card, network=None)))

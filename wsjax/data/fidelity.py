@@ -12,7 +12,7 @@ from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.fitting.fit import psnr
 from wsjax.data.sources.images import Images
-from wsjax.data.sources.provenance import content_sha256, find_source
+from wsjax.data.sources.provenance import content_sha256, find_source, rows_of
 from wsjax.data.sources.signals import Signals, pixels_as_signals
 from wsjax.errors import DataError
 from wsjax.networks import grid
@@ -118,12 +118,3 @@ def decoded(
         return np.asarray(jax.jit(run)(weights))
     run = lambda weights, own: jax.lax.map(lambda one: network.apply(*one), (weights, own), batch_size=TOGETHER)
     return np.asarray(jax.jit(run)(weights, points))
-
-
-def rows_of(found: Images | Signals, numbers: np.ndarray) -> np.ndarray:
-    """The rows of images or signals by their numbers in the source. Raises DataError where one is not there."""
-    row = {int(number): i for i, number in enumerate(found.index)}
-    missing = [int(number) for number in numbers if int(number) not in row]
-    if missing:
-        raise DataError(f"{found.name} has no number {missing[0]}; pass what was fitted")
-    return np.array([row[int(number)] for number in numbers])

@@ -92,15 +92,21 @@ def _frame(
     source: Card | WeightDataset, shape: Sequence[int] | None
 ) -> tuple[Network, Order, tuple[float, float], tuple[int, int]]:
     card = source.card if isinstance(source, WeightDataset) else source
-    if card.network is None:
-        raise ValueError(
-            f"the card of {card.name} names no network, so nobody knows how to decode its weights; expected a "
-            f"Network. Give the card one, or apply the network that you know to networks.grid(shape) yourself"
-        )
+    network = network_of(card)
     wanted = card.image_shape if shape is None else shape
     if wanted is None:
         raise ValueError(
             f"the card of {card.name} has no image_shape; expected a resolution: pass shape=(rows, columns)"
         )
     low, high = card.coordinate_range
-    return card.network, card.coordinate_order, (float(low), float(high)), (int(wanted[0]), int(wanted[1]))
+    return network, card.coordinate_order, (float(low), float(high)), (int(wanted[0]), int(wanted[1]))
+
+
+def network_of(card: Card) -> Network:
+    """What decodes a card's weights. Raises ValueError where the card does not say."""
+    if card.network is None:
+        raise ValueError(
+            f"the card of {card.name} names no network, so nobody knows how to decode its weights; expected a "
+            f"Network. Give the card one, or apply the network that you know to networks.grid(shape) yourself"
+        )
+    return card.network

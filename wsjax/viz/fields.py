@@ -10,9 +10,10 @@ from jax.tree_util import Partial
 from matplotlib.figure import Figure
 
 from wsjax.data import Card, Signals, WeightDataset, psnr
+from wsjax.data.sources.provenance import rows_of
 from wsjax.floats import widened
 from wsjax.viz.functions import given, held
-from wsjax.viz.rows import chosen_rows, class_names, rows_of
+from wsjax.viz.rows import chosen_rows, class_names
 from wsjax.viz.slices import View, views
 from wsjax.viz.style import EDGE, PAGE, PALETTE, SOFT, figure, headline, place, plain, save, write
 
@@ -68,7 +69,7 @@ def field_fits(
     """
     inputs = _inputs(dataset.card)
     part = dataset.take(chosen_rows(dataset, rows))
-    few = signals.take(rows_of(signals, part))
+    few = signals.take(rows_of(signals, part.columns["image"]))
     truths, networks = [given(few, i) for i in range(len(part))], [held(part, i) for i in range(len(part))]
     names, quality = class_names(part), [f"{decibels:.1f} dB" for decibels in _psnr(few, part)]
     title, subtitle = f"{len(part)} signals and the networks that hold them", BESIDE.format(_quantity(part.card))

@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from wsjax.data import Images, Signals, WeightDataset, psnr
+from wsjax.data.sources.provenance import rows_of
 from wsjax.viz.decode import decode_batch, refined
 from wsjax.viz.fields import field_fits
-from wsjax.viz.rows import chosen_rows, rows_of
+from wsjax.viz.rows import chosen_rows
 from wsjax.viz.style import EDGE, PAGE, SOFT, figure, headline, picture, place, save, write
 
 LABELS, GAP, FINER = 1.2, 0.06, 8
@@ -54,7 +55,7 @@ def fits(
         return field_fits(found, dataset, path, rows=rows)
     chosen = chosen_rows(dataset, rows)
     part = dataset.take(chosen)
-    originals = found.pixels[rows_of(found, part)]
+    originals = found.pixels[rows_of(found, part.columns["image"])]
     shape = originals.shape[1:3]
     coarse, fine = (np.asarray(decode_batch(part, part.weights, shape=s)) for s in (shape, refined(shape, FINER)))
     quality = np.asarray(psnr(jnp.asarray(np.square(coarse - originals).mean(axis=(1, 2, 3)))))

@@ -12,6 +12,7 @@ from wsjax.data import Signals, WeightDataset, solid
 from wsjax.floats import widened
 from wsjax.networks import grid
 from wsjax.typing import Points
+from wsjax.viz.decode import network_of
 
 CELLS = {1: 512, 2: 128, 3: 40}
 """Cells along each axis, by the number of inputs, of a function that is known at scattered points."""
@@ -31,14 +32,8 @@ def held(dataset: WeightDataset, row: int) -> Partial:
         >>> held(networks, 2)(jnp.zeros((5, 2))).shape
         (5,)
     """
-    card = dataset.card
-    if card.network is None:
-        raise ValueError(
-            f"the card of {card.name} names no network, so nobody knows how to decode its weights; expected a Network: "
-            f"give the card one"
-        )
-    weights = jax.tree.map(widened, dataset.network(row))
-    return Partial(_first, Partial(card.network.apply, weights))
+    network, weights = network_of(dataset.card), jax.tree.map(widened, dataset.network(row))
+    return Partial(_first, Partial(network.apply, weights))
 
 
 def given(signals: Signals, row: int) -> Partial:

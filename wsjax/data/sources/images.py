@@ -8,6 +8,8 @@ from jaxtyping import Int
 from wsjax.errors import DataError
 
 SPLITS = ("train", "validation", "test")
+OF_TEN = (0, 1, 2, 0, 0, 0, 0, 0, 0, 0)
+"""The splits of ten made signals in turn, as indices into `SPLITS`: eight are for training."""
 S = TypeVar("S")
 
 

@@ -12,7 +12,7 @@ from wsjax.data.sources.images import Images, limit
 from wsjax.data.sources.registry import SOURCES, load_source
 from wsjax.data.sources.signals import Signals
 from wsjax.data.store import shards
-from wsjax.errors import DataError
+from wsjax.errors import DataError, listing
 
 
 def source_of(found: Images | Signals) -> dict[str, Any]:
@@ -89,6 +89,29 @@ def find_source(card: Card, directory: str | Path | None = None) -> Images | Sig
     if not made and content_sha256(few) != card.source.get("sha256"):
         raise DataError(f"the {name} at hand are not those that were fitted; pass those as images=")
     return few
+
+
+def rows_of(found: Images | Signals, numbers: np.ndarray) -> np.ndarray:
+    """The rows of the images or signals of some numbers, such as a data set's column `image`.
+
+    Raises:
+        DataError: numbers that are not there.
+
+    Example:
+        >>> from wsjax.data import limit, load_images
+        >>> few = limit(load_images("digits"), 5)
+        >>> rows_of(few, few.index[[3, 0]]).tolist()
+        [3, 0]
+    """
+    order = np.argsort(found.index)
+    place = order[np.searchsorted(found.index, numbers, sorter=order).clip(max=len(order) - 1)]
+    absent = np.asarray(numbers)[found.index[place] != numbers]
+    if len(absent):
+        raise DataError(
+            f"numbers {listing(absent[:5])} are not among the {len(order)} of {found.name}; expected what the networks "
+            f"were fitted to: load that source without a limit"
+        )
+    return place
 
 
 def _places(name: str, directory: str | Path | None) -> list[str | Path | None]:

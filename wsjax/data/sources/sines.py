@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from wsjax.data.recipe import Recipe
+from wsjax.data.sources.images import OF_TEN
 from wsjax.data.sources.signals import Signals
-from wsjax.data.sources.solids import PARTS
 from wsjax.errors import check_number
 from wsjax.networks import Network
 
@@ -50,7 +50,7 @@ def sines(count: int = 10_000, *, points: int = 256, seed: int = 0) -> Signals:
         np.asarray(x)[:, None],
         np.asarray(values)[..., None],
         np.asarray(label),
-        np.array(PARTS, np.int8)[number % len(PARTS)],
+        np.array(OF_TEN, np.int8)[number % len(OF_TEN)],
         number,
         quantity="y",
         value_range=(-LARGEST, LARGEST),

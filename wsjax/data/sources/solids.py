@@ -10,6 +10,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.distances import SOLIDS
+from wsjax.data.sources.images import OF_TEN
 from wsjax.data.sources.poses import Pose, draw_pose, key_of, posed
 from wsjax.data.sources.signals import Signals
 from wsjax.errors import check_choice, check_number
@@ -21,9 +22,6 @@ RANGES: dict[str, tuple[float, float]] = {"signed distance": (-1.0, 2.0), "occup
 
 CANDIDATES, SPREAD, BATCH = 8, 0.05, 16
 """Points drawn for each kept near the surface; their deviation from it; solids that one program samples."""
-
-PARTS = (0, 1, 2, 0, 0, 0, 0, 0, 0, 0)
-"""The splits of a class in turn: of every ten eight are for training, one for validation, one for the test."""
 
 SOLIDS_RECIPE = Recipe(
     Network("siren", (3, 32, 32, 1), w0=(15.0,), family="nfn"), 1000, learning_rate=1e-2, batch_points=512
@@ -75,7 +73,7 @@ def solids(count: int = 2000, *, points: int = 4096, quantity: Quantity = "signe
             found = _known(name, _chances(seed, padded, points))
             where[some], distance[some] = (np.asarray(array)[: len(some)] for array in found)
     values = distance if quantity == "signed distance" else (distance < 0).astype(np.float32)
-    split = np.array(PARTS, np.int8)[number // len(SOLIDS) % len(PARTS)]
+    split = np.array(OF_TEN, np.int8)[number // len(SOLIDS) % len(OF_TEN)]
     return Signals(
         "solids",
         where,
