@@ -1,6 +1,7 @@
 """One of several processes that fit and stream together: `python -m tests.data.one_process NUMBER PORT OUT [MODE]`.
 
-With a mode it soon finds others dead. The mode `dies` ends it by a kill in the middle of its second shard, once the
+With a mode it soon finds others dead. The mode `waits` makes directories slowly: whoever takes the other's for its own
+writes into one that is not there yet. The mode `dies` ends it by a kill in the middle of its second shard, once the
 first process has listed its own.
 """
 
@@ -9,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -17,6 +19,7 @@ import numpy as np
 from wsjax.devices import start_processes
 
 PROCESSES = 2
+SLOW = 1.0  # seconds
 
 
 def main(process: int, port: str, out: Path, mode: str = "") -> None:
@@ -28,6 +31,8 @@ def main(process: int, port: str, out: Path, mode: str = "") -> None:
     from wsjax.networks import Network
 
     shards.SHARD_NETWORKS = 4
+    if mode == "waits":
+        os.mkdir = slowly(os.mkdir)
     if mode == "dies":
         die_in_the_second_write(orbax_calls, out / Part(1, PROCESSES).index)
     recipe = Recipe(Network("siren", (2, 4, 4, 1), w0=(5.0,), offset=0.5), steps=3, learning_rate=1e-2, lanes=4)
@@ -35,6 +40,14 @@ def main(process: int, port: str, out: Path, mode: str = "") -> None:
     batches = [batch.object for batch in stream(out, 2, epochs=2)]
     leaves = [shards.digest(np.asarray(leaf)) for leaf in jax.tree.leaves(fitted.weights)]
     print(json.dumps({"leaves": leaves, "batches": [np.asarray(rows).tolist() for rows in batches]}))
+
+
+def slowly(make: Callable[..., None]) -> Callable[..., None]:
+    def one(path, *more, **settings):
+        time.sleep(SLOW if ".orbax-checkpoint-tmp" in str(path) else 0)
+        make(path, *more, **settings)
+
+    return one
 
 
 def die_in_the_second_write(orbax_calls, others: Path) -> None:

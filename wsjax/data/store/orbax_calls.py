@@ -71,6 +71,9 @@ def _by_itself() -> ocp.Context:
     # Weights hardly compress: a tenth less to write would take thrice the time.
     context.array.saving.use_compression = False
     context.multiprocessing.primary_host, context.multiprocessing.active_processes = None, {jax.process_index()}
+    # Made in the background, a directory is announced to whoever writes into it by a word that all processes share: one
+    # would begin to write once another's directory is there.
+    context.asynchronous.create_directories_asynchronously = False
     return context
 
 
