@@ -20,6 +20,7 @@ import numpy as np
 
 from wsjax import data, viz
 from wsjax.augment import CATALOGUE, RECOMMENDED
+from wsjax.errors import writing
 from wsjax.train import Plan, Trained, Trial, evaluate, record, train
 
 
@@ -119,6 +120,8 @@ def stopwatch(directory: Path) -> Iterator[dict[str, Any]]:
     Gives a record whose "seconds" holds once the work is over.
     """
     path = directory / SPENT
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
     spent = record.read_json(path) if path.exists() else {"seconds": 0.0, "finished": False}
     began, was_finished = time.monotonic(), spent["finished"]
     try:
@@ -127,7 +130,6 @@ def stopwatch(directory: Path) -> Iterator[dict[str, Any]]:
     finally:
         if not was_finished:
             spent["seconds"] += time.monotonic() - began
-            directory.mkdir(parents=True, exist_ok=True)
             record.write_json(path, spent)
 
 

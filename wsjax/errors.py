@@ -5,7 +5,9 @@ trace time: they read structures, shapes and dtypes, never traced values.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -47,6 +49,22 @@ def json_differences(found: Any, asked: Any, at: str = "") -> list[str]:
     else:
         return [] if found == asked else [f"{at} is {found!r} there and {asked!r} here"]
     return [line for name, a, b in pairs for line in json_differences(a, b, name)]
+
+
+@contextmanager
+def writing(path: str | Path, way_out: str = "name a place that you may write to, or make room") -> Iterator[None]:
+    """Name the file in whatever OSError comes up while it is written.
+
+    Example:
+        >>> with writing("/nowhere/file"):
+        ...     open("/nowhere/file", "w")
+        Traceback (most recent call last):
+        OSError: /nowhere/file cannot be written: No such file or directory; name a place that you may write to, ...
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {error.strerror or error}; {way_out}") from None
 
 
 def check_choice(kind: str, value: object, valid: Sequence[object]) -> None:

@@ -54,3 +54,13 @@ def test_nothing_is_written_where_nothing_is_cut(path, monkeypatch):
     monkeypatch.setattr(metrics, "write_text", lambda *args: pytest.fail("written"))
     assert len(metrics.rewind(path, 2)) == 2
     assert metrics.rewind(path.with_name("none.jsonl"), 2) == []
+
+
+def test_a_place_that_cannot_be_written_is_named(path):
+    gone = path.with_name("gone") / path.name
+    with pytest.raises(
+        OSError, match=r"gone/metrics\.jsonl cannot be written: No such file.*goes on from its last che"
+    ):
+        metrics.append(gone, [{"epoch": 1}])
+    with pytest.raises(OSError, match=r"gone/metrics\.jsonl cannot be written: No such file.*; name a place that you"):
+        record.write_text(gone, "{}")

@@ -92,6 +92,23 @@ def test_a_process_stopped_for_real_leaves_a_run_that_loads(number, tmp_path):
     assert load_trained(out).history[-1]["epoch"] > 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("pause", [0.3, 1.5])
+def test_ctrl_c_while_compiling_ends_as_elsewhere(pause, tmp_path):
+    """XLA's compiler loses an interrupt, or the process crashes; so it waits until the program is made."""
+    out = tmp_path / "run"
+    code = textwrap.dedent(INTERRUPTED).replace("OUT", str(out)).replace('"mlp", {"width": 8}', '"dws", {"layers": 5}')
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", code], **piped)
+    while not (out / record.RECORD).exists() and process.poll() is None:
+        time.sleep(0.05)
+    time.sleep(pause)
+    os.kill(process.pid, signal.SIGINT)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGINT, errors[-2000:]
+    assert printed.startswith("interrupted: nothing was saved yet; the same command begins anew")
+
+
 def test_a_second_trainer_is_refused_while_the_first_runs(networks, tmp_path, after_evaluation):
     def second():
         with pytest.raises(OSError, match=r"run is being written by another process; expected one writer"):

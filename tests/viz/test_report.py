@@ -4,10 +4,12 @@ import base64
 import io
 from html.parser import HTMLParser
 
+import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from wsjax import viz
+from wsjax.viz import style
 
 VOID = {"meta", "img"}
 
@@ -66,3 +68,10 @@ def test_all_text_is_escaped(tmp_path):
     page = parsed(path)
     assert "script" not in page.tags
     assert page.words.count(nasty) == 6
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for write in (lambda where: viz.report(where, "title", []), lambda where: style.save(Figure(), where)):
+        with pytest.raises(OSError, match=r"file/page.png cannot be written: .*; name a place that you may write to"):
+            write(tmp_path / "file" / "page.png")

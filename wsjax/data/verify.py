@@ -44,9 +44,10 @@ class Verified:
 
     def __str__(self) -> str:
         compared = "" if self.psnr is None else f", mean PSNR {self.psnr:.2f} dB, recorded {self.recorded:.2f} dB"
+        whole = f"every checksum is right in {self.shards} shards" if self.ok else f"{self.shards} shards are whole"
         lines = [
             f"{self.path}: {self.networks} networks",
-            f"every checksum is right in {self.shards} shards; fingerprint {self.fingerprint}",
+            f"{whole}; fingerprint {self.fingerprint}",
             f"{self.decoded} networks decoded{compared}",
             *(f"note: {note}" for note in self.notes),
             *(f"damaged: {line}" for line in self.damage),

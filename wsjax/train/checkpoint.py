@@ -55,10 +55,12 @@ def save(run: Path, epoch: int, state: TrainState) -> None:
     except orbax_calls.OrbaxError as error:
         for leftover in where.parent.glob(f"{where.name}*"):
             shutil.rmtree(leftover, ignore_errors=True)
-        kept = f"epoch {max(_read(run))} stays" if _read(run) else "nothing was saved before"
+        listed = _read(run)
+        kept = f"epoch {max(listed)} stays" if listed else "nothing was saved before"
+        again = "goes on from there" if listed else "begins anew"
         raise OSError(
-            f"the checkpoint of epoch {epoch} cannot be written to {where}: {why(error, run)}; {kept}. Make room; the "
-            f"same training goes on from there"
+            f"the checkpoint of epoch {epoch} cannot be written to {where}: {why(error, run)}; {kept}. Make room: the "
+            f"same training {again}"
         ) from None
     proof = {"arrays": {n: digest(a) for n, a in arrays.items()}, "files": file_digests(_place(run, epoch))}
     entries = {**_read(run), epoch: proof}

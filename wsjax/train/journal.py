@@ -52,5 +52,8 @@ def open_journal(directory: Path, every_seconds: float) -> Iterator[Journal]:
         yield journal
     except KeyboardInterrupt:
         journal.save()
-        print(f"interrupted: epoch {journal.epoch_on_disk} is safe in {directory}; the same command goes on from it")
+        safe = f"epoch {journal.epoch_on_disk} is safe in {directory}; the same command goes on from it"
+        print(
+            f"interrupted: {safe if journal.epoch_on_disk else 'nothing was saved yet; the same command begins anew'}"
+        )
         raise

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ from wsjax.augment import from_spec, needs_statistics, statistics_of
 from wsjax.data import Card, WeightDataset
 from wsjax.data.store.locks import locked
 from wsjax.devices import replicate
+from wsjax.interrupts import interrupts_held_back
 from wsjax.models import build
 from wsjax.train import metrics, record
 from wsjax.train.config import Plan, Trial
 from wsjax.train.inputs import arrays, fingerprint
 from wsjax.train.journal import Journal, open_journal
 from wsjax.train.state import TrainState, init_state, split
-from wsjax.train.step import Metrics, advance
+from wsjax.train.step import advance
 from wsjax.train.trained import Trained
 
 CHECKPOINT_SECONDS = 15.0
@@ -119,13 +120,16 @@ def _loop(
     state: TrainState,
     epoch: int,
     history: list[dict[str, Any]],
-    step: Callable[..., tuple[TrainState, Metrics]],
+    step: functools.partial,
     journal: Journal | None,
     progress: bool,
 ) -> tuple[TrainState, list[dict[str, Any]]]:
     began = time.monotonic()
     seeds = [trial.seed for trial in trials]
     label = f"train {plan.reader}" + (" (augmented)" if plan.augment else "")
+    # Inside XLA's compiler a Ctrl-C is lost or crashes the process, so it waits. The first step finds the program made.
+    with interrupts_held_back():
+        advance.lower(*step.args, states=state, **step.keywords).compile()
     with tqdm(total=plan.epochs, initial=epoch, unit="epoch", desc=label, disable=not progress) as bar:
         while epoch < plan.epochs:
             state, scores = jax.block_until_ready(step(states=state))
@@ -152,5 +156,5 @@ def check_losses(records: list[dict[str, Any]], trials: Sequence[Trial]) -> None
             rate = trials[line["run"]].learning_rate
             raise FloatingPointError(
                 f"the loss of run {line['run']} (seed {line['seed']}) is {line['loss']} at epoch {line['epoch']}; "
-                f"expected a finite number. Lower its learning rate, {rate:g}"
+                f"expected a finite number. Lower its learning rate, {rate:g}, and train into another directory"
             )

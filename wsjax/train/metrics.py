@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wsjax.errors import DataError
+from wsjax.errors import DataError, writing
 from wsjax.train.record import write_text
 from wsjax.train.step import Metrics
 
@@ -21,8 +21,9 @@ def lines_of(metrics: Metrics, epoch: int, seconds: float, seeds: list[int]) -> 
 
 
 def append(path: Path, records: list[dict[str, Any]]) -> None:
-    """Add records to the end of a file."""
-    with path.open("a") as file:
+    """Add records to the end of a file. Raises OSError naming it."""
+    way_out = "what was saved stays. Make room: the same training goes on from its last checkpoint"
+    with writing(path, way_out), path.open("a") as file:
         file.write(_text(records))
 
 

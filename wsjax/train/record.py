@@ -15,7 +15,7 @@ from typing import Any
 
 from wsjax.data import Card
 from wsjax.data.store import directory as proved
-from wsjax.errors import DataError, json_differences, listing
+from wsjax.errors import DataError, json_differences, listing, writing
 from wsjax.train.config import Plan, Trial
 
 RECORD, METRICS, RESULT = "run.json", "metrics.jsonl", "result.json"
@@ -23,13 +23,14 @@ CHECKPOINTS, PROOFS = "checkpoints", "checkpoints.json"
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all, and onto the disk before this returns."""
+    """Write a file whole or not at all, and onto the disk before this returns. Raises OSError naming it."""
     draft = path.with_name(path.name + ".tmp")
-    with draft.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    with writing(path):
+        with draft.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -82,6 +83,8 @@ def claim(directory: Path, plan: Plan, trials: Sequence[Trial], card: Card, data
     path = directory / RECORD
     if path.exists():
         differences = json_differences(read_proved(path), asked)
+        # What a user chose stands before what follows from it, of which a card has much.
+        differences.sort(key=lambda line: not line.startswith(("card.name", "plan", "trials")))
         if differences:
             raise ValueError(
                 f"{directory} holds a training with other settings: {listing(differences[:6])}. "

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from wsjax.errors import writing
 from wsjax.viz.style import DPI
 
 CSS = """
@@ -61,8 +62,9 @@ def report(path: str | Path, title: str, sections: Sequence[Section]) -> Path:
     ]
     page = ["<!doctype html>", '<html lang="en"><head>', *head, "</head><body>", f"<h1>{html.escape(title)}</h1>"]
     file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("\n".join([*page, *parts, "</body></html>", ""]), encoding="utf-8")
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join([*page, *parts, "</body></html>", ""]), encoding="utf-8")
     return file
 
 

@@ -15,6 +15,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
 
+from wsjax.errors import writing
+
 INK, SOFT, FAINT = "#1b1f24", "#59636e", "#d5dae0"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 PAGE = 9.0
@@ -105,6 +107,7 @@ def plain(axes: Axes) -> None:
 def save(page: Figure, path: str | Path | None) -> Figure:
     """The figure, written to a file where a path is given; the name's ending says which kind of file."""
     if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        page.savefig(path, dpi=DPI)
+        with writing(path):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            page.savefig(path, dpi=DPI)
     return page

@@ -125,7 +125,10 @@ def limit(found: T, count: int | None) -> T:
         return found
     present = [s for s in range(len(SPLITS)) if (found.split == s).any()]
     if not len(present) <= count <= total:
-        raise ValueError(f"limit is {count}; {found.name} has {total}, in {len(present)} splits: give a number between")
+        raise ValueError(
+            f"limit is {count}; {found.name} has {total}, in {len(present)} splits: give a number from {len(present)} "
+            f"to {total}"
+        )
     sizes = np.array([(found.split == s).sum() for s in present])
     exact = sizes * count / total
     quota = np.maximum(1, np.floor(exact)).astype(int)
