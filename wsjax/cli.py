@@ -1,6 +1,7 @@
 """`wsjax fit | zoo | train | evaluate | show | convert | verify | demo`: a thin front over the library."""
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,8 @@ Out = Annotated[Positional[Path], arg(metavar="OUT")]
 MaybeWhole = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 MaybeNumber = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
 MaybeText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
+Hidden = Annotated[tuple[int, ...] | None, arg(metavar="INT ...", help_behavior_hint="")]
+Stops = Annotated[tuple[int, ...], arg(metavar="INT ...", help_behavior_hint="(default: none)")]
 MaybePath = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
 
 
@@ -53,6 +56,8 @@ def fit(
 
     A run that was interrupted goes on where it stopped when the same command is given again.
 
+    Parts may be fitted on several machines with a shared disk. Whichever ends last joins them.
+
     Args:
         source: digits, mnist, fashion-mnist, solids, sines or meshes.
         out: The directory to make the data set in.
@@ -66,8 +71,7 @@ def fit(
         views: Independently initialised networks for each image or signal.
         seed: Every network's initial weights derive from this and its signal's number.
         workers: Groups fitted at the same time; one a core by default.
-        part: Fit only a part, such as 1/4: the first of four, which as many processes fit at the same time, on one
-            machine or several with a shared disk. Whichever ends last joins them.
+        part: Fit only a part, such as 1/4, the first of four; as many processes may fit them at the same time.
     """
     own = data.default_recipe(source) if recipe is None else named_recipe(recipe, source)
     found = data.limit(data.load_source(source, directory, parse_settings(options, name="options")), limit)
@@ -207,10 +211,10 @@ def zoo(
     networks: int = data.ZooRecipe.count,
     architecture: Literal["mlp", "cnn"] = "mlp",
     activation: str = "relu",
-    hidden: tuple[int, ...] | None = None,
+    hidden: Hidden = None,
     steps: int = data.ZooRecipe.steps,
     batch_size: int = data.ZooRecipe.batch_size,
-    snapshots: tuple[int, ...] = data.ZooRecipe.snapshots,
+    snapshots: Stops = data.ZooRecipe.snapshots,
     optimisers: tuple[str, ...] = data.ZooRecipe.optimisers,
     learning_rate: tuple[float, float] = data.ZooRecipe.learning_rate,
     weight_decay: tuple[float, float] = data.ZooRecipe.weight_decay,
@@ -227,8 +231,9 @@ def zoo(
 ) -> None:
     """Fit many small classifiers of a source's images, each with settings of its own, as a data set.
 
-    A network's label is its accuracy on the source's test images. A run that was interrupted goes on where it stopped
-    when the same command is given again.
+    A network's label is its accuracy on the source's test images.
+
+    A run that was interrupted goes on where it stopped when the same command is given again.
 
     Args:
         source: digits, mnist or fashion-mnist.
@@ -376,6 +381,10 @@ def main() -> None:
         )
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except BrokenPipeError:
+        # Whoever read the output has left, as `head` does; what Python writes at its end is for nobody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
