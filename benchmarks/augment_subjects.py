@@ -13,7 +13,7 @@ from jaxtyping import Array, PyTree
 
 from benchmarks import torch_augment, torch_loop
 from benchmarks.torch_augment import torch
-from wsjax.augment import CATALOGUE, RECOMMENDED, batched, from_spec, read_spec, statistics_of
+from wsjax.augment import CATALOGUE, RECOMMENDED, batched, compiled, from_spec, read_spec, statistics_of
 from wsjax.networks import Network
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, symmetry_of
 from wsjax.typing import Batch, Layer
@@ -109,16 +109,16 @@ def pair(name: str, subject: Subject) -> Pair:
         pipeline = from_spec(RECOMMENDED, subject.symmetry)
         parts = [torch_side(step.name, dict(step.settings), subject) for step in read_spec(RECOMMENDED)]
         whole = lambda arrays: functools.reduce(lambda a, part: part(a), parts, arrays)
-        return Pair(name, jax.jit(lambda key, batch: pipeline(key, batch)), lambda i: (whole(networks[i]), None), batch)
+        return Pair(name, compiled(pipeline), lambda i: (whole(networks[i]), None), batch)
     entry, theirs = CATALOGUE[name], torch_side(name, {}, subject)
     known = {"symmetry": lambda: subject.symmetry, "statistics": lambda: statistics_of(batch.weights)}
     ours = Partial(entry.function, **{need: known[need]() for need in entry.needs if need in known})
     if entry.level == "batch":
         pool = torch_pool(networks, batch)
-        return Pair(name, jax.jit(ours), lambda i: theirs(pool, i), batch)
+        return Pair(name, compiled(ours), lambda i: theirs(pool, i), batch)
     lifted = batched(ours)
     on_weights = lambda key, batch: batch._replace(weights=lifted(key, batch.weights))
-    return Pair(name, jax.jit(on_weights), lambda i: (theirs(networks[i]), None), batch)
+    return Pair(name, compiled(on_weights), lambda i: (theirs(networks[i]), None), batch)
 
 
 def torch_side(name: str, settings: dict[str, Any], subject: Subject) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ from wsjax.augment.catalogue import CATALOGUE as CATALOGUE
 from wsjax.augment.catalogue import Entry as Entry
 from wsjax.augment.colours import grey as grey
 from wsjax.augment.colours import mix_channels as mix_channels
+from wsjax.augment.compiled import compiled as compiled
 from wsjax.augment.compose import batched as batched
 from wsjax.augment.compose import chain as chain
 from wsjax.augment.compose import leave_out as leave_out

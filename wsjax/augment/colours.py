@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 
+from wsjax.augment.draws import normals
 from wsjax.augment.ends import end_axis
 from wsjax.augment.output_affine import output_affine
 from wsjax.errors import check_number
+from wsjax.floats import common, floats_of
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
 
@@ -47,7 +49,7 @@ def mix_channels(key: Key, weights: Weights, *, symmetry: Symmetry, std: Scalar 
             f"of 2 outputs or more, or leave it out of the pipeline"
         )
     check_number("std", std, low=0)
-    draw = jax.random.normal(key, (size, size))
+    draw = normals(key, size**2, common(floats_of(weights))).reshape(size, size)
     drift = std * (draw - jnp.mean(draw, axis=0, keepdims=True))
     return output_affine(weights, symmetry=symmetry, matrix=jnp.eye(size, dtype=drift.dtype) + drift)
 

@@ -5,7 +5,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from wsjax.augment.draws import dropped, for_each, normals
@@ -197,8 +196,7 @@ def towards_mean(key: Key, weights: Weights, *, statistics: Statistics, max_shar
 
 def _with_noise(key: Key, weights: Weights, deviations: list[Array], std: Scalar) -> Weights:
     floats = floats_of(weights)
-    double = common(floats) == np.float64
-    draws = for_each(lambda n: jax.random.normal(key, (n,), np.float64) if double else normals(key, n), floats)
+    draws = for_each(lambda n: normals(key, n, common(floats)), floats)
 
     def noisy(leaf: Array, deviation: Array, draw: Array) -> Array:
         strength = deviation * jnp.asarray(std, deviation.dtype)
