@@ -24,6 +24,7 @@ from benchmarks.harness import Contestant, Row, Timing, versus
 from benchmarks.torch_augment import torch
 from wsjax.augment import CATALOGUE, batched
 from wsjax.networks import Network
+from wsjax.symmetry import draws as draws_of
 
 NAMES = tuple(name for name in CATALOGUE if name != "mixup_aligned")
 GROWING = ("pipeline", "permute", "flip_signs", "noise", "prune", "rotate")
@@ -186,7 +187,7 @@ def floor_contestants(row_name: str, name: str, subject: Subject, size: Size) ->
     if name not in FLOORS or row_name != f"augment/{name}/b{size.batch}":
         return []
     count = sum(leaf[0].size for leaf in jax.tree.leaves(subject.batch.weights))
-    words = batched(lambda key, label: jax.random.bits(key, (count,)))
+    words = batched(lambda key, label: draws_of.words(key, (count,)))
     programs = {
         "write": lambda key, batch: batch._replace(weights=jax.tree.map(jnp.negative, batch.weights)),
         "words": lambda key, batch: batch._replace(weights=words(key, batch.label)),

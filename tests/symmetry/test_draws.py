@@ -37,11 +37,17 @@ def test_whole_numbers_are_uniform_and_symmetric():
 
 
 def test_words_have_fair_and_independent_bits_whatever_the_generator():
-    found = np.asarray(jax.jit(jax.vmap(lambda k: draws.words(k, 3)))(KEYS))
+    found = np.asarray(jax.jit(jax.vmap(lambda k: draws.words(k, (3,))))(KEYS))
     bits = np.unpackbits(found.view(np.uint8), axis=1).astype(float)
     error = 0.5 / np.sqrt(len(KEYS))
     assert np.abs(bits.mean(axis=0) - 0.5).max() < 5 * error
     together = np.corrcoef(bits.T)[~np.eye(96, dtype=bool)]
     assert np.abs(together).max() < 5.5 / np.sqrt(len(KEYS))
     philox = jax.random.key(0, impl="rbg")
-    assert draws.words(philox, 3).tolist() == jax.random.bits(philox, (3,)).tolist()
+    assert draws.words(philox, (3,)).tolist() != draws.words(philox, (3,), start=3).tolist()
+
+
+def test_words_are_those_of_jax():
+    expected = np.asarray(jax.random.bits(KEYS[1], (35,)))
+    np.testing.assert_array_equal(draws.words(KEYS[1], (5, 7)).reshape(-1), expected)
+    np.testing.assert_array_equal(draws.words(KEYS[1], (3, 2), start=29).reshape(-1), expected[29:])

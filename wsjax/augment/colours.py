@@ -49,7 +49,7 @@ def mix_channels(key: Key, weights: Weights, *, symmetry: Symmetry, std: Scalar 
             f"of 2 outputs or more, or leave it out of the pipeline"
         )
     check_number("std", std, low=0)
-    draw = normals(key, size**2, common(floats_of(weights))).reshape(size, size)
+    draw = normals(key, (size, size), dtype=common(floats_of(weights)))
     drift = std * (draw - jnp.mean(draw, axis=0, keepdims=True))
     return output_affine(weights, symmetry=symmetry, matrix=jnp.eye(size, dtype=drift.dtype) + drift)
 

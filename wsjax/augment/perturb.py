@@ -105,7 +105,7 @@ def dropout(key: Key, weights: Weights, *, rate: Scalar = 0.1) -> Weights:
     """
     check_number("rate", rate, low=0, high=1)
     floats = floats_of(weights)
-    gone = for_each(lambda size: dropped(key, size, rate), floats)
+    gone = for_each(lambda shape, start: dropped(key, shape, rate, start), floats)
     return with_floats(weights, [jnp.where(m, jnp.zeros_like(x), x) for x, m in zip(floats, gone, strict=True)])
 
 
@@ -196,7 +196,7 @@ def towards_mean(key: Key, weights: Weights, *, statistics: Statistics, max_shar
 
 def _with_noise(key: Key, weights: Weights, deviations: list[Array], std: Scalar) -> Weights:
     floats = floats_of(weights)
-    draws = for_each(lambda n: normals(key, n, common(floats)), floats)
+    draws = for_each(lambda shape, start: normals(key, shape, start, common(floats)), floats)
 
     def noisy(leaf: Array, deviation: Array, draw: Array) -> Array:
         strength = deviation * jnp.asarray(std, deviation.dtype)
