@@ -134,7 +134,7 @@ def test_fit_of_signals_by_their_options_and_what_it_refuses(run, tmp_path, unty
     for arguments, message in {
         ("sines", "--recipe", "dws"): "recipe is 'dws', which is for images; 'sines' gives other signals",
         ("sines", "--options", '{"cuont": 3}'): "unknown option of sines 'cuont'; the valid ones are: count,",
-        ("sines", "--options", "{count: 3}"): "options is '{count: 3}'; expected JSON",
+        ("sines", "--options", "{count: 3}"): "options is '{count: 3}'; expected a JSON object",
         ("digits", "--options", '{"count": 3}'): "'digits' takes no options",
         ("meshes",): "the source 'meshes' reads files and no directory is named",
     }.items():
@@ -174,7 +174,7 @@ def test_a_wrong_spec_lists_the_settings(run, fitted, tmp_path, untyped):
 def test_reader_settings_that_are_not_json_are_named(run, fitted, tmp_path, untyped):
     code, _, err = run("train", fitted, tmp_path / "run", "--settings", "{channels: 3}")
     assert code == 2
-    assert "settings is '{channels: 3}'; expected JSON" in err
+    assert "settings is '{channels: 3}'; expected a JSON object" in err
 
 
 def test_a_path_without_a_data_set_is_named(run, tmp_path, untyped):

@@ -199,7 +199,7 @@ def parse_settings(text: str, name: str = "settings") -> dict:
     except json.JSONDecodeError:
         settings = None
     if not isinstance(settings, dict):
-        raise ValueError(f"{name} is {text!r}; expected JSON such as '{{\"channels\": 32}}'")
+        raise ValueError(f"{name} is {text!r}; expected a JSON object, such as '{{\"NAME\": 32}}'")
     return settings
 
 
@@ -377,7 +377,10 @@ def main() -> None:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     try:
         tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="wsjax", description="Learning on the weights of neural networks.", sort_subcommands=False
+            COMMANDS,
+            prog="wsjax",
+            description="Learning on the weights of neural networks. (--version says which wsjax this is.)",
+            sort_subcommands=False,
         )
     except KeyboardInterrupt:
         raise SystemExit(130) from None
