@@ -80,8 +80,11 @@ def _along(entry: Entry, element: Element, dtype) -> tuple[Array | None, Array |
     moves = [_along(part, element, dtype) for part in parts]
     lengths = [size(part, sizes) for part in parts]
     index = factor = None
-    if any(i is not None for i, _ in moves):
-        whole = [jnp.arange(n) if i is None else i for (i, _), n in zip(moves, lengths, strict=True)]
+    given = [i for i, _ in moves if i is not None]
+    if given:
+        whole = [
+            jnp.arange(n, dtype=given[0].dtype) if i is None else i for (i, _), n in zip(moves, lengths, strict=True)
+        ]
         index = _concatenate(whole, lengths) if isinstance(entry, Sum) else _product_index(whole, lengths)
     if any(f is not None for _, f in moves):
         whole = [jnp.ones(n, dtype) if f is None else f for (_, f), n in zip(moves, lengths, strict=True)]
