@@ -11,109 +11,102 @@ So the whole layer is one matrix for each set S, applied to the concatenated ave
     out_B = bias_B + sum over S in B of  repeat_S( concat over A with S in A of mean_{A - S}(in_A)  @  K_S )
 
 For a multilayer perceptron these are the DWS blocks: a hidden W_i to itself has the 4 terms {}, {h_i}, {h_i+1},
-{h_i, h_i+1}; to W_{i+1} the terms {} and {h_{i+1}}; W_0 and W_{L-1} carry d_0 F and d_L F channels.
+{h_i, h_i+1}; to W_{i+1} the terms {} and {h_{i+1}}; W_0 and W_{L-1} carry d_0 F and d_L F channels. An array that
+carries a group on several axes (a recurrent kernel) has diagonals as well, `wsjax.models.terms`; one with a
+concatenated axis is read as one piece for each part, `wsjax.models.pieces`.
 
 Source: arXiv 2301.12780, section 5 and appendix; the same span from partitions of axes in arXiv 2402.05232. The
 public code of the first builds two blocks into W_{L-1} (from W_{L-2}, and from b_i, i < L-2) constant along the
 output axis; here every block reaches every output.
 """
 
-import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from wsjax.errors import check_choice, check_number
+from wsjax.models.pieces import Feature, features
+from wsjax.models.terms import POOLINGS, Pattern, Term, patterns, terms
 from wsjax.symmetry import Symmetry
-from wsjax.symmetry.axes import Axes, Entry, Sum, base, size
 from wsjax.typing import Key
 
-Subset = frozenset[str]
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a layer reads and writes: the features, the terms between them, and channels for each fixed entry."""
+
+    spec: tuple[Feature, ...]
+    terms: tuple[Term, ...]
+    inputs: int
+    outputs: int
+    pooling: str
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The channels of each feature that comes out."""
+        return tuple(f.fixed * self.outputs for f in self.spec)
+
+    def rows(self, term: Term) -> int:
+        """How many channels a term mixes."""
+        return sum(self.spec[i].fixed * self.inputs for i, _ in term.reads)
+
+    def start(self, term: Term, key: Key) -> Array:
+        """A term's matrix from N(0, 1 / fan-in), the fan-in of a feature counted over all terms that reach it.
+
+        Rows that read a sum are divided by the number of its summands, so that it starts as the average does.
+        """
+        fan_in = [0] * len(self.spec)
+        for other in self.terms:
+            for i, _ in other.writes:
+                fan_in[i] += self.rows(other)
+        scale = jnp.concatenate([jnp.full(self.widths[i], fan_in[i] ** -0.5) for i, _ in term.writes])
+        drawn = jax.random.normal(key, (self.rows(term), len(scale))) * scale[None, :]
+        return drawn if self.pooling != "sum" else drawn / self._summands(term)[:, None]
+
+    def _summands(self, term: Term) -> Array:
+        repeated = [(p.pooled(self.spec[i].sizes), self.spec[i].fixed * self.inputs) for i, p in term.reads]
+        return jnp.concatenate([jnp.full(width, float(count)) for count, width in repeated])
+
+    def biases(self) -> tuple[Array, ...]:
+        """Zeros for every write of a constant."""
+        return tuple(jnp.zeros(self.widths[i]) for i, _ in self._constants())
+
+    def _constants(self) -> tuple[tuple[int, Pattern], ...]:
+        return next((term.writes for term in self.terms if not term.kind), ())
+
+    def apply(
+        self, xs: list[Array], mixers: Sequence[Callable[[Array], Array]], biases: Sequence[Array]
+    ) -> list[Array]:
+        """The constants plus every term: gather, mix, write."""
+        out: list[Array | None] = [None] * len(self.spec)
+
+        def add(i: int, pattern: Pattern, piece: Array) -> None:
+            written = pattern.write(piece, self.spec[i].sizes)
+            before = out[i]
+            out[i] = written if before is None else before + written
+
+        for (i, pattern), bias in zip(self._constants(), biases, strict=True):
+            add(i, pattern, bias)
+        for term, mix in zip(self.terms, mixers, strict=True):
+            mixed = mix(term.gather(xs, self.pooling))
+            start = 0
+            for i, pattern in term.writes:
+                add(i, pattern, mixed[..., start : start + self.widths[i]])
+                start += self.widths[i]
+        return [x for x in out if x is not None]
 
 
-def expand(axes: Axes, leaf: str) -> list[str]:
-    """The names of an array's axes once products are unfolded, for arrays this layer can read.
-
-    Raises ValueError for a `Sum` axis and for a group that stands twice in one array.
-    """
-    names: list[str] = []
-    for entry in axes.entries:
-        _unfold(entry, leaf, names)
-    return names
-
-
-def _unfold(entry: Entry, leaf: str, names: list[str]) -> None:
-    if isinstance(entry, Sum):
-        raise ValueError(f"{leaf} has a concatenated axis, Sum{entry.parts}; split that array in two to read it")
-    if isinstance(entry, str):
-        names.append(base(entry))
-        return
-    for part in entry:
-        _unfold(part, leaf, names)
-
-
-class Feature(eqx.Module):
-    """How one array becomes a feature: the groups it has, in order, and how many entries its fixed axes hold."""
-
-    groups: tuple[str, ...] = eqx.field(static=True)
-    fixed: int = eqx.field(static=True)
-    shape: tuple[int, ...] = eqx.field(static=True)
-    order: tuple[int, ...] = eqx.field(static=True)
-
-    def lift(self, leaf: Array) -> Array:
-        """An array of one network as (*groups, channels)."""
-        moved = jnp.transpose(leaf.reshape(self.shape), self.order)
-        return moved.reshape(*moved.shape[: len(self.groups)], self.fixed)
-
-
-def features(symmetry: Symmetry) -> tuple[Feature, ...]:
-    """The feature of every array of a Symmetry.
-
-    Example:
-        >>> from wsjax.symmetry import siren
-        >>> [f.groups for f in features(siren((2, 8, 8, 1)))]
-        [('h1',), ('h1',), ('h1', 'h2'), ('h2',), ('h2',), ()]
-    """
-    sizes, ranks = symmetry.sizes, list(symmetry.groups)
-    made = []
-    for name, axes in zip(symmetry.names, symmetry.axes, strict=True):
-        parts = expand(axes, name)
-        groups = [p for p in parts if p in ranks]
-        doubled = [g for g in dict.fromkeys(groups) if groups.count(g) > 1]
-        if doubled:
-            raise ValueError(
-                f"{name} has the group {doubled[0]!r} on two of its axes; expected each group once an array: read such "
-                f"networks with models.Probe, or with models.FlatMLP"
-            )
-        at_groups = sorted((ranks.index(p), i) for i, p in enumerate(parts) if p in ranks)
-        at_fixed = [i for i, p in enumerate(parts) if p not in ranks]
-        fixed = size(tuple(parts[i] for i in at_fixed), sizes) if at_fixed else 1
-        order = (*[i for _, i in at_groups], *at_fixed)
-        made.append(Feature(tuple(ranks[r] for r, _ in at_groups), fixed, tuple(sizes[p] for p in parts), order))
-    return tuple(made)
-
-
-def subsets(spec: tuple[Feature, ...]) -> list[Subset]:
-    """Every set of groups that some array has, smallest first, in a fixed order."""
-    found: dict[Subset, None] = {}
-    largest = max(len(f.groups) for f in spec)
-    for count in range(largest + 1):
-        for feature in spec:
-            for chosen in itertools.combinations(feature.groups, count):
-                found[frozenset(chosen)] = None
-    return list(found)
-
-
-def mean_to(x: Array, feature: Feature, keep: Subset) -> Array:
-    """The average of a feature over all its groups but those kept."""
-    axes = tuple(i for i, g in enumerate(feature.groups) if g not in keep)
-    return jnp.mean(x, axis=axes) if axes else x
-
-
-def repeat_from(y: Array, feature: Feature, have: Subset) -> Array:
-    """A term over some of a feature's groups with axes of length one for the others."""
-    return jnp.expand_dims(y, [i for i, g in enumerate(feature.groups) if g not in have])
+def layout(symmetry: Symmetry, inputs: int, outputs: int, *, pooling: str = "mean", signs: bool = False) -> Layout:
+    check_number("inputs", inputs, low=1, whole=True)
+    check_number("outputs", outputs, low=1, whole=True)
+    check_choice("pooling", pooling, tuple(POOLINGS))
+    signed = frozenset(name for name, group in symmetry.groups.items() if signs and group.allows("sign"))
+    spec = features(symmetry)
+    return Layout(spec, terms(spec, signed), inputs, outputs, pooling)
 
 
 class EquivariantLinear(eqx.Module):
@@ -122,7 +115,16 @@ class EquivariantLinear(eqx.Module):
     `inputs` and `outputs` are channels for each entry of an array's fixed axes: an array with d fixed entries goes
     from d * inputs to d * outputs channels.
 
-    **Preserves** equivariance: L(g x) = g L(x) for every permutation g of every group.
+    **Preserves** equivariance: L(g x) = g L(x) for every permutation g of every group; with `signs` for every signed
+    permutation of the groups that allow "sign". What follows a layer with signs must be odd, f(-x) = -f(x) for each
+    entry (tanh, x |x|), or a product with numbers that no sign changes; a ReLU or a gate of two halves would break
+    it, and so would a normaliser that shifts.
+
+    `pooling` is what stands for the average: `"sum"`, which starts as the average and can count neurons, or `"max"`,
+    which is equivariant but no longer linear.
+
+    Raises:
+        ValueError: an unknown pooling, or channels below 1.
 
     Example:
         >>> import jax
@@ -130,57 +132,38 @@ class EquivariantLinear(eqx.Module):
         >>> layer = EquivariantLinear(siren((2, 4, 4, 1)), 1, 3, key=jax.random.key(0))
         >>> sum(k.size for k in layer.kernels)   # 3 channels times the number of basis maps
         225
+        >>> layer = EquivariantLinear(siren((2, 3, 3, 1)), 1, 1, signs=True, key=jax.random.key(0))
+        >>> sum(k.size for k in layer.kernels)
+        15
     """
 
     kernels: tuple[Array, ...]
     biases: tuple[Array, ...]
-    spec: tuple[Feature, ...] = eqx.field(static=True)
-    subsets: tuple[Subset, ...] = eqx.field(static=True)
-    widths: tuple[int, ...] = eqx.field(static=True)
+    layout: Layout = eqx.field(static=True)
 
-    def __init__(self, symmetry: Symmetry, inputs: int, outputs: int, *, key: Key):
+    def __init__(
+        self, symmetry: Symmetry, inputs: int, outputs: int, *, pooling: str = "mean", signs: bool = False, key: Key
+    ):
         """Kernels from N(0, 1 / fan-in), the fan-in of an array counted over all terms that reach it; zero biases."""
-        self.spec = features(symmetry)
-        self.subsets = tuple(subsets(self.spec))
-        self.widths = tuple(f.fixed * outputs for f in self.spec)
-        fan_in = [0] * len(self.spec)
-        for chosen in self.subsets:
-            members = self._members(chosen)
-            for i in members:
-                fan_in[i] += sum(self.spec[j].fixed * inputs for j in members)
-        kernels = []
-        for s, chosen in enumerate(self.subsets):
-            members = self._members(chosen)
-            rows = sum(self.spec[j].fixed * inputs for j in members)
-            scale = jnp.concatenate([jnp.full(self.widths[i], fan_in[i] ** -0.5) for i in members])
-            kernels.append(jax.random.normal(jax.random.fold_in(key, s), (rows, len(scale))) * scale[None, :])
-        self.kernels = tuple(kernels)
-        self.biases = tuple(jnp.zeros(width) for width in self.widths)
-
-    def _members(self, chosen: Subset) -> list[int]:
-        return [i for i, f in enumerate(self.spec) if chosen <= set(f.groups)]
+        self.layout = layout(symmetry, inputs, outputs, pooling=pooling, signs=signs)
+        keys = [jax.random.fold_in(key, i) for i in range(len(self.layout.terms))]
+        self.kernels = tuple(self.layout.start(term, k) for term, k in zip(self.layout.terms, keys, strict=True))
+        self.biases = self.layout.biases()
 
     def __call__(self, xs: list[Array]) -> list[Array]:
         """Features of one network, each (*groups, channels), to features."""
-        out = [b.reshape((1,) * len(f.groups) + b.shape) for b, f in zip(self.biases, self.spec, strict=True)]
-        for chosen, kernel in zip(self.subsets, self.kernels, strict=True):
-            members = self._members(chosen)
-            sources = jnp.concatenate([mean_to(xs[i], self.spec[i], chosen) for i in members], axis=-1)
-            mixed = sources @ kernel
-            start = 0
-            for i in members:
-                piece = mixed[..., start : start + self.widths[i]]
-                out[i] = out[i] + repeat_from(piece, self.spec[i], chosen)
-                start += self.widths[i]
-        return out
+        return self.layout.apply(xs, [lambda source, k=k: source @ k for k in self.kernels], self.biases)
 
 
-def invariant(xs: list[Array], spec: tuple[Feature, ...]) -> Array:
+def invariant(xs: list[Array], spec: tuple[Feature, ...], pooling: str = "mean") -> Array:
     """The average of every feature over all its groups, concatenated: what no permutation can change.
+
+    A feature that carries a group on several axes gives the averages of its diagonals too.
 
     Args:
         xs: features of one network, each (*groups, channels).
         spec: their Features, from `features(symmetry)`.
+        pooling: `"mean"`, `"sum"` or `"max"`.
 
     Example:
         >>> from wsjax.symmetry import siren
@@ -188,4 +171,9 @@ def invariant(xs: list[Array], spec: tuple[Feature, ...]) -> Array:
         >>> invariant([jnp.ones((4, 2)), jnp.ones((4, 1)), jnp.ones((4, 1)), jnp.ones(1)], spec).shape
         (5,)
     """
-    return jnp.concatenate([mean_to(x, f, frozenset()) for x, f in zip(xs, spec, strict=True)])
+    return jnp.concatenate([pattern.read(x, pooling) for x, f in zip(xs, spec, strict=True) for pattern in ends(f)])
+
+
+def ends(feature: Feature) -> list[Pattern]:
+    """The reads of a feature that keep none of its axes."""
+    return [pattern for kind, pattern in patterns(feature, frozenset()) if not kind]

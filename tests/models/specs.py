@@ -1,0 +1,77 @@
+"""Small Symmetries of every kind that a reader must take: chains, convolutions, recurrence, concatenation."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from wsjax.symmetry import Axes, Fixed, Group, Sum, Symmetry, mlp, siren, symmetry_of
+
+IN, OUT = Fixed(2, "input"), Fixed(2, "output")
+
+
+def dense_axes(inputs, outputs) -> dict:
+    return {"kernel": Axes(inputs, outputs), "bias": Axes(outputs, bias=True)}
+
+
+CONVOLUTION = symmetry_of(
+    {
+        "conv": {"kernel": Axes("row", "column", "in", "c"), "bias": Axes("c", bias=True)},
+        "dense": dense_axes(("pixel", "c*"), "out"),
+    },
+    {"row": Fixed(2), "column": Fixed(2), "in": Fixed(1, "input"), "c": Group(3), "pixel": Fixed(2), "out": OUT},
+)
+RECURRENT = symmetry_of(
+    {"in": Axes("in", "h"), "step": dense_axes("h*", "h"), "out": dense_axes("h*", "out")},
+    {"in": IN, "h": Group(4, "tanh"), "out": Fixed(1, "output")},
+)
+"""The state's kernel carries its group on both axes. With four neurons all 15 of its maps to itself are independent."""
+
+JOINED_RECURRENT = symmetry_of(
+    {"step": dense_axes(Sum("in", "h*"), "h"), "out": dense_axes("h*", "out")},
+    {"in": IN, "h": Group(4, "tanh"), "out": Fixed(1, "output")},
+)
+"""One kernel for the concatenated input and state."""
+
+SKIP = symmetry_of(
+    [dense_axes("in", "h1"), dense_axes(Sum("in", "h1*"), "h2"), dense_axes("h2*", "out")],
+    {"in": IN, "h1": Group(3, "tanh"), "h2": Group(2, "tanh"), "out": Fixed(1, "output")},
+)
+"""A skip connection that concatenates."""
+
+NESTED = symmetry_of(
+    {
+        "a": dense_axes("in", "g"),
+        "b": dense_axes("g*", "h"),
+        "c": {"kernel": Axes(("pixel", Sum("h*", "in", "g*")), "out"), "bias": Axes("out", bias=True)},
+    },
+    {"in": IN, "g": Group(2, "tanh"), "h": Group(3, "tanh"), "pixel": Fixed(2), "out": OUT},
+)
+"""Channels concatenated and then flattened: a product of a sum."""
+
+THREE_AXES = symmetry_of(
+    {"k": Axes("g*", "h*", "h"), "b": Axes("h", bias=True), "c": Axes("g", bias=True)},
+    {"g": Group(2, "tanh"), "h": Group(3, "tanh")},
+)
+SPECS = {
+    "three layers": siren((2, 3, 2, 2)),
+    "two layers": mlp((2, 3, 2)),
+    "four layers": mlp((1, 2, 3, 2, 2)),
+    "convolution": CONVOLUTION,
+    "recurrent": RECURRENT,
+    "joined recurrent": JOINED_RECURRENT,
+    "skip": SKIP,
+    "nested": NESTED,
+    "three axes": THREE_AXES,
+}
+
+
+def random_weights(key: jax.Array, symmetry: Symmetry):
+    """In float64 where it is enabled."""
+    shapes = symmetry.shapes
+    return symmetry.unflatten([jax.random.normal(jax.random.fold_in(key, i), s) for i, s in enumerate(shapes)])
+
+
+def double(tree):
+    """Floating-point arrays in float64, whole numbers in int64, all else as it is."""
+    wide = lambda x: x.astype(jnp.float64 if jnp.issubdtype(x.dtype, jnp.floating) else jnp.int64)
+    return jax.tree.map(lambda x: wide(x) if eqx.is_array(x) else x, tree)
