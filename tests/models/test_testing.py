@@ -1,0 +1,492 @@
+"""The test kit passes what is right and, above all, fails what is wrong, and names it."""
+
+import contextlib
+import doctest
+import io
+import itertools
+import math
+import re
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+
+from tests.models.cards import card
+from wsjax.models import EquivariantLinear, build, features
+from wsjax.models.testing import (
+    check_deterministic,
+    check_equivariant,
+    check_gradients,
+    check_invariant,
+    check_parts,
+    check_reader,
+    check_sensitive,
+    commutant_dimension,
+    random_weights,
+    rank,
+)
+from wsjax.models.testing.sensitivity import places_along
+from wsjax.networks import CNN
+from wsjax.symmetry import Axes, Element, Fixed, Group, Move, Sum, Symmetry, act, mlp, siren, symmetry_of
+
+WIDTHS = (2, 4, 3, 2)
+SPEC = siren(WIDTHS, w0=5.0)
+DWS = {"channels": 2, "layers": 2, "head": 4}
+KEY = jax.random.key(7)
+
+
+class Through(eqx.Module):
+    """A good reader of our own, small: it sends learned vectors through the network and reads what comes out."""
+
+    start: jax.Array
+    mix: tuple[jax.Array, ...]
+    head: eqx.nn.Linear
+
+    def step(self, number, h, layer):
+        return jnp.tanh(self.mix[number] @ (h @ layer.kernel + layer.bias[None, :]))
+
+    def features(self, weights, *, key=None, rate=0.0):
+        h = self.start
+        for i, layer in enumerate(weights):
+            h = self.step(i, h, layer)
+        return h.reshape(-1)
+
+    def __call__(self, weights, *, key=None, rate=0.0):
+        return self.head(self.features(weights))
+
+
+def made(kind=Through):
+    keys = jax.random.split(jax.random.key(1), 5)
+    mix = tuple(jax.random.normal(k, (3, 3)) for k in keys[1:4])
+    return kind(jax.random.normal(keys[0], (3, 2)), mix, eqx.nn.Linear(6, 2, key=keys[4]))
+
+
+@pytest.fixture(scope="module")
+def good():
+    return made()
+
+
+@pytest.fixture(scope="module")
+def dws():
+    return build("dws", card(WIDTHS), DWS, key=jax.random.key(2))
+
+
+def elsewhere(model):
+    """Other parameters than the first, biases too: as good as trained."""
+    return jax.tree.map(lambda x: x * 1.5 + 0.1 if eqx.is_inexact_array(x) else x, model)
+
+
+def test_all_of_a_good_reader_is_proved_and_the_numbers_are_shown(good):
+    table = check_reader(good, SPEC, key=KEY)
+    assert [line[:40].strip() for line in table.splitlines()] == [
+        "check",
+        "invariant to permute",
+        "sensitive to other moves",
+        "deterministic",
+        "share of parameters that learn",
+        "invariant features",
+        "head after features",
+    ]
+    assert "float64" in table
+    assert "failed" not in table
+
+
+def test_the_readers_of_the_house_pass(dws):
+    network = random_weights(jax.random.key(3), SPEC)
+    for model in (dws, elsewhere(dws)):
+        assert check_invariant(model, SPEC, key=KEY) < 1e-10
+        assert check_sensitive(model, SPEC, network, key=KEY) > 1e-8
+    assert check_deterministic(dws, SPEC, network, key=KEY) < 1e-10
+
+
+def test_a_probe_is_invariant_to_all_that_may_act():
+    probe = build("probe", card(WIDTHS), {"probes": 4, "width": 16}, key=jax.random.key(2))
+    assert check_invariant(probe, SPEC, actions=("permute", "sign", "phase"), key=KEY) < 1e-4
+    assert check_sensitive(probe, SPEC, key=KEY) > 1e-8
+
+
+def test_a_reader_that_sees_the_order_of_neurons_fails():
+    flat = build("mlp", card(WIDTHS), {"width": 4}, key=jax.random.key(2))
+    with pytest.raises(AssertionError, match=r"'permute' on group 'h1' changes output by .*; expected at most 0\.0001"):
+        check_invariant(flat, SPEC, key=KEY)
+
+
+def test_the_group_that_is_told_apart_is_named(good):
+    first_of_h2 = lambda w: good(w) + w[1].bias[:1]
+    with pytest.raises(AssertionError, match=r"'permute' on group 'h2' changes output"):
+        check_invariant(first_of_h2, SPEC, key=KEY)
+
+
+def test_a_claim_to_signs_is_held_to(good, dws):
+    with pytest.raises(AssertionError, match=r"'sign' on group 'h1' changes output"):
+        check_invariant(dws, SPEC, actions=("permute", "sign"), key=KEY)
+    assert check_invariant(good, SPEC, actions=("sign",), key=KEY) < 1e-10  # tanh is odd
+    with pytest.raises(AssertionError, match=r"'phase' on group 'h1' changes output"):
+        check_invariant(good, SPEC, actions=("phase",), key=KEY)
+    with pytest.raises(AssertionError, match=r"'rescale' on group 'h1' changes output"):
+        check_invariant(good, mlp(WIDTHS), actions=("rescale",), key=KEY)
+
+
+def test_a_small_breach_is_found_that_float32_would_hide(good):
+    almost = lambda w: good(w) + 1e-8 * w[0].bias[0]
+    with pytest.raises(AssertionError, match=r"'permute' on group 'h1'"):
+        check_invariant(almost, SPEC, key=KEY)
+
+
+def test_a_reader_that_rounds_to_float32_is_allowed_what_that_loses(good):
+    to_float32 = lambda tree: jax.tree.map(lambda x: x.astype(jnp.float32), tree)
+    rounds_weights = Partial(lambda model, w: model(to_float32(w)), good)
+    rounds_outputs = Partial(lambda model, w: model(w).astype(jnp.float32), good)
+    for reader in (rounds_weights, rounds_outputs):
+        assert check_invariant(reader, SPEC, actions=("sign",), key=KEY) < 1e-4
+        with pytest.raises(AssertionError, match=r"at most 0\.0001, computed in float32"):
+            check_invariant(reader, SPEC, actions=("phase",), key=KEY)
+
+
+def test_a_result_that_is_no_number_fails(good):
+    with pytest.raises(AssertionError, match=r"changes output by nan"):
+        check_invariant(lambda w: good(w) * jnp.nan, SPEC, key=KEY)
+
+
+def test_actions_that_no_group_allows_are_refused(good, untyped):
+    with pytest.raises(ValueError, match=r"no group of .* allows 'rescale'; leave it out"):
+        check_invariant(good, SPEC, actions=("rescale",), key=KEY)
+    with pytest.raises(ValueError, match=r"unknown action 'signs'.*mean 'sign'"):
+        check_invariant(good, SPEC, actions=("signs",), key=KEY)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"draws is 0"):
+        check_invariant(good, SPEC, draws=0, key=KEY)
+
+
+def edit(weights):
+    """An equivariant editor: each kernel gets what its neurons' biases say, biases the mean of what they add to."""
+    first, second, third = weights
+    second = second._replace(kernel=second.kernel + first.bias[:, None] * second.bias[None, :])
+    return first._replace(bias=first.bias + first.kernel.sum(axis=0)), second, third
+
+
+def test_editors_move_along_with_their_input():
+    assert check_equivariant(edit, SPEC, actions=("permute", "sign"), key=KEY) < 1e-10
+    with pytest.raises(AssertionError, match=r"'phase' on group 'h1' moves output\[1\]\.kernel away"):
+        check_equivariant(edit, SPEC, actions=("phase",), key=KEY)
+
+    def uneven(weights):
+        first, second, third = edit(weights)
+        return first, second._replace(bias=second.bias + jnp.arange(3.0)), third
+
+    with pytest.raises(AssertionError, match=r"'permute' on group 'h2' moves output\[1\]\.bias away .* at most 1e-10"):
+        check_equivariant(uneven, SPEC, key=KEY)
+
+
+def move_features(element: Element, xs):
+    moved = []
+    for x, feature in zip(xs, features(SPEC), strict=True):
+        for axis, group in enumerate(feature.groups):
+            order = element.moves[group].permutation
+            x = x if order is None else jnp.take(x, jnp.asarray(order), axis=axis)
+        moved.append(x)
+    return moved
+
+
+def lifted(symmetry: Symmetry, weights):
+    return [f.lift(x) for f, x in zip(features(symmetry), symmetry.leaves(weights), strict=True)]
+
+
+def test_features_move_as_the_caller_says():
+    layer = elsewhere(EquivariantLinear(SPEC, 1, 2, key=jax.random.key(2)))
+    lift_and_map = Partial(lambda layer, w: layer(lifted(SPEC, w)), layer)
+    assert check_equivariant(lift_and_map, SPEC, act_on_output=move_features, key=KEY) < 1e-10
+    with pytest.raises(AssertionError, match=r"'permute' on group 'h1' moves output\[\d\] away"):
+        check_equivariant(lift_and_map, SPEC, act_on_output=lambda g, xs: xs, key=KEY)
+
+
+class BlindToOutputs(Through):
+    def features(self, weights, *, key=None, rate=0.0):
+        h = super().features(weights).reshape(3, -1)
+        return jnp.broadcast_to(h.mean(axis=1, keepdims=True), h.shape).reshape(-1)
+
+
+class BlindToInputs(Through):
+    def features(self, weights, *, key=None, rate=0.0):
+        first, *others = weights
+        kernel = jnp.broadcast_to(first.kernel.mean(axis=0, keepdims=True), first.kernel.shape)
+        return super().features((first._replace(kernel=kernel), *others))
+
+
+class DropsGroup(Through):
+    def step(self, number, h, layer):
+        h = super().step(number, h, layer)
+        return jnp.broadcast_to(h.mean(axis=1, keepdims=True), h.shape) if number == 1 else h
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        (BlindToOutputs, ["the output axis 'out'"]),
+        (BlindToInputs, ["the input axis 'in'"]),
+        (DropsGroup, ["axis 'h2*' of weights[2].kernel"]),
+    ],
+)
+def test_an_invariant_reader_that_is_blind_to_an_axis_fails(kind, named):
+    reader = made(kind)
+    assert check_invariant(reader, SPEC, key=KEY) < 1e-10
+    with pytest.raises(AssertionError) as failure:
+        check_sensitive(reader, SPEC, key=KEY)
+    blind = str(failure.value).split(": its output")[0].removeprefix("the reader is blind to ").split("; ")
+    assert [b.split(" (change")[0] for b in blind] == named
+
+
+def test_a_reader_that_sorts_each_array_is_blind_to_every_coupling():
+    sorts = lambda w: jnp.stack([jnp.sort(x.reshape(-1)) @ jnp.arange(1.0, x.size + 1) for x in jax.tree.leaves(w)])
+    assert check_invariant(sorts, SPEC, key=KEY) < 1e-10
+    with pytest.raises(AssertionError) as failure:
+        check_sensitive(sorts, SPEC, key=KEY)
+    for axis in ("'h1' of weights[0].bias", "'h1*' of weights[1].kernel", "'h2*' of weights[2].kernel", "axis 'out'"):
+        assert axis in str(failure.value)
+
+
+def test_a_network_with_equal_entries_proves_nothing_about_sensitivity(good, untyped):
+    zero_biases = jax.tree.map(lambda w: w * (w.ndim - 1), random_weights(KEY, SPEC))
+    with pytest.raises(ValueError, match=r"along axis 'h1' of weights\[0\]\.bias are all equal.*pass trained weights"):
+        check_sensitive(good, SPEC, zero_biases, key=KEY)
+
+
+def test_a_name_inside_a_product_or_a_concatenation_is_moved_alone():
+    swap = np.array([1, 0])
+    assert places_along(("p", "h*"), "h*", swap, {"p": 3, "h": 2}).tolist() == [1, 0, 3, 2, 5, 4]
+    assert places_along(("h*", "p"), "h*", swap, {"p": 3, "h": 2}).tolist() == [3, 4, 5, 0, 1, 2]
+    assert places_along(Sum("p", "h*"), "h*", swap, {"p": 3, "h": 2}).tolist() == [0, 1, 2, 4, 3]
+    every = lambda w: jnp.concatenate([x.reshape(-1) for x in jax.tree.leaves(w)])
+    assert check_sensitive(every, MIXED, key=KEY) > 0.1
+    with pytest.raises(AssertionError, match=r"axis 'h\*' of weights\['b'\] .*; axis 'g' of weights\['b'\] "):
+        check_sensitive(lambda w: w["a"].sum(), PATCHES, key=KEY)
+
+
+class Shifted(Through):
+    shift: jax.Array = eqx.field(default_factory=lambda: jnp.ones(3))
+
+
+class Cancels(Shifted):
+    def __call__(self, weights, *, key=None, rate=0.0):
+        return jax.nn.softmax(super().__call__(weights) + self.shift[:1])
+
+
+class HalfUsed(Through):
+    def __call__(self, weights, *, key=None, rate=0.0):
+        return self.head(self.features(weights).at[1:3].set(0.0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Shifted, r"no gradient reaches reader\.shift \(0 of its 3 entries"),
+        (HalfUsed, r"no gradient reaches reader\.head\.weight \(8 of its 12 entries get one\): expected 100%"),
+        (Cancels, r"no gradient reaches reader\.shift \(0 of its 3 entries"),
+    ],
+)
+def test_a_parameter_that_cannot_learn_is_named(kind, message):
+    with pytest.raises(AssertionError, match=message):
+        check_gradients(made(kind), SPEC, key=KEY)
+    if kind is HalfUsed:
+        assert check_gradients(made(kind), SPEC, share=0.5, key=KEY) == pytest.approx(8 / 12)
+
+
+def test_gradients_that_are_not_finite_are_named(good):
+    rooted = Partial(lambda model, w: jnp.sqrt(0 * model(w)), good)
+    with pytest.raises(AssertionError, match=r"the gradient of reader.*\.start.* is not finite"):
+        check_gradients(rooted, SPEC, key=KEY)
+    with pytest.raises(ValueError, match=r"no parameters that train"):
+        check_gradients(lambda w: w[0].bias, SPEC, key=KEY)
+
+
+class StaysOn(Through):
+    def __call__(self, weights, *, key=None, rate=0.0):
+        key = jax.random.key(0) if key is None else key
+        return self.head(self.features(weights) * jax.random.bernoulli(key, 0.5, (6,)))
+
+
+class NeedsNoKey(Through):
+    def __call__(self, weights, *, key=None, rate=0.0):
+        kept = jax.random.bernoulli(jax.random.key(0), 1 - jnp.asarray(rate), (6,))
+        return self.head(self.features(weights) * kept)
+
+
+class Counts(Through):
+    calls = itertools.count()
+
+    def __call__(self, weights, *, key=None, rate=0.0):
+        return self.head(self.features(weights)) + float(next(Counts.calls))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (StaysOn, r"two keys at rate 0 differ in output by .* the same bits"),
+        (NeedsNoKey, r"rate 0\.5 without a key changes output"),
+        (Counts, r"two calls without a key differ in output"),
+    ],
+)
+def test_randomness_at_evaluation_fails(kind, message):
+    with pytest.raises(AssertionError, match=message):
+        check_deterministic(made(kind), SPEC, key=KEY)
+
+
+def test_parts_that_are_not_the_reader_fail(good):
+    assert check_parts(good, SPEC, key=KEY) < 1e-10
+    with pytest.raises(AssertionError, match=r"differs from the reader in output by"):
+        check_parts(made(HalfUsed), SPEC, key=KEY)
+    with pytest.raises(AssertionError, match=r"has no features and no head"):
+        check_parts(lambda w: w[0].bias, SPEC, key=KEY)
+
+
+def test_every_failure_of_a_reader_stands_in_one_report():
+    with pytest.raises(AssertionError) as failure:
+        check_reader(made(Cancels), mlp(WIDTHS), actions=("permute", "rescale"), key=KEY)
+    text = str(failure.value)
+    assert re.search(r"sensitive to other moves +\d", text)
+    for line in ("invariant to permute, rescale: 'rescale' on group 'h1'", "that learn: no gradient", "head after"):
+        assert line in text
+
+
+MIXED = symmetry_of(
+    {"a": Axes("in", "h"), "b": Axes(Sum("in", "h*"), "out"), "c": Axes("h*", "h"), "d": Axes("h", bias=True)},
+    {"in": Fixed(1, "input"), "h": Group(2, "linear"), "out": Fixed(2, "output")},
+)
+PATCHES = symmetry_of(
+    {"a": Axes("in", "h"), "b": Axes(("pixel", "h*"), "g"), "c": Axes("g*", "out")},
+    {
+        "in": Fixed(1, "input"),
+        "pixel": Fixed(2),
+        "h": Group(3, "tanh", actions=("sign",)),
+        "g": Group(2, "tanh"),
+        "out": Fixed(1, "output"),
+    },
+)
+
+
+def test_dimensions_are_those_of_the_papers_count():
+    assert commutant_dimension(siren((2, 4, 4, 1))) == 75
+    assert commutant_dimension(siren((2, 32, 32, 1))) == 75
+    assert commutant_dimension(mlp((2, 4, 4, 3))) == 163
+    assert commutant_dimension(siren((2, 4, 3))) == 117
+    assert commutant_dimension(siren((2, 3, 3, 1)), actions=("permute", "sign")) == 15
+    with pytest.raises(ValueError, match=r"unknown action for a linear map 'phase'"):
+        commutant_dimension(SPEC, actions=("phase",))
+
+
+def generators(symmetry: Symmetry, actions):
+    """Elements that generate the group, scales up to closure: a cycle and a swap, a sign and a scale of each neuron."""
+    for name, group in symmetry.groups.items():
+        order = np.arange(group.size)
+        if "permute" in actions and group.allows("permute"):
+            yield Element(symmetry, {name: Move(permutation=np.roll(order, 1))})
+            yield Element(symmetry, {name: Move(permutation=np.array([*order[:2][::-1], *order[2:]]))})
+        for action, gain in (("sign", -1.0), ("rescale", 2.0)):
+            if action in actions and action in (group.actions or ()):
+                yield from (Element(symmetry, {name: Move(gain=np.where(order == i, gain, 1.0))}) for i in order)
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "actions"),
+    [
+        (mlp((1, 2, 2, 2)), ("permute",)),
+        (mlp((1, 2, 2, 2)), ("permute", "rescale")),
+        (siren((1, 3, 1, 1)), ("permute", "sign")),
+        (siren((2, 1, 2, 1)), ("permute",)),
+        (siren((2, 3, 1)), ("sign",)),
+        (MIXED, ("permute",)),
+        (MIXED, ("permute", "sign", "rescale")),
+        (PATCHES, ("permute",)),
+        (PATCHES, ("permute", "sign")),
+    ],
+)
+def test_a_dimension_is_that_of_all_matrices_which_commute_with_the_generators(symmetry, actions):
+    """M R(g) = R(g) M is linear in M, so its solutions are counted by a null space."""
+    sizes = [math.prod(shape) for shape in symmetry.shapes]
+    flat = lambda weights: np.concatenate([np.asarray(x).reshape(-1) for x in jax.tree.leaves(weights)])
+    whole = lambda row: symmetry.unflatten(
+        [x.reshape(s) for x, s in zip(np.split(row, np.cumsum(sizes)[:-1]), symmetry.shapes, strict=True)]
+    )
+    ones, count = whole(np.ones(sum(sizes))), whole(np.arange(sum(sizes), dtype=float))
+    identity, squares = np.eye(sum(sizes)), 0.0
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        for element in generators(symmetry, actions):
+            factors = flat(act(element, ones))
+            matrix = factors[:, None] * identity[(flat(act(element, count)) / factors).astype(int)]
+            equations = np.kron(matrix, identity) - np.kron(identity, matrix.T)
+            squares = squares + equations.T @ equations
+    assert commutant_dimension(symmetry, actions=actions) == int((np.linalg.eigvalsh(squares) < 1e-8).sum())
+
+
+@pytest.mark.parametrize(("widths", "dimension"), [((2, 4, 4, 1), 75), ((2, 4, 4, 3), 163), ((2, 4, 3), 117)])
+def test_the_equivariant_layer_spans_all_of_it(widths, dimension):
+    symmetry = siren(widths)
+    layer = EquivariantLinear(symmetry, 1, 1, key=jax.random.key(2))
+    assert rank(layer, lifted(symmetry, random_weights(KEY, symmetry)), key=KEY) == dimension
+
+
+def test_a_layer_that_lost_maps_spans_less():
+    """A kernel that is constant along the output axis, as in earlier code, still commutes with every permutation."""
+    symmetry = siren((2, 4, 3, 2))
+    layer = EquivariantLinear(symmetry, 1, 1, key=jax.random.key(2))
+    example = lifted(symmetry, random_weights(KEY, symmetry))
+
+    def constant_along_outputs(layer, xs):
+        *others, kernel, bias = layer(xs)
+        return [*others, jnp.broadcast_to(kernel.mean(axis=1, keepdims=True), kernel.shape), bias]
+
+    found = rank(Partial(constant_along_outputs, layer), example, key=KEY)
+    assert found == commutant_dimension(symmetry) - 13  # for one of two outputs, all 13 maps that reach one
+
+
+def test_rank_counts_the_span_and_not_the_parameters():
+    twice = Partial(
+        lambda layers, x: layers[0](layers[1](x)),
+        tuple(eqx.nn.Linear(a, b, key=jax.random.key(a)) for a, b in ((2, 5), (5, 2))),
+    )
+    assert rank(twice, jnp.zeros(5), key=KEY) == 25  # products of 5x2 and 2x5 span all matrices
+    pair = Partial(
+        lambda layers, x: layers[0](x) + layers[1](x),
+        tuple(eqx.nn.Linear(5, 5, key=jax.random.key(i)) for i in range(2)),
+    )
+    assert rank(pair, jnp.zeros(5), key=KEY) == 25
+
+
+def test_rank_refuses_what_is_not_a_linear_layer(good):
+    with pytest.raises(ValueError, match=r"not affine in its input"):
+        rank(good, random_weights(KEY, SPEC), key=KEY)
+    with pytest.raises(ValueError, match=r"no parameters that train"):
+        rank(lambda x: x, jnp.zeros(3), key=KEY)
+
+
+def test_the_page_shows_what_its_code_prints():
+    page = (Path(__file__).parents[2] / "docs" / "testing_readers.md").read_text(encoding="utf-8")
+    names, printed = {"__name__": "page"}, ""
+    for kind, text in re.findall(r"```(python|text)\n(.*?)```", page, flags=re.DOTALL):
+        if kind == "python":
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(text, names)
+            printed = out.getvalue()
+        else:
+            flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+            assert doctest.OutputChecker().check_output(text, printed, flags), printed
+
+
+@pytest.mark.slow
+def test_networks_of_the_sizes_in_use():
+    small = {"channels": 2, "layers": 1, "head": 4}
+    for widths in ((2, 32, 32, 1), (2, 32, 32, 3), (3, 64, 64, 64, 1), (2, 32, 3)):
+        described = card(widths)
+        reader = build("dws", described, small, key=jax.random.key(2))
+        assert check_invariant(reader, described.symmetry, draws=1, key=KEY) < 1e-10
+        assert check_sensitive(reader, described.symmetry, draws=1, key=KEY) > 1e-8
+    network = CNN((8, 8, 1), (4, 6), 3)
+    statistics = {name: {"mean": 0.1, "std": 0.5, "rms": 0.6} for name in network.symmetry.names}
+    described = card()._replace(symmetry=network.symmetry, network=None, statistics=statistics)
+    reader = build("dws", described, small, key=jax.random.key(2))
+    assert check_invariant(reader, network.symmetry, key=KEY) < 1e-10
+    assert check_sensitive(reader, network.symmetry, key=KEY) > 1e-8
+    assert check_gradients(reader, network.symmetry, share=0, draws=4, key=KEY) > 0

@@ -1,0 +1,172 @@
+"""How large the space of equivariant linear maps is, and how much of it a layer spans."""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, PyTree
+
+from wsjax.errors import check_choice
+from wsjax.models.build import trainable
+from wsjax.models.testing.precise import Module, in_float64, to_float64
+from wsjax.symmetry import Group, Sum, Symmetry
+from wsjax.symmetry.axes import Axes, Entry, base, consumes
+from wsjax.symmetry.group import Action
+from wsjax.typing import Key
+
+BLOCK = 64
+
+
+def commutant_dimension(symmetry: Symmetry, *, actions: Sequence[Action] = ("permute",)) -> int:
+    """The dimension of the space of all linear maps from weights to weights that commute with the group.
+
+    It is the group's mean squared character, counted without listing the group: one basis map for each orbit of the
+    group on pairs of entries whose stabiliser acts on the pair trivially. The indices of a pair that belong to one
+    group of n neurons fall into blocks of equal ones, so permutations leave one orbit for each set partition of them
+    into at most n blocks; signs keep those whose blocks are even, scales those whose blocks produce on the one side
+    what they produce on the other. Groups multiply, and fixed axes count in full.
+
+    Args:
+        symmetry: the networks' Symmetry, of any widths.
+        actions: what the maps commute with, of "permute", "sign" and "rescale", where a group allows them. Phases
+            shift biases, so they are no linear action.
+
+    Raises:
+        ValueError: another action.
+
+    Source: the basis from partitions is that of arXiv 2402.05232 with fixed axes besides; signs and scales as for any
+    monomial representation.
+
+    Example:
+        >>> from wsjax.symmetry import siren
+        >>> commutant_dimension(siren((2, 4, 4, 1))), commutant_dimension(siren((2, 32, 32, 1)))
+        (75, 75)
+        >>> commutant_dimension(siren((2, 3, 3, 1)), actions=("permute", "sign"))
+        15
+    """
+    for action in actions:
+        check_choice("action for a linear map", action, ("permute", "sign", "rescale"))
+    kinds: Counter[tuple[str, ...]] = Counter()
+    for axes in symmetry.axes:
+        kinds.update(_entries(symmetry, axes))
+    total = 0
+    for (source, sources), (target, targets) in itertools.product(kinds.items(), repeat=2):
+        orbits = [_orbits(name, group, source, target, actions) for name, group in symmetry.groups.items()]
+        total += sources * targets * math.prod(orbits)
+    return total
+
+
+def _entries(symmetry: Symmetry, axes: Axes) -> Counter[tuple[str, ...]]:
+    """How many entries of an array there are for each tuple of group indices, by the groups those belong to."""
+    counted: Counter[tuple[str, ...]] = Counter()
+    for parts in itertools.product(*(_products(entry) for entry in axes.entries)):
+        names = [name for part in parts for name in part]
+        fixed = math.prod(symmetry.sizes[name] for name in names if name in symmetry.fixed)
+        counted[tuple(sorted(name for name in names if base(name) in symmetry.groups))] += fixed
+    return counted
+
+
+def _products(entry: Entry) -> list[tuple[str, ...]]:
+    """The products of names that an axis concatenates; one, unless it has a `Sum`."""
+    if isinstance(entry, str):
+        return [(entry,)]
+    if isinstance(entry, Sum):
+        return [product for part in entry.parts for product in _products(part)]
+    return [tuple(itertools.chain(*parts)) for parts in itertools.product(*(_products(part) for part in entry))]
+
+
+def _orbits(
+    name: str, group: Group, source: tuple[str, ...], target: tuple[str, ...], actions: Sequence[Action]
+) -> int:
+    acts = {action: action in actions and group.allows(action) for action in ("permute", "sign", "rescale")}
+    exponent = lambda atom: -1 if consumes(atom) else 1
+    slots = [exponent(atom) for atom in target if base(atom) == name]
+    slots += [-exponent(atom) for atom in source if base(atom) == name]
+    count = 0
+    for partition in _partitions(len(slots)):
+        blocks = len(set(partition))
+        powers = [sum(s for s, b in zip(slots, partition, strict=True) if b == block) for block in range(blocks)]
+        if (acts["rescale"] and any(powers)) or (acts["sign"] and any(power % 2 for power in powers)):
+            continue
+        # math.perm is 0 for more blocks than neurons
+        count += bool(math.perm(group.size, blocks)) if acts["permute"] else math.perm(group.size, blocks)
+    return count
+
+
+def _partitions(count: int) -> list[tuple[int, ...]]:
+    """Every partition of a set, as the number of each member's block, blocks in order of appearance."""
+    grown: list[tuple[int, ...]] = [()]
+    for _ in range(count):
+        grown = [(*labels, label) for labels in grown for label in range(len(set(labels)) + 1)]
+    return grown
+
+
+def rank(linear_map: Module, example: PyTree, *, key: Key, tolerance: float = 1e-9) -> int:
+    """The dimension of the space of linear maps that a layer reaches as its parameters vary, in float64.
+
+    Parameters p_i, inputs x_j and output directions y_j are drawn at random; the matrix with the entries
+    y_j . (L_{p_i}(x_j) - L_{p_i}(0)) has the rank of the span of all L_p once it is larger than that. It grows until
+    it is. Compare with `commutant_dimension`: a layer that spans less has lost maps, and tests of equivariance
+    cannot tell.
+
+    Args:
+        linear_map: a module that is affine in its input; its `trainable` arrays vary. A function of a module is
+            `jax.tree_util.Partial(function, module)`.
+        example: an input; only its structure and shapes count.
+        key: a typed key.
+        tolerance: singular values below it, as a share of the largest, count as zero.
+
+    Raises:
+        ValueError: a module without parameters that train, or one that is not affine.
+
+    Example:
+        >>> import equinox as eqx, jax
+        >>> rank(eqx.nn.Linear(3, 2, key=jax.random.key(0)), jax.numpy.zeros(3), key=jax.random.key(1))
+        6
+    """
+    with in_float64():
+        module, example = to_float64(linear_map), to_float64(example)
+        varying, rest = eqx.partition(module, trainable(module))
+        parameters, to_parameters = ravel_pytree(varying)
+        flat, to_input = ravel_pytree(example)
+        if not parameters.size:
+            raise ValueError("the linear map has no parameters that train; expected a module, or a Partial of one")
+
+        def output(p: Array, x: Array) -> Array:
+            return ravel_pytree(eqx.combine(to_parameters(p), rest)(to_input(x)))[0]
+
+        affine = jax.jit(jax.vmap(jax.vmap(output, in_axes=(None, 0)), in_axes=(0, None)))
+
+        def linear(ps: Array, xs: Array) -> np.ndarray:
+            outputs = np.asarray(affine(ps, jnp.concatenate([jnp.zeros_like(xs[:1]), xs])))
+            return outputs[:, 1:] - outputs[:, :1]
+
+        def draw(salt: int, i: int, length: int) -> Array:
+            return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, salt), i), (BLOCK, length))
+
+        _check_affine(linear, draw(0, 0, parameters.size), draw(1, 0, flat.size))
+        size = jax.eval_shape(output, parameters, flat).size
+        blocks = 1
+        while True:
+            lengths = (parameters.size, flat.size, size)
+            ps, xs, ys = ([draw(salt, i, n) for i in range(blocks)] for salt, n in enumerate(lengths))
+            rows = [[np.einsum("pxo,xo->px", linear(p, x), y) for x, y in zip(xs, ys, strict=True)] for p in ps]
+            found = int(np.linalg.matrix_rank(np.block(rows), rtol=tolerance))
+            if found < blocks * BLOCK:
+                return found
+            blocks *= 2
+
+
+def _check_affine(linear: Callable[[Array, Array], np.ndarray], ps: Array, xs: Array) -> None:
+    x, y, both = linear(ps, xs.at[2].set(2 * xs[0] + xs[1]))[:, :3].swapaxes(0, 1)
+    if not np.allclose(both, 2 * x + y, rtol=1e-8, atol=1e-8 * np.abs(both).max()):
+        raise ValueError(
+            "the map is not affine in its input: L(2x + y) - L(0) differs from 2 (L(x) - L(0)) + L(y) - L(0); expected "
+            "a linear layer without its activation, and one that computes in the type of its parameters"
+        )

@@ -1,0 +1,176 @@
+"""Laws under the declared group: a reader's output stays, an editor's output moves along with its input."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from wsjax.errors import check_choice, check_number
+from wsjax.models.testing.precise import Module, difference, in_float64, precision, random_weights, read, to_float64
+from wsjax.symmetry import Element, Move, Symmetry, act, compose
+from wsjax.symmetry.check import SAMPLERS
+from wsjax.symmetry.group import ACTIONS, Action
+from wsjax.typing import Key, Weights
+
+TOLERANCES = {"float64": 1e-10, "float32": 1e-4}
+"""The largest difference allowed, as a share of an output's root mean square, by the type a module computes in."""
+
+
+class Trial(NamedTuple):
+    """A random group element and what it is, in words."""
+
+    what: str
+    element: Element
+
+
+def trials(symmetry: Symmetry, actions: Sequence[Action], draws: int, key: Key) -> Iterator[Trial]:
+    """Each action on each group alone, so that a message can name it, then all of them together."""
+    for action in actions:
+        check_choice("action", action, ACTIONS)
+        if not any(group.allows(action) for group in symmetry.groups.values()):
+            raise ValueError(f"no group of {symmetry} allows {action!r}; leave it out of `actions`")
+    alone = [(a, n) for a in actions for n, group in symmetry.groups.items() if group.allows(a)]
+    for i, (action, name) in enumerate(alone):
+        for k in jax.random.split(jax.random.fold_in(key, i), draws):
+            drawn = _draw(k, symmetry, (action,))
+            moves = {n: move if n == name else _still(move) for n, move in drawn.moves.items()}
+            yield Trial(f"{action!r} on group {name!r}", Element(symmetry, moves))
+    for k in jax.random.split(jax.random.fold_in(key, len(alone)), draws):
+        yield Trial(" and ".join(map(repr, actions)) + " on all groups", _draw(k, symmetry, tuple(actions)))
+
+
+@functools.partial(jax.jit, static_argnames=("symmetry", "actions"))
+def _draw(key: Key, symmetry: Symmetry, actions: tuple[Action, ...]) -> Element:
+    drawn = [SAMPLERS[action](jax.random.fold_in(key, i), symmetry) for i, action in enumerate(actions)]
+    return functools.reduce(compose, drawn)
+
+
+def _still(move: Move) -> Move:
+    """The same parts, doing nothing: elements of one form need one compiled action."""
+    permutation, gain, phase = (None if part is None else np.asarray(part) for part in move)
+    return Move(
+        None if permutation is None else np.arange(len(permutation), dtype=permutation.dtype),
+        None if gain is None else np.ones_like(gain),
+        None if phase is None else np.zeros_like(phase),
+    )
+
+
+def check_invariant(
+    reader: Module,
+    symmetry: Symmetry,
+    weights: Weights | None = None,
+    *,
+    actions: Sequence[Action] = ("permute",),
+    draws: int = 3,
+    key: Key,
+    tolerance: float | None = None,
+) -> float:
+    """Prove that a reader's output stays under the group it claims: f(g w) = f(w) for random g, in float64.
+
+    Parameters and weights are cast to float64. A reader that rounds to float32 by itself is found out and allowed what
+    that type loses.
+
+    Args:
+        reader: `reader(weights) -> output`, for one network.
+        symmetry: the networks' Symmetry.
+        weights: one network's weights, for a trained one; None draws random ones.
+        actions: what the reader claims to be invariant to, of "permute", "sign", "rescale", "phase".
+        draws: random elements for each action of each group, and for all together.
+        key: a typed key.
+        tolerance: the largest difference allowed, as a share of the output's root mean square; None takes 1e-10, and
+            1e-4 for readers that compute in float32.
+
+    Returns:
+        The largest difference found, as that share.
+
+    Raises:
+        AssertionError: naming the action, the group, the output, the difference and the tolerance.
+        ValueError: an action that no group allows, or weights that do not fit the Symmetry.
+
+    Example:
+        >>> import jax
+        >>> from wsjax.symmetry import mlp
+        >>> mean = lambda weights: weights[0].kernel.mean(axis=1)
+        >>> check_invariant(mean, mlp((2, 4, 1)), key=jax.random.key(0)) < 1e-10
+        True
+        >>> check_invariant(lambda w: w[0].kernel[:, 0], mlp((2, 4, 1)), key=jax.random.key(0))
+        Traceback (most recent call last):
+        AssertionError: 'permute' on group 'h1' changes output by ... of its root mean square; expected at most 1e-10...
+    """
+    stays = lambda element, output: output
+    return _compare(reader, symmetry, weights, stays, "changes {} by", actions, draws, key, tolerance)
+
+
+def check_equivariant(
+    module: Module,
+    symmetry: Symmetry,
+    weights: Weights | None = None,
+    *,
+    act_on_output: Callable[[Element, PyTree], PyTree] = act,
+    actions: Sequence[Action] = ("permute",),
+    draws: int = 3,
+    key: Key,
+    tolerance: float | None = None,
+) -> float:
+    """Prove that a module's output moves along with its input: f(g w) = g f(w) for random g, in float64.
+
+    Args:
+        module: `module(weights) -> output`: an editor's weights, or features on which the group acts.
+        symmetry: the networks' Symmetry.
+        weights: one network's weights; None draws random ones.
+        act_on_output: `(element, output) -> output`, how the group acts there; by default as on weights.
+        actions, draws, key, tolerance: as in `check_invariant`.
+
+    Returns:
+        The largest difference found, as a share of the root mean square of the output leaf it is in.
+
+    Raises:
+        AssertionError: naming the action, the group, the output leaf, the difference and the tolerance.
+        ValueError: an action that no group allows, or weights or an output that do not fit the Symmetry.
+
+    Example:
+        >>> import jax
+        >>> from wsjax.symmetry import mlp
+        >>> double = lambda weights: jax.tree.map(lambda w: 2 * w, weights)
+        >>> check_equivariant(double, mlp((2, 4, 1)), key=jax.random.key(0)) < 1e-10
+        True
+    """
+    law = "moves {} away from where it should be by"
+    return _compare(module, symmetry, weights, act_on_output, law, actions, draws, key, tolerance)
+
+
+def _compare(
+    module: Module,
+    symmetry: Symmetry,
+    weights: Weights | None,
+    act_on_output: Callable[[Element, PyTree], PyTree],
+    law: str,
+    actions: Sequence[Action],
+    draws: int,
+    key: Key,
+    tolerance: float | None,
+) -> float:
+    check_number("draws", draws, low=1, whole=True)
+    worst = 0.0
+    with in_float64():
+        module = to_float64(module)
+        weights = to_float64(random_weights(jax.random.fold_in(key, 0), symmetry) if weights is None else weights)
+        output, dtype = read(module, weights), precision(module, weights)
+        allowed = TOLERANCES[dtype] if tolerance is None else tolerance
+        for what, element in trials(symmetry, actions, draws, jax.random.fold_in(key, 1)):
+            moved = read(module, _act(element, weights))
+            found, leaf = difference(moved, act_on_output(element, output))
+            if not found <= allowed:
+                raise AssertionError(
+                    f"{what} {law.format(leaf)} {found:.2g} of its root mean square; expected at most {allowed:.2g}, "
+                    f"computed in {dtype}. Look for what tells these neurons apart or reads their signs and scales "
+                    f"(flattening, sorting, statistics for each entry, biases), or leave the action out of `actions`."
+                )
+            worst = float(np.maximum(worst, found))
+    return worst
+
+
+_act = jax.jit(act)

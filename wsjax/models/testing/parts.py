@@ -1,0 +1,60 @@
+"""A reader is its head after its features, so that either can be used without the other."""
+
+from wsjax.models.testing.invariance import TOLERANCES
+from wsjax.models.testing.precise import Module, difference, in_float64, precision, random_weights, read, to_float64
+from wsjax.symmetry import Symmetry
+from wsjax.typing import Key, Weights
+
+
+def check_parts(
+    reader: Module,
+    symmetry: Symmetry,
+    weights: Weights | None = None,
+    *,
+    key: Key,
+    tolerance: float | None = None,
+) -> float:
+    """Prove that a reader is the composition of its parts: f(w) = f.head(f.features(w)).
+
+    Args:
+        reader: a module with `features(weights) -> vector` and `head(vector) -> output`.
+        symmetry: the networks' Symmetry.
+        weights: one network's weights; None draws random ones.
+        key: a typed key.
+        tolerance: the largest difference allowed; None as in `check_invariant`.
+
+    Returns:
+        The largest difference found, as a share of the output's root mean square.
+
+    Raises:
+        AssertionError: a part that is missing, or the output and the difference.
+
+    Example:
+        >>> import jax
+        >>> from wsjax.models import DWS, DWSConfig, normaliser
+        >>> from wsjax.symmetry import siren
+        >>> spec = siren((2, 4, 1))
+        >>> norm = normaliser(spec, {name: {"mean": 0.0, "std": 1.0, "rms": 1.0} for name in spec.names})
+        >>> reader = DWS(spec, norm, 3, DWSConfig(channels=2, layers=1, head=4), key=jax.random.key(0))
+        >>> check_parts(reader, spec, key=jax.random.key(1)) < 1e-10
+        True
+    """
+    missing = [name for name in ("features", "head") if not callable(getattr(reader, name, None))]
+    if missing:
+        raise AssertionError(
+            f"the reader has no {' and no '.join(missing)}; expected `features(weights) -> vector` and "
+            f"`head(vector) -> output`, of which the reader is the composition"
+        )
+    with in_float64():
+        module = to_float64(reader)
+        weights = to_float64(random_weights(key, symmetry) if weights is None else weights)
+        output, dtype = read(module, weights), precision(module, weights)
+        found, leaf = difference(read(module.head, read(module.features, weights)), output)
+    allowed = TOLERANCES[dtype] if tolerance is None else tolerance
+    if not found <= allowed:
+        raise AssertionError(
+            f"head(features(weights)) differs from the reader in {leaf} by {found:.2g} of its root mean square; "
+            f"expected at most {allowed:.2g}, computed in {dtype}. Let the reader call its own parts "
+            f"and do nothing besides."
+        )
+    return found
