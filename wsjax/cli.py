@@ -130,7 +130,7 @@ def train(
     Args:
         dataset: A directory that `wsjax fit` made.
         out: The directory of the run.
-        reader: dws, mlp or probe.
+        reader: dws, mlp, probe, activation_probe, probed_dws, statistics or rows.
         augment: Steps joined by '|', e.g. "flip_signs | rotate(max_degrees=30) | mixup(alpha=0.4)", or "recommended".
         epochs: Passes over the training split.
         batch_size: Networks a step.

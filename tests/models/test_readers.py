@@ -15,7 +15,15 @@ from wsjax.symmetry import act, mlp, sample, sample_permutation, sample_signs, s
 read = eqx.filter_jit(lambda reader, weights, **settings: reader(weights, **settings))
 """Compiled once for a kind of reader, whatever its parameters."""
 
-SMALL = {"dws": {"channels": 3}, "mlp": {"width": 8}, "probe": {"probes": 6, "width": 8}}
+SMALL = {
+    "dws": {"channels": 3},
+    "mlp": {"width": 8},
+    "probe": {"probes": 6, "width": 8},
+    "activation_probe": {"probes": 6, "width": 8},
+    "probed_dws": {"probes": 6, "channels": 3},
+    "statistics": {"width": 8},
+    "rows": {"width": 8, "heads": 2},
+}
 
 
 @pytest.fixture(params=list(CONFIGS))

@@ -8,16 +8,31 @@ import jax
 from jaxtyping import PyTree
 
 from wsjax.errors import check_choice, listing
+from wsjax.models.activation_probe import ActivationProbe, ActivationProbeConfig
 from wsjax.models.dws import DWS, DWSConfig
 from wsjax.models.flat import FlatConfig, FlatMLP
 from wsjax.models.normalise import Normaliser, normaliser
 from wsjax.models.probe import Probe, ProbeConfig
+from wsjax.models.probed_dws import ProbedDWS, ProbedDWSConfig
+from wsjax.models.rows import RowConfig, RowTransformer
+from wsjax.models.statistics_mlp import StatisticsConfig, StatisticsMLP
 from wsjax.networks import Network
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Reader
 
-CONFIGS: dict[str, type] = {"dws": DWSConfig, "mlp": FlatConfig, "probe": ProbeConfig}
+CONFIGS: dict[str, type] = {
+    "dws": DWSConfig,
+    "mlp": FlatConfig,
+    "probe": ProbeConfig,
+    "activation_probe": ActivationProbeConfig,
+    "probed_dws": ProbedDWSConfig,
+    "statistics": StatisticsConfig,
+    "rows": RowConfig,
+}
 """Every reader's name and the record of its settings."""
+
+WEIGHT_READERS = {"dws": DWS, "mlp": FlatMLP, "statistics": StatisticsMLP, "rows": RowTransformer}
+"""Those that read weights alone; the others run the networks as well."""
 
 
 @runtime_checkable
@@ -46,7 +61,7 @@ def config_of(name: str, settings: Mapping[str, Any] | None = None) -> Any:
 
     Example:
         >>> config_of("dws", {"channels": 8})
-        DWSConfig(channels=8, layers=3, head=64, activation='gated')
+        DWSConfig(channels=8, layers=3, head=64, activation='gated', pooling='mean', maps='linear', heads=4)
     """
     check_choice("reader", name, tuple(CONFIGS))
     valid = tuple(CONFIGS[name].__dataclass_fields__)
@@ -59,8 +74,9 @@ def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> Reader:
     """An untrained reader for the networks that a card describes.
 
     Args:
-        name: `"dws"`, `"mlp"` or `"probe"`.
-        card: the data set's card: Symmetry, statistics of its training split, classes, and for `probe` the network.
+        name: in `CONFIGS`.
+        card: the data set's card: Symmetry, statistics of its training split, classes, and for readers that run it
+            the network.
         config: the reader's settings as its record or a mapping; None takes the defaults.
         key: a typed key.
 
@@ -92,17 +108,20 @@ def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> Reader:
             "networks with whole numbers, or, for targets that are no classes, make the reader itself with as many "
             "outputs as a target has numbers, for example models.DWS(symmetry, normaliser, outputs, config, key=key)"
         )
+    if name in WEIGHT_READERS:
+        own = normaliser(card.symmetry, card.statistics)
+        return WEIGHT_READERS[name](card.symmetry, own, outputs, settings, key=key)
+    if card.network is None:
+        raise ValueError(
+            f"the reader {name!r} runs the networks it reads, and this card names no network it can run; "
+            f"use one of {listing(WEIGHT_READERS)}, or models.Probe with an apply of your own"
+        )
+    network, ranges = card.network, {"coordinate_range": card.coordinate_range, "value_range": card.value_range}
     if name == "probe":
-        if card.network is None:
-            raise ValueError(
-                "the reader 'probe' runs the networks it reads, and this card names no network it can run; "
-                f"use one of {listing(n for n in CONFIGS if n != 'probe')}, or models.Probe with an apply of your own"
-            )
-        network = card.network
-        ranges = {"coordinate_range": card.coordinate_range, "value_range": card.value_range}
         return Probe(network.apply, network.widths[0], network.widths[-1], outputs, settings, **ranges, key=key)
-    reader = DWS if name == "dws" else FlatMLP
-    return reader(card.symmetry, normaliser(card.symmetry, card.statistics), outputs, settings, key=key)
+    if name == "activation_probe":
+        return ActivationProbe(network, outputs, settings, **ranges, key=key)
+    return ProbedDWS(network, normaliser(card.symmetry, card.statistics), outputs, settings, **ranges, key=key)
 
 
 def trainable(model: PyTree) -> PyTree:

@@ -7,21 +7,22 @@ from itertools import pairwise
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
 from wsjax.models.dropout import dropout
 from wsjax.models.normalise import Normaliser, in_float32
-from wsjax.symmetry import Symmetry
-from wsjax.typing import Key, Weights
+from wsjax.symmetry import Symmetry, canonicalize
+from wsjax.typing import Key, Scalar, Weights
 
 
 @dataclass(frozen=True)
 class FlatConfig:
-    """width and depth of the hidden layers."""
+    """width and depth of the hidden layers. canonical: bring each network to the representative of its orbit first."""
 
     width: int = 128
     depth: int = 2
+    canonical: bool = False
 
     def __post_init__(self):
         check_number("width", self.width, low=1)
@@ -38,27 +39,58 @@ class Stack(eqx.Module):
         pairs = pairwise(sizes)
         self.layers = tuple(eqx.nn.Linear(a, b, key=jax.random.fold_in(key, i)) for i, (a, b) in enumerate(pairs))
 
-    def __call__(self, x: Array, *, key: Key | None, rate: Float[ArrayLike, ""] | float) -> Array:
+    def __call__(self, x: Array, *, key: Key | None = None, rate: Scalar = 0.0) -> Array:
         for i, layer in enumerate(self.layers[:-1]):
             x = dropout(jax.nn.relu(layer(x)), key, rate, salt=i)
         return self.layers[-1](x)
 
 
 class FlatMLP(eqx.Module):
-    """Flatten, normalise, dense layers. It sees the order of neurons and must unlearn it."""
+    """Flatten, normalise, dense layers. It sees the order of neurons and must unlearn it.
+
+    With `canonical`, each network is first brought to its orbit's representative (`symmetry.canonicalize`), where that
+    can be had in closed form.
+
+    **Preserves**: nothing without `canonical`. With it the output is invariant to the whole group of the Symmetry, but
+    not continuous: networks that are close can have representatives far apart. The normaliser's statistics are those of
+    the networks as they are.
+
+    Args:
+        symmetry: of the networks that are read.
+        normaliser: theirs.
+        outputs: numbers that the reader gives.
+        config: its settings.
+        key: a typed key.
+
+    Source: the baseline of arXiv 2301.12780; canonical weights in place of its alignment are ours.
+
+    Example:
+        >>> from wsjax.models import Normaliser
+        >>> from wsjax.symmetry import siren
+        >>> spec = siren((2, 4, 1))
+        >>> plain = Normaliser((jnp.zeros(()),) * 4, (jnp.ones(()),) * 4)
+        >>> reader = FlatMLP(spec, plain, 10, FlatConfig(canonical=True), key=jax.random.key(0))
+        >>> weights = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
+        >>> reader.features(weights).shape, reader(weights).shape
+        ((17,), (10,))
+    """
 
     normaliser: Normaliser
-    stack: Stack
+    head: Stack
     symmetry: Symmetry = eqx.field(static=True)
+    canonical: bool = eqx.field(static=True)
 
     def __init__(self, symmetry: Symmetry, normaliser: Normaliser, outputs: int, config: FlatConfig, *, key: Key):
-        self.normaliser, self.symmetry = normaliser, symmetry
+        self.normaliser, self.symmetry, self.canonical = normaliser, symmetry, config.canonical
         total = sum(map(math.prod, symmetry.shapes))
-        self.stack = Stack(total, outputs, config.width, config.depth, key=key)
+        self.head = Stack(total, outputs, config.width, config.depth, key=key)
 
-    def __call__(
-        self, weights: Weights, *, key: Key | None = None, rate: Float[ArrayLike, ""] | float = 0.0
-    ) -> Float[Array, " outputs"]:
+    def features(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " entries"]:
+        """All normalised weights of one network as one vector; nothing of them is dropped."""
+        plain = in_float32(weights)
+        read = canonicalize(plain, self.symmetry) if self.canonical else plain
+        return jnp.concatenate([leaf.reshape(-1) for leaf in self.normaliser(self.symmetry.leaves(read))])
+
+    def __call__(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " outputs"]:
         """Read one network; with a key, drop hidden units at the given rate."""
-        leaves = self.normaliser(self.symmetry.leaves(in_float32(weights)))
-        return self.stack(jnp.concatenate([leaf.reshape(-1) for leaf in leaves]), key=key, rate=rate)
+        return self.head(self.features(weights, key=key, rate=rate), key=key, rate=rate)

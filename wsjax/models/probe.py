@@ -5,39 +5,70 @@ from dataclasses import dataclass
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
 from wsjax.models.flat import Stack
+from wsjax.models.generator import LinearGenerator
 from wsjax.models.normalise import in_float32
-from wsjax.typing import Key, Weights
+from wsjax.typing import Key, Scalar, Weights
 
 
 @dataclass(frozen=True)
 class ProbeConfig:
-    """probes: learned coordinates. width and depth of the dense layers that read their values."""
+    """probes: learned coordinates. width and depth of the dense layers that read their values.
+
+    generator: linear layers that make the coordinates from latent vectors; 0 learns the coordinates themselves.
+    """
 
     probes: int = 64
     width: int = 128
     depth: int = 2
+    generator: int = 0
 
     def __post_init__(self):
         for name in ("probes", "width", "depth"):
             check_number(name, getattr(self, name), low=1)
+        check_number("generator", self.generator, low=0, whole=True)
+
+
+def centred(values: Array, value_range: tuple[float, float]) -> Array:
+    """Decoded values as one vector, their range mapped to [-1, 1]."""
+    low, high = value_range
+    return (values.reshape(-1) - (low + high) / 2) * (2 / (high - low))
 
 
 class Probe(eqx.Module):
     """Values of the network at learned coordinates, then dense layers.
 
-    Invariant to every symmetry that preserves the function, by construction; it sees nothing the function does not
-    show, and needs raw weights, so it has no normaliser of them. Values are mapped
-    from the range that the card records to [-1, 1].
+    It sees nothing that the function does not show, and needs raw weights, so it has no normaliser of them. Values are
+    mapped from the range that the card records to [-1, 1].
 
-    Source: the idea of ProbeGen, arXiv 2410.10811, with free coordinates in place of a generator.
+    **Preserves**: the output is invariant to every symmetry that preserves the function, by construction.
+
+    Args:
+        apply: (weights, points (probes, inputs)) -> values (probes, channels), for one network.
+        inputs, channels: of the networks.
+        outputs: numbers that the reader gives.
+        config: its settings.
+        coordinate_range: of the coordinates that the networks were fitted on, over which the learned ones start.
+        value_range: of what the networks decode to.
+        key: a typed key.
+
+    Source: ProbeGen, arXiv 2410.10811; at `generator=0` the learned coordinates that it starts out from, without
+    its generator.
+
+    Example:
+        >>> from wsjax.networks import Network
+        >>> net = Network("siren", (2, 8, 1))
+        >>> reader = Probe(net.apply, 2, 1, 10, ProbeConfig(probes=4, generator=2), key=jax.random.key(0))
+        >>> weights = net.init(jax.random.key(1))
+        >>> reader.features(weights).shape, reader(weights).shape
+        ((4,), (10,))
     """
 
-    points: Array
-    stack: Stack
+    points: LinearGenerator
+    head: Stack
     apply: Callable[[Weights, Array], Array] = eqx.field(static=True)
     value_range: tuple[float, float] = eqx.field(static=True)
 
@@ -53,17 +84,15 @@ class Probe(eqx.Module):
         value_range: tuple[float, float] = (0.0, 1.0),
         key: Key,
     ):
-        """Coordinates start uniform over the range of coordinates that the networks were fitted on."""
-        low, high = coordinate_range
-        points_key, stack_key = jax.random.split(key)
+        points_key, head_key = jax.random.split(key)
         self.apply, self.value_range = apply, value_range
-        self.points = jax.random.uniform(points_key, (config.probes, inputs), minval=low, maxval=high)
-        self.stack = Stack(config.probes * channels, outputs, config.width, config.depth, key=stack_key)
+        self.points = LinearGenerator(inputs, config.probes, config.generator, coordinate_range, key=points_key)
+        self.head = Stack(config.probes * channels, outputs, config.width, config.depth, key=head_key)
 
-    def __call__(
-        self, weights: Weights, *, key: Key | None = None, rate: Float[ArrayLike, ""] | float = 0.0
-    ) -> Float[Array, " outputs"]:
+    def features(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " values"]:
+        """The values of one network at the learned coordinates; nothing of them is dropped."""
+        return centred(self.apply(in_float32(weights), self.points()), self.value_range)
+
+    def __call__(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " outputs"]:
         """Read one network; with a key, drop hidden units at the given rate."""
-        low, high = self.value_range
-        values = (self.apply(in_float32(weights), self.points).reshape(-1) - (low + high) / 2) * (2 / (high - low))
-        return self.stack(values, key=key, rate=rate)
+        return self.head(self.features(weights, key=key, rate=rate), key=key, rate=rate)

@@ -1,0 +1,72 @@
+"""Where a probing reader looks: learned inputs, free or made by a deep linear generator."""
+
+import functools
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from wsjax.errors import check_number
+from wsjax.typing import Key, Layer
+
+LATENT = 32
+"""Numbers in the latent vector of one input."""
+
+
+class LinearGenerator(eqx.Module):
+    """Learned inputs, one for each latent vector z, by `depth` dense layers without activations between them:
+
+        x = (... (z K_1 + b_1) K_2 + b_2 ...) K_depth + b_depth
+
+    At depth 0 the latent vectors are the inputs. Deeper, nothing more can be expressed, but what the inputs share is
+    learned by all of them together. Whatever the depth, they start as the same draw, uniform over the range: the
+    kernels start orthogonal, and each latent vector is the one nearest to a normal draw that gives its input.
+
+    Args:
+        inputs: numbers in one input of the networks that are read.
+        probes: how many inputs.
+        depth: layers of the generator.
+        coordinate_range: of every number of an input.
+        key: a typed key.
+
+    Source: ProbeGen, arXiv 2410.10811, for the latent vectors and the linear layers. The start over the range is ours.
+
+    Example:
+        >>> made = LinearGenerator(2, 5, 3, (0.0, 1.0), key=jax.random.key(0))()
+        >>> made.shape, bool(((made > -1e-5) & (made < 1 + 1e-5)).all())
+        ((5, 2), True)
+    """
+
+    latents: Array
+    layers: tuple[Layer, ...]
+
+    def __init__(self, inputs: int, probes: int, depth: int, coordinate_range: tuple[float, float], *, key: Key):
+        check_number("generator", depth, low=0, whole=True)
+        low, high = coordinate_range
+        target = jax.random.uniform(key, (probes, inputs), minval=low, maxval=high)
+        if depth == 0:
+            self.latents, self.layers = target, ()
+            return
+        width = max(LATENT, inputs)
+        keys = [jax.random.fold_in(key, i) for i in range(depth + 1)]
+        start = jax.nn.initializers.orthogonal()
+        kernels = [start(k, (width, n)) for k, n in zip(keys[1:], [*[width] * (depth - 1), inputs], strict=True)]
+        spread = (high - low) / 12**0.5  # the deviation of a uniform draw, as that of a normal latent vector's image
+        kernels[-1] = spread * kernels[-1]
+        biases = [*[jnp.zeros(width)] * (depth - 1), jnp.full(inputs, (low + high) / 2)]
+        self.layers = tuple(Layer(kernel, bias) for kernel, bias in zip(kernels, biases, strict=True))
+        drawn = jax.random.normal(keys[0], (probes, width))
+        back = functools.reduce(jnp.matmul, kernels).T / spread**2  # the pseudo-inverse of all layers in one
+        self.latents = drawn + (target - _through(self.layers, drawn)) @ back
+
+    def __call__(self) -> Float[Array, "probes inputs"]:
+        """The inputs."""
+        return _through(self.layers, self.latents)
+
+
+def _through(layers: Sequence[Layer], x: Array) -> Array:
+    for layer in layers:
+        x = x @ layer.kernel + layer.bias[None, :]
+    return x
