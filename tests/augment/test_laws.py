@@ -82,7 +82,7 @@ STRONG: dict[str, dict[str, float]] = {
 }
 """Other settings for that, where the default ones seldom reach anything in a network this small."""
 
-BY_CHANCE = {"dropout", "drop_neurons", "prune", "prune_global", "flip", "invert"}
+BY_CHANCE = {"dropout", "drop_neurons", "prune", "prune_global", "flip", "invert", "mixup_hard"}
 """What misses an array now and then, and is seen to reach all of them in many draws."""
 
 MOVES_ENTRIES = {"permute", "flip_signs", "dropout", "drop_neurons", "prune", "prune_global"}
