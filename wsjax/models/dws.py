@@ -63,7 +63,7 @@ class DWSConfig:
         return tuple(layer(n, k) for n, k in zip(sizes, keys, strict=True))
 
 
-def _activate(x: Array, activation: str) -> Array:
+def activate(x: Array, activation: str) -> Array:
     if activation == "relu":
         return jax.nn.relu(x)
     u, v = jnp.split(x, 2, axis=-1)
@@ -72,9 +72,13 @@ def _activate(x: Array, activation: str) -> Array:
 
 def run_trunk(layers: tuple[EquivariantLayer, ...], xs: list[Array], activation: str) -> list[Array]:
     """Layers and activations in turn, each but the first added to its input."""
-    for i, layer in enumerate(layers):
-        ys = [_activate(y, activation) for y in layer(xs)]
-        xs = ys if i == 0 else [x + y for x, y in zip(xs, ys, strict=True)]
+    return run_residual(layers[1:], [activate(y, activation) for y in layers[0](xs)], activation)
+
+
+def run_residual(layers: tuple[EquivariantLayer, ...], xs: list[Array], activation: str) -> list[Array]:
+    """Layers and activations in turn, each added to its input."""
+    for layer in layers:
+        xs = [x + activate(y, activation) for x, y in zip(xs, layer(xs), strict=True)]
     return xs
 
 

@@ -4,16 +4,17 @@ from dataclasses import dataclass
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
 from wsjax.models.activations import activations, nodes
 from wsjax.models.dropout import dropout
-from wsjax.models.equivariant import EquivariantLinear, Feature, features, invariant
+from wsjax.models.dws import activate, run_residual
+from wsjax.models.equivariant import EquivariantLinear, invariant
 from wsjax.models.flat import Stack
 from wsjax.models.generator import LinearGenerator
 from wsjax.models.normalise import Normaliser, in_float32
+from wsjax.models.pieces import Feature, features, lift
 from wsjax.models.probe import centred
 from wsjax.networks import Network
 from wsjax.typing import Key, Scalar, Weights
@@ -112,19 +113,12 @@ class ProbedDWS(eqx.Module):
         leaves = self.normaliser(self.network.symmetry.leaves(raw))
         hidden, values = activations(self.network, raw, self.points())
         seen = [*[a.T for a in hidden], centred(values, self.value_range)]
-        ys = self.layers[0]([f.lift(leaf) for f, leaf in zip(self.spec, leaves, strict=True)])
+        ys = self.layers[0](lift(leaves, self.spec))
         for node, a, kernel in zip(self.nodes, seen, self.entries, strict=True):
             ys[node] = ys[node] + a @ kernel
-        xs = [_gated(y) for y in ys]
-        for layer in self.layers[1:]:
-            xs = [x + _gated(y) for x, y in zip(xs, layer(xs), strict=True)]
+        xs = run_residual(self.layers[1:], [activate(y, "gated") for y in ys], "gated")
         return dropout(invariant(xs, self.spec), key, rate, salt=1)  # the head's hidden layer takes salt 0
 
     def __call__(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " outputs"]:
         """Read one network; with a key, drop pooled channels and hidden units of the head at the given rate."""
         return self.head(self.features(weights, key=key, rate=rate), key=key, rate=rate)
-
-
-def _gated(y: Array) -> Array:
-    u, v = jnp.split(y, 2, axis=-1)
-    return u * jnp.tanh(v)
