@@ -62,7 +62,7 @@ class ProbedDWS(eqx.Module):
 
     Example:
         >>> net = Network("siren", (2, 4, 1))
-        >>> plain = Normaliser((jnp.zeros(()),) * 4, (jnp.ones(()),) * 4)
+        >>> plain = Normaliser((jax.numpy.zeros(()),) * 4, (jax.numpy.ones(()),) * 4)
         >>> reader = ProbedDWS(net, plain, 10, ProbedDWSConfig(channels=2, layers=1, probes=3), key=jax.random.key(0))
         >>> weights = net.init(jax.random.key(1))
         >>> reader.features(weights).shape, reader(weights).shape
