@@ -111,7 +111,11 @@ def pair(name: str, subject: Subject) -> Pair:
         whole = lambda arrays: functools.reduce(lambda a, part: part(a), parts, arrays)
         return Pair(name, compiled(pipeline), lambda i: (whole(networks[i]), None), batch)
     entry, theirs = CATALOGUE[name], torch_side(name, {}, subject)
-    known = {"symmetry": lambda: subject.symmetry, "statistics": lambda: statistics_of(batch.weights)}
+    known = {
+        "symmetry": lambda: subject.symmetry,
+        "statistics": lambda: statistics_of(batch.weights),
+        "pool": lambda: batch,
+    }
     ours = Partial(entry.function, **{need: known[need]() for need in entry.needs if need in known})
     if entry.level == "batch":
         pool = torch_pool(networks, batch)

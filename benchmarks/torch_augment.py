@@ -164,8 +164,9 @@ def noise_shared(arrays, *, std, deviation):
     return [torch.add(w, torch.randn_like(w), alpha=std * d) for w, d in zip(arrays, deviation, strict=True)]
 
 
-def dropout(arrays, *, rate):
-    return [torch.empty_like(w).bernoulli_(1 - rate).mul_(w) for w in arrays]
+def dropout(arrays, *, rate, survivors=1.0):
+    dropped = [torch.empty_like(w).bernoulli_(1 - rate).mul_(w) for w in arrays]
+    return dropped if survivors == 1 else [w.mul_(survivors) for w in dropped]
 
 
 def drop_neurons(arrays, *, rate):
@@ -197,6 +198,11 @@ def towards_mean(arrays, *, max_share, mean):
 
 def mixup(pool, i, *, alpha, beta, low, high):
     j = _partner(range(len(pool.networks)), i)
+    return _mix(pool, i, pool.networks[j], pool.labels[j], _share(alpha, beta, low, high))
+
+
+def mixup_with(pool, i, *, alpha, beta, low, high):
+    j = random.randrange(len(pool.networks))
     return _mix(pool, i, pool.networks[j], pool.labels[j], _share(alpha, beta, low, high))
 
 

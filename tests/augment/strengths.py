@@ -29,6 +29,7 @@ NOTHING: dict[str, dict[str, float]] = {
     "mixup_permuted": {"low": 1.0},
     "mixup_hard": {"low": 1.0},
     "mixup_self": {"low": 1.0},
+    "mixup_with": {"low": 1.0},
     "mixup_within_class": {"low": 1.0},
     "mixup_views": {"low": 1.0},
     "label_smoothing": {"rate": 0.0},

@@ -15,6 +15,7 @@ from wsjax.augment import (
     Entry,
     format_spec,
     from_spec,
+    needs_pool,
     needs_statistics,
     read_spec,
     statistics_of,
@@ -91,7 +92,7 @@ def test_every_entry_can_be_named_for_networks_that_allow_it(getkey):
         allowed = 0
         for symmetry, data in homes:
             try:
-                pipeline = from_spec(name, symmetry, statistics_of(data.weights))
+                pipeline = from_spec(name, symmetry, statistics_of(data.weights), data)
             except ValueError:
                 continue
             allowed += 1
@@ -100,12 +101,14 @@ def test_every_entry_can_be_named_for_networks_that_allow_it(getkey):
 
 
 def test_what_an_entry_takes_besides_its_settings_is_no_setting():
-    needs = {name: CATALOGUE[name].needs for name in ("noise", "drop_neurons", "noise_shared", "mixup_self")}
+    names = ("noise", "drop_neurons", "noise_shared", "mixup_self", "mixup_with")
+    needs = {name: CATALOGUE[name].needs for name in names}
     assert needs == {
         "noise": (),
         "drop_neurons": ("symmetry",),
         "noise_shared": ("statistics",),
         "mixup_self": ("transform",),
+        "mixup_with": ("pool",),
     }
     assert CATALOGUE["noise_shared"].settings == {"std": 0.1}
     assert CATALOGUE["mixup_self"].settings == CATALOGUE["mixup"].settings
@@ -137,6 +140,24 @@ def test_steps_in_units_of_the_data_set_take_its_statistics(getkey, untyped):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(ValueError, match=r"do not have the structure of the data set's statistics"):
         from_spec("towards_mean", mlp((2, 4, 1)), known)
+
+
+def test_steps_with_a_pool_draw_partners_out_of_it_and_from_nowhere_else(getkey):
+    data, key = batch(getkey()), getkey()
+    pool = Batch(jax.tree.map(lambda x: x[:1] + 7, data.weights), data.label[:1] - 1)
+    spec = "with_probability(1, mixup_with(low=0.25, high=0.25))"
+    assert needs_pool(spec)
+    assert not needs_pool("recommended | mixup")
+    with pytest.raises(ValueError, match=r"mixup_with draws partners out of a pool.*pass pool=Batch"):
+        from_spec(spec, SIREN)
+    found = from_spec(spec, SIREN, pool=pool)(key, data)
+    expected = jax.tree.map(lambda x, other: 0.25 * x + 0.75 * other, data[:2], pool[:2])
+    for a, b in zip(jax.tree.leaves(found[:2]), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"each row of pool.weights\[0\].kernel has shape \(2, 4\); .*\(2, 5\)"):
+        from_spec(spec, siren((2, 5, 4, 1)), pool=pool)
+    with pytest.raises(ValueError, match=r"structure of the batch they are mixed with"):
+        from_spec(spec, mlp((2, 4, 1)), pool=pool)
 
 
 @pytest.mark.parametrize("name", PRESETS)

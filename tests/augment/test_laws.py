@@ -32,7 +32,11 @@ OTHERS = {
 STATISTICS = wa.statistics_of(
     jax.tree.map(lambda *x: np.stack(x), *(random_weights(jax.random.key(i), SPEC) for i in range(7, 10)))
 )
-DTYPES = [np.float32, jnp.bfloat16]
+POOL = Batch(
+    jax.tree.map(lambda *x: np.stack(x), *(random_weights(jax.random.key(i), SPEC) for i in range(20, 25))),
+    np.eye(3, dtype=np.float32)[np.array([2, 0, 1, 2, 1])],
+)
+DTYPES = [np.float32, jnp.bfloat16, jnp.float16]
 
 NO_IDENTITY = {"permute", "rotate_uniform"}
 
@@ -69,6 +73,7 @@ TOUCHES: dict[str, set[str]] = {
     "mixup_permuted": MIXED | {".label"},
     "mixup_hard": MIXED | {".label"},
     "mixup_self": MIXED,
+    "mixup_with": MIXED | {".label"},
     "mixup_within_class": MIXED,
     "mixup_views": MIXED | {".label"},
     "label_smoothing": {".label"},
@@ -91,7 +96,7 @@ CHOSEN = {".label"}
 """A label may be one of those given, which float32 holds."""
 
 names = pytest.mark.parametrize("name", CATALOGUE)
-dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "bfloat16"])
+dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "bfloat16", "float16"])
 
 
 def bound(name: str, **settings: float) -> Partial:
@@ -111,7 +116,8 @@ KEYS = jax.random.split(KEY, 64)
 
 def given(entry: wa.Entry, spec: symmetry.Symmetry, statistics: wa.Statistics) -> dict[str, Any]:
     """What the entry needs besides its settings; `transform` has a default."""
-    return {n: v for n, v in (("symmetry", spec), ("statistics", statistics)) if n in entry.needs}
+    known = {"symmetry": spec, "statistics": statistics, "pool": POOL}
+    return {name: value for name, value in known.items() if name in entry.needs}
 
 
 def thing(name: str, dtype: Any = np.float32) -> Any:

@@ -111,6 +111,14 @@ def test_weights_of_other_networks_than_the_statistics_are_named(transform):
         transform(KEY, {"kernel": NETWORK["kernel"], "one": NETWORK["one"]}, statistics=STATISTICS)
 
 
+def test_dropout_keeps_the_mean_where_its_survivors_make_up_for_the_rest():
+    before = {"wide": WEIGHTS["wide"]}
+    plain, kept = wa.dropout(KEY, before, rate=0.2), wa.dropout(KEY, before, rate=0.2, survivors=1.25)
+    np.testing.assert_allclose(kept["wide"], 1.25 * np.asarray(plain["wide"]), rtol=1e-6)
+    ones = np.asarray(wa.dropout(KEY, np.ones(20_000, np.float32), rate=0.2, survivors=1.25))
+    assert ones.mean() == pytest.approx(1, abs=0.02)
+
+
 def test_dropout_zeroes_its_share_and_leaves_the_survivors_as_they_are():
     before = {"wide": WEIGHTS["wide"], "wild": WEIGHTS["wild"]}
     masks = []
@@ -224,6 +232,7 @@ def test_pruning_everything_keeps_the_largest():
     [
         ("noise", {"std": -0.1}, r"std is -0.1; it must be one number in \[0, inf\]"),
         ("noise_shared", {"std": -0.1}, r"std is -0.1"),
+        ("dropout", {"survivors": -1.0}, r"survivors is -1.0"),
         ("dropout", {"rate": 1.5}, r"rate is 1.5; it must be one number in \[0, 1\]"),
         ("drop_neurons", {"rate": -1.0}, r"rate is -1.0"),
         ("prune", {"max_quantile": 1.1}, r"max_quantile is 1.1"),

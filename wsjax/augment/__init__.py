@@ -26,6 +26,7 @@ from wsjax.augment.exact import shift_phase as shift_phase
 from wsjax.augment.exact import shift_turns as shift_turns
 from wsjax.augment.grammar import format_spec as format_spec
 from wsjax.augment.grammar import from_spec as from_spec
+from wsjax.augment.grammar import needs_pool as needs_pool
 from wsjax.augment.grammar import needs_statistics as needs_statistics
 from wsjax.augment.grammar import read_spec as read_spec
 from wsjax.augment.labels import label_smoothing as label_smoothing

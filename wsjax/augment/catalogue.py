@@ -9,7 +9,7 @@ from wsjax.augment.colours import grey, mix_channels
 from wsjax.augment.coordinates import flip, scale, scale_axes, shear, translate
 from wsjax.augment.exact import flip_signs, permute, rescale, rescale_uniform, shift_phase, shift_turns
 from wsjax.augment.labels import label_smoothing
-from wsjax.augment.mix import mixup, mixup_hard
+from wsjax.augment.mix import mixup, mixup_hard, mixup_with
 from wsjax.augment.mix_moved import mixup_aligned, mixup_permuted, mixup_self
 from wsjax.augment.mix_within import mixup_views, mixup_within_class
 from wsjax.augment.outputs import brightness, contrast, invert
@@ -20,8 +20,8 @@ from wsjax.augment.rotations import rotate, rotate_uniform
 Effect: TypeAlias = Literal["preserves", "transforms", "perturbs", "mixes"]
 Level: TypeAlias = Literal["network", "batch"]
 
-BOUND = ("symmetry", "statistics", "transform")
-"""Arguments that are no settings: the networks' Symmetry, the data set's statistics, steps on networks."""
+BOUND = ("symmetry", "statistics", "transform", "pool")
+"""Arguments that are no settings: the networks' Symmetry, the data set's statistics, steps on networks, partners."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ CATALOGUE: dict[str, Entry] = _table(
     (grey, "transforms", "network", "v' = (1 - s) v + s luma(v)"),
     (noise, "perturbs", "network", "w' = w + std sd(w) N(0, 1), sd of each array of the network"),
     (noise_shared, "perturbs", "network", "the same, sd of each array over the data set"),
-    (dropout, "perturbs", "network", "w' = w B, B ~ Bernoulli(1 - rate) for each weight"),
+    (dropout, "perturbs", "network", "w' = survivors w B, B ~ Bernoulli(1 - rate) for each weight"),
     (drop_neurons, "perturbs", "network", "all that makes and reads a neuron is 0, with chance rate"),
     (prune, "perturbs", "network", "0 where |w| is below its array's q-quantile, q uniform on [0, max_quantile]"),
     (prune_global, "perturbs", "network", "the same, one quantile for all arrays"),
@@ -88,6 +88,7 @@ CATALOGUE: dict[str, Entry] = _table(
     (mixup_permuted, "mixes", "batch", "the same, the partner's neurons in random order: the control"),
     (mixup_hard, "mixes", "batch", "weights mixed, the label that of the larger share"),
     (mixup_self, "mixes", "batch", "s w + (1 - s) T(w), T the steps given; the label its own"),
+    (mixup_with, "mixes", "batch", "as mixup, the partner out of a pool: in training, the whole training split"),
     (mixup_within_class, "mixes", "batch", "as mixup, the partner of the same class"),
     (mixup_views, "mixes", "batch", "as mixup, the partner another fit of the same object"),
     (label_smoothing, "mixes", "batch", "y' = (1 - rate) y + rate / classes; the weights stay"),

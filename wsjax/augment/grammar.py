@@ -79,6 +79,19 @@ COMBINATORS: dict[str, Combinator] = {
 """The steps around others, by name."""
 
 
+REMEDIES = {
+    "statistics": (
+        "is in units of the data set and was given no statistics of it; "
+        "pass statistics_of(dataset.weights) as the third argument of from_spec"
+    ),
+    "pool": (
+        "draws partners out of a pool and was given none; pass pool=Batch(networks, labels) to from_spec, for example "
+        "of the training split"
+    ),
+}
+"""What is missing where a step needs more than its settings, and the way out."""
+
+
 def format_spec(steps: tuple[Call, ...]) -> str:
     """The text of parsed steps; parsing it again gives the same steps.
 
@@ -217,7 +230,21 @@ def needs_statistics(spec: str) -> bool:
         >>> needs_statistics("one_of(noise, noise_shared) | mixup"), needs_statistics("noise | mixup")
         (True, False)
     """
-    return any("statistics" in CATALOGUE[step.name].needs for step in _all_steps(read_spec(spec)))
+    return _needs(spec, "statistics")
+
+
+def needs_pool(spec: str) -> bool:
+    """Whether a step of a SPEC draws partners out of a pool, so that `from_spec` must be given one.
+
+    Example:
+        >>> needs_pool("noise | mixup_with(alpha=0.4)"), needs_pool("noise | mixup")
+        (True, False)
+    """
+    return _needs(spec, "pool")
+
+
+def _needs(spec: str, what: str) -> bool:
+    return any(what in CATALOGUE[step.name].needs for step in _all_steps(read_spec(spec)))
 
 
 def _all_steps(steps: tuple[Call, ...]) -> list[Call]:
@@ -226,7 +253,9 @@ def _all_steps(steps: tuple[Call, ...]) -> list[Call]:
     return [step for step in steps if step.name in CATALOGUE] + inner
 
 
-def from_spec(spec: str, symmetry: Symmetry, statistics: Statistics | None = None) -> Transform[Batch]:
+def from_spec(
+    spec: str, symmetry: Symmetry, statistics: Statistics | None = None, pool: Batch | None = None
+) -> Transform[Batch]:
     """Build the pipeline that a SPEC describes, for labelled batches of networks of one Symmetry.
 
     Args:
@@ -234,13 +263,14 @@ def from_spec(spec: str, symmetry: Symmetry, statistics: Statistics | None = Non
         symmetry: the networks' Symmetry, bound to the steps that need it.
         statistics: of the training networks, `statistics_of(dataset.weights)`, for the steps that need them
             (`needs_statistics` tells).
+        pool: stacked networks with their labels, for the steps that draw partners out of it (`needs_pool` tells).
 
     Returns:
-        A transform of a `Batch`, a pytree of its numbers and of the statistics; text in it is static.
+        A transform of a `Batch`, a pytree of its numbers, of the statistics and of the pool; text in it is static.
 
     Raises:
         ValueError: a SPEC that does not parse, a setting out of its range, a step that the Symmetry does not
-            allow, or one that needs statistics without them, each before any data is seen.
+            allow, or one that needs statistics or a pool without them, each before any data is seen.
 
     Example:
         >>> import jax
@@ -249,10 +279,14 @@ def from_spec(spec: str, symmetry: Symmetry, statistics: Statistics | None = Non
         >>> jax.tree.leaves(pipeline)
         [0.5, 0.4]
     """
-    given = {"symmetry": symmetry, **({} if statistics is None else {"statistics": statistics})}
+    known = {"symmetry": symmetry, "statistics": statistics, "pool": pool}
+    given = {name: value for name, value in known.items() if value is not None}
     pipeline = _chain(read_spec(spec), given, "batch")
     networks = symmetry.unflatten([jax.ShapeDtypeStruct((2, *shape), jnp.float32) for shape in symmetry.shapes])
-    example = Batch(networks, jax.ShapeDtypeStruct((2, 2), jnp.float32), jax.ShapeDtypeStruct((2,), jnp.int32))
+    label = jax.ShapeDtypeStruct((2, 2), jnp.float32)
+    if pool is not None:
+        label = jax.tree.map(lambda y: jax.ShapeDtypeStruct((2, *jnp.shape(y)[1:]), y.dtype), pool.label)
+    example = Batch(networks, label, jax.ShapeDtypeStruct((2,), jnp.int32))
     jax.eval_shape(lambda batch: pipeline(jax.random.key(0), batch), example)
     return pipeline
 
@@ -272,11 +306,9 @@ def _bind(step: Call, given: dict[str, Any], level: Level) -> Transform[Any]:
 
 
 def _atom(entry: Entry, step: Call, given: dict[str, Any]) -> Partial:
-    if "statistics" in entry.needs and "statistics" not in given:
-        raise ValueError(
-            f"{entry.name} is in units of the data set and was given no statistics of it; "
-            f"pass statistics_of(dataset.weights) as the third argument of from_spec"
-        )
+    for need, remedy in REMEDIES.items():
+        if need in entry.needs and need not in given:
+            raise ValueError(f"{entry.name} {remedy}")
     bound = {name: given[name] for name in entry.needs if name in given}
     if step.pipes:
         bound["transform"] = _chain(step.pipes[0], given, "network")

@@ -18,6 +18,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 from wsjax.augment.labels import check_floating
 from wsjax.augment.partners import partners, size_of, take
 from wsjax.augment.share import draw_shares
+from wsjax.errors import check_shape, check_structure, leaf_names
 from wsjax.floats import floating, wide, widened
 from wsjax.typing import Batch, Key, Scalar
 
@@ -162,7 +163,8 @@ def mixup_with(
         alpha, beta, low, high: the share, as in `mixup`; low = high = 1 is the identity.
 
     Raises:
-        ValueError: as `mixup`. TypeError: whole-number labels.
+        ValueError: as `mixup`, or a pool of another structure or of other shapes; the leaf is named. TypeError:
+            whole-number labels.
 
     Source: arXiv 2402.04081, section 5, whose code draws from all networks on disk, those left out of training too.
 
@@ -172,6 +174,14 @@ def mixup_with(
         >>> mixup_with(jax.random.key(0), Batch(jnp.eye(2), jnp.eye(2)), pool=pool, low=0.5, high=0.5).label.tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
+    check_floating(batch.label)
+    _check_alike(batch._replace(object=None), pool._replace(object=None))
     share = draw_shares(jax.random.fold_in(key, 0), size_of(batch), alpha, beta, low, high)
     rows = jax.random.randint(jax.random.fold_in(key, 1), (size_of(batch),), 0, size_of(pool))
     return mix(batch, take(pool, rows), share)
+
+
+def _check_alike(batch: Batch, pool: Batch) -> None:
+    check_structure(pool, jax.tree.structure(batch), "the batch they are mixed with")
+    for name, mine, other in zip(leaf_names(pool, "pool"), jax.tree.leaves(batch), jax.tree.leaves(pool), strict=True):
+        check_shape(f"each row of {name}", jnp.shape(other)[1:], jnp.shape(mine)[1:], "the batch")

@@ -79,10 +79,10 @@ def noise_shared(key: Key, weights: Weights, *, statistics: Statistics, std: Sca
     return _with_noise(key, weights, [widened(sd, jnp.asarray(x)) for x, sd in pairs if floating(x)], std)
 
 
-def dropout(key: Key, weights: Weights, *, rate: Scalar = 0.1) -> Weights:
-    """Set each weight to zero with a given chance; the others stay as they are.
+def dropout(key: Key, weights: Weights, *, rate: Scalar = 0.1, survivors: Scalar = 1.0) -> Weights:
+    """Set each weight to zero with a given chance; the others stay as they are, unless you have them multiplied.
 
-    w' = w m, m ~ Bernoulli(1 - rate) for each entry of each array.
+    w' = survivors w m, m ~ Bernoulli(1 - rate) for each entry of each array.
 
     **Perturbs** the function.
 
@@ -90,13 +90,14 @@ def dropout(key: Key, weights: Weights, *, rate: Scalar = 0.1) -> Weights:
         key: a typed key.
         weights: one network, any pytree; leaves that are not floating point stay.
         rate: [] chance for each weight, in [0, 1]; 0 is the identity.
+        survivors: [] what the others are multiplied by; 1 / (1 - rate) keeps each weight's mean.
 
     Raises:
-        ValueError: a rate outside [0, 1].
+        ValueError: a rate outside [0, 1], or survivors below 0.
 
     Source: arXiv 2402.04081, section 4, whose code multiplies the survivors by 1 / (1 - rate). That keeps the mean of
-    a hidden unit's input in a network that is being trained; here it would move every surviving weight of the data,
-    by 11 % at a rate of 0.1, and it is left out.
+    a hidden unit's input in a network that is being trained; here it moves every surviving weight of the data, by
+    11 % at a rate of 0.1, so that it is not the default.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -104,9 +105,15 @@ def dropout(key: Key, weights: Weights, *, rate: Scalar = 0.1) -> Weights:
         [0.0, 3.0]
     """
     check_number("rate", rate, low=0, high=1)
+    check_number("survivors", survivors, low=0)
     floats = floats_of(weights)
     gone = for_each(lambda shape, start: dropped(key, shape, rate, start), floats)
-    return with_floats(weights, [jnp.where(m, jnp.zeros_like(x), x) for x, m in zip(floats, gone, strict=True)])
+
+    def left(x: Array, mask: Array) -> Array:
+        kept = widened(x) * jnp.asarray(survivors, wide(x))
+        return jnp.where(mask, jnp.zeros_like(x), kept.astype(x.dtype))
+
+    return with_floats(weights, [left(x, mask) for x, mask in zip(floats, gone, strict=True)])
 
 
 def drop_neurons(key: Key, weights: Weights, *, symmetry: Symmetry, rate: Scalar = 0.1) -> Weights:

@@ -17,8 +17,8 @@ PRESETS: dict[str, str] = {
     "dwsa_noise": "noise(std=0.32)",
     # There a factor uniform on [0.8, 1.2]; here log-uniform on [0.82, 1.22].
     "dwsa_scale": "scale(max_log=0.2)",
-    # There the survivors are multiplied by 1 / 0.9; here they stay.
-    "dwsa_dropout": "dropout(rate=0.1)",
+    # With the survivors multiplied by 1 / 0.9.
+    "dwsa_dropout": "dropout(rate=0.1, survivors=1.1111)",
     "dwsa_prune": "prune_global(max_quantile=0.1)",
     "dwsa_flip_signs": "flip_signs(probability=0.5)",
     # There half turns from -4 to 3; here from -4 to 4.
@@ -40,7 +40,7 @@ PRESETS: dict[str, str] = {
     # sign flips and phases, which alignment of permutations cannot undo, are left out.
     "dwsa_mixup_self": (
         "mixup_self(one_of(translate(max_shift=0.25), rotate(max_degrees=30), noise(std=0.32), scale(max_log=0.2), "
-        "dropout(rate=0.1), prune_global(max_quantile=0.1)), alpha=1.0)"
+        "dropout(rate=0.1, survivors=1.1111), prune_global(max_quantile=0.1)), alpha=1.0)"
     ),
     # There "noise" adds one and the same constant to every entry; here noise.
     "dwsnets": (

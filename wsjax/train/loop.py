@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 from tqdm import tqdm
 
-from wsjax.augment import from_spec, needs_statistics, statistics_of
+from wsjax.augment import from_spec, needs_pool, needs_statistics, statistics_of
 from wsjax.data import Card, WeightDataset
 from wsjax.data.store.locks import locked
 from wsjax.devices import replicate
@@ -27,6 +27,7 @@ from wsjax.train.journal import Journal, open_journal
 from wsjax.train.state import TrainState, init_state, split
 from wsjax.train.step import advance
 from wsjax.train.trained import Trained
+from wsjax.typing import Batch
 
 CHECKPOINT_SECONDS = 15.0
 
@@ -91,16 +92,18 @@ def train(
     state, frozen = start(dataset.card, plan, trials)
     arrays_of_frozen, static = eqx.partition(frozen, eqx.is_array)
     training, validation = arrays(dataset, "train", mesh), arrays(dataset, "validation", mesh)
+    classes = len(dataset.card.classes)
     statistics = jax.jit(statistics_of)(training.weights) if needs_statistics(plan.augment) else None
+    pool = Batch(training.weights, jax.nn.one_hot(training.label, classes)) if needs_pool(plan.augment) else None
     step = functools.partial(
         advance,
         plan,
         static,
         replicate(arrays_of_frozen, mesh),
-        from_spec(plan.augment, dataset.symmetry, statistics),
+        from_spec(plan.augment, dataset.symmetry, statistics, pool),
         train=training,
         validation=validation,
-        classes=len(dataset.card.classes),
+        classes=classes,
         mesh=mesh,
     )
     if out is None:

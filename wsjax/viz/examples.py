@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from wsjax.augment import Entry, from_spec, needs_statistics, statistics_of
+from wsjax.augment import Entry, from_spec, needs_pool, needs_statistics, statistics_of
 from wsjax.data import Card, WeightDataset
 from wsjax.typing import Batch, Key
 from wsjax.viz.decode import decode_batch
@@ -47,15 +47,16 @@ def examples(dataset: WeightDataset, row: int, entry: Entry, *, key: Key, draws:
         draws: how many.
     """
     try:
+        pair = dataset.take(np.array([row, partner_of(dataset, row, entry.name)]))
+        names, label = labels_of(pair)
+        batch = jax.tree.map(jnp.asarray, Batch(pair.weights, label, object=np.zeros(2, np.int32)))
         statistics = statistics_of(dataset.weights) if needs_statistics(entry.name) else None
+        other = jax.tree.map(lambda x: x[1:], batch) if needs_pool(entry.name) else None
         known = settings_of(dataset.card, entry)
         spec = f"{entry.name}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
-        pipeline = from_spec(spec, dataset.symmetry, statistics)
-        pair = dataset.take(np.array([row, partner_of(dataset, row, entry.name)]))
+        pipeline = from_spec(spec, dataset.symmetry, statistics, other)
     except ValueError as error:
         return Examples(entry, None, refusal=str(error))
-    names, label = labels_of(pair)
-    batch = jax.tree.map(jnp.asarray, Batch(pair.weights, label, object=np.zeros(2, np.int32)))
     keys = jax.random.split(key, POOL * draws)
     draw = jax.vmap(lambda key, batch: jax.tree.map(lambda x: x[0], pipeline(key, batch)), in_axes=(0, None))
     many = jax.jit(draw, compiler_options=RUN_ONCE)(keys, batch)
