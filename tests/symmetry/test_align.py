@@ -1,9 +1,9 @@
 """Alignment: planted elements are found again, no step moves away, and it compiles, batches and spreads."""
 
 import itertools
+import sys
 
 import chex
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,13 +11,16 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from tests.helpers import CASES, change, dense_axes, points, random_weights
+from tests.symmetry.architectures import RESIDUAL, Residual, tied
 from wsjax import devices, networks
 from wsjax import symmetry as ws
+from wsjax.augment import mixup_aligned
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, symmetry_of
 from wsjax.symmetry.align import Over, growth_order
 from wsjax.symmetry.assignment import SOLVERS
 from wsjax.symmetry.match import pairs
 from wsjax.symmetry.slices import slices
+from wsjax.typing import Batch
 
 KEY = jax.random.key(11)
 COPIES = 200
@@ -27,7 +30,7 @@ compiled = jax.jit(ws.align, static_argnames=("symmetry", "group", "restarts", "
 
 
 def aligned(weights, reference, spec: Symmetry, *, group: Over = "full", **settings) -> ws.Alignment:
-    """Compiled once for each Symmetry and setting, for all tests; a plain call compiles its descent every time."""
+    """Compiled once for each Symmetry and setting, for all tests."""
     return compiled(weights, reference, symmetry=spec, group=group, **settings)
 
 
@@ -205,8 +208,9 @@ def test_float64_is_aligned_in_float64():
         assert float(found.distance) < 1e-24
 
 
-def test_a_batch_spread_over_devices_is_aligned():
-    spec = ws.siren((2, 6, 1))
+@pytest.mark.parametrize("width", [6, 12], ids=["on the devices", "on the host"])
+def test_a_batch_spread_over_devices_is_aligned(width: int):
+    spec = ws.siren((2, width, 1))
     networks_of = lambda seed: [random_weights(k, spec) for k in jax.random.split(jax.random.key(seed), 8)]
     stack = lambda seed: jax.tree.map(lambda *x: np.stack(x), *networks_of(seed))
     mine, theirs = stack(0), stack(1)
@@ -216,47 +220,41 @@ def test_a_batch_spread_over_devices_is_aligned():
     np.testing.assert_allclose(np.asarray(spread), np.asarray(run(mine, theirs)), rtol=1e-5)
 
 
-class Residual(nn.Module):
-    """Convolutions with a residual connection, which ties the axes of the stem and of the block's end."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = nn.tanh(nn.Conv(5, (3, 3), name="stem")(x))
-        y = nn.tanh(nn.Conv(4, (3, 3), name="inner")(x))
-        x = x + nn.Conv(5, (3, 3), name="outer")(y)
-        return nn.Dense(3, name="head")(x.mean(axis=(1, 2)))
+def test_a_batch_spread_over_devices_is_mixed_after_alignment():
+    spec = ws.siren((2, 12, 1))
+    stack = jax.tree.map(lambda *x: np.stack(x), *[random_weights(k, spec) for k in jax.random.split(KEY, 8)])
+    batch = Batch(stack, np.eye(8, dtype=np.float32))
+    run = jax.jit(lambda batch: mixup_aligned(KEY, batch, symmetry=spec))
+    spread = run(jax.device_put(batch, jax.NamedSharding(devices.data_mesh(), jax.P("batch"))))
+    chex.assert_trees_all_close(spread, run(batch), atol=1e-5)
 
 
-def conv_axes(inputs: str, outputs: str) -> dict:
-    return {"kernel": Axes("row", "column", inputs, outputs), "bias": Axes(outputs, bias=True)}
+@pytest.mark.parametrize("case", ["tanh", "relu"])
+def test_every_step_of_a_deep_descent_is_scipys_optimum_and_none_raises_the_distance(case: str, monkeypatch):
+    """Without compilation, the cost matrices and the distances on the way can be looked at."""
+    spec, weights, reference = two(case, (2, 10, 9, 11, 2))
+    module, kept = sys.modules["wsjax.symmetry.align"], []
+    plain, nearer = module.assign, module._nearer
 
+    def watched(cost, wanted=True, *, solver):
+        order = plain(cost, wanted, solver=solver)
+        matrix = np.asarray(cost, np.float64)
+        least = matrix[linear_sum_assignment(matrix)].sum()
+        assert matrix[np.arange(len(matrix)), order].sum() == pytest.approx(least, abs=1e-5 * np.abs(matrix).max())
+        return order
 
-RESIDUAL = symmetry_of(
-    {
-        "params": {
-            "stem": conv_axes("colour", "c"),
-            "inner": conv_axes("c*", "d"),
-            "outer": conv_axes("d*", "c"),
-            "head": dense_axes("c*", "out"),
-        }
-    },
-    {
-        "row": Fixed(3),
-        "column": Fixed(3),
-        "colour": Fixed(1, "input"),
-        "c": Group(5, "tanh"),
-        "d": Group(4, "tanh"),
-        "out": Fixed(3, "output"),
-    },
-)
+    def noted(a, b):
+        kept.append(float(nearer(a, b).distance))
+        return nearer(a, b)
 
-
-def tied() -> Symmetry:
-    """A recurrent kernel: one group on both of its axes."""
-    return symmetry_of(
-        [dense_axes("in", "h"), {"kernel": Axes("h*", "h")}, dense_axes("h*", "out")],
-        {"in": Fixed(2, "input"), "h": Group(8, "tanh"), "out": Fixed(1, "output")},
-    )
+    monkeypatch.setattr(module, "assign", watched)
+    monkeypatch.setattr(module, "_nearer", noted)
+    with jax.disable_jit():
+        found = ws.align(weights, reference, spec, max_sweeps=3)
+    assert len(kept) >= 1 + 2 * 3  # the first pass, and two sweeps of three groups at least
+    assert kept == sorted(kept, reverse=True)
+    assert kept[-1] < kept[0]
+    assert float(found.distance) == kept[-1]
 
 
 @pytest.mark.parametrize("spec", [RESIDUAL, tied()], ids=["residual convolutions", "recurrent"])

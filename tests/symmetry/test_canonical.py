@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.helpers import CASES, change, dense_axes, points, random_weights
+from tests.symmetry.architectures import RESIDUAL, Residual, tied
 from wsjax import symmetry as ws
-from wsjax.symmetry import Fixed, Group, symmetry_of
+from wsjax.symmetry import Fixed, Group, Symmetry, symmetry_of
 from wsjax.symmetry.canonical import canonical_element, inputs_first
 
 KEY = jax.random.key(4)
@@ -30,6 +31,23 @@ def test_an_orbit_has_one_canonical_network(case: str, x64: bool):
             moved = moved_by(jax.random.key(seed), weights, spec)
             chex.assert_trees_all_close(canonical(moved, spec), first, atol=close)
         chex.assert_trees_all_close(canonical(first, spec), first, atol=close)
+
+
+@pytest.mark.parametrize("spec", [RESIDUAL, tied()], ids=["residual convolutions", "recurrent"])
+def test_an_orbit_of_any_symmetry_has_one_canonical_network(spec: Symmetry):
+    weights = random_weights(KEY, spec)
+    first = canonical(weights, spec)
+    for seed in range(3):
+        moved = moved_by(jax.random.key(seed), weights, spec)
+        assert ws.squared_distance(moved, weights) > 1
+        chex.assert_trees_all_close(canonical(moved, spec), first, atol=1e-5)
+    chex.assert_trees_all_close(canonical(first, spec), first, atol=1e-5)
+
+
+def test_a_residual_network_computes_the_same_when_canonical():
+    x = jax.random.normal(KEY, (2, 6, 6, 1))
+    weights = jax.tree.map(lambda leaf: np.asarray(leaf) + np.float32(0.1), Residual().init(KEY, x))
+    assert change(Residual().apply(canonical(weights, RESIDUAL), x), Residual().apply(weights, x)) < 1e-4
 
 
 def test_the_order_of_declaration_does_not_matter():

@@ -10,6 +10,7 @@ first layer on the inputs alone, so that neurons not yet in order do not blur it
 distance.
 """
 
+import functools
 from typing import Literal, NamedTuple, TypeAlias
 
 import jax
@@ -105,6 +106,24 @@ def align(
     if restarts and key is None:
         raise ValueError(f"restarts is {restarts} and there is no key; pass key=jax.random.key(0), or no restarts")
     mine, goal = floats_as_one(symmetry, weights), floats_as_one(symmetry, reference)
+    settings = {"actions": actions, "restarts": restarts, "max_sweeps": max_sweeps, "solver": solver}
+    element, distance, sweeps = _search(mine, goal, key, symmetry=symmetry, **settings)
+    return Alignment(act(element, weights), element, distance, sweeps)
+
+
+@functools.partial(jax.jit, static_argnames=("symmetry", "actions", "restarts", "max_sweeps", "solver"))
+def _search(
+    mine: list[Array],
+    goal: list[Array],
+    key: Key | None,
+    *,
+    symmetry: Symmetry,
+    actions: tuple[Action, ...],
+    restarts: int,
+    max_sweeps: int,
+    solver: Solver,
+) -> tuple[Element, Array, Array]:
+    """The best element found, the distance it leaves, and the sweeps; compiled once for a Symmetry and settings."""
 
     def run(start: Element, grow: bool) -> tuple[Element, Array, Array]:
         found = _State(*_moved(start, mine, goal), start)
@@ -119,8 +138,7 @@ def align(
         others = jax.vmap(lambda i: run(compose(draw(i), neutral), grow=False))(jnp.arange(restarts))
         winner = jax.tree.map(lambda x: x[jnp.argmin(others[1])], others)
         best = jax.tree.map(lambda a, b: jnp.where(winner[1] < best[1], b, a), best, winner)
-    element, distance, sweeps = best
-    return Alignment(act(element, weights), element, distance, sweeps)
+    return best
 
 
 def squared_distance(a: Weights, b: Weights) -> Float[Array, ""]:
