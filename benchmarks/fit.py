@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import fit_cases, harness, torch_loop
+from benchmarks import fit_cases, fit_sine, harness, torch_loop
 from benchmarks.fit_contestants import (
     check_quality,
     fastest,
@@ -64,7 +64,9 @@ def run(*, quick: bool) -> dict[str, Any]:
     described = harness.machine()
     first = contest(QUICK if quick else Size(), described["load"])
     others = fit_cases.contest(fit_cases.QUICK if quick else fit_cases.Size())
-    rows, timings, notes = ([*first[0], *others[0]], first[1] | others[1], [*first[2], *others[2]])
+    sines = fit_sine.contest(fit_sine.QUICK if quick else fit_sine.Size())
+    rows, timings = [*first[0], *others[0], *sines[0]], first[1] | others[1] | sines[1]
+    notes = [*first[2], *others[2], *sines[2]]
     return harness.report("fit", quick=quick, described=described, rows=rows, timings=timings, notes=notes)
 
 

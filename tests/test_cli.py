@@ -1,5 +1,6 @@
 """The console command: what it makes, and what it says when it cannot."""
 
+import dataclasses
 import inspect
 import json
 import os
@@ -11,10 +12,13 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from wsjax import cli, data
+from wsjax.networks import Network, siren_init
+from wsjax.symmetry import siren
 
 
 @pytest.fixture
@@ -155,8 +159,34 @@ def test_zoo_makes_a_data_set_a_table_and_a_picture(run, tmp_path):
     assert (out / "zoo.png").stat().st_size > 10_000
     code, printed, _ = run("zoo", "digits", out, *small, "--optimisers", "sgd", "--dropout", 0, 0)
     assert (code, "holds all 15 networks: nothing to do" in printed) == (0, True)
+    (out / "zoo.png").unlink()
     code, printed, _ = run("show", out)
-    assert (code, "they hold no pictures to draw" in printed) == (0, True)
+    assert (code, f"the picture is {out / 'zoo.png'}" in printed) == (0, True)
+    assert re.search(r"^sgd +5 +0 ", printed, re.MULTILINE)
+    assert (out / "zoo.png").stat().st_size > 10_000
+    code, printed, _ = run("verify", out, "--sample", 4)
+    assert (code, "4 networks decoded, mean accuracy on the test images " in printed) == (0, True)
+
+
+def test_show_draws_every_member_of_a_collection(run, tmp_path):
+    sines = data.sines(4, points=8)
+    recipes = [data.Recipe(Network("siren", (1, width, 1)), steps=1, lanes=4) for width in (3, 4)]
+    members = [data.fit_dataset_in_memory(sines, recipe, progress=False) for recipe in recipes]
+    own = [siren_init(jax.random.key(i), (5, 3, 1)) for i in range(2)]
+    unknown = data.WeightDataset.from_networks(own, np.zeros(2, np.float32), symmetry=siren((5, 3, 1)))
+    target = dict(zip(("narrow", "wide"), members, strict=True))
+    unknown = dataclasses.replace(unknown, label=np.zeros((2, *members[0].label.shape[1:]), np.float32))
+    data.save_collection(data.collect({**target, "unknown": unknown}), tmp_path / "all")
+    code, printed, _ = run("show", tmp_path / "all")
+    assert code == 0
+    for name in target:
+        assert f"the picture is {tmp_path / 'all' / name / 'fields.png'}" in printed
+        assert (tmp_path / "all" / name / "fields.png").stat().st_size > 5_000
+    assert printed.count("networks Symmetry") == 3
+    assert "they hold no pictures to draw" in printed
+    run("show", tmp_path / "all", "--out", tmp_path / "mine.png")
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["mine-narrow.png", "mine-wide.png"]
+    assert data.verify(tmp_path / "all").ok
 
 
 def test_an_unknown_source_lists_the_sources(run, tmp_path, untyped):

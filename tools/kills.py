@@ -1,8 +1,10 @@
-"""Kill `wsjax fit` at random moments, give the same command again, and compare the data set with an unbroken fit.
+"""Kill `wsjax fit` or `wsjax zoo` at random moments, give the same command again, and compare what it makes with what
+an unbroken run makes.
 
     .venv/bin/python tools/kills.py                        # 100 kills, 20 of them inside a shard write
     .venv/bin/python tools/kills.py --kills 6 --writes 2   # what the test suite does
     .venv/bin/python tools/kills.py --parts 2              # two processes fit a half each; one of them is killed
+    .venv/bin/python tools/kills.py --what refilled        # networks that stop at a target; or --what zoo
 
 A fit, or one of the processes that make a part of it each, is killed (SIGKILL) at a moment drawn uniformly over the
 length of an unbroken run, started again, killed again, and so on until a run ends before its moment comes. Then every
@@ -26,7 +28,12 @@ from wsjax.data import Part, load
 from wsjax.data.store.directory import CARD, SHARDS
 from wsjax.data.store.index import Index, has_index, read_index
 
-NETWORKS = ("digits", "--views", "3", "--steps", "3")  # 5391 of them
+COMMANDS = {
+    "fit": ("fit", "digits", "--views", "3", "--steps", "3"),
+    "refilled": ("fit", "digits", "--views", "3", "--steps", "50", "--target-psnr", "14"),
+    "zoo": ("zoo", "digits", "--networks", "5391", "--hidden", "4", "--steps", "3", "--limit", "200"),
+}
+"""What is killed; each makes 5391 networks."""
 SHARD_COUNT = 6
 LONGEST = 0.01  # seconds from the start of a write to the kill; a write takes some 30 ms
 TEMPORARY = ".orbax-checkpoint-tmp"
@@ -45,24 +52,24 @@ class Tally:
     failures: list[str] = field(default_factory=list)
 
 
-def command(out: Path, part: Part) -> list[str]:
-    source, *settings = NETWORKS
+def command(what: str, out: Path, part: Part) -> list[str]:
+    verb, source, *settings = COMMANDS[what]
     flag = ["--part", f"{part.number}/{part.count}"] * (part.count > 1)
-    return [str(Path(sys.executable).parent / "wsjax"), "fit", source, str(out), *settings, *flag]
+    return [str(Path(sys.executable).parent / "wsjax"), verb, source, str(out), *settings, *flag]
 
 
 def log_of(part: Part, work: Path) -> Path:
     return work / f"log{part.number}"
 
 
-def start(out: Path, work: Path, part: Part) -> subprocess.Popen:
+def start(what: str, out: Path, work: Path, part: Part) -> subprocess.Popen:
     # What was compiled is kept between runs, or the kills would hit little but the compiler.
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(work / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     with log_of(part, work).open("w") as file:
-        return subprocess.Popen(command(out, part), stdout=file, stderr=file, env={**os.environ, **cache})
+        return subprocess.Popen(command(what, out, part), stdout=file, stderr=file, env={**os.environ, **cache})
 
 
 def content(out: Path) -> tuple[str, str]:
@@ -119,7 +126,7 @@ def one_fit(out: Path, work: Path, tally: Tally, asked: argparse.Namespace, leng
         missing, kills = asked.writes - tally.inside, max(asked.kills - tally.kills, 0)
         part = draw.choice(parts)
         left = unwritten(out, part)
-        running = {one: start(out, work, one) for one in parts}
+        running = {one: start(asked.what, out, work, one) for one in parts}
         process = running.pop(part)
         if not kills and not (missing and left):
             killed = False
@@ -135,16 +142,17 @@ def one_fit(out: Path, work: Path, tally: Tally, asked: argparse.Namespace, leng
         for one, other in (running if killed else {**running, part: process}).items():
             if other.returncode != 0:
                 said = log_of(one, work).read_text()[-500:]
-                tally.failures.append(f"{' '.join(command(out, one))} failed after a kill: {said}")
+                tally.failures.append(f"{' '.join(command(asked.what, out, one))} failed after a kill: {said}")
         if not killed or tally.failures:
             return
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Kill `wsjax fit` and compare what the restarted fits make.")
+    parser = argparse.ArgumentParser(description="Kill `wsjax fit` or `zoo` and compare what restarts make.")
     parser.add_argument("--kills", type=int, default=100, help="at least; more where writes were missed")
     parser.add_argument("--writes", type=int, default=20, help="how many of them inside a shard write")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--what", choices=COMMANDS, default="fit", help="what to kill")
     parser.add_argument("--parts", type=int, default=1, help="processes that make a part each, at the same time")
     asked = parser.parse_args()
     if not 0 <= asked.writes <= asked.kills:
@@ -153,7 +161,7 @@ def main() -> None:
     tally, began, length = Tally(), time.monotonic(), 0.0
     for name in ("warm", "unbroken"):
         started = time.monotonic()
-        if start(work / name, work, WHOLE).wait(PATIENCE) != 0:
+        if start(asked.what, work / name, work, WHOLE).wait(PATIENCE) != 0:
             raise SystemExit(f"error: the unbroken fit failed: {log_of(WHOLE, work).read_text()[-500:]}")
         length = time.monotonic() - started
     expected = content(work / "unbroken")
@@ -175,7 +183,7 @@ def main() -> None:
     for failure in tally.failures:
         print(f"error: {failure}", file=sys.stderr)
     print(
-        f"{tally.kills} kills over runs of {length:.1f} s, {tally.inside} of them inside a shard write; "
+        f"{asked.what}: {tally.kills} kills over runs of {length:.1f} s, {tally.inside} of them inside a shard write; "
         f"{tally.fits} fits ended, {'one is wrong' if tally.failures else 'all equal to the unbroken one'}, "
         f"SHA-256 {expected[0]}; {time.monotonic() - began:.0f} s"
     )

@@ -161,11 +161,11 @@ def train(
 
 
 def convert(format: Format, source: Directory, out: Out, /, *, options: Json = "{}") -> None:
-    """Store a public weight data set as ours, or export one of ours as state dicts.
+    """Store a public weight data set as ours, or export one of ours.
 
     Args:
         format: One of dws-mnist, dws-fashion-mnist, dws-fashion-multiview, nfn-sirens, fit-a-nef, state-dicts,
-            small-cnn-zoo, hsg-zoo, cnn-park, to-state-dicts.
+            small-cnn-zoo, hsg-zoo, cnn-park, arrays; to-state-dicts or to-arrays to export.
         source: The directory to read.
         out: A new directory.
         options: The format's own options as JSON, e.g. '{"views": 3}'.
@@ -175,11 +175,11 @@ def convert(format: Format, source: Directory, out: Out, /, *, options: Json = "
 
 
 def verify(path: Directory, /, *, sample: int = 64, directory: MaybePath = None) -> None:
-    """Check a stored data set: every checksum, and a sample of networks decoded beside their images.
+    """Check a stored data set: every checksum, and a sample of networks decoded, or run, beside their images.
 
     Args:
-        path: A directory that `wsjax fit` or `wsjax convert` made.
-        sample: How many networks to decode.
+        path: A directory that `wsjax fit`, `wsjax zoo` or `wsjax convert` made.
+        sample: How many networks to decode or to run.
         directory: Where the IDX files of its source are; else Debian's package or an earlier download.
     """
     found = data.verify(path, sample=sample, directory=directory)
@@ -312,11 +312,11 @@ def say_if_unfinished(trained: Trained, run: Path) -> None:
 
 
 def show(path: Directory, /, *, out: MaybePath = None) -> None:
-    """Describe and draw a data set or a training run.
+    """Describe and draw a data set, a collection or a training run.
 
     Args:
-        path: A directory that `wsjax fit` or `wsjax train` made.
-        out: Where to put the picture; inside the directory by default.
+        path: A directory that `wsjax fit`, `wsjax zoo`, `wsjax convert` or `wsjax train` made.
+        out: Where to put the picture, inside the directory by default; each member of a collection has its own.
     """
     if (path / record.RECORD).exists():
         trained = load_trained(path)
@@ -326,23 +326,33 @@ def show(path: Directory, /, *, out: MaybePath = None) -> None:
         print(f"{trained.plan.reader}, augmentation: {trained.plan.augment or 'none'}")
         for row in trained.scores():
             print(f"seed {row['seed']}: best validation {row['validation_accuracy']:.1%} at epoch {row['epoch']}")
-    else:
-        dataset = data.load(path)
-        print(f"{len(dataset)} networks {dataset.symmetry} of {dataset.card.name}")
-        for name in data.SPLITS:
-            print(f"{name}: {len(dataset.split(name))}")
-        if "psnr" in dataset.columns:
-            print(f"PSNR: mean {dataset.columns['psnr'].mean():.1f} dB, lowest {dataset.columns['psnr'].min():.1f} dB")
-        network = dataset.card.network
-        if network is None or (dataset.card.image_shape is None and network.widths[0] > 3):
-            print("they hold no pictures to draw")
-            return
-        pictures = dataset.card.image_shape is not None
-        picture = out or path / ("gallery.png" if pictures else "fields.png")
-        if pictures:
-            viz.gallery(dataset, 0, picture)
-        else:
-            viz.fields(dataset, picture)
+        print(f"the picture is {picture}")
+        return
+    if data.members_in(path) is None:
+        show_dataset(data.load(path), path, out)
+        return
+    for name in data.open_collection(path).members:
+        own = out and out.with_name(f"{out.stem}-{name}{out.suffix}")
+        show_dataset(data.load(path / name), path / name, own)
+
+
+def show_dataset(dataset: data.WeightDataset, path: Path, out: Path | None) -> None:
+    """Describe and draw one data set, by default in a picture inside its directory."""
+    columns, kind = dataset.columns, viz.drawn_as(dataset)
+    print(f"{len(dataset)} networks {dataset.symmetry} of {dataset.card.name}")
+    for name in data.SPLITS:
+        print(f"{name}: {len(dataset.split(name))}")
+    if dataset.card.recipe and dataset.card.recipe.get("named"):
+        print(f"recipe: {dataset.card.recipe['named']}")
+    if "psnr" in columns:
+        print(f"PSNR: mean {columns['psnr'].mean():.1f} dB, lowest {columns['psnr'].min():.1f} dB")
+    if kind == "zoo":
+        print(viz.zoo_table(dataset))
+    if kind is None:
+        print("they hold no pictures to draw")
+        return
+    picture = out or path / f"{kind}.png"
+    viz.draw(dataset, picture)
     print(f"the picture is {picture}")
 
 

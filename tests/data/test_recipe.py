@@ -9,7 +9,20 @@ import numpy as np
 import pytest
 
 from tests.helpers import assert_identical
-from wsjax.data import RECIPES, Recipe, fit_dataset, fit_dataset_in_memory, fit_weights, load, recipe_named
+from wsjax.data import (
+    RECIPES,
+    Recipe,
+    concatenate,
+    default_recipe,
+    fit_dataset,
+    fit_dataset_in_memory,
+    fit_weights,
+    load,
+    recipe_named,
+)
+from wsjax.data.fitting.recipes import name_on_card
+from wsjax.data.store.directory import checksum, read_json, write_json
+from wsjax.data.store.index import read_index
 from wsjax.networks import Network, grid
 from wsjax.viz import decode
 
@@ -78,6 +91,56 @@ def test_any_optimiser_of_optax_serves(images):
     other = fit_weights(images, dataclasses.replace(SHORT, optimiser="lion"), progress=False).weights
     assert_identical(one, same)
     assert (one[0].kernel != other[0].kernel).any()
+
+
+def test_the_card_names_the_recipe_and_what_was_changed_of_it(images):
+    for recipe, name in (
+        (recipe_named("dws"), "dws"),
+        (recipe_named("nfn", channels=3), "nfn"),
+        (dataclasses.replace(recipe_named("dws"), steps=100, views=2), "dws, changed: steps, views"),
+        (default_recipe("digits"), "digits"),
+        (dataclasses.replace(default_recipe("solids"), seed=3), "solids, changed: seed"),
+        (SHORT, ""),
+        (dataclasses.replace(SHORT, name="my own"), "my own"),
+    ):
+        assert name_on_card(recipe) == name
+        described = {**recipe.to_json(), "named": name}
+        again = Recipe.from_json(json.loads(json.dumps(described)))
+        assert (again, name_on_card(again)) == (recipe, name)
+    short = dataclasses.replace(recipe_named("fast"), network=NETWORK, steps=25)
+    card = fit_dataset_in_memory(images, short, progress=False).card
+    assert card.recipe
+    assert card.recipe["named"] == "fast, changed: network, steps"
+
+
+def test_a_name_is_no_setting(images, tmp_path):
+    """Equal settings give equal networks, one program, and one data set, whatever they are called."""
+    named = dataclasses.replace(SHORT, name="mine")
+    assert named == SHORT
+    assert hash(named) == hash(SHORT)
+    for name, recipe in (("one", SHORT), ("two", named)):
+        fit_dataset(images, recipe, tmp_path / name, progress=False)
+    assert read_index(tmp_path / "one").fingerprint == read_index(tmp_path / "two").fingerprint
+    again = fit_dataset(images, SHORT, tmp_path / "two", progress=False)
+    assert (again.card.recipe or {})["named"] == "mine"
+    assert len(concatenate([load(tmp_path / "one"), load(tmp_path / "two")])) == 2 * len(images.pixels)
+
+
+def test_a_data_set_from_before_recipes_had_names_opens_and_goes_on(images, tmp_path, monkeypatch):
+    """Its card has no name, and its index was written for that card."""
+    monkeypatch.setattr("wsjax.data.store.shards.SHARD_NETWORKS", 4)
+    expected = fit_dataset(images, SHORT, tmp_path, progress=False)
+    card, index = read_json(tmp_path / "card.json"), read_json(tmp_path / "index.json")
+    del card["recipe"]["named"]
+    assert index["card"] == checksum({**card, "statistics": {}})  # as it was reckoned then
+    del index["shards"]["00002"]
+    write_json(tmp_path / "card.json", {**card, "statistics": {}})
+    write_json(tmp_path / "index.json", index)
+    assert_identical(fit_dataset(images, SHORT, tmp_path, progress=False).weights, expected.weights)
+    assert_identical(load(tmp_path).weights, expected.weights)
+    found = load(tmp_path).card.recipe or {}
+    assert "named" not in found
+    assert Recipe.from_json(found) == SHORT
 
 
 def test_wrong_recipes_are_refused(untyped):

@@ -21,6 +21,7 @@ from wsjax.data import (
     limit,
     load,
     load_images,
+    save,
     verify,
     zoo_network,
 )
@@ -245,6 +246,50 @@ def test_a_zoo_of_flax_networks_is_stored_stopped_resumed_and_read(images, cnn_r
     assert check(jax.jit(back.apply), found.symmetry, found.network(7), x, key=jax.random.key(0), draws=2) < 1e-4
     with pytest.raises(ValueError, match=r"recipe\.steps is 3 there and 4 here"):
         fit_zoo(images, dataclasses.replace(cnn_recipe, steps=4), tmp_path / "set", progress=False)
+
+
+def test_verify_measures_a_sample_anew_and_names_what_no_longer_does_as_well(images, recipe, tmp_path):
+    """Checksums alone would pass: the altered networks were saved as they are."""
+    fitted = fit_zoo_in_memory(images, dataclasses.replace(recipe, steps=60), progress=False)
+    save(fitted, tmp_path / "set")
+    found = verify(tmp_path / "set")
+    assert (found.ok, found.decoded, found.notes, found.psnr) == (True, 21, (), None)
+    assert found.accuracy == pytest.approx(fitted.columns["test_accuracy"].mean())
+    assert found.accuracy == pytest.approx(found.recorded_accuracy)
+    assert f"mean accuracy on the test images {found.accuracy:.2%}, recorded {found.accuracy:.2%}" in str(found)
+    assert verify(tmp_path / "set", images=images) == found
+
+    # The classes change places in one network: nothing but the accuracies could tell.
+    best = int(np.argmax(fitted.columns["test_accuracy"]))
+    moved = jax.tree.map(np.array, fitted.weights)
+    moved[-1].bias[best], moved[-1].kernel[best] = moved[-1].bias[best, ::-1], moved[-1].kernel[best, :, ::-1]
+    save(dataclasses.replace(fitted, weights=moved), tmp_path / "moved")
+    worse = verify(tmp_path / "moved")
+    assert [line.partition(" do ")[0] for line in worse.damage] == ["1 of 21 networks"] * 2
+    assert f"network {fitted.columns['run'][best]} of digits-zoo, after" in worse.damage[0]
+    assert f"recorded {fitted.columns['test_accuracy'][best]:.1%}" in worse.damage[1]
+    assert worse.accuracy == pytest.approx(found.accuracy, abs=0.1)
+    assert worse.accuracy != worse.recorded_accuracy
+
+    # What a network saw is part of it: the accuracy on other images, or with the true labels, is another.
+    columns = {**fitted.columns, "run": np.roll(fitted.columns["run"], 3)}
+    save(dataclasses.replace(fitted, columns=columns), tmp_path / "seen")
+    assert "recorded train accuracy" in verify(tmp_path / "seen").damage[0]
+
+
+def test_verify_says_why_a_zoo_was_not_measured(images, recipe, networks, tmp_path):
+    save(networks, tmp_path / "set")
+    other = limit(load_images("digits"), 41)
+    found = verify(tmp_path / "set", images=other)
+    assert (found.ok, found.decoded, found.accuracy) == (True, 0, None)
+    assert "no network was run: the digits given are not the images that digits-zoo was fitted to" in found.notes[0]
+    elsewhere = dataclasses.replace(networks.card, source={**networks.card.source, "name": "letters"})
+    save(dataclasses.replace(networks, card=elsewhere), tmp_path / "own")
+    assert "the card's source is 'letters', which wsjax cannot load" in verify(tmp_path / "own").notes[0]
+    save(networks, tmp_path / "half", "bfloat16")
+    half = verify(tmp_path / "half")
+    assert half.ok
+    assert all("the weights are stored as bfloat16" in note for note in half.notes)
 
 
 def test_parts_make_the_same_zoo(images, cnn_recipe, tmp_path, monkeypatch):

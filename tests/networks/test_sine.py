@@ -67,6 +67,23 @@ def test_float64_is_exact():
         assert worst(jax.vmap(jax.grad(lambda x: sine(x)))(x), np.cos(EXACT[::100])) < 1e-14
 
 
+@pytest.mark.parametrize(("platform", "own"), [("cpu", False), ("cuda", True), ("tpu", True)])
+def test_the_backend_decides_which_sine_a_program_holds(platform, own):
+    """Where there is no such device the program can still be read."""
+    x = jnp.asarray(X[:8])
+    for function, operations in ((sine, ("sine",)), (jax.grad(lambda x: sine(x).sum()), ("cosine",))):
+        program = jax.jit(function).trace(x).lower(lowering_platforms=(platform,)).as_text()
+        assert all((f"stablehlo.{operation} " in program) == own for operation in operations)
+
+
+def test_other_backends_take_jax_s_own_sine_with_its_derivative(monkeypatch):
+    """As they would, run here: the branch for them in place of the CPU's."""
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *x, cpu, default: default(*x))
+    x = jnp.asarray(X[::100])
+    np.testing.assert_array_equal(sine(x), jnp.sin(x))
+    np.testing.assert_array_equal(jax.vmap(jax.grad(lambda x: sine(x)))(x), jnp.cos(x))
+
+
 def test_any_shape_passes_and_vmap_is_a_loop():
     x = jnp.asarray(X[:24].reshape(2, 3, 4))
     assert (jax.vmap(jax.vmap(sine))(x) == sine(x)).all()

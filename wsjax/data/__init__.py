@@ -17,10 +17,14 @@ from wsjax.data.fitting.jobs import fit_weights as fit_weights
 from wsjax.data.fitting.recipes import RECIPES as RECIPES
 from wsjax.data.fitting.recipes import recipe_named as recipe_named
 from wsjax.data.fitting.refill import fit_refilled as fit_refilled
+from wsjax.data.formats import EXPORTS as EXPORTS
 from wsjax.data.formats import FORMATS as FORMATS
+from wsjax.data.formats import as_equinox as as_equinox
+from wsjax.data.formats import as_flax as as_flax
 from wsjax.data.formats import convert as convert
 from wsjax.data.formats import from_equinox as from_equinox
 from wsjax.data.formats import from_flax as from_flax
+from wsjax.data.formats import read_arrays as read_arrays
 from wsjax.data.formats import read_cnn_park as read_cnn_park
 from wsjax.data.formats import read_cnn_zoo as read_cnn_zoo
 from wsjax.data.formats import read_dws_fashion as read_dws_fashion
@@ -31,7 +35,9 @@ from wsjax.data.formats import read_hsg_zoo as read_hsg_zoo
 from wsjax.data.formats import read_nfn_sirens as read_nfn_sirens
 from wsjax.data.formats import read_state_dicts as read_state_dicts
 from wsjax.data.formats import to_equinox as to_equinox
+from wsjax.data.formats import write_arrays as write_arrays
 from wsjax.data.formats import write_state_dicts as write_state_dicts
+from wsjax.data.optimisers import register_optimiser as register_optimiser
 from wsjax.data.recipe import Recipe as Recipe
 from wsjax.data.sources.download import download_images as download_images
 from wsjax.data.sources.idx import read_idx as read_idx
@@ -52,6 +58,8 @@ from wsjax.data.sources.signals import as_signals as as_signals
 from wsjax.data.sources.sines import sines as sines
 from wsjax.data.sources.solids import solids as solids
 from wsjax.data.store.collection_store import load_collection as load_collection
+from wsjax.data.store.collection_store import members_in as members_in
+from wsjax.data.store.collection_store import open_collection as open_collection
 from wsjax.data.store.collection_store import save_collection as save_collection
 from wsjax.data.store.fill import join as join
 from wsjax.data.store.opened import StoredDataset as StoredDataset
@@ -60,6 +68,7 @@ from wsjax.data.store.parts import Part as Part
 from wsjax.data.store.stream import stream as stream
 from wsjax.data.store.whole import load as load
 from wsjax.data.store.whole import save as save
+from wsjax.data.to_device import to_device as to_device
 from wsjax.data.verify import Verified as Verified
 from wsjax.data.verify import verify as verify
 from wsjax.data.zoo.fit import fit_zoo_groups as fit_zoo_groups

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from wsjax.data.recipe import NAMED
 from wsjax.data.symmetry_json import symmetry_from_json, symmetry_to_json
 from wsjax.errors import DataError, check_choice, leaf_names, listing
 from wsjax.networks import Network
@@ -88,9 +89,26 @@ class Card:
             raise DataError(f"the card's network or symmetry cannot be read: {error!r}") from None
         return cls(**{**content, **tuples, "network": network, "symmetry": symmetry})
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What tells its networks from others, as JSON: all but the statistics and the name of the recipe."""
+        return settings_of(self.to_json())
+
     def with_statistics(self, weights: PyTree, rows: np.ndarray) -> "Card":
         """This card with the statistics of some rows of stacked weights."""
         return replace(self, statistics=leaf_statistics(weights, rows))
+
+
+def settings_of(content: dict[str, Any]) -> dict[str, Any]:
+    """`Card.settings` of a card's JSON.
+
+    Example:
+        >>> settings_of({"name": "digits", "recipe": {"named": "fast", "steps": 3}, "statistics": {"a": 1}})
+        {'name': 'digits', 'recipe': {'steps': 3}, 'statistics': {}}
+    """
+    recipe = content["recipe"]
+    plain = None if recipe is None else {name: value for name, value in recipe.items() if name != NAMED}
+    return {**content, "recipe": plain, "statistics": {}}
 
 
 def leaf_statistics(weights: PyTree, rows: np.ndarray) -> dict[str, dict[str, float]]:

@@ -3,26 +3,30 @@
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Int, PyTree, Shaped
 
 from wsjax.data.dataset import WeightDataset
+from wsjax.data.store.opened import StoredDataset
 from wsjax.data.views import Condition, group_rows, rows_where, split_rows
 from wsjax.errors import DataError, check_choice, json_differences, listing
+
+Member: TypeAlias = WeightDataset | StoredDataset
+"""What a collection holds of each architecture."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Collection:
     """Networks of several architectures, numbered through: network `i` is row `row[i]` of member `member[i]`.
 
-    members: a data set for each architecture, by name; each keeps its own card and Symmetry. member: (networks,) the
-    position of each network's member among `members`. A member's networks stand in the index in their own order, so
-    `row` follows. `collect` makes one.
+    members: a data set for each architecture, by name, in memory or stored; each keeps its own card and Symmetry.
+    member: (networks,) the position of each network's member among `members`. A member's networks stand in the index in
+    their own order, so `row` follows. `collect` makes one, `open_collection` one that stays on the disk.
     """
 
-    members: dict[str, WeightDataset]
+    members: dict[str, Any]
     member: Int[np.ndarray, " networks"]
 
     def __post_init__(self):
@@ -82,29 +86,45 @@ class Collection:
         return name, self.members[name].network(int(self.row[number]))
 
     def take(self, rows: np.ndarray) -> "Collection":
-        """Some networks by their numbers, in that order. Every member stays, even empty."""
+        """Some networks by their numbers, in that order, in memory. Every member stays, even empty."""
+        return self.view(rows).load()
+
+    def load(self) -> "Collection":
+        """The same networks in memory: of stored members, the shards that hold them are read."""
+        return Collection({name: _loaded(member) for name, member in self.members.items()}, self.member)
+
+    def view(self, rows: np.ndarray) -> "Collection":
+        """As `take`, but stored members stay on the disk, and nothing is read."""
         member, row = self.member[rows], self.row[rows]
-        taken = {name: d.take(row[member == number]) for number, (name, d) in enumerate(self.members.items())}
-        return Collection(taken, member)
+        kept = {name: _view(one, row[member == number]) for number, (name, one) in enumerate(self.members.items())}
+        return Collection(kept, member)
 
     def split(self, name: str) -> "Collection":
-        """The networks of a split: `"train"`, `"validation"` or `"test"`. Raises ValueError for another."""
-        return self.take(split_rows(self.columns, name))
+        """A view of a split: `"train"`, `"validation"` or `"test"`. Raises ValueError for another."""
+        return self.view(split_rows(self.columns, name))
 
     def where(self, condition: Condition) -> "Collection":
-        """The networks for which a condition on the common columns holds, as in `WeightDataset.where`."""
-        return self.take(rows_where(self.columns, condition))
+        """A view of the networks for which a condition on the common columns holds, as in `WeightDataset.where`."""
+        return self.view(rows_where(self.columns, condition))
 
     def groups(self, column: str) -> Iterator[tuple[int | float, "Collection"]]:
-        """Each value of a common column with its networks, as in `WeightDataset.groups`."""
-        return ((value, self.take(rows)) for value, rows in group_rows(self.columns, column).items())
+        """Each value of a common column with a view of its networks, as in `WeightDataset.groups`."""
+        return ((value, self.view(rows)) for value, rows in group_rows(self.columns, column).items())
 
 
-def collect(members: Mapping[str, WeightDataset], order: Sequence[str] | None = None) -> Collection:
+def _loaded(member: Member) -> WeightDataset:
+    return member.load() if isinstance(member, StoredDataset) else member
+
+
+def _view(member: Member, rows: np.ndarray) -> Member:
+    return member.view(rows) if isinstance(member, StoredDataset) else member.take(rows)
+
+
+def collect(members: Mapping[str, Member], order: Sequence[str] | None = None) -> Collection:
     """Join data sets of several architectures under one index.
 
     Args:
-        members: a data set for each architecture, by name.
+        members: a data set for each architecture, by name, in memory or stored.
         order: the member's name for each network of the index, whose networks stand there in their own order; None
             puts one member after the other.
 
@@ -133,7 +153,7 @@ def collect(members: Mapping[str, WeightDataset], order: Sequence[str] | None = 
     return Collection(dict(members), np.array([number[name] for name in order], np.int64))
 
 
-def _labels(dataset: WeightDataset) -> dict[str, Any]:
+def _labels(dataset: Member) -> dict[str, Any]:
     """What a label is; must be the same for all members."""
     described = {"label": dataset.card.label, "classes": list(dataset.card.classes)}
     return {**described, "dtype": str(dataset.label.dtype), "shape": list(dataset.label.shape[1:])}

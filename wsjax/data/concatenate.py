@@ -1,32 +1,42 @@
-"""Join data sets of one kind."""
+"""Join data sets of one kind: in memory, on the disk, or collections of several architectures."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
+from wsjax.data.card import Card
+from wsjax.data.collection import Collection
 from wsjax.data.dataset import WeightDataset, training_rows
+from wsjax.data.store.cache import ShardCache
+from wsjax.data.store.opened import StoredDataset
+from wsjax.data.store.whole import COLUMN
 from wsjax.errors import DataError, json_differences, listing
 
 WAY_OUT = (
     "Join data sets of one kind; where they are, give them one card first: "
     "dataclasses.replace(dataset, card=first.card)"
 )
+Joined = TypeVar("Joined", WeightDataset, StoredDataset, Collection)
 
 
-def concatenate(datasets: Sequence[WeightDataset]) -> WeightDataset:
+def concatenate(datasets: Sequence[Joined]) -> Joined:
     """One data set after the other, under their common card.
 
-    Cards must agree in every field but the statistics: those of the joined training networks are taken anew, unless
-    all parts state the same ones, as parts of one data set do.
+    Those in memory are copied. Stored ones stay on the disk: the result is a view, which reads the shards that it is
+    asked for. Collections are joined member by member; a member that only one of them has stays as it is.
+
+    Cards must agree in every field but the statistics and the recipe's name. Where the statistics differ, those of
+    joined networks in memory are taken anew over the training split; those of stored ones are pooled from what their
+    cards state, each weighted by its training networks.
 
     Args:
-        datasets: at least one.
+        datasets: at least one, all in memory, all stored, or all collections.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or they are not all alike.
         DataError: cards, columns or dtypes that differ; each difference is named.
 
     Example:
@@ -40,6 +50,22 @@ def concatenate(datasets: Sequence[WeightDataset]) -> WeightDataset:
     if not datasets:
         raise ValueError("there are no data sets to concatenate; expected at least one")
     first = datasets[0]
+    for number, other in enumerate(datasets):
+        if type(other) is not type(first):
+            raise ValueError(
+                f"data set {number} is a {type(other).__name__} and data set 0 a {type(first).__name__}; expected all "
+                f"in memory or all stored: load() the stored ones"
+            )
+    if isinstance(first, Collection):
+        return _collections(datasets)  # pyright: ignore[reportArgumentType]
+    _check_kind(datasets)  # pyright: ignore[reportArgumentType]
+    if isinstance(first, StoredDataset):
+        return _stored(datasets)  # pyright: ignore[reportArgumentType]
+    return _in_memory(datasets)  # pyright: ignore[reportArgumentType]
+
+
+def _check_kind(datasets: Sequence[WeightDataset] | Sequence[StoredDataset]) -> None:
+    first = datasets[0]
     for number, other in enumerate(datasets[1:], 1):
         differences = json_differences(_kind(other), _kind(first))
         if differences:
@@ -47,23 +73,77 @@ def concatenate(datasets: Sequence[WeightDataset]) -> WeightDataset:
                 f"data sets 0 ({first.card.name}) and {number} ({other.card.name}) are not of one kind, comparing "
                 f"{number} (there) with 0 (here): {listing(differences[:6])}. {WAY_OUT}"
             )
+
+
+def _in_memory(datasets: Sequence[WeightDataset]) -> WeightDataset:
     parts = [(d.weights, d.label, d.columns) for d in datasets]
     weights, label, columns = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(x) for x in leaves]), *parts)
-    card = first.card
+    card = datasets[0].card
     if any(d.card.statistics != card.statistics for d in datasets):
         card = card.with_statistics(weights, training_rows(columns["split"]))
     return WeightDataset(weights, label, columns, card)
 
 
-def _kind(dataset: WeightDataset) -> dict[str, Any]:
+def _stored(datasets: Sequence[StoredDataset]) -> StoredDataset:
+    # Views of one directory share its shards.
+    places = {path: index for d in datasets for path, index in d.cache.places}
+    cache = ShardCache([*places.items()], max(d.cache.size for d in datasets))
+    rows = [_rows_in(cache, dataset) for dataset in datasets]
+    columns = {name: np.concatenate([d.columns[name] for d in datasets]) for name in datasets[0].columns}
+    label = np.concatenate([d.label for d in datasets])
+    return StoredDataset(_pooled(datasets), np.concatenate(rows), label, columns, cache)
+
+
+def _rows_in(cache: ShardCache, dataset: StoredDataset) -> np.ndarray:
+    """The numbers that the networks of a view have in another cache."""
+    own = dataset.cache
+    starts = np.array([own.start_of(path) for path, _ in own.places])
+    place = np.searchsorted(starts, dataset.rows, "right") - 1
+    moved = np.array([cache.start_of(path) for path, _ in own.places])
+    return dataset.rows + (moved - starts)[place]
+
+
+def _pooled(datasets: Sequence[StoredDataset]) -> Card:
+    """The first card, with statistics pooled over all where they differ."""
+    cards = [d.card for d in datasets]
+    counts = np.array([len(training_rows(d.columns["split"])) for d in datasets], np.float64)
+    if all(card.statistics == cards[0].statistics for card in cards) or not counts.any():
+        return cards[0]
+    shares = counts / counts.sum()
+    pooled = {}
+    for name in cards[0].statistics:
+        mean = float(shares @ [card.statistics[name]["mean"] for card in cards])
+        square = float(shares @ [card.statistics[name]["rms"] ** 2 for card in cards])
+        pooled[name] = {"mean": mean, "rms": square**0.5, "std": max(0.0, square - mean**2) ** 0.5}
+    return replace(cards[0], statistics=pooled)
+
+
+def _collections(collections: Sequence[Collection]) -> Collection:
+    names = list(dict.fromkeys(name for one in collections for name in one.members))
+    members = {}
+    for name in names:
+        parts = [one.members[name] for one in collections if name in one.members]
+        members[name] = parts[0] if len(parts) == 1 else concatenate(parts)
+    member = [np.array([names.index(name) for name in one.members])[one.member] for one in collections]
+    return Collection(members, np.concatenate(member))
+
+
+def _kind(dataset: WeightDataset | StoredDataset) -> dict[str, Any]:
     """What must agree, as JSON. The dtypes and shapes stand beside the card's fields."""
-    leaves = dict(zip(dataset.symmetry.names, jax.tree.leaves(dataset.weights), strict=True))
-    card = replace(dataset.card, statistics={}).to_json()
+    card = dataset.card.settings
     # The Symmetry of a known network follows from it, which says it shorter.
     card["symmetry"] = None if dataset.card.network else card["symmetry"]
     return {
         **card,
-        "weights": {name: str(leaf.dtype) for name, leaf in leaves.items()},
+        "weights": _dtypes(dataset),
         "label dtype and shape": [str(dataset.label.dtype), list(dataset.label.shape[1:])],
         "columns": {name: str(column.dtype) for name, column in dataset.columns.items()},
     }
+
+
+def _dtypes(dataset: WeightDataset | StoredDataset) -> dict[str, str]:
+    if isinstance(dataset, StoredDataset):
+        arrays = dataset.cache.index.arrays
+        return {n: a["dtype"] for n, a in arrays.items() if n != "label" and not n.startswith(COLUMN)}
+    leaves = jax.tree.leaves(dataset.weights)
+    return {name: str(leaf.dtype) for name, leaf in zip(dataset.card.symmetry.names, leaves, strict=True)}

@@ -1,7 +1,8 @@
 """How well stored networks still give back what they hold: found without a download, decoded, compared."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -23,17 +24,30 @@ CEILING = 60.0  # dB, above which an error is rounding
 
 
 class Fidelity(NamedTuple):
-    """Networks decoded; their mean PSNR in dB and the recorded one, None where there is none; damage; notes."""
+    """Networks run; their mean PSNR in dB and the recorded one, None where there is none; damage; notes; classifiers'
+    mean accuracy on the test images and the recorded one."""
 
     decoded: int
     psnr: float | None = None
     recorded: float | None = None
     damage: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    accuracy: float | None = None
+    recorded_accuracy: float | None = None
+
+
+Check: TypeAlias = Callable[[WeightDataset, Images | Signals | None, str | Path | None], Fidelity]
+CHECKS: dict[str, Check] = {}
+"""How networks that are no functions of coordinates are run and compared, by their card's `source["apply"]`."""
 
 
 def fidelity(sample: WeightDataset, found: Images | Signals | None, directory: str | Path | None) -> Fidelity:
-    """Decode some networks and compare their PSNR with the column `psnr`; raises nothing, a note says why not.
+    """Run some networks and compare what they reach with what their columns say; a note says why not, no error."""
+    return CHECKS.get(str(sample.card.source.get("apply")), decoded_fidelity)(sample, found, directory)
+
+
+def decoded_fidelity(sample: WeightDataset, found: Images | Signals | None, directory: str | Path | None) -> Fidelity:
+    """Decode some networks and compare their PSNR with the column `psnr`.
 
     Networks of images are decoded at their pixels even where the images are not at hand; those of other signals at the
     points of these, which only their source knows.
@@ -71,11 +85,16 @@ def fidelity(sample: WeightDataset, found: Images | Signals | None, directory: s
         f"of {card.name} number {sample.columns['image'][worst]} has {quality[worst]:.2f} dB, recorded "
         f"{recorded[worst]:.2f} dB"
     )
-    half = {x.dtype.name for x in jax.tree.leaves(sample.weights) if x.dtype.itemsize == 2}
-    excuses += [f"the weights are stored as {name}" for name in sorted(half)]
+    excuses += half_types(sample)
     if excuses:
         return Fidelity(*means, notes=(f"{line}: {' and '.join(excuses)}",))
     return Fidelity(*means, damage=(line,))
+
+
+def half_types(sample: WeightDataset) -> list[str]:
+    """Why networks stored in half types may do worse than was recorded."""
+    half = {x.dtype.name for x in jax.tree.leaves(sample.weights) if x.dtype.itemsize == 2}
+    return [f"the weights are stored as {name}" for name in sorted(half)]
 
 
 def signals_of(sample: WeightDataset, found: Images | Signals) -> Signals:

@@ -1,18 +1,26 @@
 """`Recipe`: how the networks of a data set are fitted, as one frozen record that goes to the card."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import jax
 import optax
 from jaxtyping import Array, Int, PyTree
 
+from wsjax.data.optimisers import factory_of, over_lanes
 from wsjax.errors import check_choice, check_number
 from wsjax.networks import Network
 from wsjax.networks.grid import Order
 
 Schedule: TypeAlias = Literal["cosine", "constant"]
 Start: TypeAlias = Literal["independent", "shared", "given"]
+
+NAMED = "named"
+"""Where a card's recipe has its name, which is no setting."""
+CHANGED = ", changed: "
+"""What parts a recipe's name from the settings that were changed, in the name on a card."""
+DIGESTS = ("given_sha256", "optimiser_state_sha256")
+"""What a card's recipe says of the things that a recipe only names."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +31,12 @@ class Recipe:
     there is a target; learning_rate: the largest; lanes: how many networks one program fits at once: the count changes
     the last bits of the result, so it is fixed, and recorded; views: networks to each signal; seed: every key derives
     from it; schedule: of the learning rate over `steps`, a cosine down to zero or a constant; optimiser,
-    optimiser_settings: any of optax's by name, and its keyword arguments; target_psnr: dB at which a network stops,
-    asked every `check_every` of its steps, None to make all steps; start: whether every network starts from weights of
-    its own, all of one view from the same, or all from weights that are given; coordinate_order, value_range: what
-    pixels of images become, as the card has it; signals have their own; batch_points: how many points a step looks at,
-    drawn anew for each with replacement, None for all.
+    optimiser_settings: any of optax's by name, or one of your own (`register_optimiser`), and its keyword arguments;
+    target_psnr: dB at which a network stops, asked every `check_every` of its steps, None to make all steps; start:
+    whether every network starts from weights of its own, all of one view from the same, or all from weights that are
+    given; coordinate_order, value_range: what pixels of images become, as the card has it; signals have their own;
+    batch_points: how many points a step looks at, drawn anew for each with replacement, None for all; name: of the
+    recipe that this one began as, which is no setting: recipes that differ in it alone are equal.
 
     Example:
         >>> Recipe(Network("siren", (2, 8, 1)), steps=100, target_psnr=40.0).target_psnr
@@ -49,6 +58,7 @@ class Recipe:
     coordinate_order: Order = "xy"
     value_range: tuple[float, float] = (0.0, 1.0)
     batch_points: int | None = None
+    name: str = field(default="", compare=False)
 
     def __post_init__(self):
         check_number("steps", self.steps, low=1)
@@ -60,10 +70,7 @@ class Recipe:
             check_number("batch_points", self.batch_points, low=1, whole=True)
         check_choice("schedule", self.schedule, ("cosine", "constant"))
         check_choice("start", self.start, ("independent", "shared", "given"))
-        if not callable(getattr(optax, self.optimiser, None)):
-            raise ValueError(
-                f"unknown optimiser {self.optimiser!r}; expected the name of one of optax's, such as 'adam'"
-            )
+        factory_of(self.optimiser)
         if self.target_psnr is not None and self.steps % self.check_every:
             raise ValueError(
                 f"steps is {self.steps} and check_every {self.check_every}; with a target PSNR expected a whole number "
@@ -71,13 +78,21 @@ class Recipe:
             )
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        plain = asdict(self)
+        return {NAMED: plain.pop("name"), **plain}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Recipe":
+        """The recipe of a card: `Recipe.from_json(dataset.card.recipe)`.
+
+        Raises:
+            ValueError: an optimiser of somebody's own that is not registered here.
+        """
         pairs = tuple((name, value) for name, value in fields["optimiser_settings"])
-        plain = {**fields, "optimiser_settings": pairs, "value_range": tuple(fields["value_range"])}
-        return cls(**{**plain, "network": Network.from_json(fields["network"])})
+        plain = {name: value for name, value in fields.items() if name not in (NAMED, *DIGESTS)}
+        plain |= {"optimiser_settings": pairs, "value_range": tuple(fields["value_range"])}
+        name = fields.get(NAMED, "").partition(CHANGED)[0]
+        return cls(**{**plain, "network": Network.from_json(fields["network"]), "name": name})
 
 
 def optimiser_of(recipe: Recipe) -> optax.GradientTransformation:
@@ -90,7 +105,12 @@ def optimiser_of(recipe: Recipe) -> optax.GradientTransformation:
     """
     rate = recipe.learning_rate
     schedule = optax.cosine_decay_schedule(rate, recipe.steps) if recipe.schedule == "cosine" else rate
-    return getattr(optax, recipe.optimiser)(schedule, **dict(recipe.optimiser_settings))
+    return factory_of(recipe.optimiser)(schedule, **dict(recipe.optimiser_settings))
+
+
+def lanes_optimiser_of(recipe: Recipe) -> optax.GradientTransformation:
+    """The same for networks with a leading axis of lanes, none of which minds its neighbours."""
+    return over_lanes(recipe.optimiser, optimiser_of(recipe))
 
 
 def start_of(recipe: Recipe, number: Int[Array, ""], view: Int[Array, ""], given: PyTree = None) -> PyTree:

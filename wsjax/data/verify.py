@@ -1,4 +1,4 @@
-"""Check all that is stored of a data set: every checksum, and a sample decoded beside its source."""
+"""Check all that is stored of a data set: every checksum, and a sample run beside its source."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,9 @@ from wsjax.data.fidelity import Fidelity, fidelity
 from wsjax.data.sources.images import Images
 from wsjax.data.sources.signals import Signals
 from wsjax.data.store import shards
-from wsjax.data.store.directory import CARD, INDEX, SHARDS, check_version, checksum, read_json
-from wsjax.data.store.index import Index, has_index, read_index, shard_name
+from wsjax.data.store.collection_store import members_in
+from wsjax.data.store.directory import CARD, INDEX, SHARDS, checksum, read_json
+from wsjax.data.store.index import Index, read_index, shard_name
 from wsjax.data.store.whole import absolute, assemble, check_card, unfinished
 from wsjax.errors import DataError, check_number
 
@@ -23,9 +24,10 @@ class Verified:
     """What `verify` found; printed, it is a summary.
 
     networks: that the index promises; shards: found whole; damage: a line for each thing that is wrong; notes: what
-    could not be checked and why, and what does no harm; decoded: how many networks were; psnr, recorded: their mean
-    PSNR in dB, now and by the data set's own word, None where it was not compared; fingerprint: SHA-256 of the card
-    and all arrays, the same for the same networks however they were written.
+    could not be checked and why, and what does no harm; decoded: how many networks were decoded, or run on images;
+    psnr, recorded: their mean PSNR in dB, now and by the data set's own word, None where it was not compared;
+    fingerprint: SHA-256 of the card and all arrays, the same for the same networks however they were written; accuracy,
+    recorded_accuracy: of a zoo's classifiers on the test images, as psnr and recorded.
     """
 
     path: Path
@@ -37,18 +39,24 @@ class Verified:
     psnr: float | None
     recorded: float | None
     fingerprint: str
+    accuracy: float | None = None
+    recorded_accuracy: float | None = None
 
     @property
     def ok(self) -> bool:
         return not self.damage
 
     def __str__(self) -> str:
-        compared = "" if self.psnr is None else f", mean PSNR {self.psnr:.2f} dB, recorded {self.recorded:.2f} dB"
+        run = f"{self.decoded} networks decoded"
+        if self.psnr is not None:
+            run += f", mean PSNR {self.psnr:.2f} dB, recorded {self.recorded:.2f} dB"
+        if self.accuracy is not None:
+            run += f", mean accuracy on the test images {self.accuracy:.2%}, recorded {self.recorded_accuracy:.2%}"
         whole = f"every checksum is right in {self.shards} shards" if self.ok else f"{self.shards} shards are whole"
         lines = [
             f"{self.path}: {self.networks} networks",
             f"{whole}; fingerprint {self.fingerprint}",
-            f"{self.decoded} networks decoded{compared}",
+            run,
             *(f"note: {note}" for note in self.notes),
             *(f"damaged: {line}" for line in self.damage),
             "all is well" if self.ok else f"found wrong: {len(self.damage)}",
@@ -62,11 +70,12 @@ def verify(
     """Check a stored data set or collection: all checksums, and a sample of networks decoded beside what they hold.
 
     Every shard is read, one at a time, and all damage is reported, not only the first. Networks spread evenly over the
-    data set are decoded, and their PSNR is compared with the column `psnr`. Nothing is written or downloaded.
+    data set are decoded, and their PSNR is compared with the column `psnr`. Those of a zoo are run on the images that
+    they saw and on the test images, and compared with their recorded accuracies. Nothing is written or downloaded.
 
     Args:
         path: the directory.
-        sample: how many networks to decode, of each member of a collection.
+        sample: how many networks to decode or to run, of each member of a collection.
         images: the images or signals that were fitted; None looks for the source that the card names among the files
             at hand, or makes its signals again where they need none.
         directory: where that source's files are.
@@ -86,19 +95,10 @@ def verify(
     """
     check_number("sample", sample, low=0, whole=True)
     target = absolute(path)
-    prints = _members(target)
+    prints = members_in(target)
     if prints is None:
         return _verify_one(target, sample, images, directory)
     return _joined(target, prints, sample, images, directory)
-
-
-def _members(path: Path) -> dict[str, str] | None:
-    """A collection's members and their fingerprints; None where the directory holds one data set."""
-    if has_index(path) and not (path / INDEX).exists():
-        return None  # several processes make it
-    content = read_json(path / INDEX)
-    check_version(path / INDEX, content)
-    return {one["name"]: one["fingerprint"] for one in content["members"]} if "members" in content else None
 
 
 def _verify_one(path: Path, sample: int, images: Images | Signals | None, directory: str | Path | None) -> Verified:
@@ -126,6 +126,8 @@ def _verify_one(path: Path, sample: int, images: Images | Signals | None, direct
         found.psnr,
         found.recorded,
         index.fingerprint,
+        found.accuracy,
+        found.recorded_accuracy,
     )
 
 
@@ -164,8 +166,6 @@ def _joined(
         damage += [f"{name}: {line}" for line in (*exchanged, *one.damage)]
         notes += [f"{name}: {line}" for line in one.notes]
     whole = list(found.values())
-    compared = [one for one in whole if one.psnr is not None and one.recorded is not None]
-    share = [one.decoded / sum(c.decoded for c in compared) for one in compared]
     return Verified(
         path,
         sum(one.networks for one in whole),
@@ -173,7 +173,16 @@ def _joined(
         tuple(damage),
         tuple(notes),
         sum(one.decoded for one in whole),
-        sum(s * (one.psnr or 0) for s, one in zip(share, compared, strict=True)) if compared else None,
-        sum(s * (one.recorded or 0) for s, one in zip(share, compared, strict=True)) if compared else None,
+        _means(whole, "psnr"),
+        _means(whole, "recorded"),
         checksum({name: one.fingerprint for name, one in found.items()}),
+        _means(whole, "accuracy"),
+        _means(whole, "recorded_accuracy"),
     )
+
+
+def _means(whole: list[Verified], field: str) -> float | None:
+    """The mean of one field over the networks of those members in which it was compared."""
+    known = [(one.decoded, getattr(one, field)) for one in whole if getattr(one, field) is not None]
+    total = sum(count for count, _ in known)
+    return sum(count * value for count, value in known) / total if total else None

@@ -53,4 +53,4 @@ def test_options_are_checked_before_anything_is_read_or_written(states, tmp_path
     with pytest.raises(DataError, match="holds no file whose path matches"):
         convert("dws-mnist", states, tmp_path / "ours")
     assert not (tmp_path / "ours").exists()
-    assert len(FORMATS) == 9
+    assert len(FORMATS) == 10

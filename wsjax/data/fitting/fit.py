@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from wsjax.data.fitting.squared_error import gradients, squared_errors
 from wsjax.data.pool import in_turn, workers_of
-from wsjax.data.recipe import Recipe, optimiser_of, start_of
+from wsjax.data.recipe import Recipe, lanes_optimiser_of, start_of
 from wsjax.data.sources.images import Images
 from wsjax.data.sources.signal_checks import check_recipe
 from wsjax.data.sources.signals import Signals, as_signals
@@ -80,7 +80,7 @@ def fit_group(
         >>> mse.shape
         (3,)
     """
-    optimiser = optimiser_of(recipe)
+    optimiser = lanes_optimiser_of(recipe)
 
     def step(carry, made):
         weights, state = carry

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import PyTree
 
@@ -13,7 +14,9 @@ from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.fitting.fit import Fitted
 from wsjax.data.fitting.jobs import fit_jobs, fit_weights
-from wsjax.data.recipe import Recipe
+from wsjax.data.fitting.recipes import name_on_card
+from wsjax.data.optimisers import is_registered, state_sha256
+from wsjax.data.recipe import NAMED, Recipe, optimiser_of
 from wsjax.data.sources.images import Images, check_images
 from wsjax.data.sources.provenance import source_of
 from wsjax.data.sources.signal_checks import check_recipe, check_signals, refuse_pixel_settings
@@ -169,7 +172,7 @@ def _card(found: Images | Signals, recipe: Recipe, given: PyTree) -> Card:
         coordinate_order=recipe.coordinate_order,
         classes=found.classes,
         source=source_of(found),
-        recipe={**recipe.to_json(), **_given(recipe, given)},
+        recipe={**recipe.to_json(), NAMED: name_on_card(recipe), **_given(recipe, given), **_own_optimiser(recipe)},
         **own,
     )
 
@@ -189,6 +192,14 @@ def _given(recipe: Recipe, given: PyTree) -> dict[str, str]:
         return {}
     leaves = recipe.network.symmetry.leaves(given)
     return {"given_sha256": hashlib.sha256(" ".join(shards.digest(np.asarray(x)) for x in leaves).encode()).hexdigest()}
+
+
+def _own_optimiser(recipe: Recipe) -> dict[str, str]:
+    """The SHA-256 of what a user's own optimiser remembers of a network; what one of optax's does its name tells."""
+    if not is_registered(recipe.optimiser):
+        return {}
+    weights = jax.eval_shape(recipe.network.init, jax.random.key(0))
+    return {"optimiser_state_sha256": state_sha256(optimiser_of(recipe), weights)}
 
 
 def _label_and_columns(signals: Signals, fitted: Fitted) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -1,10 +1,11 @@
 """Recipes by name: those behind the published data sets, and ours."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
-from wsjax.data.recipe import Recipe
-from wsjax.errors import check_choice
+from wsjax.data.recipe import CHANGED, Recipe
+from wsjax.data.sources.registry import SOURCES, default_recipe
+from wsjax.errors import check_choice, listing
 from wsjax.networks import Network
 
 
@@ -52,4 +53,22 @@ def recipe_named(name: str, channels: int = 1) -> Recipe:
         (2, 32, 32, 3)
     """
     check_choice("recipe", name, tuple(RECIPES))
-    return RECIPES[name].recipe(channels)
+    return replace(RECIPES[name].recipe(channels), name=name)
+
+
+def name_on_card(recipe: Recipe) -> str:
+    """A recipe's name, with the settings that are no longer those of that name; its own where nobody knows it.
+
+    Example:
+        >>> name_on_card(replace(recipe_named("dws"), steps=100, target_psnr=None))
+        'dws, changed: steps, target_psnr'
+    """
+    name = recipe.name
+    if name in RECIPES:
+        known = recipe_named(name, channels=recipe.network.widths[-1])
+    elif name in SOURCES:
+        known = default_recipe(name)
+    else:
+        return name
+    changed = [f.name for f in fields(Recipe) if getattr(recipe, f.name) != getattr(known, f.name)]
+    return f"{name}{CHANGED}{listing(changed)}" if changed else name

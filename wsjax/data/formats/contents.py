@@ -48,7 +48,7 @@ def read_contents(path: str | Path, *, key: str | None = None) -> Contents:
     path = Path(path)
     check_size(path)
     if path.suffix == ".safetensors":
-        found: Mapping[str, Any] = _read_safetensors(path)
+        found: Mapping[str, Any] = read_safetensors(path)
     else:
         found = read_npz(path) if path.suffix == ".npz" else load_torch(path)
     if key is not None:
@@ -63,7 +63,8 @@ def read_contents(path: str | Path, *, key: str | None = None) -> Contents:
     return Contents(arrays, extras)
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file. Raises DataError for a damaged one, ImportError without the package."""
     safetensors = require("safetensors", str(path))
     try:
         return require("safetensors.numpy", str(path)).load_file(path)

@@ -15,6 +15,7 @@ from wsjax.data.formats.fit_a_nef import read_fit_a_nef
 from wsjax.data.formats.hsg import read_hsg_zoo
 from wsjax.data.formats.nfn import read_nfn_sirens
 from wsjax.data.formats.paths import read_json_file
+from wsjax.data.formats.stacked import read_arrays, write_arrays
 from wsjax.data.formats.state_dicts import read_state_dicts
 from wsjax.data.store.collection_store import save_collection
 from wsjax.data.store.whole import absolute, load, save
@@ -31,17 +32,20 @@ FORMATS: dict[str, Callable[..., WeightDataset | Collection]] = {
     "small-cnn-zoo": read_cnn_zoo,
     "hsg-zoo": read_hsg_zoo,
     "cnn-park": read_cnn_park,
+    "arrays": read_arrays,
 }
 """What reads each format."""
 
-EXPORT = "to-state-dicts"
+EXPORTS: dict[str, Callable[..., None]] = {"to-state-dicts": write_state_dicts, "to-arrays": write_arrays}
+"""What writes a data set of ours for others."""
 
 
 def convert(format: str, source: str | Path, out: str | Path, **options: Any) -> WeightDataset | Collection:
     """Read a public data set and store it as ours, or export one of ours.
 
     Args:
-        format: a name in `FORMATS`, or `"to-state-dicts"`, which writes a data set of ours as state dicts.
+        format: a name in `FORMATS`; or one in `EXPORTS`, which write a data set of ours: `"to-state-dicts"` a file for
+            each network, `"to-arrays"` one file of stacked arrays.
         source: the directory to read.
         out: a new directory.
         options: of the function that reads the format, as JSON has them: `network` may be the fields of a Network as a
@@ -66,18 +70,18 @@ def convert(format: str, source: str | Path, out: str | Path, **options: Any) ->
         >>> convert("state-dicts", directory, directory / "ours", network=network, progress=False)
         WeightDataset('state-dicts', 1 networks: 1 train, 0 validation, 0 test)
     """
-    check_choice("format", format, (*FORMATS, EXPORT))
+    check_choice("format", format, (*FORMATS, *EXPORTS))
     target = absolute(out)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"{target} is not empty; expected a new directory: name another one, or remove it")
-    function = write_state_dicts if format == EXPORT else FORMATS[format]
-    known = list(inspect.signature(function).parameters)[1 if format != EXPORT else 2 :]
+    function = {**FORMATS, **EXPORTS}[format]
+    known = list(inspect.signature(function).parameters)[2 if format in EXPORTS else 1 :]
     for name in options:
         check_choice(f"option of {format}", name, known)
     settings = {name: _setting(name, value) for name, value in options.items()}
-    if format == EXPORT:
+    if format in EXPORTS:
         dataset = load(source)
-        write_state_dicts(dataset, target, **settings)
+        EXPORTS[format](dataset, target, **settings)
         return dataset
     read = FORMATS[format](source, **settings)
     if isinstance(read, Collection):

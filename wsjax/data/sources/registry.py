@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -112,14 +112,14 @@ def load_images(source: str, directory: str | Path | None = None) -> Images:
 
 
 def default_recipe(source: str) -> Recipe:
-    """How a source is fitted unless told otherwise.
+    """How a source is fitted unless told otherwise; the recipe has the source's name.
 
     Example:
         >>> default_recipe("digits").network.widths
         (2, 16, 16, 1)
     """
     check_choice("source", source, tuple(SOURCES))
-    return SOURCES[source].recipe
+    return replace(SOURCES[source].recipe, name=source)
 
 
 def _digits() -> Images:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wsjax.data.card import Card
+from wsjax.data.card import Card, settings_of
 from wsjax.data.store import shards
 from wsjax.data.store.directory import CARD, INDEX, check_version, read_json, write_json
 from wsjax.data.store.index import Index, has_index, read_index, read_one_index, shard_name
@@ -27,8 +27,8 @@ def refuse_other_settings(path: Path, card: Card) -> None:
     """Raise ValueError where a directory's card has other settings, and DataError where it has another format."""
     found = read_json(path / CARD)
     check_version(path / CARD, found)
-    # Statistics come with the last shard; the Symmetry follows from the network, which says it shorter.
-    found, asked = ({**c, "statistics": {}, "symmetry": None} for c in (found, card.to_json()))
+    # The Symmetry follows from the network, which says it shorter.
+    found, asked = ({**settings_of(c), "symmetry": None} for c in (found, card.to_json()))
     differences = json_differences(found, asked)
     if differences:
         raise ValueError(

@@ -4,18 +4,22 @@ index.json      each member's name and fingerprint, and the member of each netwo
 NAME/           a data set, as `data.save` writes it
 """
 
+import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jax.typing import DTypeLike
 
-from wsjax.data.collection import Collection
+from wsjax.data.collection import Collection, Member
+from wsjax.data.dataset import WeightDataset
 from wsjax.data.store import directory
 from wsjax.data.store.directory import INDEX, WAY_OUT, read_json, write_json
-from wsjax.data.store.index import read_index
+from wsjax.data.store.index import has_index, read_index
 from wsjax.data.store.locks import locked
+from wsjax.data.store.opened import CACHE_SHARDS, open_dataset
 from wsjax.data.store.whole import absolute, is_free, load, save
 from wsjax.errors import DataError, json_differences, listing
 
@@ -49,6 +53,7 @@ def save_collection(collection: Collection, path: str | Path, dtype: DTypeLike |
         >>> load_collection(path)
         Collection(4 networks; narrow: 2, wide: 2)
     """
+    collection = collection.load()
     if not len(collection):
         raise ValueError("the collection has no networks; expected at least one to save")
     for name in collection.members:
@@ -62,7 +67,9 @@ def save_collection(collection: Collection, path: str | Path, dtype: DTypeLike |
         if not is_free(target):
             raise ValueError(f"{target} is not empty; expected a new directory: name another one, or remove it")
         for name in names:
-            save(collection.members[name], target / name, dtype)
+            member = collection.members[name]
+            assert isinstance(member, WeightDataset)
+            save(member, target / name, dtype)
         prints = {name: read_index(target / name).fingerprint for name in names}
         member = " ".join(map(str, np.searchsorted(kept, collection.member).tolist()))
         members = [{"name": name, "fingerprint": prints[name]} for name in names]
@@ -80,10 +87,40 @@ def load_collection(path: str | Path) -> Collection:
         Traceback (most recent call last):
         wsjax.errors.DataError: /nowhere/index.json cannot be read: No such file or directory; expected a ...
     """
+    return _collection(path, load)
+
+
+def open_collection(path: str | Path, *, cache: int = CACHE_SHARDS) -> Collection:
+    """A collection that stays on the disk: each member as `open_dataset` gives it.
+
+    Args:
+        path: the directory that `save_collection` wrote.
+        cache: shards of each member kept in memory.
+
+    Raises:
+        ValueError: a cache of less than one shard.
+        DataError: as `load_collection` does; what lies in a shard is checked when it is read.
+
+    Example:
+        >>> import jax, tempfile
+        >>> import numpy as np
+        >>> from wsjax import data, networks, symmetry
+        >>> def few(*widths):
+        ...     many = [networks.siren_init(jax.random.key(i), widths) for i in range(2)]
+        ...     return data.WeightDataset.from_networks(many, [0, 1], symmetry=symmetry.siren(widths))
+        >>> path = tempfile.mkdtemp()
+        >>> save_collection(data.collect({"narrow": few(2, 3, 1), "wide": few(2, 5, 1)}), path)
+        >>> open_collection(path).take(np.array([3, 0]))
+        Collection(2 networks; narrow: 1, wide: 1)
+    """
+    return _collection(path, functools.partial(open_dataset, cache=cache))
+
+
+def _collection(path: str | Path, read: Callable[[Path], Member]) -> Collection:
     target = absolute(path)
     content = _read(target)
     prints = {member["name"]: member["fingerprint"] for member in content["members"]}
-    datasets = {name: load(target / name) for name in prints}
+    datasets = {name: read(target / name) for name in prints}
     found = {name: read_index(target / name).fingerprint for name in prints}
     differences = json_differences(found, prints)
     if differences:
@@ -91,6 +128,29 @@ def load_collection(path: str | Path) -> Collection:
             f"{target} does not hold the members that {INDEX} was written with: {listing(differences)}. {WAY_OUT}"
         )
     return Collection(datasets, np.array(content["member"].split(), np.int64))
+
+
+def members_in(path: str | Path) -> dict[str, str] | None:
+    """The members of a stored collection and their fingerprints; None where the directory holds one data set.
+
+    Raises:
+        DataError: the directory has no index, or a damaged one.
+
+    Example:
+        >>> import tempfile
+        >>> from wsjax.data import Recipe, fit_dataset_in_memory, limit, load_images, save
+        >>> from wsjax.networks import Network
+        >>> recipe, path = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4), tempfile.mkdtemp()
+        >>> save(fit_dataset_in_memory(limit(load_images("digits"), 4), recipe, progress=False), path)
+        >>> members_in(path) is None
+        True
+    """
+    target = absolute(path)
+    if has_index(target) and not (target / INDEX).exists():
+        return None  # several processes make it
+    content = read_json(target / INDEX)
+    directory.check_version(target / INDEX, content)
+    return {one["name"]: one["fingerprint"] for one in content["members"]} if "members" in content else None
 
 
 def _read(path: Path) -> dict[str, Any]:

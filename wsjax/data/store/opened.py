@@ -1,57 +1,32 @@
 """Data sets that stay on the disk: what they hold is known, and networks are read when they are asked for."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Int, PyTree, Shaped
 
 from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.sources.images import SPLITS
 from wsjax.data.store import shards
-from wsjax.data.store.index import Index
+from wsjax.data.store.cache import ShardCache
 from wsjax.data.store.whole import COLUMN, absolute, assemble, check_card, describe, empty
 from wsjax.data.views import Condition, group_rows, rows_where, split_rows
 from wsjax.errors import check_number
+from wsjax.symmetry import Symmetry
 
 CACHE_SHARDS = 8
 
 
-class ShardCache:
-    """The shards read last, checked; at most `size` of them in memory. Threads may share it."""
-
-    def __init__(self, path: Path, index: Index, size: int):
-        self.path, self.index, self.size = path, index, size
-        self.reads = 0
-        self._lock = threading.Lock()
-        self._held: OrderedDict[int, dict[str, np.ndarray]] = OrderedDict()
-
-    def holds(self, number: int) -> bool:
-        return number in self._held
-
-    def shard(self, number: int) -> dict[str, np.ndarray]:
-        """A shard's arrays; raises as `read_shard` does."""
-        with self._lock:
-            if number not in self._held:
-                # Room is made first, so that no more than `size` are ever held.
-                while len(self._held) >= self.size:
-                    self._held.popitem(last=False)
-                self._held[number] = shards.read_shard(self.path, self.index, number)
-                self.reads += 1
-            self._held.move_to_end(number)
-            return self._held[number]
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class StoredDataset:
-    """A data set on disk, or a view of some of its networks. `open_dataset` makes one.
+    """A data set on disk, or a view of some of its networks. `open_dataset` makes one; `concatenate` lays several end
+    to end.
 
-    rows: of the networks in the whole data set; label and columns: of those networks, in memory; card: what they are.
-    The weights come with `take`.
+    rows: of the networks in all that the cache reads; label and columns: of those networks, in memory; card: what they
+    are. The weights come with `take`.
     """
 
     card: Card
@@ -65,7 +40,11 @@ class StoredDataset:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{np.sum(self.columns['split'] == i)} {name}" for i, name in enumerate(SPLITS))
-        return f"StoredDataset({self.card.name!r} in {self.cache.path}, {len(self)} networks: {counts})"
+        return f"StoredDataset({self.card.name!r} in {self.cache.name}, {len(self)} networks: {counts})"
+
+    @property
+    def symmetry(self) -> Symmetry:
+        return self.card.symmetry
 
     def take(self, rows: np.ndarray) -> WeightDataset:
         """Read the networks of some rows of this view, in that order: only the shards that hold them.
@@ -77,13 +56,17 @@ class StoredDataset:
         """
         picked = self.view(rows)
         parts = empty(self.cache.index, len(picked))
-        shard, within = np.divmod(picked.rows, self.cache.index.shard_networks)
+        shard, within = self.cache.find(picked.rows)
         # Those in memory first, as the others may take their place; then in order, so that the last asked for stay.
         for number in sorted(dict.fromkeys(shard.tolist()), key=lambda number: not self.cache.holds(number)):
             here = shard == number
             for name, array in self.cache.shard(number).items():
                 parts[name][here] = array[within[here]]
-        return assemble(self.cache.path, self.card, parts)
+        return assemble(self.cache.name, self.card, parts)
+
+    def network(self, row: int) -> PyTree:
+        """Read one network's weights; raises as `take` does."""
+        return self.take(np.array([row])).network(0)
 
     def load(self) -> WeightDataset:
         """Read all networks of this view; raises as `take` does."""
@@ -108,7 +91,7 @@ class StoredDataset:
 
     def with_cache(self, size: int) -> "StoredDataset":
         """The same networks with a memory of their own for as many shards."""
-        return replace(self, cache=ShardCache(self.cache.path, self.cache.index, size))
+        return replace(self, cache=ShardCache(self.cache.places, size))
 
 
 def open_dataset(path: str | Path, *, cache: int = CACHE_SHARDS) -> StoredDataset:
@@ -141,4 +124,4 @@ def open_dataset(path: str | Path, *, cache: int = CACHE_SHARDS) -> StoredDatase
     parts = [shards.read_part(target, index, number, names) for number in range(len(index.shards))]
     whole = {name: np.concatenate([part[name] for part in parts]) for name in names}
     columns = {name.removeprefix(COLUMN): whole[name] for name in names if name != "label"}
-    return StoredDataset(card, np.arange(index.networks), whole["label"], columns, ShardCache(target, index, cache))
+    return StoredDataset(card, np.arange(index.networks), whole["label"], columns, ShardCache([(target, index)], cache))

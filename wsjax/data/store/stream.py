@@ -91,7 +91,7 @@ def _parts(dataset: StoredDataset | WeightDataset) -> Sequence[np.ndarray]:
     everything = np.arange(len(dataset))
     if isinstance(dataset, WeightDataset):
         return [everything]
-    shard = dataset.rows // dataset.cache.index.shard_networks
+    shard, _ = dataset.cache.find(dataset.rows)
     return [everything[shard == number] for number in np.unique(shard)]
 
 

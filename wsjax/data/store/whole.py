@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from wsjax.data.card import Card
+from wsjax.data.card import Card, settings_of
 from wsjax.data.dataset import WeightDataset, training_rows
 from wsjax.data.store import shards
 from wsjax.data.store.directory import CARD, INDEX, LOCK, WAY_OUT, checksum, read_json, write_json
@@ -57,7 +57,7 @@ def save(
         raise ValueError(f"the data set {dataset.card.name} has no networks; expected at least one to save")
     check_finite(dataset.weights, f"saving {dataset.card.name}", "Leave those networks out with take().")
     if dtype is not None:
-        dataset = _cast(dataset, dtype)
+        dataset = cast(dataset, dtype, f"saving {dataset.card.name}")
     each = max(1, shards.SHARD_BYTES // _bytes(dataset)) if shard_networks is None else shard_networks
     check_number("shard_networks", each, low=1, whole=True)
     target, card = absolute(path), dataset.card.to_json()
@@ -71,14 +71,19 @@ def save(
             index = shards.write_shard(target, index, number, flat(part.weights, part.label, part.columns))
 
 
-def _cast(dataset: WeightDataset, dtype: DTypeLike) -> WeightDataset:
-    """The data set with its floating-point weights in another dtype, and the statistics of those."""
+def cast(dataset: WeightDataset, dtype: DTypeLike, doing: str) -> WeightDataset:
+    """The data set with its floating-point weights in another dtype, and the statistics of those.
+
+    Raises:
+        ValueError: a dtype that is none of `DTYPES`.
+        DataError: a number too large for it; the message says what was being done.
+    """
     check_choice("dtype", dtype if isinstance(dtype, str) else jnp.dtype(dtype).name, DTYPES)
-    cast = lambda x: np.asarray(x).astype(jnp.dtype(dtype)) if jnp.issubdtype(x.dtype, jnp.floating) else x
+    one = lambda x: np.asarray(x).astype(jnp.dtype(dtype)) if jnp.issubdtype(x.dtype, jnp.floating) else x
     with np.errstate(over="ignore"):
-        weights = jax.tree.map(cast, dataset.weights)
+        weights = jax.tree.map(one, dataset.weights)
     way_out = "Those numbers are too large for it: take bfloat16 or float32."
-    check_finite(weights, f"saving {dataset.card.name} as {jnp.dtype(dtype)}", way_out)
+    check_finite(weights, f"{doing} as {jnp.dtype(dtype)}", way_out)
     card = dataset.card.with_statistics(weights, training_rows(dataset.columns["split"]))
     return replace(dataset, weights=weights, card=card)
 
@@ -133,8 +138,8 @@ def new_index(path: Path, networks: int, shard_networks: int, card: dict[str, An
 
 
 def card_checksum(card: dict[str, Any]) -> str:
-    """SHA-256 of a card's JSON without the statistics, which a fit adds last."""
-    return checksum({**card, "statistics": {}})
+    """SHA-256 of what a card's JSON says of its networks, the same for the same settings."""
+    return checksum(settings_of(card))
 
 
 def absolute(path: str | Path) -> Path:
@@ -193,7 +198,7 @@ def empty(index: Index, networks: int) -> dict[str, np.ndarray]:
     return {n: np.empty((networks, *a["shape"]), jnp.dtype(a["dtype"])) for n, a in index.arrays.items()}
 
 
-def assemble(path: Path, card: Card, arrays: dict[str, np.ndarray]) -> WeightDataset:
+def assemble(path: Path | str, card: Card, arrays: dict[str, np.ndarray]) -> WeightDataset:
     """The data set of which `flat` made these arrays. Raises DataError where a number is not finite."""
     weights = card.symmetry.unflatten([arrays[name] for name in card.symmetry.names])
     check_finite(weights, f"loading {path}", WAY_OUT)

@@ -16,6 +16,7 @@ from wsjax.data.store import shards
 from wsjax.data.store.fill import fill, fill_part, with_statistics
 from wsjax.data.store.missing import Make, Missing, Networks
 from wsjax.data.store.parts import Part
+from wsjax.data.zoo.check import APPLY
 from wsjax.data.zoo.fit import Grown, check_network, fit_zoo_groups
 from wsjax.data.zoo.recipe import OPTIMISERS, Drawn, ZooRecipe
 
@@ -176,7 +177,7 @@ def _card(images: Images, recipe: ZooRecipe) -> Card:
     source = {
         **source_of(images),
         "label": "accuracy on the test images",
-        "apply": "ZooRecipe.from_json(card.recipe).apply(weights, images)",
+        "apply": APPLY,
         "optimisers": OPTIMISERS,
     }
     # A card's network decodes coordinates; a zoo's takes pictures, and its recipe runs it.

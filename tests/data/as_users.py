@@ -1,0 +1,70 @@
+"""A tiny fit as users run it, in a process of its own: `python -m tests.data.as_users`, without the tests' XLA flags.
+
+It prints as JSON the SHA-256 of each network, in several orders, for a fit by groups, one with refilled lanes, and a
+zoo.
+"""
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+import jax
+import numpy as np
+
+from wsjax.data import (
+    Recipe,
+    ZooRecipe,
+    fit_groups,
+    fit_refilled,
+    fit_zoo_groups,
+    limit,
+    load_images,
+    zoo_network,
+)
+from wsjax.data.fitting.fit import groups
+from wsjax.networks import Network
+
+
+def networks(parts: list[Any]) -> dict[str, str]:
+    """SHA-256 of each network's weights, by what it was fitted to."""
+    found = {}
+    for part in parts:
+        first = part.run if hasattr(part, "run") else part.row
+        for i, job in enumerate(zip(first.tolist(), part.view.tolist(), strict=True)):
+            leaves = b"".join(np.ascontiguousarray(leaf[i]).tobytes() for leaf in jax.tree.leaves(part.weights))
+            found[str(job)] = hashlib.sha256(leaves).hexdigest()
+    return found
+
+
+def main() -> None:
+    images = limit(load_images("digits"), 20)
+    # Wide enough for vector units and fused loops to have their ends, which is where neighbours could be felt.
+    network = Network("siren", (2, 19, 19, 1), w0=(8.0,), offset=0.5, family="nfn")
+    recipe = Recipe(network, steps=12, learning_rate=1e-2, lanes=8)
+    stopping = dataclasses.replace(recipe, target_psnr=9.0, check_every=3, schedule="constant")
+    zoo = ZooRecipe(zoo_network("mlp", images, (7,)), count=6, steps=8, lanes=4, batch_size=16)
+    jobs = np.concatenate(groups(recipe, len(images.pixels)))
+    shuffled = np.random.default_rng(0).permutation(jobs)
+    odd = [shuffled[:3], shuffled[3:11], shuffled[11:12], shuffled[12:]]
+    runs = [np.array([5, 0]), np.array([3]), np.array([4, 2, 1])]
+    made = {
+        "groups": [
+            networks(list(fit_groups(images, recipe, groups(recipe, len(jobs)), workers=1))),
+            networks(list(fit_groups(images, recipe, odd, workers=3))),
+        ],
+        "refilled": [
+            networks(list(fit_refilled(images, stopping, jobs, workers=1))),
+            networks(list(fit_refilled(images, stopping, shuffled, workers=2))),
+            networks(list(fit_refilled(images, stopping, shuffled[7:8], workers=1))),
+        ],
+        "zoo": [
+            networks(list(fit_zoo_groups(images, zoo, [np.arange(4), np.arange(4, 6)], workers=1))),
+            networks(list(fit_zoo_groups(images, zoo, runs, workers=2))),
+        ],
+    }
+    print(json.dumps(made))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""A whole data set in one file, and networks as modules of Flax and Equinox: the same numbers, the same functions."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.data.test_dataset import assert_same
+from wsjax.data import (
+    ZooRecipe,
+    as_equinox,
+    as_flax,
+    convert,
+    fit_dataset_in_memory,
+    fit_zoo_in_memory,
+    load,
+    read_arrays,
+    save,
+    to_device,
+    write_arrays,
+    zoo_network,
+)
+from wsjax.data.formats.stacked import CARD, FILES
+from wsjax.errors import DataError
+from wsjax.networks import Network
+
+
+@pytest.fixture(scope="module")
+def fitted(images, recipe):
+    return fit_dataset_in_memory(images, recipe, progress=False)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_every_bit_comes_back(fitted, kind, tmp_path):
+    write_arrays(fitted, tmp_path / "out", kind=kind)
+    assert_same(read_arrays(tmp_path / "out"), fitted)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [FILES[kind]]
+
+
+def test_numpy_alone_reads_an_npz(fitted, tmp_path):
+    write_arrays(fitted, tmp_path / "out", kind="npz")
+    with np.load(tmp_path / "out" / "networks.npz", allow_pickle=False) as file:
+        np.testing.assert_array_equal(file["weights[1].kernel"], fitted.weights[1].kernel)
+        np.testing.assert_array_equal(file["label"], fitted.label)
+        np.testing.assert_array_equal(file["columns.psnr"], fitted.columns["psnr"])
+        assert json.loads(file[CARD].tobytes())["network"]["widths"] == [2, 4, 4, 1]
+
+
+def test_a_zoo_of_flax_networks_goes_there_and_back_by_name(images, tmp_path):
+    recipe = ZooRecipe(zoo_network("cnn", images, (2, 2)), count=3, steps=1, batch_size=4, lanes=2, share=(1.0, 1.0))
+    zoo = fit_zoo_in_memory(images, recipe, progress=False)
+    save(zoo, tmp_path / "ours")
+    convert("to-arrays", tmp_path / "ours", tmp_path / "file")
+    convert("arrays", tmp_path / "file", tmp_path / "again")
+    assert_same(load(tmp_path / "again"), zoo)
+
+
+def test_bfloat16_needs_safetensors(fitted, tmp_path):
+    half = to_device(fitted, dtype="bfloat16")
+    with pytest.raises(ValueError, match="digits has weights in bfloat16, which an npz here cannot hold"):
+        write_arrays(half, tmp_path / "out", kind="npz")
+    assert not (tmp_path / "out").exists()
+    write_arrays(half, tmp_path / "out")
+    assert_same(read_arrays(tmp_path / "out"), half)
+
+
+def test_what_is_no_such_file_is_named(fitted, tmp_path):
+    write_arrays(fitted, tmp_path / "out", kind="npz")
+    with pytest.raises(ValueError, match="is not empty; expected a new directory"):
+        write_arrays(fitted, tmp_path / "out")
+    file = tmp_path / "out" / "networks.npz"
+    arrays = dict(np.load(file))
+    for change, message in (
+        ({CARD: None}, "has no card of wsjax"),
+        ({"weights[0].bias": None}, r"card and arrays do not belong together: weights\[0\].bias differ"),
+        ({"weights[0].bias": np.zeros((10, 5))}, r"do not belong together: weights\[0\].bias has shape \(10, 5\)"),
+        ({"weights[0].bias": np.full((10, 4), np.nan)}, r"weights\[0\].bias is not finite in 10 of 10 networks"),
+    ):
+        altered = {name: array for name, array in {**arrays, **change}.items() if array is not None}
+        np.savez(file, **altered)
+        with pytest.raises(DataError, match=message):
+            read_arrays(tmp_path / "out")
+    np.savez(file, **{**arrays, "columns.own": np.array([{}] * 10, object)})
+    with pytest.raises(DataError, match="holds Python objects"):
+        read_arrays(tmp_path / "out")
+
+
+NETWORKS = (
+    Network("siren", (2, 5, 3, 2), w0=(9.0, 4.0), offset=0.5),
+    Network("siren", (1, 4, 1), w0=(7.0,), w0_convention="kernel"),
+    Network("mlp", (3, 4, 5, 1), "tanh"),
+)
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: f"{network.kind} {network.widths}")
+def test_modules_of_other_frameworks_compute_the_same_function(network, getkey):
+    weights = jax.tree.map(lambda x: x + 0.3, network.init(getkey()))
+    x = jax.random.uniform(getkey(), (6, network.widths[0]), minval=-1.0)
+    expected = network.apply(weights, x)
+    module, variables = as_flax(network, jax.tree.map(np.asarray, weights))
+    np.testing.assert_allclose(jnp.asarray(module.apply(variables, x)), expected, atol=1e-5)
+    np.testing.assert_allclose(jax.vmap(as_equinox(network, weights))(x), expected, atol=1e-5)
+    # What Flax makes itself has the same structure: the variables may be trained on.
+    assert jax.tree.structure(module.init(getkey(), x)) == jax.tree.structure(variables)
+    other = jax.tree.map(lambda leaf: jnp.zeros((*leaf.shape[:-1], leaf.shape[-1] + 1)), weights)
+    for export in (as_flax, as_equinox):
+        with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape"):
+            export(network, other)

@@ -1,0 +1,77 @@
+"""A fit that stops in its second shard write: `python -m tests.data.stopped KIND PATH killed|held`."""
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import jax
+
+from wsjax.data import (
+    Part,
+    Recipe,
+    WeightDataset,
+    ZooRecipe,
+    fit_dataset,
+    fit_part,
+    fit_zoo,
+    limit,
+    load_images,
+    zoo_network,
+)
+from wsjax.data.store import orbax_calls, shards
+from wsjax.networks import Network
+
+SMALL = 4  # networks in a shard
+NETWORK = Network("siren", (2, 4, 4, 1), w0=(5.0,), offset=0.5)
+STOPPING = Recipe(NETWORK, steps=6, learning_rate=1e-2, lanes=4, target_psnr=8.0, check_every=1)
+
+
+def refilled(path: Path) -> WeightDataset:
+    return fit_dataset(limit(load_images("digits"), 10), STOPPING, path, progress=False)
+
+
+def part(path: Path, number: int) -> WeightDataset | None:
+    return fit_part(limit(load_images("digits"), 10), STOPPING, path, Part(number, 2), progress=False)
+
+
+def zoo(path: Path) -> WeightDataset:
+    images = limit(load_images("digits"), 40)
+    recipe = ZooRecipe(zoo_network("mlp", images, (4,)), count=10, steps=3, lanes=2, batch_size=8, snapshots=(1,))
+    return fit_zoo(images, recipe, path, progress=False)
+
+
+KINDS = {
+    "refilled": refilled,
+    "zoo": zoo,
+    "first part": lambda path: part(path, 1),
+    "second part": lambda path: part(path, 2),
+}
+
+
+def main(kind: str, path: Path, how: str) -> None:
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    shards.SHARD_NETWORKS = SMALL
+    save, calls = orbax_calls.ocp.save, []
+
+    def stop(path, arrays):
+        calls.append(path)
+        if len(calls) == 2:
+            # As Orbax leaves it in the middle of a write.
+            draft = Path(f"{path}.orbax-checkpoint-tmp")
+            (draft / "state").mkdir(parents=True)
+            if how == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            print("begun", flush=True)
+            sys.stdin.readline()
+            shutil.rmtree(draft)
+        save(path, arrays)
+
+    orbax_calls.ocp.save = stop
+    KINDS[kind](path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

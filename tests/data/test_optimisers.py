@@ -1,0 +1,104 @@
+"""Any optimiser serves, a user's own by a name; and whichever it is, a network is as alone."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tests.data.test_fit import by_job
+from wsjax.data import (
+    Recipe,
+    default_recipe,
+    fit_dataset,
+    fit_dataset_in_memory,
+    fit_weights,
+    load,
+    optimisers,
+    register_optimiser,
+    verify,
+)
+from wsjax.data.optimisers import ELEMENTWISE, over_lanes, state_sha256
+from wsjax.data.recipe import optimiser_of
+
+
+def clipped(learning_rate, norm=0.05):
+    """Each network's gradient is clipped by its own norm; the state has a count that the lanes may not share."""
+    return optax.chain(optax.clip_by_global_norm(norm), optax.scale_by_trust_ratio(), optax.adam(learning_rate))
+
+
+@pytest.fixture
+def own(monkeypatch, recipe) -> Recipe:
+    monkeypatch.setattr(optimisers, "_registered", {})
+    register_optimiser("clipped", clipped)
+    return dataclasses.replace(recipe, optimiser="clipped", optimiser_settings=(("norm", 0.1),))
+
+
+@pytest.mark.parametrize("target", [None, 30.0])
+@pytest.mark.parametrize("name", ["clipped", "lamb", "adam"])
+def test_a_network_is_as_alone_whatever_the_optimiser(images, own, name, target):
+    settings = own.optimiser_settings if name == "clipped" else ()
+    recipe = dataclasses.replace(own, optimiser=name, optimiser_settings=settings, check_every=1, target_psnr=target)
+    together = by_job([fit_weights(images, recipe, progress=False)])
+    alone = by_job([fit_weights(images.take(np.array([6])), recipe, progress=False)])
+    assert alone[0, 0] == together[6, 0]
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_what_shares_a_state_over_lanes_treats_each_number_by_itself(name):
+    """A state of all lanes gives the updates that each lane's own gives."""
+    optimiser = getattr(optax, name)(0.1)
+    lanes = optax.GradientTransformation(jax.vmap(optimiser.init), jax.vmap(optimiser.update))
+    assert over_lanes(name, optimiser) is optimiser
+    weights = {"a": jnp.linspace(-1.0, 1.0, 12).reshape(2, 3, 2), "b": jnp.array([[0.3], [4.0]])}
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        shared, apart = optimiser.init(weights), lanes.init(weights)
+        for i in range(3):
+            gradient = jax.tree.map(lambda x, i=i: jnp.cos(3 * x + i), weights)
+            one, shared = optimiser.update(gradient, shared, weights)
+            two, apart = lanes.update(gradient, apart, weights)
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), one, two)
+
+
+def test_a_name_is_given_once_and_none_of_optax_s(own):
+    register_optimiser("clipped", clipped)
+    with pytest.raises(ValueError, match="the optimiser 'clipped' is registered with another factory"):
+        register_optimiser("clipped", optax.adam)
+    with pytest.raises(ValueError, match="'adam' is the name of one of optax's; expected a name of your own"):
+        register_optimiser("adam", clipped)
+
+
+def test_the_card_says_what_was_used_and_opening_needs_no_registration(images, own, tmp_path, monkeypatch):
+    fitted = fit_dataset(images, own, tmp_path, progress=False)
+    plain = fit_dataset_in_memory(images, dataclasses.replace(own, optimiser="adam", optimiser_settings=()))
+    assert (fitted.weights[0].kernel != plain.weights[0].kernel).any()
+    recipe = fitted.card.recipe or {}
+    assert (recipe["optimiser"], recipe["optimiser_settings"]) == ("clipped", [["norm", 0.1]])
+    assert recipe["optimiser_state_sha256"] == state_sha256(optimiser_of(own), own.network.init(jax.random.key(1)))
+    assert "optimiser_state_sha256" not in (plain.card.recipe or {})
+    assert Recipe.from_json(json.loads(json.dumps(recipe))) == own
+
+    monkeypatch.setattr(optimisers, "_registered", {})
+    assert load(tmp_path).card == fitted.card
+    assert verify(tmp_path).ok
+    with pytest.raises(ValueError, match=r"unknown optimiser 'clipped'.* or one of your own: register that first, by"):
+        Recipe.from_json(recipe)
+    # Another factory of that name, which remembers something else, is another recipe.
+    register_optimiser("clipped", lambda learning_rate, norm: optax.sgd(learning_rate))
+    with pytest.raises(ValueError, match=r"holds a data set with other settings: recipe.optimiser_state_sha256 is"):
+        fit_dataset(images, own, tmp_path, progress=False)
+
+
+def test_the_command_line_refuses_to_go_on_with_an_optimiser_it_does_not_know(images, own, tmp_path):
+    default = dataclasses.replace(default_recipe("digits"), steps=3, lanes=16, optimiser="clipped")
+    fit_dataset(images, default, tmp_path / "set", progress=False)
+    command = [Path(sys.executable).with_name("wsjax"), "fit", "digits", tmp_path / "set", "--limit=10", "--steps=3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert "recipe.optimiser is 'clipped' there and 'adam' here" in done.stderr

@@ -1,0 +1,47 @@
+"""Fit Fashion-MNIST, or open what is fitted, and draw it: docs/fashion.png and docs/fashion_psnr.png.
+
+    .venv/bin/python tools/fashion.py runs/fashion                  # the README's 14,000: minutes on two cores
+    .venv/bin/python tools/fashion.py runs/fashion-all --count 70000
+    .venv/bin/python tools/fashion.py /tmp/few --count 60 --docs /tmp/few-pictures
+
+A fit that was stopped goes on, and one that is whole is read. The images come from `--directory`, from Debian's package
+`dataset-fashion-mnist`, or by a download. The last line says how long the fit took, and with what.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import jax
+
+from wsjax import data, viz
+
+SOURCE = "fashion-mnist"
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fit Fashion-MNIST and draw it.")
+    parser.add_argument("out", type=Path, help="the data set's directory")
+    parser.add_argument("--count", type=int, default=14_000, help="images, every split in its proportion")
+    parser.add_argument("--recipe", choices=data.RECIPES, default="fast")
+    parser.add_argument("--directory", type=Path, help="of the IDX files")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where the pictures go")
+    asked = parser.parse_args()
+    jax.config.update("jax_cpu_enable_async_dispatch", False)  # as the command line does
+    images = data.limit(data.load_images(SOURCE, asked.directory), asked.count)
+    began = time.perf_counter()
+    dataset = data.fit_dataset(images, data.recipe_named(asked.recipe), asked.out)
+    spent = time.perf_counter() - began
+    asked.docs.mkdir(parents=True, exist_ok=True)
+    viz.fits(images, dataset, asked.docs / "fashion.png")
+    viz.quality(dataset, asked.docs / "fashion_psnr.png")
+    device, psnr = jax.devices()[0], dataset.columns["psnr"]
+    print(
+        f"{len(dataset):,} networks fitted or read in {spent:.0f} s on {device.device_kind}; PSNR mean "
+        f"{psnr.mean():.1f} dB, lowest {psnr.min():.1f} dB; fashion.png and fashion_psnr.png are in {asked.docs}"
+    )
+
+
+if __name__ == "__main__":
+    main()

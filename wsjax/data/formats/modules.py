@@ -1,0 +1,95 @@
+"""Our SIRENs and MLPs as modules of other frameworks, with one network's weights in them."""
+
+from typing import Any
+
+import equinox as eqx
+import flax.linen as nn
+import jax
+from jaxtyping import Array
+
+from wsjax.networks import ACTIVATIONS, Network
+from wsjax.typing import Layer, Weights
+
+
+class FlaxNetwork(nn.Module):
+    """A `Network` of `nn.Dense` layers, `Dense_0` the first; its variables' kernels are (in, out), as ours are."""
+
+    network: Network
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        *hidden, last = self.network.widths[1:]
+        for i, width in enumerate(hidden):
+            before, after = _scales(self.network, i)
+            x = _activation(self.network)(after * nn.Dense(width, name=f"Dense_{i}")(before * x))
+        return nn.Dense(last, name=f"Dense_{len(hidden)}")(x) + self.network.offset
+
+
+def as_flax(network: Network, weights: Weights) -> tuple[FlaxNetwork, dict[str, Any]]:
+    """A Flax module that computes what one network does, and its variables.
+
+    Args:
+        network: the card's.
+        weights: of one network.
+
+    Raises:
+        ValueError: weights of another architecture.
+
+    Example:
+        >>> net = Network("siren", (2, 4, 1), w0=(10.0,), offset=0.5)
+        >>> weights, x = net.init(jax.random.key(0)), jax.numpy.ones((3, 2))
+        >>> module, variables = as_flax(net, weights)
+        >>> bool(jax.numpy.allclose(module.apply(variables, x), net.apply(weights, x), atol=1e-6))
+        True
+    """
+    layers = _layers(network, weights)
+    params = {f"Dense_{i}": {"kernel": layer.kernel, "bias": layer.bias} for i, layer in enumerate(layers)}
+    return FlaxNetwork(network), {"params": params}
+
+
+def as_equinox(network: Network, weights: Weights) -> eqx.nn.Sequential:
+    """An Equinox module that computes what one network does at one point, (inputs,) to (outputs,): `eqx.nn.Linear`
+    layers, whose weights are (out, in), with the activation, w0 and the offset between and behind them.
+
+    Args:
+        network: the card's.
+        weights: of one network.
+
+    Raises:
+        ValueError: weights of another architecture.
+
+    Example:
+        >>> net = Network("mlp", (2, 4, 1), "tanh")
+        >>> weights, x = net.init(jax.random.key(0)), jax.numpy.ones((3, 2))
+        >>> bool(jax.numpy.allclose(jax.vmap(as_equinox(net, weights))(x), net.apply(weights, x), atol=1e-6))
+        True
+    """
+    parts: list[Any] = []
+    layers = _layers(network, weights)
+    for i, layer in enumerate(layers):
+        empty = eqx.nn.Linear(*layer.kernel.shape, key=jax.random.key(0))
+        linear = eqx.tree_at(lambda one: (one.weight, one.bias), empty, (layer.kernel.T, layer.bias))
+        if i == len(layers) - 1:
+            parts += [linear, eqx.nn.Lambda(lambda x: x + network.offset)]
+        else:
+            before, after = _scales(network, i)
+            activate = lambda x, after=after: _activation(network)(after * x)
+            parts += [eqx.nn.Lambda(lambda x, before=before: before * x), linear, eqx.nn.Lambda(activate)]
+    return eqx.nn.Sequential(parts)
+
+
+def _layers(network: Network, weights: Weights) -> tuple[Layer, ...]:
+    symmetry = network.symmetry
+    return symmetry.unflatten(symmetry.leaves(weights))
+
+
+def _activation(network: Network) -> Any:
+    return ACTIVATIONS["sine" if network.kind == "siren" else network.activation]
+
+
+def _scales(network: Network, layer: int) -> tuple[float, float]:
+    """What multiplies a hidden layer's inputs and its pre-activations: w0, by its convention."""
+    if network.kind != "siren":
+        return 1.0, 1.0
+    w0 = network.w0[layer]
+    return (1.0, w0) if network.w0_convention == "affine" else (w0, 1.0)

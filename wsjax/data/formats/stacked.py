@@ -1,0 +1,99 @@
+"""A whole data set as one file of stacked arrays, which NumPy or any framework with safetensors reads."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from wsjax.data.card import Card
+from wsjax.data.dataset import WeightDataset
+from wsjax.data.formats.archive import MAX_BYTES, read_npz
+from wsjax.data.formats.contents import read_safetensors
+from wsjax.data.optional import require
+from wsjax.data.store.whole import COLUMN, assemble, flat
+from wsjax.errors import DataError, check_choice, listing
+
+FILES = {"safetensors": "networks.safetensors", "npz": "networks.npz"}
+CARD = "card.json"
+"""The array of bytes that holds the card."""
+
+
+def write_arrays(dataset: WeightDataset, directory: str | Path, *, kind: str = "safetensors") -> None:
+    """All networks in one file: an array for each leaf, by its name, with a leading axis of networks; `label`,
+    `columns.split` and the other columns; and the card as JSON, the bytes of `card.json`.
+
+    Networks of any architecture, the zoos' too; `read_arrays` reads the whole back bit-equal.
+
+    Args:
+        dataset: what to write.
+        directory: a new one, for `networks.safetensors` or `networks.npz`.
+        kind: `"safetensors"`, or `"npz"`, which NumPy alone reads, of at most 1 GiB and not in bfloat16.
+
+    Raises:
+        ValueError: an unknown kind, weights that an npz cannot hold, or a directory that holds something.
+        ImportError: safetensors is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from wsjax.data import Recipe, fit_dataset_in_memory, limit, load_images
+        >>> from wsjax.networks import Network
+        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
+        >>> fitted = fit_dataset_in_memory(limit(load_images("digits"), 4), recipe, progress=False)
+        >>> directory = tempfile.mkdtemp()
+        >>> write_arrays(fitted, directory, kind="npz")
+        >>> np.load(f"{directory}/networks.npz")["weights[0].kernel"].shape
+        (4, 2, 4)
+    """
+    check_choice("kind of file", kind, tuple(FILES))
+    root = Path(directory)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise ValueError(f"{root} is not empty; expected a new directory: name another one, or remove it")
+    arrays = {n: np.ascontiguousarray(a) for n, a in flat(dataset.weights, dataset.label, dataset.columns).items()}
+    arrays[CARD] = np.frombuffer(json.dumps(dataset.card.to_json()).encode(), np.uint8)
+    if kind == "npz":
+        foreign = sorted({array.dtype.name for array in arrays.values() if array.dtype.kind == "V"})
+        size = sum(array.nbytes for array in arrays.values())
+        if foreign or size > MAX_BYTES:
+            what = f"weights in {listing(foreign)}" if foreign else f"{size} bytes"
+            raise ValueError(f"{dataset.card.name} has {what}, which an npz here cannot hold: take safetensors")
+    root.mkdir(parents=True, exist_ok=True)
+    if kind == "npz":
+        np.savez(root / FILES[kind], allow_pickle=False, **arrays)
+    else:
+        require("safetensors.numpy", str(root)).save_file(arrays, root / FILES[kind])
+
+
+def read_arrays(directory: str | Path) -> WeightDataset:
+    """A data set that `write_arrays` wrote.
+
+    Raises:
+        DataError: no such file, a damaged one, one that wsjax did not write, or arrays that its card does not describe.
+        ImportError: safetensors is not installed.
+
+    Example:
+        >>> read_arrays("/nowhere")
+        Traceback (most recent call last):
+        wsjax.errors.DataError: /nowhere holds no networks.safetensors or networks.npz; expected what write_arrays ...
+    """
+    found = [Path(directory) / name for name in FILES.values() if (Path(directory) / name).is_file()]
+    if not found:
+        raise DataError(
+            f"{directory} holds no {' or '.join(FILES.values())}; expected what write_arrays or `wsjax convert "
+            f"to-arrays` wrote"
+        )
+    path = found[0]
+    arrays = read_npz(path) if path.suffix == ".npz" else read_safetensors(path)
+    try:
+        card = Card.from_json(json.loads(arrays.pop(CARD).tobytes()))
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
+        raise DataError(f"{path} has no card of wsjax ({error!r}); expected what write_arrays wrote") from None
+    columns = [name for name in arrays if name.startswith(COLUMN)]
+    wrong = sorted({*card.symmetry.names, "label", *columns} ^ set(arrays))
+    if wrong:
+        raise DataError(f"{path}: card and arrays do not belong together: {listing(wrong)} differ; write it again")
+    try:
+        return assemble(path, card, arrays)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"{path}: card and arrays do not belong together: {error}") from None

@@ -1,0 +1,105 @@
+"""Optimisers by name: any of optax's, and those that a user registers."""
+
+import hashlib
+from collections.abc import Callable
+from typing import TypeAlias
+
+import jax
+import optax
+from jaxtyping import PyTree
+
+Factory: TypeAlias = Callable[..., optax.GradientTransformation]
+"""Takes a learning rate, or a schedule of it, and settings by name, as optax's own functions do."""
+
+ELEMENTWISE = (
+    *("adabelief", "adadelta", "adagrad", "adam", "adamax", "adamaxw", "adamw", "adan", "amsgrad", "lion", "nadam"),
+    *("nadamw", "optimistic_gradient_descent", "radam", "rmsprop", "rprop", "sgd", "sign_sgd", "yogi"),
+)
+"""Optimisers of optax that treat each number by itself: stacked networks may share one state."""
+
+_registered: dict[str, Factory] = {}
+
+
+def register_optimiser(name: str, factory: Factory) -> None:
+    """Give an optimiser of your own a name, which a `Recipe` takes and the card of what it fits records.
+
+    A stored data set opens without it. To go on with a fit, or to repeat one, the name must be registered again, so do
+    it where your program begins. The name answers for what the factory does: give one that does something else another
+    name. The card also has a digest of the state that it keeps for a network.
+
+    Args:
+        name: none of optax's.
+        factory: `factory(learning_rate, **settings)` gives any of optax's gradient transformations for ONE network;
+            `learning_rate` is a number, or a schedule where the recipe has one.
+
+    Raises:
+        ValueError: a name of optax's, or one that another factory has.
+
+    Example:
+        >>> from wsjax.data import Recipe
+        >>> from wsjax.networks import Network
+        >>> def clipped(learning_rate, norm=1.0):
+        ...     return optax.chain(optax.clip_by_global_norm(norm), optax.adam(learning_rate))
+        >>> register_optimiser("clipped_adam", clipped)
+        >>> recipe = Recipe(Network("siren", (2, 4, 1)), optimiser="clipped_adam", optimiser_settings=(("norm", 0.5),))
+    """
+    if callable(getattr(optax, name, None)):
+        raise ValueError(f"{name!r} is the name of one of optax's; expected a name of your own for another optimiser")
+    # Programs that were compiled know an optimiser by its name.
+    if _registered.setdefault(name, factory) is not factory:
+        raise ValueError(
+            f"the optimiser {name!r} is registered with another factory; expected one for each name: take another name"
+        )
+
+
+def is_registered(name: str) -> bool:
+    """Whether the name is a user's own."""
+    return name in _registered
+
+
+def factory_of(name: str) -> Factory:
+    """What makes the optimiser of a name.
+
+    Raises:
+        ValueError: neither optax nor a user gave one that name.
+
+    Example:
+        >>> factory_of("sgd") is optax.sgd
+        True
+    """
+    factory: Factory | None = _registered.get(name) or getattr(optax, name, None)
+    if not callable(factory):
+        raise ValueError(
+            f"unknown optimiser {name!r}; expected the name of one of optax's, such as 'adam', or one of your own: "
+            f"register that first, by data.register_optimiser({name!r}, factory)"
+        )
+    return factory
+
+
+def over_lanes(name: str, optimiser: optax.GradientTransformation) -> optax.GradientTransformation:
+    """An optimiser of one network for networks with a leading axis, each by itself.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> clip, two = optax.clip_by_global_norm(1.0), jnp.array([[3.0, 4.0], [0.3, 0.4]])
+        >>> lanes = over_lanes("clip_by_global_norm", clip)
+        >>> updates, _ = lanes.update(two, lanes.init(two))
+        >>> [[round(float(x), 3) for x in row] for row in updates]
+        [[0.6, 0.8], [0.3, 0.4]]
+    """
+    if name in ELEMENTWISE:
+        return optimiser
+    return optax.GradientTransformation(jax.vmap(optimiser.init), jax.vmap(optimiser.update))
+
+
+def state_sha256(optimiser: optax.GradientTransformation, weights: PyTree) -> str:
+    """SHA-256 of the structure, shapes and dtypes of what an optimiser remembers of one network.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> state_sha256(optax.sgd(1.0), jnp.zeros(3)) == state_sha256(optax.adam(1.0), jnp.zeros(3))
+        False
+    """
+    state = jax.eval_shape(optimiser.init, weights)
+    leaves = [f"{leaf.shape} {leaf.dtype}" for leaf in jax.tree.leaves(state)]
+    return hashlib.sha256(f"{jax.tree.structure(state)} {leaves}".encode()).hexdigest()

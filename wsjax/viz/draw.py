@@ -1,0 +1,60 @@
+"""A data set drawn as what it holds."""
+
+from pathlib import Path
+from typing import Literal
+
+from matplotlib.figure import Figure
+
+from wsjax.data import WeightDataset
+from wsjax.viz.fields import fields
+from wsjax.viz.gallery import gallery
+from wsjax.viz.zoo import NEEDED, zoo
+
+
+def drawn_as(dataset: WeightDataset) -> Literal["zoo", "gallery", "fields"] | None:
+    """Which picture suits a data set; None where nothing is known that could be drawn.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from wsjax import data, networks, symmetry
+        >>> one = networks.siren_init(jax.random.key(0), (2, 4, 1))
+        >>> drawn_as(data.WeightDataset.from_networks([one], [0], symmetry=symmetry.siren((2, 4, 1)))) is None
+        True
+    """
+    card = dataset.card
+    if set(NEEDED) <= set(dataset.columns):
+        return "zoo"
+    if card.network is None or (card.image_shape is None and card.network.widths[0] > 3):
+        return None
+    return "fields" if card.image_shape is None else "gallery"
+
+
+def draw(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
+    """Draw a data set as what it holds: a zoo by its accuracies, networks of images by the gallery of the first one,
+    other functions of up to three inputs as fields.
+
+    Args:
+        dataset: networks of one architecture.
+        path: where to save; None saves nothing.
+
+    Raises:
+        ValueError: networks of which nothing is known that could be drawn.
+
+    Example:
+        >>> from wsjax import data
+        >>> recipe = data.Recipe(data.default_recipe("sines").network, steps=1, lanes=2)
+        >>> networks = data.fit_dataset_in_memory(data.sines(2, points=4), recipe, progress=False)
+        >>> len(draw(networks).axes)
+        2
+    """
+    match drawn_as(dataset):
+        case "zoo":
+            return zoo(dataset, path)
+        case "gallery":
+            return gallery(dataset, 0, path)
+        case "fields":
+            return fields(dataset, path)
+    raise ValueError(
+        f"the networks of {dataset.card.name} hold no pictures that wsjax knows how to draw; expected a zoo, or a card "
+        f"with a Network of up to three inputs: apply them to points and draw what they give yourself"
+    )
