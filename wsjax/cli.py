@@ -130,7 +130,8 @@ def train(
     Args:
         dataset: A directory that `wsjax fit` made.
         out: The directory of the run.
-        reader: dws, mlp, probe, activation_probe, probed_dws, statistics or rows.
+        reader: dws, mlp, probe, activation_probe, probed_dws, statistics, rows, scale_gmn, nfn, nft or
+            array_encoder.
         augment: Steps joined by '|', e.g. "flip_signs | rotate(max_degrees=30) | mixup(alpha=0.4)", or "recommended".
         epochs: Passes over the training split.
         batch_size: Networks a step.
@@ -139,13 +140,13 @@ def train(
         dropout: Share of the reader's channels dropped.
         seeds: How many readers to train side by side, seeds 0, 1, ...
         evaluate_every: Epochs between evaluations.
-        settings: The reader's own settings as JSON, e.g. '{"channels": 32}'.
+        settings: A size, small, base or published, or the reader's own settings as JSON, e.g. '{"channels": 32}'.
     """
     check_number("seeds", seeds, low=1)
     networks = data.load(dataset)
     plan = Plan(
         reader=reader,
-        reader_settings=models.config_of(reader, parse_settings(settings)),
+        reader_settings=models.config_of(reader, settings if settings.isidentifier() else parse_settings(settings)),
         augment=format_spec(read_spec(augment)),
         epochs=epochs,
         batch_size=batch_size,

@@ -23,6 +23,10 @@ SMALL = {
     "probed_dws": {"probes": 6, "channels": 3},
     "statistics": {"width": 8},
     "rows": {"width": 8, "heads": 2},
+    "scale_gmn": {"channels": 3, "layers": 2},
+    "nfn": {"channels": 2, "bands": 2},
+    "nft": {"width": 4, "heads": 2, "layers": 1, "bands": 2},
+    "array_encoder": {"width": 4, "heads": 2, "layers": 1, "bands": 2, "latents": 3},
 }
 
 

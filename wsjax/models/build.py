@@ -9,12 +9,18 @@ from jaxtyping import PyTree
 
 from wsjax.errors import check_choice, listing
 from wsjax.models.activation_probe import ActivationProbe, ActivationProbeConfig
+from wsjax.models.array_encoder import ArrayEncoder, ArrayEncoderConfig
 from wsjax.models.dws import DWS, DWSConfig
 from wsjax.models.flat import FlatConfig, FlatMLP
+from wsjax.models.fourier import FourierFeatures
+from wsjax.models.nfn import NFN, NFNConfig
+from wsjax.models.nft import NFT, NFTConfig
 from wsjax.models.normalise import Normaliser, normaliser
 from wsjax.models.probe import Probe, ProbeConfig
 from wsjax.models.probed_dws import ProbedDWS, ProbedDWSConfig
 from wsjax.models.rows import RowConfig, RowTransformer
+from wsjax.models.scale_gmn import ScaleGMN, ScaleGMNConfig
+from wsjax.models.sizes import size_settings
 from wsjax.models.statistics_mlp import StatisticsConfig, StatisticsMLP
 from wsjax.networks import Network
 from wsjax.symmetry import Symmetry
@@ -28,11 +34,27 @@ CONFIGS: dict[str, type] = {
     "probed_dws": ProbedDWSConfig,
     "statistics": StatisticsConfig,
     "rows": RowConfig,
+    "scale_gmn": ScaleGMNConfig,
+    "nfn": NFNConfig,
+    "nft": NFTConfig,
+    "array_encoder": ArrayEncoderConfig,
 }
 """Every reader's name and the record of its settings."""
 
-WEIGHT_READERS = {"dws": DWS, "mlp": FlatMLP, "statistics": StatisticsMLP, "rows": RowTransformer}
+WEIGHT_READERS = {
+    "dws": DWS,
+    "mlp": FlatMLP,
+    "statistics": StatisticsMLP,
+    "rows": RowTransformer,
+    "scale_gmn": ScaleGMN,
+    "nfn": NFN,
+    "nft": NFT,
+    "array_encoder": ArrayEncoder,
+}
 """Those that read weights alone; the others run the networks as well."""
+
+UNTRAINED = (Normaliser, FourierFeatures)
+"""Modules whose arrays no optimiser may touch."""
 
 
 @runtime_checkable
@@ -53,17 +75,25 @@ class CardLike(Protocol):
     def value_range(self) -> tuple[float, float]: ...
 
 
-def config_of(name: str, settings: Mapping[str, Any] | None = None) -> Any:
+def config_of(name: str, settings: Mapping[str, Any] | str | None = None) -> Any:
     """The settings of a reader as its record, defaults filled in.
 
+    Args:
+        name: in `CONFIGS`.
+        settings: some of them; or the name of a size in `SIZES`; or None.
+
     Raises:
-        ValueError: an unknown reader or setting; the valid ones are listed.
+        ValueError: an unknown reader, setting or size; the valid ones are listed.
 
     Example:
         >>> config_of("dws", {"channels": 8})
         DWSConfig(channels=8, layers=3, head=64, activation='gated', pooling='mean', maps='linear', heads=4)
+        >>> config_of("probe", "small")
+        ProbeConfig(probes=32, width=64, depth=2, generator=0)
     """
     check_choice("reader", name, tuple(CONFIGS))
+    if isinstance(settings, str):
+        settings = size_settings(name, settings)
     valid = tuple(CONFIGS[name].__dataclass_fields__)
     for setting in settings or {}:
         check_choice(f"setting of reader {name!r}", setting, valid)
@@ -77,7 +107,7 @@ def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> Reader:
         name: in `CONFIGS`.
         card: the data set's card: Symmetry, statistics of its training split, classes, and for readers that run it
             the network.
-        config: the reader's settings as its record or a mapping; None takes the defaults.
+        config: the reader's settings as its record or a mapping, or the name of a size; None takes the defaults.
         key: a typed key.
 
     Raises:
@@ -95,11 +125,11 @@ def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> Reader:
         (10,)
     """
     check_choice("reader", name, tuple(CONFIGS))
-    settings = config_of(name, config) if config is None or isinstance(config, Mapping) else config
+    settings = config_of(name, config) if config is None or isinstance(config, Mapping | str) else config
     if not isinstance(settings, CONFIGS[name]):
         raise TypeError(
-            f"config is a {type(settings).__name__}; the reader {name!r} takes a {CONFIGS[name].__name__}, a mapping "
-            f"or None: pass models.config_of({name!r}, settings)"
+            f"config is a {type(settings).__name__}; the reader {name!r} takes a {CONFIGS[name].__name__}, a mapping, "
+            f"a size or None: pass models.config_of({name!r}, settings)"
         )
     outputs = len(card.classes)
     if not outputs:
@@ -125,7 +155,7 @@ def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> Reader:
 
 
 def trainable(model: PyTree) -> PyTree:
-    """A tree of bools: True for the arrays an optimiser may touch, False for a normaliser's and for all else.
+    """A tree of bools: True for the arrays an optimiser may touch, False for those of `UNTRAINED` and for all else.
 
     Example:
         >>> import jax.numpy as jnp
@@ -134,8 +164,18 @@ def trainable(model: PyTree) -> PyTree:
     """
 
     def mark(node: Any) -> Any:
-        if isinstance(node, Normaliser):
+        if isinstance(node, UNTRAINED):
             return jax.tree.map(lambda _: False, node)
         return eqx.is_inexact_array(node)
 
-    return jax.tree.map(mark, model, is_leaf=lambda node: isinstance(node, Normaliser))
+    return jax.tree.map(mark, model, is_leaf=lambda node: isinstance(node, UNTRAINED))
+
+
+def parameter_count(model: PyTree) -> int:
+    """How many numbers of a reader train.
+
+    Example:
+        >>> parameter_count(eqx.nn.Linear(3, 2, key=jax.random.key(0)))
+        8
+    """
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(model, trainable(model))))

@@ -10,7 +10,10 @@ from wsjax.models import config_of
 
 @dataclass(frozen=True)
 class Plan:
-    """The shared part: reader, augmentation (a SPEC) and schedule. Runs train side by side under one compiled step."""
+    """The shared part: reader, augmentation (a SPEC) and schedule. Runs train side by side under one compiled step.
+
+    reader_settings: as its record, a mapping, or the name of a size.
+    """
 
     reader: str = "dws"
     reader_settings: Any = None
@@ -23,7 +26,7 @@ class Plan:
 
     def __post_init__(self):
         settings = self.reader_settings
-        if settings is None or isinstance(settings, Mapping):
+        if settings is None or isinstance(settings, Mapping | str):
             object.__setattr__(self, "reader_settings", config_of(self.reader, settings))
         check_number("epochs", self.epochs, low=1)
         check_number("batch_size", self.batch_size, low=1)

@@ -1,0 +1,179 @@
+"""NFT: its attention is the published one for chains, and its readers are invariant to what they claim and no more."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.models.specs import CONVOLUTION, JOINED_RECURRENT, RECURRENT, double, random_weights
+from tests.models.test_dws import plain
+from wsjax.models import features
+from wsjax.models.array_encoder import ArrayEncoder, ArrayEncoderConfig
+from wsjax.models.ends import permutable_ends
+from wsjax.models.nft import NFT, NFTBlock, NFTConfig
+from wsjax.models.pieces import lift, unlift
+from wsjax.models.testing import check_equivariant, check_invariant, check_reader, check_sensitive
+from wsjax.models.weight_attention import Tokens, attend, averages_attend, slices_attend
+from wsjax.symmetry import Symmetry, mlp, siren
+
+CHAIN = siren((2, 4, 4, 3))
+SMALL = {"width": 4, "layers": 1, "heads": 2, "head": 4, "bands": 2}
+
+
+def nft(symmetry: Symmetry, key, **settings) -> NFT:
+    return NFT(symmetry, plain(symmetry), 3, NFTConfig(**{**SMALL, **settings}), key=key)
+
+
+def encoder(symmetry: Symmetry, key, **settings) -> ArrayEncoder:
+    config = ArrayEncoderConfig(**{**SMALL, "latents": 3, "mixing": 1, **settings})
+    return ArrayEncoder(symmetry, plain(symmetry), 3, config, key=key)
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return raised / raised.sum(axis=-1, keepdims=True)
+
+
+def by_hand(tokens: list[np.ndarray], heads: int) -> np.ndarray:
+    """Attention of flat tokens, head after head; each token (entries, queries and keys and values)."""
+    stacked = np.stack(tokens)
+    query, key, value = np.split(stacked, 3, axis=-1)
+    width = query.shape[-1] // heads
+    parts = []
+    for h in range(heads):
+        mine = slice(h * width, (h + 1) * width)
+        flat = [x[..., mine].reshape(len(tokens), -1) for x in (query, key, value)]
+        mixed = softmax(flat[0] @ flat[1].T / np.sqrt(flat[0].shape[1])) @ flat[2]
+        parts.append(mixed.reshape(*stacked.shape[:2], width))
+    return np.concatenate(parts, axis=-1)
+
+
+def test_attention_is_its_formula(getkey):
+    qkv = np.asarray(jax.random.normal(getkey(), (5, 3, 12)))
+    np.testing.assert_allclose(attend(jnp.asarray(qkv), 2), by_hand(list(qkv), 2), rtol=1e-4, atol=1e-5)
+
+
+def test_for_a_chain_the_tokens_are_incoming_slices_the_bias_and_outgoing_slices(getkey):
+    """The published rule, layer by layer, inputs and outputs too."""
+    widths, spec = (2, 3, 4, 2), features(permutable_ends(mlp((2, 3, 4, 2))))
+    qkv = [np.asarray(jax.random.normal(getkey(), (*f.sizes, 12))) for f in spec]
+    kernels, biases = qkv[::2], qkv[1::2]
+    expected = [np.zeros((*x.shape[:-1], 4)) for x in qkv]
+    for layer in range(-1, 3):
+        tokens, places = [], []
+        if layer >= 0:
+            tokens += [kernels[layer][row] for row in range(widths[layer])] + [biases[layer]]
+            places += [(2 * layer, (row,)) for row in range(widths[layer])] + [(2 * layer + 1, ())]
+        if layer < 2:
+            tokens += [kernels[layer + 1][:, column] for column in range(widths[layer + 2])]
+            places += [(2 * layer + 2, (slice(None), column)) for column in range(widths[layer + 2])]
+        for (array, place), mixed in zip(places, by_hand(tokens, 2), strict=True):
+            expected[array][place] += mixed
+    found = slices_attend([jnp.asarray(x) for x in qkv], Tokens(spec), 2)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_averages_attend_and_are_repeated(getkey):
+    spec = features(permutable_ends(mlp((2, 3, 1))))
+    qkv = [jax.random.normal(getkey(), (*f.sizes, 12)) for f in spec]
+    means = [np.asarray(x).reshape(-1, 12).mean(axis=0)[None] for x in qkv]
+    for a, x, mean in zip(averages_attend(qkv, 2), qkv, by_hand(means, 2), strict=True):
+        np.testing.assert_allclose(a, np.broadcast_to(mean[0], (*x.shape[:-1], 4)), rtol=1e-4, atol=1e-5)
+
+
+def test_all_positions_stand_in_one_array_and_come_back(getkey):
+    spec = features(permutable_ends(CONVOLUTION))
+    xs = [jax.random.normal(getkey(), (*f.sizes, 3)) for f in spec]
+    joined = Tokens(spec).join(xs)
+    assert joined.shape == (sum(x.size for x in xs) // 3, 3)
+    for a, b in zip(Tokens(spec).part(joined), xs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class OnWeights(eqx.Module):
+    """A block as a map from weights to weights, so that the group acts on what comes out."""
+
+    start: jax.Array
+    block: NFTBlock
+    end: jax.Array
+    symmetry: Symmetry = eqx.field(static=True)
+
+    def __call__(self, weights):
+        spec = features(self.symmetry)
+        tokens = Tokens(spec)
+        x = tokens.join(lift(self.symmetry.leaves(weights), spec)) @ self.start
+        ys = tokens.part(self.block(x, tokens, None, 0.0, 0) @ self.end)
+        return self.symmetry.unflatten(unlift(ys, spec, self.symmetry))
+
+
+@pytest.mark.parametrize("symmetry", [mlp((2, 4, 3)), RECURRENT], ids=["chain", "recurrence"])
+def test_a_block_is_equivariant_and_mixes_what_stands_far_apart(symmetry, getkey):
+    symmetry = permutable_ends(symmetry)
+    start, end = jax.random.normal(getkey(), (1, 4)), jax.random.normal(getkey(), (4, 1))
+    module = OnWeights(start, NFTBlock(4, 2, key=getkey()), end, symmetry)
+    assert check_equivariant(module, symmetry, draws=2, key=getkey()) < 1e-10
+    with jax.enable_x64(True):
+        wide, weights = double(module), random_weights(getkey(), symmetry)
+        slopes = jax.jit(jax.grad(lambda w: jnp.sum(jax.tree.leaves(wide(w))[-1])))(weights)
+        assert min(float(jnp.abs(s).max()) for s in jax.tree.leaves(slopes)) > 1e-6
+
+
+@pytest.mark.parametrize("make", [nft, encoder], ids=["nft", "array encoder"])
+def test_all_of_a_reader_is_proved(make, getkey):
+    check_reader(make(CHAIN, getkey()), CHAIN, key=getkey())
+
+
+@pytest.mark.parametrize(
+    ("make", "symmetry", "settings"),
+    [
+        (nft, siren((2, 4, 4, 1)), {"bands": 0, "layers": 2}),
+        (nft, mlp((2, 4, 3)), {"code": "sinusoidal"}),
+        (nft, JOINED_RECURRENT, {}),
+        (nft, CONVOLUTION, {}),
+        (encoder, CONVOLUTION, {"mixing": 0}),
+    ],
+    ids=["chain", "one hidden layer", "recurrence", "convolution", "encoded convolution"],
+)
+def test_every_architecture_is_read(make, symmetry, settings, getkey):
+    reader = make(symmetry, getkey(), **settings)
+    assert check_invariant(reader, symmetry, key=getkey()) < 1e-10
+    assert check_sensitive(reader, symmetry, draws=1, key=getkey()) > 1e-8
+
+
+def test_without_a_code_inputs_and_outputs_permute_too(getkey):
+    ends = permutable_ends(CHAIN)
+    assert check_invariant(nft(CHAIN, getkey(), code="none"), ends, key=getkey()) < 1e-10
+    with pytest.raises(AssertionError, match=r"'permute' on group '(in|out)' changes output"):
+        check_invariant(nft(CHAIN, getkey()), ends, key=getkey())
+
+
+def test_the_array_is_invariant_and_its_rows_differ(getkey):
+    reader = encoder(CHAIN, getkey())
+    array = jax.tree_util.Partial(lambda r, w: r.array(w), reader)
+    assert check_invariant(array, CHAIN, draws=1, key=getkey()) < 1e-10
+    found = eqx.filter_jit(lambda r, w: r.array(w))(reader, random_weights(getkey(), CHAIN))
+    assert found.shape == (3, 4)
+    assert np.abs(found[0] - found[1]).max() > 1e-2
+
+
+def test_dropout_needs_a_key_and_spares_what_a_rate_of_zero_does(getkey):
+    reader, weights = nft(CHAIN, getkey()), random_weights(getkey(), CHAIN)
+    read = eqx.filter_jit(lambda r, **settings: r(weights, **settings))
+    still = read(reader, rate=0.5)
+    np.testing.assert_array_equal(still, read(reader))
+    one, two = (read(reader, key=getkey(), rate=0.5) for _ in range(2))
+    assert np.abs(one - two).max() > 1e-4
+
+
+@pytest.mark.usefixtures("untyped")
+def test_settings_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match=r"width is 10; expected a multiple of heads, 4"):
+        NFTConfig(width=10)
+    with pytest.raises(ValueError, match=r"unknown code of the ends 'cosine'; the valid ones are: none, sinusoidal"):
+        NFTConfig(code="cosine")
+    with pytest.raises(ValueError, match=r"latents is 0; it must be one whole number in \[1, inf\]"):
+        ArrayEncoderConfig(latents=0)
+    with pytest.raises(ValueError, match=r"width is 6; expected a multiple of heads, 4"):
+        ArrayEncoderConfig(width=6)

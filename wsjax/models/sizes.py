@@ -1,0 +1,62 @@
+"""Settings of readers by the name of a size: `small`, `base`, and `published` where a paper states its own."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from wsjax.errors import check_choice
+
+SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "dws": {
+            "small": {"channels": 8},
+            "base": {"channels": 32, "layers": 4, "head": 128},
+            # The defaults of DWSNets' code: two hidden layers, set attention, maxima, on 16 channels.
+            "published": {"channels": 16, "activation": "relu", "pooling": "max", "maps": "attention", "heads": 8},
+        },
+        "mlp": {"small": {"width": 64, "depth": 1}, "base": {"width": 512, "depth": 3}},
+        "probe": {
+            "small": {"probes": 32, "width": 64},
+            "base": {"probes": 128, "width": 256, "depth": 3},
+            # ProbeGen on Fashion-MNIST, arXiv 2410.10811.
+            "published": {"probes": 128, "width": 256, "depth": 6, "generator": 2},
+        },
+        "activation_probe": {
+            "small": {"probes": 32, "neuron": 16, "width": 64},
+            "base": {"probes": 128, "neuron": 64, "width": 256, "depth": 3},
+        },
+        "probed_dws": {
+            "small": {"channels": 8, "probes": 16},
+            "base": {"channels": 32, "layers": 4, "head": 128, "probes": 64},
+        },
+        "statistics": {"small": {"width": 64, "depth": 1}, "base": {"width": 512, "depth": 3}},
+        "rows": {"small": {"width": 32, "layers": 2}, "base": {"width": 128, "layers": 4, "head": 128}},
+        "scale_gmn": {
+            "small": {"channels": 16, "layers": 3},
+            "base": {"channels": 64, "layers": 4, "head": 128, "direction": "bidirectional"},
+            # Its settings for MNIST, arXiv 2406.10685.
+            "published": {"channels": 128, "layers": 4, "head": 128, "readout": "outputs"},
+        },
+        "nfn": {
+            "small": {"channels": 8},
+            "base": {"channels": 32, "layers": 4, "head": 128},
+        },
+        "nft": {"small": {"width": 16}, "base": {"width": 64, "layers": 3, "head": 128}},
+        "array_encoder": {"small": {"width": 16, "latents": 8}, "base": {"width": 64, "layers": 3, "head": 128}},
+    }
+)
+"""Settings by reader and size; what is not named keeps its default."""
+
+
+def size_settings(reader: str, size: str) -> dict[str, Any]:
+    """The settings of a reader at a size.
+
+    Raises:
+        ValueError: a size that this reader has none of; its sizes are listed.
+
+    Example:
+        >>> size_settings("probe", "small")
+        {'probes': 32, 'width': 64}
+    """
+    check_choice(f"size of reader {reader!r}", size, tuple(SIZES[reader]))
+    return dict(SIZES[reader][size])
