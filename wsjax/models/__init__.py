@@ -25,6 +25,10 @@ from wsjax.models.flat import FlatConfig as FlatConfig
 from wsjax.models.flat import FlatMLP as FlatMLP
 from wsjax.models.fourier import FourierFeatures as FourierFeatures
 from wsjax.models.generator import LinearGenerator as LinearGenerator
+from wsjax.models.graph import Graph as Graph
+from wsjax.models.graph import graph_of as graph_of
+from wsjax.models.neural_graph import NeuralGraph as NeuralGraph
+from wsjax.models.neural_graph import NeuralGraphConfig as NeuralGraphConfig
 from wsjax.models.nfn import NFN as NFN
 from wsjax.models.nfn import NFNConfig as NFNConfig
 from wsjax.models.nft import NFT as NFT
@@ -34,6 +38,9 @@ from wsjax.models.normalise import normaliser as normaliser
 from wsjax.models.norms import ArrayNorm as ArrayNorm
 from wsjax.models.norms import LayerNorm as LayerNorm
 from wsjax.models.norms import RMSNorm as RMSNorm
+from wsjax.models.padding import Padded as Padded
+from wsjax.models.padding import pad as pad
+from wsjax.models.padding import union as union
 from wsjax.models.picture_probe import PictureGenerator as PictureGenerator
 from wsjax.models.picture_probe import PictureProbe as PictureProbe
 from wsjax.models.picture_probe import PictureProbeConfig as PictureProbeConfig
@@ -44,6 +51,8 @@ from wsjax.models.probe import Probe as Probe
 from wsjax.models.probe import ProbeConfig as ProbeConfig
 from wsjax.models.probed_dws import ProbedDWS as ProbedDWS
 from wsjax.models.probed_dws import ProbedDWSConfig as ProbedDWSConfig
+from wsjax.models.relational import RelationalConfig as RelationalConfig
+from wsjax.models.relational import RelationalTransformer as RelationalTransformer
 from wsjax.models.rows import RowConfig as RowConfig
 from wsjax.models.rows import RowTransformer as RowTransformer
 from wsjax.models.scale_gmn import ScaleGMN as ScaleGMN

@@ -13,11 +13,13 @@ from wsjax.models.array_encoder import ArrayEncoder, ArrayEncoderConfig
 from wsjax.models.dws import DWS, DWSConfig
 from wsjax.models.flat import FlatConfig, FlatMLP
 from wsjax.models.fourier import FourierFeatures
+from wsjax.models.neural_graph import NeuralGraph, NeuralGraphConfig
 from wsjax.models.nfn import NFN, NFNConfig
 from wsjax.models.nft import NFT, NFTConfig
 from wsjax.models.normalise import Normaliser, normaliser
 from wsjax.models.probe import Probe, ProbeConfig
 from wsjax.models.probed_dws import ProbedDWS, ProbedDWSConfig
+from wsjax.models.relational import RelationalConfig, RelationalTransformer
 from wsjax.models.rows import RowConfig, RowTransformer
 from wsjax.models.scale_gmn import ScaleGMN, ScaleGMNConfig
 from wsjax.models.sizes import size_settings
@@ -38,6 +40,8 @@ CONFIGS: dict[str, type] = {
     "nfn": NFNConfig,
     "nft": NFTConfig,
     "array_encoder": ArrayEncoderConfig,
+    "neural_graph": NeuralGraphConfig,
+    "relational": RelationalConfig,
 }
 """Every reader's name and the record of its settings."""
 
@@ -51,7 +55,10 @@ WEIGHT_READERS = {
     "nft": NFT,
     "array_encoder": ArrayEncoder,
 }
-"""Those that read weights alone; the others run the networks as well."""
+"""Those that read weights alone; the others run the networks as well, or may."""
+
+GRAPH_READERS = {"neural_graph": NeuralGraph, "relational": RelationalTransformer}
+"""Those that run the networks where their setting `probes` is not 0."""
 
 UNTRAINED = (Normaliser, FourierFeatures)
 """Modules whose arrays no optimiser may touch."""
@@ -141,10 +148,14 @@ def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> Reader:
     if name in WEIGHT_READERS:
         own = normaliser(card.symmetry, card.statistics)
         return WEIGHT_READERS[name](card.symmetry, own, outputs, settings, key=key)
+    if name in GRAPH_READERS:
+        own = normaliser(card.symmetry, card.statistics)
+        given = {"network": card.network, "coordinate_range": card.coordinate_range}
+        return GRAPH_READERS[name](card.symmetry, own, outputs, settings, **given, key=key)
     if card.network is None:
         raise ValueError(
             f"the reader {name!r} runs the networks it reads, and this card names no network it can run; "
-            f"use one of {listing(WEIGHT_READERS)}, or models.Probe with an apply of your own"
+            f"use one of {listing((*WEIGHT_READERS, *GRAPH_READERS))}, or models.Probe with an apply of your own"
         )
     network, ranges = card.network, {"coordinate_range": card.coordinate_range, "value_range": card.value_range}
     if name == "probe":

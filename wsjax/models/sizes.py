@@ -42,6 +42,16 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "base": {"channels": 32, "layers": 4, "head": 128},
         },
         "nft": {"small": {"width": 16}, "base": {"width": 64, "layers": 3, "head": 128}},
+        "neural_graph": {
+            "small": {"width": 16, "edges": 16, "layers": 3},
+            "base": {"width": 64, "edges": 64, "head": 128},
+        },
+        "relational": {
+            "small": {"width": 32, "edges": 16, "layers": 3, "waves": 32, "attention": 32, "heads": 4, "hidden": 64},
+            "base": {"width": 96, "edges": 48, "attention": 192},
+            # The defaults, near the 376,586 parameters of arXiv 2403.12143.
+            "published": {},
+        },
         "array_encoder": {"small": {"width": 16, "latents": 8}, "base": {"width": 64, "layers": 3, "head": 128}},
     }
 )

@@ -1,0 +1,162 @@
+"""The graph of a network's neurons: every number once, at the right place, and moved as the neurons are."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.models.specs import CONVOLUTION, NESTED, RECURRENT, SKIP, SPECS, THREE_AXES, random_weights
+from wsjax.models.graph import edge_inputs, graph_of, node_inputs
+from wsjax.models.graph_steps import steps
+from wsjax.models.padding import pad, union, whole
+from wsjax.symmetry import Axes, Fixed, Group, Symmetry, act, mlp, sample_permutation, siren, symmetry_of
+
+GRAPHS = {name: spec for name, spec in SPECS.items() if name != "three axes"}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_every_number_of_a_network_is_in_its_graph_once(name):
+    symmetry = GRAPHS[name]
+    graph, count = graph_of(symmetry), sum(int(np.prod(shape)) for shape in symmetry.shapes)
+    starts = np.cumsum([0, *[int(np.prod(shape)) for shape in symmetry.shapes]])
+    leaves = [
+        jnp.arange(float(n)).reshape(s) + float(i)
+        for n, s, i in zip(np.diff(starts), symmetry.shapes, starts, strict=False)
+    ]
+    found = [*node_inputs(graph, leaves), *edge_inputs(graph, leaves)]
+    assert sorted(np.concatenate([np.asarray(x).reshape(-1) for x in found])) == list(range(count))
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_nodes_and_edges_move_as_the_neurons_do(name, getkey):
+    symmetry = GRAPHS[name]
+    graph, weights, element = (
+        graph_of(symmetry),
+        random_weights(getkey(), symmetry),
+        sample_permutation(getkey(), symmetry),
+    )
+    order = {n.name: np.arange(n.size) for n in graph.nodes}
+    order |= {n: np.asarray(move.permutation) for n, move in element.moves.items() if move.permutation is not None}
+    before, after = (symmetry.leaves(w) for w in (weights, act(element, weights)))
+    for block, x, y in zip(graph.nodes, node_inputs(graph, before), node_inputs(graph, after), strict=True):
+        np.testing.assert_array_equal(np.asarray(x)[order[block.name]], y)
+    for block, x, y in zip(graph.edges, edge_inputs(graph, before), edge_inputs(graph, after), strict=True):
+        np.testing.assert_array_equal(np.asarray(x)[order[block.source]][:, order[block.target]], y)
+
+
+def blocks(symmetry: Symmetry) -> list[tuple[str, str, int, tuple[int, ...]]]:
+    return [(e.source, e.target, e.index, e.window) for e in graph_of(symmetry).edges]
+
+
+def test_blocks_join_what_an_array_reads_to_what_it_makes():
+    assert blocks(siren((2, 3, 4, 1))) == [("in", "h1", 0, ()), ("h1", "h2", 0, ()), ("h2", "out", 0, ())]
+    assert blocks(CONVOLUTION) == [("in", "c", 0, (2, 2)), ("c", "out", 0, (2,))]
+    assert blocks(RECURRENT) == [("in", "h", 0, ()), ("h", "out", 0, ()), ("h", "h", 0, ())]
+    assert ("in", "h2", 0, ()) in blocks(SKIP)
+    assert {("h", "out", 0, (2,)), ("in", "out", 0, (2,)), ("g", "out", 0, (2,))} < set(blocks(NESTED))
+    twice = symmetry_of(
+        {"a": Axes("in", "h"), "b": Axes("in", "h"), "c": Axes("h*", "out")},
+        {"in": Fixed(2, "input"), "h": Group(3), "out": Fixed(1, "output")},
+    )
+    assert [e[:3] for e in blocks(twice)] == [("in", "h", 0), ("in", "h", 1), ("h", "out", 0)]
+
+
+def test_a_recurrent_kernel_runs_from_what_it_reads_to_what_it_makes():
+    """Its two axes carry one group, and only the mark tells them apart, wherever it stands."""
+    for axes, flip in ((Axes("h*", "h"), False), (Axes("h", "h*"), True)):
+        spec = symmetry_of({"k": axes, "b": Axes("h", bias=True)}, {"h": Group(3, "tanh")})
+        kernel = jnp.arange(9.0).reshape(3, 3)
+        (block,) = edge_inputs(graph_of(spec), [jnp.zeros(3), kernel])
+        np.testing.assert_array_equal(block[..., 0], kernel.T if flip else kernel)
+
+
+def test_biases_are_the_first_numbers_of_a_node_whatever_the_order_of_leaves():
+    """Earlier code reads the biases of an edited network from node 0 on, which is an input."""
+    spec = symmetry_of(
+        {"a": Axes("h"), "bias": Axes("h", bias=True), "read": Axes("h*"), "z": Axes("in", "h")},
+        {"in": Fixed(2, "input"), "h": Group(3, "tanh")},
+    )
+    leaves = [jnp.full(3, 1.0), jnp.full(3, 2.0), jnp.full(3, 3.0), jnp.ones((2, 3))]
+    graph = graph_of(spec)
+    inputs, hidden = node_inputs(graph, leaves)
+    assert inputs.shape == (2, 0)
+    assert hidden.tolist() == [[2.0, 1.0, 3.0]] * 3
+    assert [len(side) for side in (graph.nodes[1].produced, graph.nodes[1].consumed)] == [2, 1]
+    chain = siren((2, 3, 4, 1))
+    numbered = [jnp.full(shape, float(i)) for i, shape in enumerate(chain.shapes)]
+    assert [x.reshape(-1).tolist() for x in node_inputs(graph_of(chain), numbered)] == [[], [1.0] * 3, [3.0] * 4, [5.0]]
+
+
+@pytest.mark.parametrize(
+    ("axes", "named"),
+    [
+        ({"k": Axes(), "b": Axes("h", bias=True)}, r"weights\['k'\] has the axes \(\)"),
+        ({"k": Axes("g*", "h*", "h"), "b": Axes("g", bias=True)}, r"weights\['k'\] has the axes \('g\*', 'h\*', 'h'\)"),
+        ({"k": Axes("g*", "h*"), "b": Axes("h", bias=True), "c": Axes("g", bias=True)}, r"weights\['k'\]"),
+    ],
+)
+def test_an_array_that_is_no_node_and_no_edge_is_refused(axes, named):
+    used = {name for leaf in axes.values() for name in leaf.names}
+    spec = symmetry_of(axes, {name: Group(2, "tanh") for name in sorted(used)})
+    with pytest.raises(ValueError, match=named + r".*read these networks with models\.DWS"):
+        graph_of(spec)
+    with pytest.raises(ValueError, match=r"models\.DWS"):
+        graph_of(THREE_AXES)
+
+
+def test_padding_keeps_every_number_and_masks_the_rest(getkey):
+    specs = [siren((2, 3, 1)), siren((3, 2, 4, 2)), CONVOLUTION]
+    graphs = [graph_of(spec) for spec in specs]
+    largest = union(graphs)
+    assert largest.sizes == {"in": 3, "h1": 3, "h2": 4, "c": 3, "out": 2}
+    assert {e.key for e in largest.edges} == {e.key for graph in graphs for e in graph.edges}
+    for spec, graph in zip(specs, graphs, strict=True):
+        leaves = spec.leaves(jax.tree.map(lambda x: x + 9, random_weights(getkey(), spec)))
+        alone, padded = whole(graph, leaves), pad(graph, leaves, largest)
+        own = {e.key: x for e, x in zip(graph.edges, alone.edges, strict=True)}
+        for block, x, mask in zip(largest.edges, padded.edges, padded.edge_masks or (), strict=True):
+            assert x.shape == (largest.sizes[block.source], largest.sizes[block.target], block.channels)
+            assert not np.asarray(x)[~np.asarray(mask)].any()
+            kept = np.asarray(x)[np.asarray(mask)]
+            expected = own.get(block.key, jnp.zeros((0, 0, block.channels)))
+            np.testing.assert_array_equal(kept[kept != 0], expected.reshape(-1))
+        assert sum(int(mask.sum()) for mask in padded.node_masks or ()) == sum(graph.sizes.values())
+
+
+def test_kernels_are_centred(getkey):
+    conv = lambda n: symmetry_of(
+        {"k": Axes("row", "column", "in", "c"), "d": Axes("c*", "out")},
+        {"row": Fixed(n), "column": Fixed(n), "in": Fixed(1, "input"), "c": Group(2), "out": Fixed(1, "output")},
+    )
+    small, large = graph_of(conv(1)), graph_of(conv(3))
+    padded = pad(small, [jnp.ones((2, 1)), jnp.full((1, 1, 1, 2), 5.0)], union([small, large]))
+    assert padded.edges[1][0, 0].tolist() == [0, 0, 0, 0, 5, 0, 0, 0, 0]
+
+
+def test_a_graph_that_is_not_in_the_union_is_refused():
+    graph, other = graph_of(mlp((2, 4, 1))), graph_of(mlp((2, 3, 3, 1)))
+    leaves = [jnp.zeros(shape) for shape in mlp((2, 4, 1)).shapes]
+    with pytest.raises(ValueError, match=r"nodes 'h1' are 4 and the graph to pad to has 3; expected a union"):
+        pad(graph, leaves, other)
+    wide = union([other, graph_of(mlp((2, 5, 5, 1)))])
+    with pytest.raises(ValueError, match=r"edges 'h1' -> 'out' number 0 have the window \(\).*has None"):
+        pad(graph, leaves, wide)
+    turned = symmetry_of({"k": Axes("out", "in")}, {"in": Fixed(1, "output"), "out": Fixed(1, "input")})
+    with pytest.raises(ValueError, match=r"'out' is output in one graph and input in another"):
+        union([graph, graph_of(turned)])
+
+
+def test_a_step_is_all_that_the_outputs_hear_of_and_no_more():
+    graph = graph_of(siren((2, 3, 3, 3, 1)))
+    assert [sorted(step.nodes) for step in steps(graph, 4, "outputs")] == [
+        ["h1", "h2", "h3", "out"],
+        ["h2", "h3", "out"],
+        ["h3", "out"],
+        ["out"],
+    ]
+    assert all(len(step.nodes) == 5 and step.against for step in steps(graph, 1, "graph"))
+    with pytest.raises(ValueError, match=r"layers is 3, and the edges 'in' -> 'h1' are farther"):
+        steps(graph, 3, "outputs")
+    mute = symmetry_of({"k": Axes("in", "h")}, {"in": Fixed(2, "input"), "h": Group(3)})
+    with pytest.raises(ValueError, match=r"no outputs to read.*readout='graph'"):
+        steps(graph_of(mute), 2, "outputs")

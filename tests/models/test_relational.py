@@ -1,0 +1,105 @@
+"""The relational transformer: invariant to reordering and padding, blind to nothing, no parameter idle."""
+
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.models.cards import card
+from tests.models.graph_laws import ARCHITECTURES, batch_shape, padding_difference, plain
+from tests.models.specs import double, random_weights
+from wsjax.models import trainable
+from wsjax.models.graph import graph_of
+from wsjax.models.graph_steps import steps
+from wsjax.models.padding import whole
+from wsjax.models.relational import RelationalConfig, RelationalTransformer
+from wsjax.models.relational_attention import RelationalAttention
+from wsjax.models.testing import check_reader
+from wsjax.symmetry import mlp, siren
+
+SMALL = RelationalConfig(
+    width=4, edges=3, layers=3, waves=2, head=6, depth=1, attention=4, heads=2, hidden=5, edge_hidden=4
+)
+
+
+def small(symmetry, norm, outputs, *, key, **settings):
+    config = RelationalConfig(**{**SMALL.__dict__, **settings})
+    return RelationalTransformer(symmetry, norm, outputs, config, key=key)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_it_keeps_every_law_of_a_reader(name, getkey):
+    symmetry = ARCHITECTURES[name]
+    settings = {"readout": "graph", "layers": 2, "waves": 0} if name == "skip" else {}
+    print(check_reader(small(symmetry, plain(symmetry), 4, key=getkey(), **settings), symmetry, key=getkey()))
+
+
+@pytest.mark.parametrize("readout", ["outputs", "graph"])
+def test_padding_changes_nothing(readout, getkey):
+    assert padding_difference(functools.partial(small, readout=readout), getkey) < 1e-10
+
+
+def test_architectures_share_a_batch(getkey):
+    assert batch_shape(small, getkey) == (6, 4)
+
+
+def test_attention_is_that_of_the_formula_pair_by_pair(getkey):
+    """In NumPy, a neuron and a neighbour at a time, over all nodes at once."""
+    symmetry = mlp((2, 4, 3))
+    graph = graph_of(symmetry)
+    with jax.enable_x64(True):
+        attend = double(RelationalAttention(steps(graph, 1, "graph")[0], 4, 3, 6, 2, key=getkey()))
+        nodes = [jax.random.normal(getkey(), (n.size, 4)) for n in graph.nodes]
+        edges = [jax.random.normal(getkey(), (graph.sizes[e.source], graph.sizes[e.target], 3)) for e in graph.edges]
+        network = whole(graph, symmetry.leaves(random_weights(getkey(), symmetry)))
+        gathered = attend(nodes, edges, network)
+        found = np.concatenate([np.asarray(gathered[block.name]) for block in graph.nodes])
+    x = np.concatenate([np.asarray(n) for n in nodes])
+    joined = np.zeros((9, 9, 3))
+    joined[:2, 2:6], joined[2:6, 6:] = np.asarray(edges[0]), np.asarray(edges[1])
+    kinds = np.full((9, 9), "", object)
+    kinds[:2, 2:6] = kinds[2:6, 6:] = "against"  # the receiver feeds the sender
+    kinds[kinds.T != ""] = "along"
+    np.fill_diagonal(kinds, "itself")
+    both, expected = joined + joined.swapaxes(0, 1), np.zeros((9, 6))
+    for h in range(2):
+        head = jax.tree.map(lambda p, h=h: np.asarray(p[h]), attend.heads)
+        q, k, v = np.split(x @ head.node.T, 3, axis=1)
+        for i in range(9):
+            scores, values = [], []
+            for j in (j for j in range(9) if kinds[i, j]):
+                own = getattr(head, kinds[i, j]) + head.edge @ both[i, j]
+                to_query, to_key, times, plus = np.split(own, 4)
+                scores.append((q[i] + to_query) @ (k[j] + to_key) / 3**0.5)
+                values.append(v[j] * times + plus)
+            weights = np.exp(scores) / np.exp(scores).sum()
+            expected[i, 3 * h : 3 * h + 3] = weights @ np.array(values)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_large_scores_do_not_overflow(getkey):
+    symmetry = siren((2, 3, 1))
+    reader = small(symmetry, plain(symmetry), 4, layers=2, key=getkey())
+    loud = eqx.tree_at(lambda r: r.layers[0].attend.heads.node, reader, replace_fn=lambda x: 1e3 * x)
+    slopes = jax.jit(jax.grad(lambda w: loud(w).sum()))(random_weights(getkey(), symmetry))
+    assert all(bool(jnp.isfinite(s).all()) for s in jax.tree.leaves(slopes))
+
+
+def test_it_has_about_as_many_parameters_as_the_published_one(getkey):
+    symmetry = card((2, 32, 32, 1)).symmetry
+    reader = eqx.filter_eval_shape(lambda key: RelationalTransformer(symmetry, plain(symmetry), 10, key=key), getkey())
+    marks = jax.tree.leaves(trainable(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), reader)))
+    sizes = [int(np.prod(s.shape)) for s in jax.tree.leaves(reader)]
+    count = sum(size for size, mark in zip(sizes, marks, strict=True) if mark)
+    assert abs(count - 376_586) < 0.005 * 376_586
+
+
+@pytest.mark.usefixtures("untyped")
+def test_settings_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match=r"attention is 6; expected a multiple of heads, 4, as the heads share"):
+        RelationalConfig(attention=6, heads=4)
+    with pytest.raises(ValueError, match=r"heads is 0; it must be one whole number in \[1, inf\]"):
+        RelationalConfig(heads=0)

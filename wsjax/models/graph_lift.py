@@ -1,0 +1,136 @@
+"""From the numbers of neurons and weights to features: linear or Fourier maps, and where in the network a node is."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from wsjax.models.graph import Graph, Nodes
+from wsjax.models.graph_parts import along_last
+from wsjax.models.padding import Padded, centre
+from wsjax.networks.sine import sine
+from wsjax.typing import Key
+
+EMBEDDING = 0.5
+"""Deviation of the embeddings at the start."""
+
+WAVES = 2403
+"""Seed of the Fourier features' waves, which are the same for every reader and never train."""
+
+
+class Lift(eqx.Module):
+    """Numbers to features along the last axis: x K + b, or of Gaussian Fourier features
+
+        [sin(2 pi x B), cos(2 pi x B)] K + b        B from N(0, sigma^2)
+
+    B is no parameter and no array of the module: it is drawn anew from one seed wherever it is used.
+
+    Args:
+        channels: numbers at most.
+        width: features.
+        waves: columns of B; 0 takes the numbers themselves.
+        sigma: deviation of B.
+        key: a typed key.
+
+    Source: Tancik et al., arXiv 2006.10739; on weights as arXiv 2403.12143.
+
+    Example:
+        >>> Lift(9, 4, 3, 1.0, key=jax.random.key(0))(jnp.ones((5, 9)), np.arange(9)).shape
+        (5, 4)
+    """
+
+    kernel: Array
+    bias: Array
+    channels: int = eqx.field(static=True)
+    waves: int = eqx.field(static=True)
+    sigma: float = eqx.field(static=True)
+
+    def __init__(self, channels: int, width: int, waves: int, sigma: float, *, key: Key):
+        rows, variance = (2 * waves, 1 / waves) if waves else (channels, 1 / max(channels, 1))
+        self.kernel = jax.random.normal(key, (rows, width)) * variance**0.5
+        self.bias = jnp.zeros(width)
+        self.channels, self.waves, self.sigma = channels, waves, sigma
+
+    def __call__(self, x: Float[Array, "*axes own"], rows: np.ndarray) -> Float[Array, "*axes width"]:
+        """Features of numbers that are these of all channels; the others are as if they were zero."""
+        if not self.waves:
+            return x @ self.kernel[rows] + along_last(self.bias, x.ndim)
+        drawn = self.sigma * jax.random.normal(jax.random.key(WAVES), (self.channels, self.waves), jnp.float32)
+        turns = x @ (2 * np.float32(np.pi) * drawn).astype(x.dtype)[rows]
+        sines, cosines = sine(turns), sine(turns + jnp.asarray(np.pi / 2, x.dtype))
+        of_sines, of_cosines = jnp.split(self.kernel, 2)
+        return sines @ of_sines + cosines @ of_cosines + along_last(self.bias, x.ndim)
+
+
+class GraphLift(eqx.Module):
+    """Features of all nodes and edges of a network.
+
+    One map serves all nodes, and one all edges whose windows have as many axes, kernels centred on one another: an
+    edge of a dense layer is lifted alike wherever it is. To a node's features comes a learned vector that says where it
+    is: each input's and each output's own, one for all neurons of a hidden group, which may be permuted.
+
+    **Preserves** equivariance, and padding changes nothing: absent channels and kernel positions count as zeros.
+
+    Source: arXiv 2403.12143, section 3, for positional embeddings and features. Its edges of dense and convolutional
+    layers share a map; here they share one only where both have kernels.
+
+    Example:
+        >>> from wsjax.models.graph import graph_of
+        >>> from wsjax.models.padding import whole
+        >>> from wsjax.symmetry import siren
+        >>> spec = siren((2, 4, 1))
+        >>> lift = GraphLift(graph_of(spec), 6, 3, 0, 1.0, key=jax.random.key(0))
+        >>> nodes, edges = lift(whole(graph_of(spec), [jnp.ones(shape) for shape in spec.shapes]))
+        >>> [x.shape for x in nodes], [x.shape for x in edges]
+        ([(2, 6), (4, 6), (1, 6)], [(2, 4, 3), (4, 1, 3)])
+    """
+
+    node: Lift
+    edge: dict[int, Lift]
+    places: dict[str, Array]
+    graph: Graph = eqx.field(static=True)
+
+    def __init__(self, graph: Graph, width: int, edges: int, waves: int, sigma: float, *, key: Key):
+        keys = jax.random.split(key, 3)
+        self.graph = graph
+        self.node = Lift(max((n.channels for n in graph.nodes), default=0), width, waves, sigma, key=keys[0])
+        windows = _windows(graph)
+        self.edge = {
+            rank: Lift(math.prod(window), edges, waves, sigma, key=jax.random.fold_in(keys[1], rank))
+            for rank, window in windows.items()
+        }
+        count = lambda nodes: 1 if nodes.role == "hidden" else nodes.size
+        self.places = {
+            nodes.name: EMBEDDING * jax.random.normal(jax.random.fold_in(keys[2], i), (count(nodes), width))
+            for i, nodes in enumerate(graph.nodes)
+        }
+
+    def __call__(self, network: Padded) -> tuple[list[Array], list[Array]]:
+        """Features of each block of nodes and of each block of edges of one network."""
+        windows, blocks = _windows(self.graph), {edges.key: edges.window for edges in self.graph.edges}
+        nodes = [
+            self.node(x, np.arange(x.shape[1])) + self.place(block)
+            for block, x in zip(network.graph.nodes, network.nodes, strict=True)
+        ]
+        edges = []
+        for block, x in zip(network.graph.edges, network.edges, strict=True):
+            largest = windows[len(blocks[block.key])]
+            places = np.arange(math.prod(largest)).reshape(largest)[centre(blocks[block.key], largest)]
+            rows = places[centre(block.window, blocks[block.key])]
+            edges.append(self.edge[len(largest)](x, rows.reshape(-1)))
+        return nodes, edges
+
+    def place(self, nodes: Nodes) -> Float[Array, "size_or_one width"]:
+        return self.places[nodes.name][: nodes.size]
+
+
+def _windows(graph: Graph) -> dict[int, tuple[int, ...]]:
+    """The largest window of each number of axes."""
+    found: dict[int, tuple[int, ...]] = {}
+    for edges in graph.edges:
+        rank = len(edges.window)
+        found[rank] = tuple(map(max, found.get(rank, edges.window), edges.window))
+    return found
