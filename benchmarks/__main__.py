@@ -14,6 +14,7 @@ SUITES = (
     "align",
     "augment",
     "store",
+    "readers",
 )
 
 

@@ -1,0 +1,115 @@
+"""Suite `readers`: one training step of every reader on 2-32-32-1 SIRENs, and how its time and memory grow.
+
+wsjax        forward, cross-entropy, backward and Adam in one compiled program whose state is donated
+torch        the same eagerly, two threads, foreach or fused Adam; the quicker counts
+
+With linear maps both sides of DWS start from the same parameters and must reach the same losses. With attention ours
+attends once for each layer of neurons, over all that is read there, and PyTorch's once for each pair of arrays, as
+published. Our relational transformer stores the edges of adjacent layers, PyTorch's all pairs of neurons.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import harness, torch_loop
+from benchmarks.harness import Contestant, Row, Timing
+from benchmarks.readers_growth import Growth, growth_rows
+from benchmarks.readers_step import Steps, Subject
+from benchmarks.readers_versus import Duel, duel, versus_rows
+from wsjax import models
+
+COMPILE_LIMIT = 20.0  # seconds
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured: DWS's channels and hidden layers, networks at once, readers, rounds, steps a round."""
+
+    channels: int = 32
+    hidden: int = 4
+    widths: tuple[int, ...] = (2, 32, 32, 1)
+    batch: int = 128
+    relational_batch: int = 32
+    names: tuple[str, ...] = tuple(models.CONFIGS)
+    rounds: int = 7
+    steps: int = 2
+    product: int = 2048
+    growth: Growth = field(default_factory=Growth)
+
+
+QUICK = Size(
+    channels=4,
+    hidden=1,
+    widths=(2, 6, 6, 1),
+    batch=8,
+    relational_batch=2,
+    names=("dws", "mlp", "probe"),
+    rounds=3,
+    product=256,
+    growth=Growth(widths=((4, 8), (8, 4)), depths=(), batches=(), wide=None, rounds=3),
+)
+
+
+def run(*, quick: bool) -> dict[str, Any]:
+    """Measure on two cores, or on an accelerator beside PyTorch on two cores, and report."""
+    torch_loop.load_torch().set_num_threads(2)
+    harness.use_cores(2)
+    harness.keep_memory()
+    # Otherwise each call gets memory on a thread whose heap gives it back: page faults were a third of a step.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    described = harness.machine()
+    rows, timings, notes = contest(QUICK if quick else Size(), described["load"])
+    return harness.report("readers", quick=quick, described=described, rows=rows, timings=timings, notes=notes)
+
+
+def contest(size: Size, load: float) -> tuple[list[Row], dict[str, Timing], list[str]]:
+    """Rows, every contestant's times, and notes.
+
+    Raises:
+        ValueError: DWS here and in PyTorch did not reach the same losses, so that their times do not compare.
+    """
+    parts = [
+        versus_rows(duels(size), size.rounds, size.product, load),
+        reader_rows(size),
+        growth_rows(size.growth, size.names),
+    ]
+    timings = {name: timing for part in parts for name, timing in part[1].items()}
+    return [row for part in parts for row in part[0]], timings, [note for part in parts for note in part[2]]
+
+
+def duels(size: Size) -> list[Duel]:
+    """DWS as published, with attention and with linear maps; the latter gated too, as ours is; the relational one."""
+    published = {"channels": size.channels, "layers": size.hidden + 1, "activation": "relu"}
+    case = f"dws_c{size.channels}_n{size.hidden}_b{size.batch}"
+    asked = [
+        (case, "torch_set_attention", {**published, "maps": "attention"}),
+        (case, "torch_deepsets", published),
+        (f"{case}_gated", "torch_deepsets", {**published, "activation": "gated"}),
+    ]
+    made = [duel(where, kind, Subject("dws", s, size.widths, size.batch), size.steps) for where, kind, s in asked]
+    if "relational" in size.names:
+        subject = Subject("relational", {}, size.widths, size.relational_batch)
+        made.append(duel(f"relational_transformer_b{size.relational_batch}", "torch_dense", subject, 1))
+    return made
+
+
+def reader_rows(size: Size) -> tuple[list[Row], dict[str, Timing], list[str]]:
+    """Each reader at its defaults: its step and memory against those of DWS, its compilation against the limit."""
+    everyone = {name: Steps(Subject(name, {}, size.widths, size.batch), size.steps) for name in size.names}
+    title = {name: f"step of {name} at its defaults" for name in everyone}
+    timings = harness.measure([Contestant(title[n], each, size.steps) for n, each in everyone.items()], size.rounds)
+    rows = []
+    for name, each in everyone.items():
+        where, first = f"readers/{name}_b{size.batch}", timings[title["dws"]]
+        if name != "dws":
+            ours, theirs = 1e3 * timings[title[name]].seconds, 1e3 * first.seconds
+            rows.append(harness.compare(f"{where}/vs_dws", ours, title["dws"], theirs, "ms"))
+            megabytes = np.array([1e-6 * each.memory])
+            rows.append(harness.compare(f"{where}/memory", megabytes, "dws", 1e-6 * everyone["dws"].memory, "MB"))
+        compiled = np.array([timings[title[name]].compile])
+        rows.append(harness.compare(f"{where}/compile", compiled, "the limit", COMPILE_LIMIT, "s"))
+    said = [f"{name} {each.parameters}, {1e-6 * each.memory:.0f} MB" for name, each in everyone.items()]
+    return rows, timings, [f"Parameters at the defaults, and memory of a step: {'; '.join(said)}."]

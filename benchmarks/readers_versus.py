@@ -1,0 +1,119 @@
+"""The suite `readers` beside PyTorch: DWS with linear maps and with attention, and the relational transformer."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from benchmarks import harness, readers_torch, torch_readers
+from benchmarks.fit import MARK_RATE, UNEXPLAINED, product_contestant
+from benchmarks.fit_contestants import fastest
+from benchmarks.harness import Contestant, Row, Timing
+from benchmarks.readers_step import LEARNING_RATE, Steps, Subject
+from benchmarks.torch_readers_relational import Widths
+
+ADAMS = ("foreach", "fused")
+MARKS = {"torch_set_attention": 800.0, "torch_deepsets": 374.0, "torch_dense": 4902.0}
+"""ms a step of the earlier public code at the published settings, measured before on two AVX-512 cores."""
+TARGETS = {"torch_set_attention": 6.0, "torch_deepsets": 4.0, "torch_dense": 15.0}
+TOLERANCE = 1e-3  # relative, between the losses of both sides
+
+
+class Duel(NamedTuple):
+    """One subject on both sides: PyTorch's contestants differ in their Adam. `same`: they start with our parameters."""
+
+    case: str
+    kind: str
+    ours: Contestant
+    theirs: list[Contestant]
+    parameters: tuple[int, int]
+    same: bool
+
+    @property
+    def name(self) -> str:
+        return f"readers/{self.case}/vs_{self.kind}"
+
+
+def duel(case: str, kind: str, subject: Subject, steps: int) -> Duel:
+    """Both sides of a subject, so many steps a round."""
+    mine, theirs, modules = Steps(subject, steps), [], []
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(subject.networks())]
+    for adam in ADAMS:
+        module = readers_torch.dense(subject, Widths()) if kind == "torch_dense" else readers_torch.dws(subject)
+        loop = torch_readers.steps(module, leaves, subject.label, steps, adam=adam, learning_rate=LEARNING_RATE)
+        theirs.append(Contestant(f"{case}, {kind}, {adam}", loop, steps))
+        modules.append(module)
+    ours = Contestant(f"{case}, wsjax for {kind}", mine, steps)
+    counted = mine.parameters, torch_readers.count_parameters(modules[0])
+    return Duel(case, kind, ours, theirs, counted, kind == "torch_deepsets")
+
+
+def versus_rows(duels: list[Duel], rounds: int, product: int, load: float) -> tuple[list[Row], dict[str, Timing], Any]:
+    """Every duel in the same rounds: rows, PyTorch's times beside their marks, and notes.
+
+    Raises:
+        ValueError: two sides that start alike did not reach the same losses.
+    """
+    large = product_contestant(product)
+    timings = harness.measure([large, *(c for d in duels for c in (d.ours, *d.theirs))], rounds)
+    rows, marks, notes = [], [], []
+    for each in duels:
+        best = fastest(timings, each.theirs)
+        theirs = 1e3 * timings[best].seconds
+        rows.append(harness.compare(each.name, 1e3 * timings[each.ours.name].seconds, best, theirs, "ms"))
+        notes.append(f"{each.name}: {each.parameters[0]} parameters here, {each.parameters[1]} in PyTorch.")
+        if each.same:
+            made = {c.name: timings[c.name].made for c in (each.ours, *each.theirs)}
+            notes.append(check_losses(made, each.ours.name))
+        if each.kind not in {row.name.split("/")[-1].removesuffix("_vs_mark") for row in marks}:
+            name = f"readers/{each.case}/{each.kind}_vs_mark"
+            marks.append(harness.compare(name, theirs, "the earlier mark", MARKS[each.kind], "ms"))
+    rate = 1e-9 / float(np.median(timings[large.name].seconds))
+    return [*rows, *marks], timings, [*notes, verdict(rows), *explanations(marks, rate, load)]
+
+
+def check_losses(made: dict[str, list[Any]], ours: str) -> str:
+    """A note on how far losses differ, step by step.
+
+    Raises:
+        ValueError: by more than `TOLERANCE`.
+    """
+    losses = {name: np.array(each).reshape(-1) for name, each in made.items()}
+    apart = max(float(np.max(np.abs(each / losses[ours] - 1))) for each in losses.values())
+    if not apart <= TOLERANCE:
+        raise ValueError(
+            f"{ours} and PyTorch reached losses that differ by {apart:.2%}; expected {TOLERANCE:.1%} at most from the "
+            f"same start: they do not do the same work, so the comparison is void"
+        )
+    steps = losses[ours]
+    return f"{ours}: the loss went from {steps[0]:.4f} to {steps[-1]:.4f} on both sides, {apart:.1e} apart at most."
+
+
+def verdict(rows: list[Row]) -> str:
+    """Which rows stay below what is asked of them.
+
+    Example:
+        >>> row = harness.compare("readers/a/vs_torch_dense", np.ones(3), "torch", 14.0, "ms")
+        >>> verdict([row])
+        'Asked of wsjax: 6, 4 and 15 times faster. Below it: readers/a/vs_torch_dense 14 of 15.'
+    """
+    asked = [(row, TARGETS[row.name.rpartition("vs_")[2]]) for row in rows]
+    below = [f"{row.name} {row.ratio:.3g} of {target:g}" for row, target in asked if row.ratio < target]
+    return f"Asked of wsjax: 6, 4 and 15 times faster. Below it: {', '.join(below) or 'none'}."
+
+
+def explanations(marks: list[Row], rate: float, load: float) -> list[str]:
+    """Why PyTorch is far above its marks, where it is.
+
+    Args:
+        marks: PyTorch's times against them.
+        rate: of a large matrix product here, GFLOP/s.
+        load: the machine's load average before.
+    """
+    return [
+        f"{row.name}: {row.value:.0f} ms, {row.value / row.against_value:.2f} times the mark. A large matrix product "
+        f"runs at {rate:.0f} GFLOP/s here and ran at {MARK_RATE:.0f} where the mark was taken; the load average before "
+        f"was {load:.2f}."
+        for row in marks
+        if row.value > UNEXPLAINED * row.against_value
+    ]

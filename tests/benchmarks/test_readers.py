@@ -1,0 +1,139 @@
+"""The suite `readers` at a toy size: both sides do the same work. Nothing here asserts a time."""
+
+import doctest
+import json
+from pathlib import Path
+
+import jax
+import jsonschema
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import harness, readers, readers_torch, readers_versus, torch_loop, torch_readers, torch_readers_dws
+from benchmarks.readers_growth import Growth
+from benchmarks.readers_step import Steps, Subject
+from benchmarks.torch_readers_relational import RelationalTransformer, Widths
+from wsjax import symmetry
+
+WIDTHS = (2, 5, 4, 3)
+SMALL = Widths(8, 6, 8, 8, 6, 8, layers=2, heads=2, fourier=4)
+LINEAR = {"channels": 8, "layers": 2, "activation": "relu", "head": 8}
+TOY = readers.Size(
+    channels=4,
+    hidden=1,
+    widths=(2, 4, 3, 1),
+    batch=4,
+    names=("dws", "mlp"),
+    rounds=2,
+    product=64,
+    growth=Growth(widths=((3, 4), (4, 2)), depths=(), batches=(2, 3), wide=(4, 2), rounds=2),
+)
+
+
+def subject(**settings):
+    return Subject("dws", LINEAR | settings, WIDTHS, 6)
+
+
+def module(kind):
+    if kind == "relational":
+        return readers_torch.dense(subject(), SMALL)
+    return readers_torch.dws(
+        subject(**{"attention": {"maps": "attention"}, "gated": {"activation": "gated"}}.get(kind, {}))
+    )
+
+
+def output(made, weights):
+    leaves = [torch.from_numpy(np.array(leaf, np.float64)) for leaf in jax.tree.leaves(weights)]
+    with torch.no_grad():
+        return made.double()(leaves).numpy()
+
+
+@pytest.mark.parametrize("kind", ["linear", "gated", "attention", "relational"])
+def test_pytorch_sees_no_permutation_of_neurons_and_every_other(kind):
+    made, spec, weights = module(kind), subject().network.symmetry, subject().networks()
+    before = output(made, weights)
+    assert before.std(0).min() > 1e-6
+    moved = symmetry.act(symmetry.sample_permutation(jax.random.key(1), spec), jax.tree.map(lambda x: x[0], weights))
+    one = jax.tree.map(lambda x: np.asarray(x)[None], moved)
+    np.testing.assert_allclose(output(made, one)[0], before[0], rtol=0, atol=1e-10)
+    for leaf, axis in (
+        (0, 2),
+        (0, 1),
+        (1, 1),
+        (2, 1),
+        (2, 2),
+        (3, 1),
+        (4, 1),
+        (4, 2),
+        (5, 1),
+    ):  # one array's axis alone
+        leaves = [np.asarray(x) for x in jax.tree.leaves(weights)]
+        leaves[leaf] = np.roll(leaves[leaf], 1, axis)
+        assert np.abs(output(made, leaves) - before).max() > 1e-8, (leaf, axis)
+
+
+@pytest.mark.parametrize("kind", ["linear", "gated"])
+def test_with_our_parameters_pytorch_gives_what_ours_gives(kind):
+    asked = subject(**({"activation": "gated"} if kind == "gated" else {}))
+    ours = jax.jit(jax.vmap(asked.reader()))(asked.networks())
+    np.testing.assert_allclose(output(readers_torch.dws(asked), asked.networks()), ours, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["linear", "gated", "attention", "relational"])
+def test_every_parameter_of_pytorch_learns(kind):
+    made = module(kind)
+    leaves = torch_loop.tensors(jax.tree.leaves(subject().networks()))
+    torch.nn.functional.cross_entropy(made(leaves), torch.arange(6)).backward()
+    flat = [name for name, p in made.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert not flat
+
+
+def test_parameters_are_as_many_as_claimed():
+    published = {"channels": 32, "layers": 5, "activation": "relu"}
+    linear = Subject("dws", published)
+    assert torch_readers.count_parameters(readers_torch.dws(linear)) == Steps(linear).parameters == 325_770
+    dense = RelationalTransformer((2, 32, 32, 1), 10, Widths(), shift=[0.0] * 6, scale=[1.0] * 6)
+    assert torch_readers.count_parameters(dense) == 376_586
+
+
+def test_a_layer_of_blocks_has_every_basis_map():
+    """75, 163 and 117 for each pair of channels: the literals of the equivariant layer's own tests."""
+    for widths, count in {(2, 4, 4, 1): 75, (2, 4, 4, 3): 163, (2, 4, 3): 117}.items():
+        layer = torch_readers_dws.Blocks(torch_readers_dws.features_of(widths), 1, 1)
+        assert sum(each.weight.numel() for each in layer.maps) == count
+
+
+def test_examples():
+    assert doctest.testmod(torch_readers_dws).failed == 0
+    assert doctest.testmod(readers_versus).failed == 0
+
+
+def test_losses_that_differ_void_the_comparison():
+    assert "apart" in readers_versus.check_losses({"ours": [[1.0, 0.5]], "torch": [[1.0, 0.5]]}, "ours")
+    with pytest.raises(ValueError, match="the comparison is void"):
+        readers_versus.check_losses({"ours": [[1.0, 0.5]], "torch": [[1.0, 0.6]]}, "ours")
+
+
+def test_only_a_time_far_above_its_mark_is_explained():
+    near, far = (
+        harness.compare("readers/a/torch_dense_vs_mark", np.full(2, t), "mark", 100.0, "ms") for t in (140, 160)
+    )
+    assert readers_versus.explanations([near], 300.0, 0.1) == []
+    assert "1.60 times the mark" in readers_versus.explanations([far], 300.0, 0.1)[0]
+
+
+def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
+    rows, timings, notes = readers.contest(TOY, load=0.0)
+    report = harness.report("readers", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
+    jsonschema.validate(report, json.loads((Path(harness.__file__).parent / "schema.json").read_text()))
+    assert [row.name.removeprefix("readers/") for row in rows] == [
+        *("dws_c4_n1_b4/vs_torch_set_attention", "dws_c4_n1_b4/vs_torch_deepsets"),
+        *("dws_c4_n1_b4_gated/vs_torch_deepsets", "dws_c4_n1_b4/torch_set_attention_vs_mark"),
+        *("dws_c4_n1_b4/torch_deepsets_vs_mark", "dws_b4/compile"),
+        *("mlp_b4/vs_dws", "mlp_b4/memory", "mlp_b4/compile"),
+        *("dws_width_4/time", "dws_width_4/memory", "dws_batch_3/time", "dws_batch_3/memory"),
+        *("dws_attention_width_4/time", "dws_attention_width_4/memory"),
+        *("mlp_width_4/time", "mlp_width_4/memory"),
+    ]
+    assert any("on both sides" in note for note in notes)
