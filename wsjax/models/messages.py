@@ -29,9 +29,9 @@ def aggregate(
         nodes: that receive; only their shape and dtype count.
 
     Example:
-        >>> gathered, count = aggregate([(jnp.arange(6.0).reshape(3, 2, 1), None, 0)], jnp.zeros((2, 1)))
+        >>> gathered, count = aggregate([(jnp.arange(1.0, 7.0).reshape(3, 2, 1), None, 0)], jnp.zeros((2, 1)))
         >>> [f"{x:.2f}" for x in gathered[0]], count.tolist()
-        (['2.00', '0.00', '4.00', '1.63'], [[3.0], [3.0]])
+        (['3.00', '1.00', '5.00', '1.63'], [[3.0], [3.0]])
     """
     dtype, (size, width) = nodes.dtype, nodes.shape
     far = float(jnp.finfo(dtype).max)
