@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from wsjax import cli, data
+from wsjax import train as training
 from wsjax.networks import Network, siren_init
 from wsjax.symmetry import siren
 
@@ -240,16 +241,16 @@ def test_the_command_line_trains_at_the_defaults_of_the_library(run, fitted, tmp
         asked.append((plan, trials))
         raise ValueError("enough")
 
-    monkeypatch.setattr(cli, "train_readers", stop)
+    monkeypatch.setattr(training, "train", stop)
     assert run("train", fitted, tmp_path / "run")[0] == 2
-    assert asked == [(cli.Plan(), [cli.Trial(seed) for seed in range(3)])]
+    assert asked == [(training.Plan(), [training.Trial(seed) for seed in range(3)])]
 
 
 @pytest.mark.slow
 def test_ctrl_c_during_fit_keeps_what_is_finished_and_the_same_command_goes_on(tmp_path):
     out = tmp_path / "set"
     command = [sys.executable, "-c", "from wsjax.cli import main; main()", "fit", "digits", str(out)]
-    command += ["--steps", "150"]
+    command += ["--steps", "60"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     deadline = time.monotonic() + 120
     while not any(out.glob("shards/*/")) and time.monotonic() < deadline:

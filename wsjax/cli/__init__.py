@@ -1,0 +1,44 @@
+"""`wsjax fit | zoo | train | evaluate | show | convert | verify | demo`: a thin front over the library."""
+
+import os
+import sys
+
+import jax
+import tyro
+
+from wsjax import __version__
+from wsjax.cli.convert import convert
+from wsjax.cli.demo import demo
+from wsjax.cli.evaluate import evaluate
+from wsjax.cli.fit import fit
+from wsjax.cli.show import show
+from wsjax.cli.train import train
+from wsjax.cli.verify import verify
+from wsjax.cli.zoo import zoo
+
+COMMANDS = {command.__name__: command for command in (fit, zoo, train, evaluate, show, convert, verify, demo)}
+
+
+def main() -> None:
+    """The console command."""
+    if sys.argv[1:] == ["--version"]:
+        print(f"wsjax {__version__}")
+        return
+    # Host threads run their programs themselves: several groups of a fit side by side, one a core.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="wsjax",
+            description="Learning on the weights of neural networks. (--version says which wsjax this is.)",
+            sort_subcommands=False,
+        )
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        # Whoever read the output has left, as `head` does; what Python writes at its end is for nobody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,66 @@
+"""`wsjax train`."""
+
+from wsjax import data, models, viz
+from wsjax import train as training
+from wsjax.augment import format_spec, read_spec
+from wsjax.cli.arguments import Dataset, Json, Out, Spec
+from wsjax.cli.settings import parse_settings
+from wsjax.demo import score_row, summary_table
+from wsjax.errors import check_number
+from wsjax.train import Plan, Trial, record
+
+
+def train(
+    dataset: Dataset,
+    out: Out,
+    /,
+    *,
+    reader: str = Plan.reader,
+    augment: Spec = Plan.augment,
+    epochs: int = Plan.epochs,
+    batch_size: int = Plan.batch_size,
+    learning_rate: float = Trial.learning_rate,
+    weight_decay: float = Trial.weight_decay,
+    dropout: float = Trial.dropout,
+    seeds: int = 3,
+    evaluate_every: int = Plan.evaluate_every,
+    settings: Json = "{}",
+) -> None:
+    """Train a reader on a data set, several seeds at once, and score it once on the test split.
+
+    The epoch with the best validation accuracy is kept for each seed.
+
+    An interrupted training goes on when the same command is given again.
+
+    Args:
+        dataset: A directory that `wsjax fit` made.
+        out: The directory of the run.
+        reader: dws, mlp, probe, activation_probe, probed_dws, statistics, rows, scale_gmn, nfn, nft,
+            array_encoder, neural_graph or relational.
+        augment: Steps joined by '|', e.g. "flip_signs | rotate(max_degrees=30) | mixup(alpha=0.4)", or "recommended".
+        epochs: Passes over the training split.
+        batch_size: Networks a step.
+        learning_rate: The peak, after warm-up and before cosine decay.
+        weight_decay: Decoupled, as in AdamW.
+        dropout: Share of the reader's channels dropped.
+        seeds: How many readers to train side by side, seeds 0, 1, ...
+        evaluate_every: Epochs between evaluations.
+        settings: A size, small, base or published, or the reader's own settings as JSON, e.g. '{"channels": 32}'.
+    """
+    check_number("seeds", seeds, low=1)
+    networks = data.load(dataset)
+    plan = Plan(
+        reader=reader,
+        reader_settings=models.config_of(reader, settings if settings.isidentifier() else parse_settings(settings)),
+        augment=format_spec(read_spec(augment)),
+        epochs=epochs,
+        batch_size=batch_size,
+        evaluate_every=evaluate_every,
+    )
+    trials = [Trial(seed, learning_rate, weight_decay, dropout) for seed in range(seeds)]
+    trained = training.train(networks, plan, trials, out)
+    row = score_row(trained, training.evaluate(trained, networks))
+    record.write_json(out / record.RESULT, row)
+    viz.curves({reader: trained.history}, out / "curves.png")
+    print(summary_table({reader: row}))
+    print(f"the trained readers, metrics.jsonl, {record.RESULT} and curves.png are in {out}")

@@ -1,0 +1,91 @@
+"""`wsjax zoo`."""
+
+from typing import Literal
+
+from wsjax import data, viz
+from wsjax.cli.arguments import Hidden, MaybePath, MaybeText, MaybeWhole, Out, Source, Stops
+
+
+def zoo(
+    source: Source,
+    out: Out,
+    /,
+    *,
+    networks: int = data.ZooRecipe.count,
+    architecture: Literal["mlp", "cnn"] = "mlp",
+    activation: str = "relu",
+    hidden: Hidden = None,
+    steps: int = data.ZooRecipe.steps,
+    batch_size: int = data.ZooRecipe.batch_size,
+    snapshots: Stops = data.ZooRecipe.snapshots,
+    optimisers: tuple[str, ...] = data.ZooRecipe.optimisers,
+    learning_rate: tuple[float, float] = data.ZooRecipe.learning_rate,
+    weight_decay: tuple[float, float] = data.ZooRecipe.weight_decay,
+    init_scale: tuple[float, float] = data.ZooRecipe.init_scale,
+    share: tuple[float, float] = data.ZooRecipe.share,
+    dropout: tuple[float, float] = data.ZooRecipe.dropout,
+    label_noise: tuple[float, float] = data.ZooRecipe.label_noise,
+    lanes: int = data.ZooRecipe.lanes,
+    seed: int = data.ZooRecipe.seed,
+    limit: MaybeWhole = None,
+    directory: MaybePath = None,
+    workers: MaybeWhole = None,
+    part: MaybeText = None,
+) -> None:
+    """Fit many small classifiers of a source's images, each with settings of its own, as a data set.
+
+    A network's label is its accuracy on the source's test images.
+
+    A run that was interrupted goes on where it stopped when the same command is given again.
+
+    Args:
+        source: digits, mnist or fashion-mnist.
+        out: The directory to make the data set in.
+        networks: How many to fit.
+        architecture: mlp or cnn.
+        activation: relu, tanh, or another of wsjax's activations.
+        hidden: Neurons of each hidden layer, or channels of each convolution; 16 16 or 16 16 16 by default.
+        steps: Optimiser steps a network.
+        batch_size: Images a step.
+        snapshots: Numbers of steps after which each network is stored too.
+        optimisers: adam, sgd (with momentum) or both, to draw from.
+        learning_rate: The range that each network's is drawn from, log-uniformly.
+        weight_decay: Its range, log-uniform.
+        init_scale: The range of what multiplies the initial kernels, log-uniform.
+        share: The range of the share of the training images that a network sees, uniform.
+        dropout: Its range, uniform.
+        label_noise: The range of the share of labels drawn anew, uniform.
+        lanes: Networks fitted side by side by one program; more suit accelerators.
+        seed: Everything that is drawn derives from this and the network's number.
+        limit: Use only this many images, every split in its proportion.
+        directory: Where the source's files are; else Debian's package or a download.
+        workers: Groups fitted at the same time; one a core by default.
+        part: Fit only a part, such as 1/4, as `wsjax fit` does.
+    """
+    images = data.limit(data.load_images(source, directory), limit)
+    recipe = data.ZooRecipe(
+        data.zoo_network(architecture, images, hidden, activation),
+        count=networks,
+        steps=steps,
+        batch_size=batch_size,
+        lanes=lanes,
+        seed=seed,
+        snapshots=snapshots,
+        optimisers=optimisers,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        init_scale=init_scale,
+        share=share,
+        dropout=dropout,
+        label_noise=label_noise,
+    )
+    if part is None:
+        dataset = data.fit_zoo(images, recipe, out, workers=workers)
+    else:
+        dataset = data.fit_zoo_part(images, recipe, out, data.Part.parse(part), workers=workers)
+    if dataset is None:
+        return
+    picture = out / "zoo.png"
+    viz.zoo(dataset, picture)
+    print(viz.zoo_table(dataset))
+    print(f"the data set is in {out}; a picture of it is in {picture}")
