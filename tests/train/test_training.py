@@ -10,6 +10,7 @@ import pytest
 from tests.train.helpers import PLAN, SMALL, TRIALS, bits
 from wsjax import data
 from wsjax.devices import data_mesh
+from wsjax.models import head_arrays
 from wsjax.train import Plan, Settings, Trial, train
 from wsjax.train.inputs import arrays
 from wsjax.train.loop import start
@@ -78,8 +79,19 @@ def test_views_of_one_image_are_known_to_the_augmentation_that_asks(networks, au
     assert (bits(apart.state) != bits(together.state)) == asks
 
 
-def test_augmentations_in_units_of_the_data_set_know_the_training_split_alone(networks):
-    plan = replace(SMALL, augment="noise_shared | towards_mean", epochs=1, evaluate_every=1)
+def test_partners_out_of_a_pool_come_from_the_whole_training_split(networks):
+    """In a batch of one network a partner of the same batch would be the network itself, and change nothing."""
+    plan = replace(SMALL, batch_size=1, epochs=1, evaluate_every=1)
+    plain, mixed = (
+        jax.tree.leaves(train(networks, replace(plan, augment=augment), progress=False).state.parameters)
+        for augment in ("", "mixup_with(low=0.5, high=0.5)")
+    )
+    assert max(float(jnp.abs(a - b).max()) for a, b in zip(plain, mixed, strict=True)) > 1e-3
+
+
+@pytest.mark.parametrize("augment", ["noise_shared | towards_mean", "mixup_with"])
+def test_augmentations_that_look_beyond_the_batch_know_the_training_split_alone(networks, augment: str):
+    plan = replace(SMALL, augment=augment, epochs=1, evaluate_every=1)
 
     def trained_beside(split: str) -> list[bytes]:
         chosen = networks.columns["split"] == data.SPLITS.index(split)
@@ -168,3 +180,13 @@ def test_labels_that_are_no_classes_are_refused(networks):
     beyond = replace(networks, label=networks.label + np.int32(1))
     with pytest.raises(ValueError, match=r"labels of digits run from 1 to 10; its card names 10 classes: .* 0 to 9"):
         train(beyond, SMALL, progress=False)
+
+
+def test_a_head_that_trains_alone_leaves_the_trunk_as_each_seed_drew_it(networks, trained):
+    alone = train(networks, replace(PLAN, trains="head"), TRIALS, progress=False)
+    drawn = start(networks.card, PLAN, TRIALS)[0].parameters
+    moved = jax.tree.map(lambda new, old: bool(jnp.any(new != old)), alone.state.parameters, drawn)
+    assert moved == head_arrays(drawn)
+    assert all(jax.tree.leaves(jax.tree.map(lambda x, y: bool(jnp.any(x != y)), trained.state.parameters, drawn)))
+    with pytest.raises(ValueError, match="unknown trains 'heads'; the valid ones are: all, head"):
+        replace(PLAN, trains="heads")

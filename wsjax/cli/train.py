@@ -1,5 +1,7 @@
 """`wsjax train`."""
 
+from typing import Literal
+
 from wsjax import data, models, viz
 from wsjax import train as training
 from wsjax.augment import format_spec, read_spec
@@ -25,6 +27,7 @@ def train(
     seeds: int = 3,
     evaluate_every: int = Plan.evaluate_every,
     settings: Json = "{}",
+    trains: Literal["all", "head"] = "all",
 ) -> None:
     """Train a reader on a data set, several seeds at once, and score it once on the test split.
 
@@ -46,6 +49,7 @@ def train(
         seeds: How many readers to train side by side, seeds 0, 1, ...
         evaluate_every: Epochs between evaluations.
         settings: A size, small, base or published, or the reader's own settings as JSON, e.g. '{"channels": 32}'.
+        trains: The whole reader, or its head alone, on a trunk that stays as it was drawn.
     """
     check_number("seeds", seeds, low=1)
     networks = data.load(dataset)
@@ -56,6 +60,7 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         evaluate_every=evaluate_every,
+        trains=trains,
     )
     trials = [Trial(seed, learning_rate, weight_decay, dropout) for seed in range(seeds)]
     trained = training.train(networks, plan, trials, out)

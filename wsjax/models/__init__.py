@@ -27,6 +27,7 @@ from wsjax.models.fourier import FourierFeatures as FourierFeatures
 from wsjax.models.generator import LinearGenerator as LinearGenerator
 from wsjax.models.graph import Graph as Graph
 from wsjax.models.graph import graph_of as graph_of
+from wsjax.models.head import head_arrays as head_arrays
 from wsjax.models.neural_graph import NeuralGraph as NeuralGraph
 from wsjax.models.neural_graph import NeuralGraphConfig as NeuralGraphConfig
 from wsjax.models.nfn import NFN as NFN

@@ -1,6 +1,7 @@
 """The DWS network: equivariant layers, a pointwise activation, an invariant head."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -105,6 +106,8 @@ class DWS(eqx.Module):
         >>> reader.features(w).shape, reader(w).shape   # (2 + 1 + 1 + 1) fixed entries times 2 channels
         ((10,), (3,))
     """
+
+    HEAD_FIELDS: ClassVar = ("hidden", "last")
 
     normaliser: Normaliser
     layers: tuple[EquivariantLayer, ...]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from wsjax.errors import check_number
+from wsjax.errors import check_choice, check_number
 from wsjax.models import config_of
 
 
@@ -12,7 +12,8 @@ from wsjax.models import config_of
 class Plan:
     """The shared part: reader, augmentation (a SPEC) and schedule. Runs train side by side under one compiled step.
 
-    reader_settings: as its record, a mapping, or the name of a size.
+    reader_settings: as its record, a mapping, or the name of a size. trains: `"all"` of the reader, or its `"head"`
+    alone on a trunk that stays as it was drawn.
     """
 
     reader: str = "dws"
@@ -23,6 +24,7 @@ class Plan:
     warmup: float = 0.05
     clip: float = 1.0
     evaluate_every: int = 5
+    trains: str = "all"
 
     def __post_init__(self):
         settings = self.reader_settings
@@ -33,6 +35,7 @@ class Plan:
         check_number("warmup", self.warmup, low=0, high=1)
         check_number("clip", self.clip, low=0, open_low=True)
         check_number("evaluate_every", self.evaluate_every, low=1)
+        check_choice("trains", self.trains, ("all", "head"))
         if self.epochs % self.evaluate_every:
             raise ValueError(
                 f"epochs is {self.epochs} and evaluate_every {self.evaluate_every}; "

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from wsjax.models import trainable
+from wsjax.models import head_arrays, trainable
 from wsjax.train.config import Plan, Trial
 from wsjax.typing import Key
 
@@ -53,17 +53,20 @@ def optimiser(plan: Plan, settings: Settings, steps: int) -> optax.GradientTrans
     """Adam with decoupled weight decay, clipped by global norm, linear warm-up and cosine decay to zero.
 
     The learning rate multiplies last, so that it may be traced. The warm-up takes one step at least and leaves one to
-    the decay; a training of a single step has none.
+    the decay; a training of a single step has none. Where the head trains alone, only it is clipped and decays.
     """
     warmup = min(max(1, round(plan.warmup * steps)), steps - 1)
     schedule = optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup, steps)
-    return optax.chain(
+    rule = optax.chain(
         optax.clip_by_global_norm(plan.clip),
         optax.scale_by_adam(),
         optax.add_decayed_weights(settings.weight_decay),  # type: ignore[arg-type]
         optax.scale_by_learning_rate(schedule),
         optax.scale(settings.learning_rate),  # type: ignore[arg-type]
     )
+    if plan.trains == "all":
+        return rule
+    return optax.partition({True: rule, False: optax.set_to_zero()}, head_arrays)
 
 
 def init_state(plan: Plan, trial: Trial, parameters: PyTree) -> TrainState:
