@@ -1,4 +1,7 @@
-"""`python -m benchmarks SUITE`: run one suite, print its table, save its report."""
+"""`python -m benchmarks SUITE`: run one suite, print its table, save its report.
+
+`python -m benchmarks accuracy --suite NAME` trains; the other suites take times.
+"""
 
 import argparse
 import importlib
@@ -20,23 +23,32 @@ SUITES = (
 
 def main(arguments: list[str] | None = None) -> None:
     """The command; arguments from the shell unless given."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure wsjax beside the alternatives.")
-    parser.add_argument("suite", metavar="SUITE", help=listing(SUITES))
-    parser.add_argument("--json", type=Path, metavar="PATH", help="save the report here")
-    parser.add_argument("--quick", action="store_true", help="small sizes, within a minute; not for publication")
-    asked = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        check_choice("suite", asked.suite, SUITES)
-        if asked.json:
-            harness.check_writable(asked.json)
-        report = importlib.import_module(f"benchmarks.{asked.suite}").run(quick=asked.quick)
-        print(harness.table(report))
-        if asked.json:
-            harness.write(report, asked.json)
-            print(f"saved in {asked.json}")
+        if given[:1] == ["accuracy"]:
+            importlib.import_module("benchmarks.accuracy.command").main(given[1:])
+        else:
+            measure(given)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def measure(arguments: list[str]) -> None:
+    """Run one suite of times, print its table, save its report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure wsjax beside the alternatives.")
+    parser.add_argument("suite", metavar="SUITE", help=listing((*SUITES, "accuracy")))
+    parser.add_argument("--json", type=Path, metavar="PATH", help="save the report here")
+    parser.add_argument("--quick", action="store_true", help="small sizes, within a minute; not for publication")
+    asked = parser.parse_args(arguments)
+    check_choice("suite", asked.suite, SUITES)
+    if asked.json:
+        harness.check_writable(asked.json)
+    report = importlib.import_module(f"benchmarks.{asked.suite}").run(quick=asked.quick)
+    print(harness.table(report))
+    if asked.json:
+        harness.write(report, asked.json)
+        print(f"saved in {asked.json}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""`python -m benchmarks accuracy`: how well readers read, with every choice made on validation."""

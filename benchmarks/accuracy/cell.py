@@ -1,0 +1,132 @@
+"""One cell of a grid: a reader and an augmentation on a data set, its trials, its seeds, its one look at the test."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from wsjax.data import SPLITS, WeightDataset
+from wsjax.data.store.directory import checksum
+from wsjax.data.store.shards import digest
+from wsjax.demo import score_row, stopwatch
+from wsjax.models import build, parameter_count
+from wsjax.train import Plan, Trained, Trial, evaluate, record, train
+
+TEST_READ = "test_read.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is trained: reader and settings, augmentation by name and as SPEC, schedule, trials, and the seeds.
+
+    dataset: the name of one of the suite's. views: networks of each image in it. trains: all of the reader, or its
+    head alone. The trials' settings are tried with each of `trial_seeds`; the best mean validation accuracy chooses,
+    and `seeds` train side by side with that.
+    """
+
+    dataset: str
+    reader: str
+    settings: Any = None
+    arm: str = "none"
+    augment: str = ""
+    views: int = 1
+    trains: str = "all"
+    epochs: int = 60
+    evaluate_every: int = 5
+    batch_size: int = 128
+    trials: tuple[Trial, ...] = (Trial(),)
+    trial_seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (1, 2, 3)
+
+    @property
+    def title(self) -> str:
+        """DATASET/READER/AUGMENTATION/VIEWS."""
+        reader = self.reader if self.trains == "all" else f"{self.reader}_{self.trains}_only"
+        return f"{self.dataset}/{reader}/{self.arm}/{self.views}"
+
+    @property
+    def plan(self) -> Plan:
+        return Plan(
+            reader=self.reader,
+            reader_settings=self.settings,
+            augment=self.augment,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            evaluate_every=self.evaluate_every,
+            trains=self.trains,
+        )
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of everything that the cell's numbers depend on beside the data."""
+        trials = [trial.to_json() for trial in self.trials]
+        return checksum({**asdict(self), "settings": asdict(self.plan.reader_settings), "trials": trials})
+
+
+def run_cell(cell: Cell, networks: WeightDataset, out: Path) -> dict[str, Any]:
+    """Train a cell, or what is left of it, and give its row; a finished one is read from `out`.
+
+    The training sees the training and validation splits alone.
+
+    Raises:
+        ValueError: `out` holds another cell.
+    """
+    path = out / record.RESULT
+    if path.exists():
+        return _same_cell(record.read_json(path), cell, out)
+    seen = networks.where(lambda columns: columns["split"] != SPLITS.index("test"))
+    with stopwatch(out) as spent:
+        tries = [replace(trial, seed=seed) for trial in cell.trials for seed in cell.trial_seeds]
+        tried = train(seen, cell.plan, tries, out / "trials")
+        scores = np.asarray(tried.state.best_score).reshape(len(cell.trials), len(cell.trial_seeds))
+        best = cell.trials[int(np.argmax(scores.mean(axis=1)))]
+        trained = train(seen, cell.plan, [replace(best, seed=seed) for seed in cell.seeds], out / "seeds")
+        test = read_test_once(trained, networks, out)
+    row = {
+        "cell": cell.title,
+        "identity": cell.identity,
+        **score_row(trained, test),
+        "seeds": list(cell.seeds),
+        "settings": asdict(cell.plan.reader_settings),
+        "parameters": parameter_count(build(cell.reader, networks.card, cell.settings, key=jax.random.key(0))),
+        "networks": {name: len(networks.split(name)) for name in SPLITS},
+        "epochs": cell.epochs,
+        "trials": [
+            {**t.to_json(), "validation_accuracy": float(s)} for t, s in zip(tries, scores.reshape(-1), strict=True)
+        ],
+        "seconds": spent["seconds"],
+    }
+    record.write_json(path, row)
+    return json.loads(json.dumps(row))
+
+
+def read_test_once(trained: Trained, networks: WeightDataset, out: Path) -> list[float]:
+    """Each seed's accuracy on the test split, of which a word is left in `out` before it is read.
+
+    A run that was killed in between reads it again with the same readers, which give the same numbers.
+
+    Raises:
+        ValueError: other readers have read it for this cell.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(trained.state.best)
+    readers = checksum({jax.tree_util.keystr(path): digest(np.asarray(leaf)) for path, leaf in leaves})
+    path = out / TEST_READ
+    if path.exists() and record.read_json(path)["readers_sha256"] != readers:
+        raise ValueError(
+            f"{out} has had its one look at the test split, with other readers; expected none, or the same readers. "
+            f"Choose on validation; for other settings make another cell"
+        )
+    record.write_json(path, {"readers_sha256": readers})
+    return evaluate(trained, networks)
+
+
+def _same_cell(row: dict[str, Any], cell: Cell, out: Path) -> dict[str, Any]:
+    if row["identity"] != cell.identity:
+        raise ValueError(
+            f"{out} holds the cell {row['cell']} with other settings; expected those asked for now. Choose another "
+            f"directory, or remove that one"
+        )
+    return row

@@ -1,0 +1,34 @@
+"""The command `python -m benchmarks accuracy`."""
+
+import argparse
+from pathlib import Path
+
+import jax
+
+from benchmarks import harness
+from benchmarks.accuracy.run import run, save, table
+from benchmarks.accuracy.suites import SUITES, TIERS
+from wsjax.errors import listing
+
+
+def main(arguments: list[str]) -> None:
+    """Run one suite, print its table, save its report."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks accuracy", description="Train readers and score each once on the test split."
+    )
+    parser.add_argument("--suite", required=True, metavar="NAME", help=listing(tuple(SUITES)))
+    parser.add_argument("--tier", default="small", metavar="TIER", help=f"{listing(TIERS)} (default: small)")
+    parser.add_argument("--out", type=Path, default=Path("runs/accuracy"), help="where the cells lie (runs/accuracy)")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="save the report here")
+    asked = parser.parse_args(arguments)
+    if asked.json:
+        harness.check_writable(asked.json)
+    # Host threads run their programs themselves: several groups of a fit side by side, one a core.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    out = asked.out / f"{asked.suite}-{asked.tier}"
+    report = run(asked.suite, asked.tier, out)
+    save(report, out / "report.json")
+    print(f"\n{table(report)}\n\nthe cells and report.json are in {out}")
+    if asked.json:
+        save(report, asked.json)
+        print(f"saved in {asked.json}")

@@ -1,0 +1,127 @@
+"""Run a suite, or what is left of it, and report it."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import harness
+from benchmarks.accuracy.cell import run_cell
+from benchmarks.accuracy.suites import SUITES, TIERS
+from benchmarks.harness import Contestant
+from benchmarks.readers_step import Steps, Subject
+from wsjax.data import WeightDataset
+from wsjax.demo import deviation
+from wsjax.errors import check_choice
+from wsjax.train import record
+
+ROUNDS, STEPS = 5, 2
+
+
+def run(suite: str, tier: str, out: Path) -> dict[str, Any]:
+    """All cells of a suite at a tier, in `out`, and their report.
+
+    Raises:
+        ValueError: an unknown suite or tier, or a directory that holds other cells.
+    """
+    check_choice("suite", suite, tuple(SUITES))
+    check_choice("tier", tier, TIERS)
+    described, asked = harness.machine(), SUITES[suite](tier)
+    networks = {name: make(out / "data" / name) for name, make in asked.datasets.items()}
+    rows = []
+    for number, cell in enumerate(asked.cells, 1):
+        print(f"\n[{number}/{len(asked.cells)}] {cell.title}")
+        row = run_cell(cell, networks[cell.dataset], out / cell.title)
+        rows.append({"name": f"accuracy/{suite}/{cell.title}", **row})
+        print(f"{cell.title}: test {row['test_accuracy_mean']:.1%} +- {row['test_accuracy_sd']:.1%}")
+    times = step_times(asked.cells, networks, out / "step_times.json")
+    base = next(row for row in rows if row["cell"] == asked.against)
+    for row, cell in zip(rows, asked.cells, strict=True):
+        row["step_ms"] = times[cell.reader]
+        row["paired"] = paired(row, base)
+    return {
+        "format": 1,
+        "suite": suite,
+        "tier": tier,
+        "command": f"python -m benchmarks accuracy --suite {suite} --tier {tier}",
+        "commit": commit(),
+        "machine": described,
+        "rows": rows,
+    }
+
+
+def paired(row: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Seed by seed, how many points a row lies above another; None for the row itself.
+
+    Example:
+        >>> row = {"cell": "a", "seeds": [1, 2], "test_accuracies": [0.5, 0.7]}
+        >>> paired(row, {**row, "cell": "b", "test_accuracies": [0.25, 0.2]})
+        {'against': 'b', 'differences': [0.25, 0.5], 'mean': 0.375, 'sd': 0.17677669529663687}
+    """
+    if row["cell"] == base["cell"]:
+        return None
+    if row["seeds"] != base["seeds"]:
+        raise ValueError(
+            f"{row['cell']} has the seeds {row['seeds']} and {base['cell']} {base['seeds']}; expected the same, as "
+            f"they are compared seed by seed"
+        )
+    differences = [a - b for a, b in zip(row["test_accuracies"], base["test_accuracies"], strict=True)]
+    return {
+        "against": base["cell"],
+        "differences": differences,
+        "mean": float(np.mean(differences)),
+        "sd": deviation(differences),
+    }
+
+
+def step_times(cells, networks: Mapping[str, WeightDataset], path: Path) -> dict[str, dict[str, float]]:
+    """Milliseconds of one training step of each reader of a suite, measured side by side once all cells are done."""
+    if path.exists():
+        return record.read_json(path)
+    subjects = {}
+    for cell in cells:
+        network = networks[cell.dataset].card.network
+        if network is not None and cell.trains == "all":
+            subjects[cell.reader] = Subject(cell.reader, cell.settings, network.widths, cell.batch_size)
+    contestants = [Contestant(name, Steps(subject, STEPS), STEPS) for name, subject in subjects.items()]
+    timings = harness.measure(contestants, ROUNDS)
+    found = {}
+    for name, timing in timings.items():
+        low, middle, high = harness.quartiles(1e3 * timing.seconds)
+        found[name] = {"median": middle, "low": low, "high": high}
+    record.write_json(path, found)
+    return found
+
+
+def commit() -> str | None:
+    """The commit that ran, with a plus where files differ from it; None outside a checkout."""
+    asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12", "--dirty=+"]
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """A report as text, a line a cell."""
+    width = max(len(row["cell"]) for row in report["rows"]) + 2
+    lines = [f"{'cell':<{width}}{'test':>15}{'training':>10}{'parameters':>12}{'step':>10}   against the first"]
+    for row in report["rows"]:
+        test = f"{row['test_accuracy_mean']:.1%} ± {100 * row['test_accuracy_sd']:.1f}"
+        step = f"{row['step_ms']['median']:.1f} ms"
+        gain = row["paired"]
+        against = "" if gain is None else f"{100 * gain['mean']:+.1f} ± {100 * gain['sd']:.1f} points"
+        lines.append(
+            f"{row['cell']:<{width}}{test:>15}{row['train_accuracy_mean']:>10.1%}{row['parameters']:>12,}{step:>10}"
+            f"   {against}"
+        )
+    return "\n".join(lines)
+
+
+def save(report: Mapping[str, Any], path: Path) -> None:
+    """Write a report whole or not at all."""
+    record.write_json(path, json.loads(json.dumps(report)))

@@ -1,0 +1,101 @@
+"""The suites of accuracy: resumed cells, one look at the test split, and what a report says."""
+
+import json
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.accuracy import cell as cells
+from benchmarks.accuracy import run as runs
+from benchmarks.accuracy.cell import Cell, read_test_once, run_cell
+from benchmarks.accuracy.suites import SUITES, TIERS, Suite
+from tests.train.conftest import networks as networks
+from wsjax.data import SPLITS
+from wsjax.train import Trial, train
+
+TOY = Cell("toy", "mlp", {"width": 4}, epochs=2, evaluate_every=2, batch_size=16, trials=(Trial(), Trial(0, 1e-2)))
+
+
+def test_a_finished_cell_is_read_and_another_one_there_is_refused(networks, tmp_path, monkeypatch):
+    row = run_cell(TOY, networks, tmp_path)
+    assert (row["cell"], row["seeds"], len(row["test_accuracies"]), len(row["trials"])) == (
+        "toy/mlp/none/1",
+        [1, 2, 3],
+        3,
+        2,
+    )
+    monkeypatch.setattr(cells, "train", None)
+    assert run_cell(TOY, networks, tmp_path) == row
+    with pytest.raises(ValueError, match="holds the cell toy/mlp/none/1 with other settings"):
+        run_cell(replace(TOY, epochs=4), networks, tmp_path)
+
+
+def test_a_cell_trains_and_chooses_without_the_test_split(networks, tmp_path):
+    test = networks.columns["split"] == SPLITS.index("test")
+    spoiled = replace(
+        networks,
+        weights=jax.tree.map(lambda w: np.where(test.reshape(-1, *[1] * (w.ndim - 1)), np.nan, w), networks.weights),
+    )
+    one, other = run_cell(TOY, networks, tmp_path / "one"), run_cell(TOY, spoiled, tmp_path / "other")
+    for name in ("trial", "trials", "validation_accuracy_mean", "best_epochs", "train_accuracy_mean"):
+        assert one[name] == other[name]
+
+
+def test_the_test_split_is_read_once_or_again_by_the_same_readers(networks, tmp_path):
+    first, second = (train(networks, TOY.plan, [Trial(seed)], progress=False) for seed in (0, 1))
+    assert read_test_once(first, networks, tmp_path) == read_test_once(first, networks, tmp_path)
+    with pytest.raises(ValueError, match="has had its one look at the test split, with other readers"):
+        read_test_once(second, networks, tmp_path)
+
+
+def test_rows_are_compared_seed_by_seed_and_only_then():
+    row = {"cell": "a", "seeds": [1, 2], "test_accuracies": [0.5, 0.7]}
+    base = {"cell": "b", "seeds": [1, 2], "test_accuracies": [0.4, 0.8]}
+    found = runs.paired(row, base)
+    assert found is not None
+    np.testing.assert_allclose(found["differences"], [0.1, -0.1])
+    assert runs.paired(base, base) is None
+    with pytest.raises(ValueError, match=r"a has the seeds \[1, 2\] and b \[1, 3\]; expected the same"):
+        runs.paired(row, {**base, "seeds": [1, 3]})
+
+
+def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothing(
+    networks, tmp_path, monkeypatch, capsys
+):
+    suite = Suite({"toy": lambda out: networks}, (TOY, replace(TOY, trains="head")), against=TOY.title)
+    monkeypatch.setitem(SUITES, "readers", lambda tier: suite)
+    command = ["accuracy", "--suite", "readers", "--tier", "smoke", "--out", str(tmp_path / "cells")]
+    main([*command, "--json", str(tmp_path / "report.json")])
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [row["name"] for row in report["rows"]] == [
+        f"accuracy/readers/toy/{name}/none/1" for name in ("mlp", "mlp_head_only")
+    ]
+    assert report["rows"][1]["paired"]["differences"] == [0, 0, 0]  # an MLP is all head
+    assert report["rows"][0]["step_ms"]["median"] > 0
+    assert "toy/mlp_head_only/none/1" in capsys.readouterr().out
+    monkeypatch.setattr(cells, "train", None)
+    main(command)
+    again = json.loads((tmp_path / "cells" / "readers-smoke" / "report.json").read_text())
+    assert again["rows"] == report["rows"]
+
+
+@pytest.mark.parametrize("name", list(SUITES))
+@pytest.mark.parametrize("tier", TIERS)
+def test_every_suite_names_each_cell_once_and_what_it_is_compared_with(name, tier):
+    suite = SUITES[name](tier)
+    titles = [cell.title for cell in suite.cells]
+    assert len(set(titles)) == len(titles)
+    assert suite.against in titles
+    assert {cell.dataset for cell in suite.cells} == set(suite.datasets)
+    assert len({cell.seeds for cell in suite.cells}) == 1
+    assert len({(len(cell.trials), cell.trial_seeds, cell.epochs) for cell in suite.cells}) == 1  # the same budget
+
+
+def test_an_unknown_suite_or_tier_lists_the_known_ones(tmp_path, capsys, untyped):
+    for wrong in (["--suite", "reader"], ["--suite", "readers", "--tier", "big"]):
+        with pytest.raises(SystemExit):
+            main(["accuracy", *wrong, "--out", str(tmp_path)])
+        assert "the valid ones are: " in capsys.readouterr().err
