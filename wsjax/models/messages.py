@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 from wsjax.models.graph import Graph
 from wsjax.models.graph_parts import Affine, EdgeUpdate, along_last
 from wsjax.models.graph_steps import Step
+from wsjax.models.largest import largest_of
 from wsjax.models.norms import LayerNorm
 from wsjax.models.padding import Padded
 from wsjax.typing import Key
@@ -43,24 +44,13 @@ def aggregate(
         total, squares = total + kept.sum(axis), squares + (kept * kept).sum(axis)
         number = jnp.full((size, 1), x.shape[axis], dtype) if mask is None else shown.sum(axis).astype(dtype)
         count = count + number
-        least = jnp.minimum(least, -_largest(jnp.where(shown, -x, -far), axis))
-        largest = jnp.maximum(largest, _largest(jnp.where(shown, x, -far), axis))
+        least = jnp.minimum(least, -largest_of(jnp.where(shown, -x, -far), axis))
+        largest = jnp.maximum(largest, largest_of(jnp.where(shown, x, -far), axis))
     some = jnp.maximum(count, 1)
     mean = total / some
     deviation = jnp.sqrt(jax.nn.relu(squares / some - mean * mean) + jnp.asarray(1e-5, dtype))
     gathered = jnp.concatenate([mean, least, largest, deviation], axis=1)
     return jnp.where(count > 0, gathered, 0), count
-
-
-def _largest(x: Array, axis: int) -> Array:
-    """The maximum along an axis, by its place.
-
-    The gradient of `jnp.max` looks for entries equal to the maximum. Where a compiler makes the two anew with other
-    roundings there are none, and it divides by that number.
-    """
-    place = jnp.expand_dims(jnp.argmax(jax.lax.stop_gradient(x), axis=axis), axis)
-    chosen = jax.lax.broadcasted_iota(place.dtype, x.shape, axis) == place
-    return jnp.sum(jnp.where(chosen, x, 0), axis=axis)
 
 
 class MessageLayer(eqx.Module):

@@ -25,12 +25,13 @@ from typing import NamedTuple, TypeAlias
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from wsjax.models.largest import largest_of
 from wsjax.models.pieces import Feature
 
 Kind: TypeAlias = tuple[tuple[str, bool], ...]
 """The groups along a term's axes, and whether a neuron's sign multiplies them."""
 
-POOLINGS: dict[str, Callable[..., Array]] = {"mean": jnp.mean, "sum": jnp.sum, "max": jnp.max}
+POOLINGS: dict[str, Callable[..., Array]] = {"mean": jnp.mean, "sum": jnp.sum, "max": largest_of}
 
 
 class Pattern(NamedTuple):
