@@ -1,6 +1,7 @@
 """What both readers of graphs are proved on: architectures, and the law of padding."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +12,9 @@ import numpy as np
 from tests.models.specs import SKIP, double, random_weights
 from wsjax.models import Normaliser, normaliser
 from wsjax.models.graph import graph_of
+from wsjax.models.graph_reader import GraphConfig
 from wsjax.models.padding import pad, union, whole
+from wsjax.models.testing import check_invariant, check_reader
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, mlp, siren, symmetry_of
 
 
@@ -45,6 +48,24 @@ ARCHITECTURES = {
 
 def plain(symmetry: Symmetry) -> Normaliser:
     return normaliser(symmetry, {name: {"mean": 0.1, "std": 0.5, "rms": 0.6} for name in symmetry.names})
+
+
+def small(kind: Callable[..., Any], config: GraphConfig) -> Callable[..., Any]:
+    """Makes a reader with these settings, but for those that a call changes."""
+
+    def make(symmetry, norm, outputs, *, network=None, key, **settings):
+        return kind(symmetry, norm, outputs, replace(config, **settings), network=network, key=key)
+
+    return make
+
+
+def check_laws(make: Callable[..., Any], name: str, getkey: Callable[[], jax.Array]) -> None:
+    """Every law of a reader, on one of the architectures; the whole kit, which takes long to compile, on one alone."""
+    symmetry = ARCHITECTURES[name]
+    settings = {"readout": "graph", "layers": 2, "waves": 0} if name == "skip" else {}
+    reader = make(symmetry, plain(symmetry), 4, key=getkey(), **settings)
+    check = check_reader if name == "residual convolutions" else check_invariant
+    check(reader, symmetry, key=getkey())
 
 
 def padding_difference(make: Callable[..., Any], getkey: Callable[[], jax.Array]) -> float:

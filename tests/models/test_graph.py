@@ -141,6 +141,12 @@ def test_a_graph_that_is_not_in_the_union_is_refused():
     wide = union([other, graph_of(mlp((2, 5, 5, 1)))])
     with pytest.raises(ValueError, match=r"edges 'h1' -> 'out' number 0 have the window \(\).*has None"):
         pad(graph, leaves, wide)
+    scaled = symmetry_of(
+        {"k": Axes("in", "h1"), "b": Axes("h1", bias=True), "s": Axes("h1"), "o": Axes("h1*", "out")},
+        {"in": Fixed(2, "input"), "h1": Group(3), "out": Fixed(1, "output")},
+    )
+    with pytest.raises(ValueError, match=r"each of the nodes 'h1' has 2 numbers and .* room for 1; expected a union"):
+        pad(graph_of(scaled), [jnp.zeros(shape) for shape in scaled.shapes], wide)
     turned = symmetry_of({"k": Axes("out", "in")}, {"in": Fixed(1, "output"), "out": Fixed(1, "input")})
     with pytest.raises(ValueError, match=r"'out' is output in one graph and input in another"):
         union([graph, graph_of(turned)])

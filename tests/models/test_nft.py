@@ -163,6 +163,7 @@ def test_dropout_needs_a_key_and_spares_what_a_rate_of_zero_does(getkey):
     read = eqx.filter_jit(lambda r, **settings: r(weights, **settings))
     still = read(reader, rate=0.5)
     np.testing.assert_array_equal(still, read(reader))
+    np.testing.assert_allclose(read(reader, key=getkey(), rate=0.0), still, rtol=1e-5, atol=1e-6)
     one, two = (read(reader, key=getkey(), rate=0.5) for _ in range(2))
     assert np.abs(one - two).max() > 1e-4
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.models.cards import card
-from tests.models.graph_laws import ARCHITECTURES, batch_shape, padding_difference, plain
+from tests.models.graph_laws import ARCHITECTURES, batch_shape, check_laws, padding_difference, plain, small
 from tests.models.specs import double, random_weights
 from wsjax.models import trainable
 from wsjax.models.graph import graph_of
@@ -17,35 +17,26 @@ from wsjax.models.graph_steps import steps
 from wsjax.models.padding import whole
 from wsjax.models.relational import RelationalConfig, RelationalTransformer
 from wsjax.models.relational_attention import RelationalAttention
-from wsjax.models.testing import check_invariant, check_reader
 from wsjax.symmetry import mlp, siren
 
 SMALL = RelationalConfig(
     width=4, edges=3, layers=3, waves=2, head=6, depth=1, attention=4, heads=2, hidden=5, edge_hidden=4
 )
-
-
-def small(symmetry, norm, outputs, *, key, **settings):
-    config = RelationalConfig(**{**SMALL.__dict__, **settings})
-    return RelationalTransformer(symmetry, norm, outputs, config, key=key)
+make = small(RelationalTransformer, SMALL)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_it_keeps_every_law_of_a_reader(name, getkey):
-    symmetry = ARCHITECTURES[name]
-    settings = {"readout": "graph", "layers": 2, "waves": 0} if name == "skip" else {}
-    reader = small(symmetry, plain(symmetry), 4, key=getkey(), **settings)
-    check = check_reader if name == "residual convolutions" else check_invariant  # the whole kit takes long to compile
-    check(reader, symmetry, key=getkey())
+    check_laws(make, name, getkey)
 
 
 @pytest.mark.parametrize("readout", ["outputs", "graph"])
 def test_padding_changes_nothing(readout, getkey):
-    assert padding_difference(functools.partial(small, readout=readout), getkey) < 1e-10
+    assert padding_difference(functools.partial(make, readout=readout), getkey) < 1e-10
 
 
 def test_architectures_share_a_batch(getkey):
-    assert batch_shape(small, getkey) == (6, 4)
+    assert batch_shape(make, getkey) == (6, 4)
 
 
 def test_attention_is_that_of_the_formula_pair_by_pair(getkey):
@@ -84,7 +75,7 @@ def test_attention_is_that_of_the_formula_pair_by_pair(getkey):
 
 def test_large_scores_do_not_overflow(getkey):
     symmetry = siren((2, 3, 1))
-    reader = small(symmetry, plain(symmetry), 4, layers=2, key=getkey())
+    reader = make(symmetry, plain(symmetry), 4, layers=2, key=getkey())
     loud = eqx.tree_at(lambda r: r.layers[0].attend.heads.node, reader, replace_fn=lambda x: 1e3 * x)
     slopes = jax.jit(jax.grad(lambda w: loud(w).sum()))(random_weights(getkey(), symmetry))
     assert all(bool(jnp.isfinite(s).all()) for s in jax.tree.leaves(slopes))

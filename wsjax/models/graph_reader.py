@@ -1,6 +1,6 @@
 """A reader of a network's graph: lift the numbers of neurons and weights, let layers pass them on, read the nodes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,9 +14,10 @@ from wsjax.models.dropout import dropout
 from wsjax.models.flat import Stack
 from wsjax.models.graph import Graph, graph_of
 from wsjax.models.graph_lift import GraphLift
+from wsjax.models.graph_steps import Step, steps
 from wsjax.models.node_probes import NodeProbes
 from wsjax.models.normalise import Normaliser
-from wsjax.models.padding import Padded, whole
+from wsjax.models.padding import Padded, check_fits, whole
 from wsjax.networks import Network
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
@@ -62,7 +63,8 @@ GraphLayer: TypeAlias = Callable[[list[Array], list[Array], Padded], tuple[list[
 class GraphReader(eqx.Module):
     """Lift, layers, readout, head: what the readers of graphs share. `NeuralGraph` and `RelationalTransformer` are it.
 
-    One made for a Symmetry reads weights; one made for a `union` of graphs reads what `pad` gives.
+    One made for a Symmetry reads weights; one made for a `union` of graphs reads what `pad` gives. `layer` makes the
+    layer of a step on the reader's graph.
     """
 
     normaliser: Normaliser | None
@@ -80,13 +82,14 @@ class GraphReader(eqx.Module):
         normaliser: Normaliser | None,
         outputs: int,
         config: GraphConfig,
-        layers: Sequence[GraphLayer],
+        layer: Callable[[Graph, Step, Key], GraphLayer],
         *,
         network: Network | None = None,
         coordinate_range: tuple[float, float] = (-1.0, 1.0),
         key: Key,
     ):
-        lift_key, probe_key, head_key = jax.random.split(key, 3)
+        own_key, layers_key = jax.random.split(key)
+        lift_key, probe_key, head_key = jax.random.split(own_key, 3)
         if isinstance(symmetry, Symmetry) == (normaliser is None):
             raise ValueError(
                 f"the normaliser is {normaliser}; expected one for a reader of weights, and None for a reader of "
@@ -97,9 +100,16 @@ class GraphReader(eqx.Module):
                 f"probes is {config.probes}, and no network is there to run; expected network=..., as a card has it: "
                 f"pass it, or set probes=0"
             )
-        self.normaliser, self.readout, self.layers = normaliser, config.readout, tuple(layers)
+        if config.probes and normaliser is None:
+            raise ValueError(
+                f"probes is {config.probes}, and this reader is of padded graphs, of which no network can be run; "
+                f"expected 0: set probes=0, or make a reader for the Symmetry of one architecture"
+            )
+        self.normaliser, self.readout = normaliser, config.readout
         self.symmetry = symmetry if isinstance(symmetry, Symmetry) else None
         self.graph = graph_of(symmetry) if isinstance(symmetry, Symmetry) else symmetry
+        plan = enumerate(steps(self.graph, config.layers, config.readout))
+        self.layers = tuple(layer(self.graph, step, jax.random.fold_in(layers_key, i)) for i, step in plan)
         self.lift = GraphLift(self.graph, config.width, config.edges, config.waves, config.sigma, key=lift_key)
         self.probes = None
         if config.probes and network is not None:
@@ -116,12 +126,16 @@ class GraphReader(eqx.Module):
         dtype = self.head.layers[0].weight.dtype
         raw = jax.tree.map(lambda leaf: _as_float(leaf, dtype), weights)
         network = raw if isinstance(raw, Padded) else self._whole(raw)
+        check_fits(network.graph, self.graph, "the reader's graph", "make the reader for the union that `pad` is given")
         nodes, edges = self.lift(network)
         if self.probes is not None:
+            if isinstance(raw, Padded):
+                raise ValueError("the network is a padded graph, which no probe can run; expected its weights")
             nodes = [x + seen for x, seen in zip(nodes, self.probes(raw), strict=True)]
         for layer in self.layers:
             nodes, edges = layer(nodes, edges, network)
-        return dropout(self._read(nodes, network), key, rate, salt=1)  # the head's hidden layers take salts from 0
+        # The head's hidden layers take salts from 0.
+        return dropout(self._read(nodes, network), key, rate, salt=len(self.head.layers) - 1)
 
     def __call__(
         self, weights: Weights | Padded, *, key: Key | None = None, rate: Scalar = 0.0

@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass
 
-import jax
-
-from wsjax.models.graph import Graph, graph_of
+from wsjax.models.graph import Graph
 from wsjax.models.graph_reader import GraphConfig, GraphReader
-from wsjax.models.graph_steps import steps
 from wsjax.models.messages import MessageLayer
 from wsjax.models.normalise import Normaliser
 from wsjax.networks import Network
@@ -41,14 +38,15 @@ class NeuralGraph(GraphReader):
         key: a typed key.
 
     Raises:
-        ValueError: an array that no graph takes, too few layers for the readout, or probes without a network.
+        ValueError: an array that no graph takes, too few layers for the readout, or probes without a network or for a
+            union; at reading, a padded graph of which some block is larger than the reader's.
 
     Source: Kofinas et al., arXiv 2403.12143, NG-GNN, whose graph holds all pairs of neurons and whose reverse edges
     are an option; here weights that exist, both ways. Its code of the editing network takes biases from the wrong
     nodes; here every array names its own.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax, jax.numpy as jnp
         >>> from wsjax.symmetry import siren
         >>> spec = siren((2, 4, 1))
         >>> plain = Normaliser((jnp.zeros(()),) * 4, (jnp.ones(()),) * 4)
@@ -70,12 +68,7 @@ class NeuralGraph(GraphReader):
         coordinate_range: tuple[float, float] = (-1.0, 1.0),
         key: Key,
     ):
-        config = NeuralGraphConfig() if config is None else config
-        own_key, layers_key = jax.random.split(key)
-        graph = graph_of(symmetry) if isinstance(symmetry, Symmetry) else symmetry
-        layers = [
-            MessageLayer(graph, step, config.width, config.edges, key=jax.random.fold_in(layers_key, i))
-            for i, step in enumerate(steps(graph, config.layers, config.readout))
-        ]
-        settings = {"network": network, "coordinate_range": coordinate_range}
-        super().__init__(symmetry, normaliser, outputs, config, layers, **settings, key=own_key)
+        settings = NeuralGraphConfig() if config is None else config
+        layer = lambda graph, step, key: MessageLayer(graph, step, settings.width, settings.edges, key=key)
+        given = {"network": network, "coordinate_range": coordinate_range}
+        super().__init__(symmetry, normaliser, outputs, settings, layer, **given, key=key)

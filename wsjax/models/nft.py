@@ -13,6 +13,7 @@ from wsjax.models.ends import CODES, EndCode, permutable_ends
 from wsjax.models.equivariant import ends, invariant
 from wsjax.models.flat import Stack
 from wsjax.models.fourier import FourierFeatures, expanded
+from wsjax.models.heads import check_heads
 from wsjax.models.normalise import Normaliser
 from wsjax.models.norms import LayerNorm
 from wsjax.models.pieces import Feature, features, lift
@@ -46,10 +47,7 @@ class NFTConfig:
         check_number("bands", self.bands, low=0, whole=True)
         check_number("scale", self.scale, low=0, open_low=True)
         check_choice("code of the ends", self.code, CODES)
-        if self.width % self.heads:
-            raise ValueError(
-                f"width is {self.width}; expected a multiple of heads, {self.heads}, as the heads share it evenly"
-            )
+        check_heads("width", self.width, self.heads)
 
 
 def _kernel(key: Key, rows: int, columns: int) -> Array:

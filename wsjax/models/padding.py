@@ -111,7 +111,7 @@ def pad(graph: Graph, leaves: Sequence[Array], largest: Graph) -> Padded:
         largest: a `union` of graphs, this one among them.
 
     Raises:
-        ValueError: a block of the network that `largest` has not, or has smaller.
+        ValueError: a block of the network that `largest` has not, or has smaller or with fewer channels.
 
     Example:
         >>> from wsjax.models.graph import graph_of
@@ -122,7 +122,7 @@ def pad(graph: Graph, leaves: Sequence[Array], largest: Graph) -> Padded:
         >>> [x.shape for x in padded.edges], [int(mask.sum()) for mask in padded.edge_masks]
         ([(2, 4, 1), (4, 1, 1), (4, 3, 1), (3, 1, 1)], [6, 0, 9, 3])
     """
-    _check_fits(graph, largest)
+    check_fits(graph, largest, "the graph to pad to", "pad to union([..., graph_of(symmetry)])")
     nodes, node_masks = [], []
     own_nodes = dict(zip(graph.sizes, node_inputs(graph, leaves), strict=True))
     for block in largest.nodes:
@@ -145,14 +145,20 @@ def pad(graph: Graph, leaves: Sequence[Array], largest: Graph) -> Padded:
     return Padded(tuple(nodes), tuple(node_masks), tuple(edges), tuple(edge_masks), largest)
 
 
-def _check_fits(graph: Graph, largest: Graph) -> None:
-    room = largest.sizes
+def check_fits(graph: Graph, largest: Graph, where: str, way_out: str) -> None:
+    """Raise ValueError unless every block of a graph has room in a larger one, which the message calls `where`."""
+    room = {nodes.name: nodes for nodes in largest.nodes}
     blocks = {edges.key: edges for edges in largest.edges}
+    expected = f"expected a union in which this graph is: {way_out}"
     for nodes in graph.nodes:
-        if nodes.size > room.get(nodes.name, 0):
+        size = room[nodes.name].size if nodes.name in room else 0
+        if nodes.size > size:
+            raise ValueError(f"nodes {nodes.name!r} are {nodes.size} and {where} has {size}; {expected}")
+        channels = room[nodes.name].channels
+        if nodes.channels > channels:
             raise ValueError(
-                f"nodes {nodes.name!r} are {nodes.size} and the graph to pad to has {room.get(nodes.name, 0)}; "
-                f"expected a union in which this graph is: pad to union([..., graph_of(symmetry)])"
+                f"each of the nodes {nodes.name!r} has {nodes.channels} numbers and {where} has room for {channels}; "
+                f"{expected}"
             )
     for edges in graph.edges:
         found = blocks[edges.key].window if edges.key in blocks else None
@@ -163,6 +169,5 @@ def _check_fits(graph: Graph, largest: Graph) -> None:
         ):
             raise ValueError(
                 f"the edges {edges.source!r} -> {edges.target!r} number {edges.index} have the window {edges.window} "
-                f"and the graph to pad to has {found}; expected a union in which this graph is: pad to "
-                f"union([..., graph_of(symmetry)])"
+                f"and {where} has {found}; {expected}"
             )

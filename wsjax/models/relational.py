@@ -7,10 +7,11 @@ import jax
 from jaxtyping import Array
 
 from wsjax.errors import check_number
-from wsjax.models.graph import Graph, graph_of
+from wsjax.models.graph import Graph
 from wsjax.models.graph_parts import Affine, EdgeUpdate
 from wsjax.models.graph_reader import GraphConfig, GraphReader
-from wsjax.models.graph_steps import Step, steps
+from wsjax.models.graph_steps import Step
+from wsjax.models.heads import check_heads
 from wsjax.models.normalise import Normaliser
 from wsjax.models.norms import LayerNorm
 from wsjax.models.padding import Padded
@@ -38,11 +39,7 @@ class RelationalConfig(GraphConfig):
         super().__post_init__()
         for name in ("attention", "heads", "hidden", "edge_hidden"):
             check_number(name, getattr(self, name), low=1, whole=True)
-        if self.attention % self.heads:
-            raise ValueError(
-                f"attention is {self.attention}; expected a multiple of heads, {self.heads}, as the heads share its "
-                f"channels evenly"
-            )
+        check_heads("attention", self.attention, self.heads)
 
 
 class RelationalLayer(eqx.Module):
@@ -104,7 +101,8 @@ class RelationalTransformer(GraphReader):
         key: a typed key.
 
     Raises:
-        ValueError: an array that no graph takes, too few layers for the readout, or probes without a network.
+        ValueError: an array that no graph takes, too few layers for the readout, or probes without a network or for a
+            union; at reading, a padded graph of which some block is larger than the reader's.
 
     Source: Kofinas et al., arXiv 2403.12143, whose transformer is that of Diao and Loynd, arXiv 2210.05062. Theirs
     keeps features for every pair of neurons and attends over all without a mask, to those that share no weight through
@@ -136,10 +134,7 @@ class RelationalTransformer(GraphReader):
         coordinate_range: tuple[float, float] = (-1.0, 1.0),
         key: Key,
     ):
-        config = RelationalConfig() if config is None else config
-        own_key, layers_key = jax.random.split(key)
-        graph = graph_of(symmetry) if isinstance(symmetry, Symmetry) else symmetry
-        plan = steps(graph, config.layers, config.readout)
-        layers = [RelationalLayer(step, config, key=jax.random.fold_in(layers_key, i)) for i, step in enumerate(plan)]
-        settings = {"network": network, "coordinate_range": coordinate_range}
-        super().__init__(symmetry, normaliser, outputs, config, layers, **settings, key=own_key)
+        settings = RelationalConfig() if config is None else config
+        layer = lambda graph, step, key: RelationalLayer(step, settings, key=key)
+        given = {"network": network, "coordinate_range": coordinate_range}
+        super().__init__(symmetry, normaliser, outputs, settings, layer, **given, key=key)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from wsjax.errors import check_choice, check_number
 from wsjax.models.dropout import dropout
 from wsjax.models.flat import Stack
+from wsjax.models.heads import check_heads
 from wsjax.models.normalise import Normaliser, in_float32
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
@@ -35,10 +36,7 @@ class RowConfig:
         for name in ("width", "layers", "heads", "head"):
             check_number(name, getattr(self, name), low=1, whole=True)
         check_choice("pool", self.pool, ("mean", "token"))
-        if self.width % self.heads:
-            raise ValueError(
-                f"width is {self.width}; expected a multiple of heads, {self.heads}, as the heads share it evenly"
-            )
+        check_heads("width", self.width, self.heads)
 
 
 class Block(eqx.Module):
