@@ -97,6 +97,15 @@ def test_a_dead_neuron_has_no_inverse_and_no_gradient():
     assert order(4, LOOP) == (0, 1, 2, 3)
 
 
+def test_what_a_cycle_leads_to_has_a_size_wherever_it_stands():
+    """Without biases of their own, such neurons would be taken for dead."""
+    wires = ((0, 4), (4, 5), (5, 4), (5, 1), (1, 2), (2, 3))
+    assert order(6, wires) == (0, 4, 5, 1, 2, 3)
+    nodes, edges = [jnp.zeros((2, 0))] * 6, [jnp.ones((2, 2, 1))] * len(wires)
+    sizes = squared_sizes([False, True, True, True, True, True], nodes, edges, wires)
+    assert all((size > 0).all() for size in sizes)
+
+
 def test_a_round_does_nothing_that_no_later_one_reads():
     wiring = Wiring(("input", "moved", "moved", "output"), (Gain(), Gain(True), Gain(True), Gain()), CHAIN)
     forward = rounds(wiring, 3, False, [3])

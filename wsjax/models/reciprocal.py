@@ -33,17 +33,24 @@ Wire = tuple[int, int]
 
 
 def order(count: int, wires: Sequence[Wire]) -> tuple[int, ...]:
-    """Sets of nodes such that each comes after those that lead to it; a cycle is entered at its first set.
+    """Sets of nodes such that each comes after those that lead to it; a cycle, after all that leads to it, is entered
+    at its first set.
 
     Example:
         >>> order(4, [(0, 3), (3, 1), (1, 2), (1, 1)])
         (0, 3, 1, 2)
+        >>> order(3, [(1, 2), (2, 1), (1, 0)])
+        (1, 0, 2)
     """
+    leads = set(wires)
+    for through in range(count):
+        leads |= {(s, t) for s, a in leads if a == through for b, t in leads if b == through}
     done: list[int] = []
     while len(done) < count:
         left = [i for i in range(count) if i not in done]
         ready = [i for i in left if all(s in done or s == i for s, t in wires if t == i)]
-        done.append((ready or left)[0])
+        entries = [i for i in left if all(s in done or (i, s) in leads for s, t in leads if t == i)]
+        done.append((ready or entries)[0])
     return tuple(done)
 
 
