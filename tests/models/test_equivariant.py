@@ -217,3 +217,5 @@ def test_settings_that_cannot_be_are_refused(getkey):
         EquivariantLinear(RECURRENT, 1, 1, pooling="meen", key=getkey())
     with pytest.raises(ValueError, match=r"outputs is 0; it must be one whole number in \[1, inf\]"):
         EquivariantLinear(RECURRENT, 1, 0, key=getkey())
+    with pytest.raises(ValueError, match=r"pooling is 'max' with signs.*expected 'mean' or 'sum'"):
+        EquivariantLinear(THREE_AXES, 1, 1, pooling="max", signs=True, key=getkey())

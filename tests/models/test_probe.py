@@ -189,7 +189,7 @@ def test_readers_of_one_network_compile_once(getkey):
 def test_settings_are_checked(record, untyped):
     with pytest.raises(ValueError, match=r"generator is -1; it must be one whole number in \[0, inf\]"):
         record(generator=-1)
-    with pytest.raises(ValueError, match=r"probes is 0; it must be one (whole )?number in \[1, inf\]"):
+    with pytest.raises(ValueError, match=r"probes is 0; it must be one whole number in \[1, inf\]"):
         record(probes=0)
 
 
@@ -199,6 +199,11 @@ def test_a_probe_and_an_activation_probe_start_over_the_range_of_the_card(getkey
     hidden = ActivationProbe(network, 4, ActivationProbeConfig(probes=20), **within, key=getkey())
     for x in (plain.points(), hidden.points()):
         assert (float(x.min()) > 1.999, float(x.max()) < 3.001, float(x.std()) > 0.2) == (True, True, True)
+
+
+def test_a_picture_generator_without_convolutions_is_refused(getkey, untyped):
+    with pytest.raises(ValueError, match=r"depth is 0; it must be one whole number in \[1, inf\]"):
+        PictureGenerator((8, 8, 1), 3, 0, 4, (0.0, 1.0), key=getkey())
 
 
 @pytest.mark.parametrize(("shape", "depth"), [((8, 8, 1), 3), ((7, 5, 2), 1), ((3, 9, 1), 2)])

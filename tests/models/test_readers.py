@@ -126,8 +126,11 @@ def test_unknown_names_list_the_valid_ones(untyped, getkey):
         build("dwss", card(), key=getkey())
     with pytest.raises(ValueError, match=r"unknown setting of reader 'dws' 'chanels'.*channels, layers.*'channels'"):
         config_of("dws", {"chanels": 3})
-    with pytest.raises(ValueError, match=r"channels is 0; it must be one number in \[1, inf\]"):
+    with pytest.raises(ValueError, match=r"channels is 0; it must be one whole number in \[1, inf\]"):
         config_of("dws", {"channels": 0})
+    for name, setting in (("dws", "layers"), ("mlp", "width"), ("probe", "probes")):
+        with pytest.raises(ValueError, match=rf"{setting} is 2\.5; it must be one whole number in \[1, inf\]"):
+            config_of(name, {setting: 2.5})
 
 
 @pytest.mark.parametrize("name", list(CONFIGS))

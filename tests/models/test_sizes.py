@@ -14,7 +14,7 @@ def test_small_is_smaller_than_base(name: str):
     assert 0 < count["small"] < count["base"] < 5_000_000
 
 
-def test_every_reader_has_sizes_and_every_published_one_builds():
+def test_every_reader_has_sizes_and_the_settings_of_each_are_valid():
     assert set(SIZES) == set(CONFIGS)
     for name, sizes in SIZES.items():
         assert {"small", "base"} <= set(sizes) <= {"small", "base", "published"}

@@ -159,6 +159,19 @@ def test_actions_that_no_group_allows_are_refused(good, untyped):
         check_invariant(good, SPEC, actions=("signs",), key=KEY)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"draws is 0"):
         check_invariant(good, SPEC, draws=0, key=KEY)
+    with pytest.raises(ValueError, match=r"actions is empty; expected one at least, of permute, sign"):
+        check_invariant(good, SPEC, actions=(), key=KEY)
+
+
+CHECKS = (check_invariant, check_sensitive, check_gradients, check_deterministic, check_parts, check_reader)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_weights_of_another_network_are_refused_before_the_reader_meets_them(check, good, untyped):
+    first, second, third = random_weights(KEY, SPEC)
+    other = (first, second._replace(kernel=jnp.ones((4, 5))), third)
+    with pytest.raises(ValueError, match=r"weights\[1\]\.kernel has shape \(4, 5\)"):
+        check(good, SPEC, other, key=KEY)
 
 
 def edit(weights):
@@ -332,6 +345,23 @@ class Counts(Through):
 def test_randomness_at_evaluation_fails(kind, message):
     with pytest.raises(AssertionError, match=message):
         check_deterministic(made(kind), SPEC, key=KEY)
+
+
+def test_dropout_behind_settings_that_are_passed_on_is_seen_too():
+    always = made(NeedsNoKey)
+    with pytest.raises(AssertionError, match=r"rate 0\.5 without a key changes output"):
+        check_deterministic(lambda weights, **settings: always(weights, **settings), SPEC, key=KEY)
+
+
+def test_a_field_called_features_is_no_part(good):
+    class Named(eqx.Module):
+        inside: Through
+        features: tuple[str, ...] = eqx.field(static=True, default=("a",))
+
+        def __call__(self, weights):
+            return self.inside(weights)
+
+    assert "features" not in check_reader(Named(good), SPEC, key=KEY)
 
 
 def test_parts_that_are_not_the_reader_fail(good):

@@ -41,7 +41,7 @@ class DWSConfig:
 
     def __post_init__(self):
         for name in ("channels", "layers", "head", "heads"):
-            check_number(name, getattr(self, name), low=1)
+            check_number(name, getattr(self, name), low=1, whole=True)
         check_choice("activation", self.activation, ("gated", "relu"))
         check_choice("pooling", self.pooling, tuple(POOLINGS))
         check_choice("maps", self.maps, ("linear", "attention"))

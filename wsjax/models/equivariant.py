@@ -104,6 +104,8 @@ def layout(symmetry: Symmetry, inputs: int, outputs: int, *, pooling: str = "mea
     check_number("inputs", inputs, low=1, whole=True)
     check_number("outputs", outputs, low=1, whole=True)
     check_choice("pooling", pooling, tuple(POOLINGS))
+    if signs and pooling == "max":
+        raise ValueError("pooling is 'max' with signs, which no maximum respects; expected 'mean' or 'sum'")
     signed = frozenset(name for name, group in symmetry.groups.items() if signs and group.allows("sign"))
     spec = features(symmetry)
     return Layout(spec, terms(spec, signed), inputs, outputs, pooling)
@@ -124,7 +126,7 @@ class EquivariantLinear(eqx.Module):
     which is equivariant but no longer linear.
 
     Raises:
-        ValueError: an unknown pooling, or channels below 1.
+        ValueError: an unknown pooling, a maximum with signs, or channels below 1.
 
     Example:
         >>> import jax

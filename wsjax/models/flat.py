@@ -25,8 +25,8 @@ class FlatConfig:
     canonical: bool = False
 
     def __post_init__(self):
-        check_number("width", self.width, low=1)
-        check_number("depth", self.depth, low=1)
+        for name in ("width", "depth"):
+            check_number(name, getattr(self, name), low=1, whole=True)
 
 
 class Stack(eqx.Module):

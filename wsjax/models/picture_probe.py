@@ -50,6 +50,9 @@ class PictureGenerator(eqx.Module):
         picture_range: of a pixel.
         key: a typed key.
 
+    Raises:
+        ValueError: a depth below 1.
+
     Source: ProbeGen, arXiv 2410.10811.
 
     Example:
@@ -73,6 +76,7 @@ class PictureGenerator(eqx.Module):
         *,
         key: Key,
     ):
+        check_number("depth", depth, low=1, whole=True)
         keys = [jax.random.fold_in(key, i) for i in range(depth + 2)]
         self.image_shape, self.picture_range = image_shape, picture_range
         self.latents = jax.random.normal(keys[0], (probes, LATENT))

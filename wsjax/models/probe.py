@@ -28,7 +28,7 @@ class ProbeConfig:
 
     def __post_init__(self):
         for name in ("probes", "width", "depth"):
-            check_number(name, getattr(self, name), low=1)
+            check_number(name, getattr(self, name), low=1, whole=True)
         check_number("generator", self.generator, low=0, whole=True)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from wsjax.models.testing.invariance import TOLERANCES
-from wsjax.models.testing.precise import Module, difference, in_float64, precision, random_weights, read, to_float64
+from wsjax.models.testing.precise import Module, case, difference, in_float64, read
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Weights
 
@@ -24,8 +24,8 @@ def check_deterministic(
     """Prove that a reader evaluates the same way each time, and that its dropout is off when it should be.
 
     Two compilations without a key agree in every bit; so do two different keys at rate 0. Without a key at any rate,
-    and with any key at rate 0, the output is that of a plain call. A reader that takes neither `key` nor `rate` is
-    only compiled twice.
+    and with any key at rate 0, the output is that of a plain call. A reader that does not take both `key` and `rate`,
+    by name or as `**settings`, is only compiled twice.
 
     Args:
         reader: `reader(weights, *, key=None, rate=0.0) -> output`, for one network.
@@ -49,15 +49,13 @@ def check_deterministic(
     """
     keys = jax.random.split(key, 3)
     with in_float64():
-        reader = to_float64(reader)
-        weights = to_float64(random_weights(keys[0], symmetry) if weights is None else weights)
-        symmetry.leaves(weights)
-        plain, dtype = read(reader, weights), precision(reader, weights)
+        reader, weights, plain, dtype = case(reader, symmetry, weights, keys[0])
         allowed = TOLERANCES[dtype] if tolerance is None else tolerance
         again = eqx.filter_jit(lambda module, w: module(w))(reader, weights)  # another function, traced anew
         _check_same(again, plain, "two calls without a key")
-        accepted = inspect.signature(reader).parameters
-        if not {"key", "rate"} <= set(accepted):
+        accepted = inspect.signature(reader).parameters.values()
+        passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted)
+        if not passes_on and not {"key", "rate"} <= {parameter.name for parameter in accepted}:
             return 0.0
         first, second = (read(reader, weights, key=k, rate=0.0) for k in keys[1:])
         _check_same(second, first, "two keys at rate 0")

@@ -9,7 +9,7 @@ from jaxtyping import Array, PyTree
 
 from wsjax.errors import check_number, leaf_names
 from wsjax.models.build import trainable
-from wsjax.models.testing.precise import Module, in_float64, random_weights, to_float64
+from wsjax.models.testing.precise import Module, in_float64, network, to_float64
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Weights
 
@@ -63,9 +63,7 @@ def check_gradients(
         largest = jax.tree.map(lambda leaf: np.zeros(leaf.shape), varying)
         for k in jax.random.split(key, draws):
             network_key, own_key = jax.random.split(k)
-            network = to_float64(random_weights(network_key, symmetry) if weights is None else weights)
-            symmetry.leaves(network)
-            slopes = _slopes(varying, rest, network, own_key)
+            slopes = _slopes(varying, rest, network(symmetry, weights, network_key), own_key)
             largest = jax.tree.map(lambda seen, slope: np.maximum(seen, np.abs(slope)), largest, slopes)
     names, sizes = leaf_names(largest, "reader"), [np.asarray(leaf) for leaf in jax.tree.leaves(largest)]
     broken = [name for name, leaf in zip(names, sizes, strict=True) if not np.isfinite(leaf).all()]

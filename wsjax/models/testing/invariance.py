@@ -8,8 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from wsjax.errors import check_choice, check_number
-from wsjax.models.testing.precise import Module, difference, in_float64, precision, random_weights, read, to_float64
+from wsjax.errors import check_choice, check_number, listing
+from wsjax.models.testing.precise import Module, case, difference, in_float64, read
 from wsjax.symmetry import Element, Move, Symmetry, act, compose
 from wsjax.symmetry.check import SAMPLERS
 from wsjax.symmetry.group import ACTIONS, Action
@@ -28,6 +28,8 @@ class Trial(NamedTuple):
 
 def trials(symmetry: Symmetry, actions: Sequence[Action], draws: int, key: Key) -> Iterator[Trial]:
     """Each action on each group alone, so that a message can name it, then all of them together."""
+    if not actions:
+        raise ValueError(f"actions is empty; expected one at least, of {listing(ACTIONS)}")
     for action in actions:
         check_choice("action", action, ACTIONS)
         if not any(group.allows(action) for group in symmetry.groups.values()):
@@ -88,7 +90,7 @@ def check_invariant(
 
     Raises:
         AssertionError: naming the action, the group, the output, the difference and the tolerance.
-        ValueError: an action that no group allows, or weights that do not fit the Symmetry.
+        ValueError: no action, or one that no group allows, or weights that do not fit the Symmetry.
 
     Example:
         >>> import jax
@@ -129,7 +131,7 @@ def check_equivariant(
 
     Raises:
         AssertionError: naming the action, the group, the output leaf, the difference and the tolerance.
-        ValueError: an action that no group allows, or weights or an output that do not fit the Symmetry.
+        ValueError: no action, or one that no group allows, or weights or an output that do not fit the Symmetry.
 
     Example:
         >>> import jax
@@ -156,9 +158,7 @@ def _compare(
     check_number("draws", draws, low=1, whole=True)
     worst = 0.0
     with in_float64():
-        module = to_float64(module)
-        weights = to_float64(random_weights(jax.random.fold_in(key, 0), symmetry) if weights is None else weights)
-        output, dtype = read(module, weights), precision(module, weights)
+        module, weights, output, dtype = case(module, symmetry, weights, jax.random.fold_in(key, 0))
         allowed = TOLERANCES[dtype] if tolerance is None else tolerance
         for what, element in trials(symmetry, actions, draws, jax.random.fold_in(key, 1)):
             moved = read(module, _act(element, weights))

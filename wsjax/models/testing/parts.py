@@ -1,7 +1,7 @@
 """A reader is its head after its features, so that either can be used without the other."""
 
 from wsjax.models.testing.invariance import TOLERANCES
-from wsjax.models.testing.precise import Module, difference, in_float64, precision, random_weights, read, to_float64
+from wsjax.models.testing.precise import Module, case, difference, in_float64, read
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Weights
 
@@ -28,6 +28,7 @@ def check_parts(
 
     Raises:
         AssertionError: a part that is missing, or the output and the difference.
+        ValueError: weights that do not fit the Symmetry.
 
     Example:
         >>> import jax
@@ -46,9 +47,7 @@ def check_parts(
             f"`head(vector) -> output`, of which the reader is the composition"
         )
     with in_float64():
-        module = to_float64(reader)
-        weights = to_float64(random_weights(key, symmetry) if weights is None else weights)
-        output, dtype = read(module, weights), precision(module, weights)
+        module, weights, output, dtype = case(reader, symmetry, weights, key)
         found, leaf = difference(read(module.head, read(module.features, weights)), output)
     allowed = TOLERANCES[dtype] if tolerance is None else tolerance
     if not found <= allowed:

@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -62,6 +62,32 @@ def _normal(key: Key, shapes: tuple[tuple[int, ...], ...]) -> list[Array]:
     ends = np.cumsum([math.prod(shape) for shape in shapes])
     pieces = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
     return [x.reshape(shape) * max((1, *shape)) ** -0.5 for x, shape in zip(pieces, shapes, strict=True)]
+
+
+class Case(NamedTuple):
+    """A module and a network in float64, what the module makes of it, and the type that it computes in."""
+
+    module: Any
+    weights: Weights
+    output: PyTree
+    dtype: str
+
+
+def case(module: Module, symmetry: Symmetry, weights: Weights | None, key: Key) -> Case:
+    """What a check begins with, within `in_float64`; without weights they are drawn.
+
+    Raises:
+        ValueError: weights that do not fit the Symmetry.
+    """
+    module, weights = to_float64(module), network(symmetry, weights, key)
+    return Case(module, weights, read(module, weights), precision(module, weights))
+
+
+def network(symmetry: Symmetry, weights: Weights | None, key: Key) -> Weights:
+    """Weights in float64, held to the Symmetry before a module meets them; random ones for None."""
+    found = to_float64(random_weights(key, symmetry) if weights is None else weights)
+    symmetry.leaves(found)
+    return found
 
 
 def precision(module: Module, weights: Weights) -> str:

@@ -10,7 +10,7 @@ from wsjax.models.testing.determinism import check_deterministic
 from wsjax.models.testing.gradients import check_gradients
 from wsjax.models.testing.invariance import TOLERANCES, check_invariant
 from wsjax.models.testing.parts import check_parts
-from wsjax.models.testing.precise import Module, in_float64, precision, random_weights, to_float64
+from wsjax.models.testing.precise import Module, case, in_float64
 from wsjax.models.testing.sensitivity import LEAST, check_sensitive
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.group import Action
@@ -41,7 +41,7 @@ def check_reader(
 
     Raises:
         AssertionError: with that table, and the message of each check that failed below it.
-        ValueError: an action that no group allows, or weights that do not fit the Symmetry.
+        ValueError: no action, or one that no group allows, or weights that do not fit the Symmetry.
 
     Example:
         >>> import jax
@@ -55,8 +55,7 @@ def check_reader(
         ...
     """
     with in_float64():
-        network = random_weights(key, symmetry) if weights is None else weights
-        dtype = precision(to_float64(reader), to_float64(network))
+        dtype = case(reader, symmetry, weights, key).dtype
     small = f"at most {TOLERANCES[dtype]:g}"
     checks: list[tuple[str, Callable[..., float], str]] = [
         (f"invariant to {', '.join(actions)}", partial(check_invariant, reader, actions=actions), small),
@@ -65,7 +64,7 @@ def check_reader(
     ]
     if any(jax.tree.leaves(trainable(reader))):
         checks.append(("share of parameters that learn", partial(check_gradients, reader), "1"))
-    if hasattr(reader, "features"):
+    if callable(getattr(reader, "features", None)):
         features = reader.features  # type: ignore[attr-defined]
         checks.append(("invariant features", partial(check_invariant, features, actions=actions), small))
         checks.append(("head after features", partial(check_parts, reader), small))

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from wsjax.errors import check_number
-from wsjax.models.testing.precise import Module, difference, in_float64, precision, random_weights, read, to_float64
+from wsjax.models.testing.precise import Module, case, difference, in_float64, read
 from wsjax.symmetry import Sum, Symmetry
 from wsjax.symmetry.axes import Entry, atoms, base, size
 from wsjax.typing import Key, Weights
@@ -81,9 +81,7 @@ def check_sensitive(
     check_number("draws", draws, low=1, whole=True)
     seen: dict[str, float] = {}
     with in_float64():
-        reader = to_float64(reader)
-        weights = to_float64(random_weights(jax.random.fold_in(key, 0), symmetry) if weights is None else weights)
-        output, dtype = read(reader, weights), precision(reader, weights)
+        reader, weights, output, dtype = case(reader, symmetry, weights, jax.random.fold_in(key, 0))
         least = LEAST[dtype] if threshold is None else threshold
         for i, move in enumerate(non_symmetries(symmetry)):
             keys = jax.random.split(jax.random.fold_in(key, i + 1), draws)
