@@ -7,6 +7,7 @@ which switches the hook off while that test runs. Warnings are errors (pyproject
 The settings hold for doctests too: `pytest tests wsjax` reads this file before it imports the package.
 """
 
+import gc
 import itertools
 import os
 import signal
@@ -36,6 +37,8 @@ import jaxtyping
 import matplotlib
 import pytest
 
+# What is compiled stays for good, and to search it all for cycles again and again is a twentieth of the whole run.
+gc.set_threshold(50_000, 20, 50)
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

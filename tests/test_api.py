@@ -10,7 +10,8 @@ import pytest
 import wsjax
 from wsjax import augment
 
-PACKAGES = [module.name for module in pkgutil.iter_modules(wsjax.__path__) if module.ispkg]
+# What a command does is said by its help, which tests/test_cli.py holds to it.
+PACKAGES = [module.name for module in pkgutil.iter_modules(wsjax.__path__) if module.ispkg and module.name != "cli"]
 COMBINATORS = {"batched", "chain", "on", "one_of", "with_probability"}
 SPEC_GRAMMAR = {"format_spec", "from_spec", "read_spec"}
 EFFECTS = ("**Preserves**", "**Transforms**", "**Perturbs**", "**Mixes**")

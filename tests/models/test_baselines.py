@@ -4,7 +4,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from tests.models.cards import card
@@ -136,43 +135,3 @@ def test_settings_are_checked(untyped):
         RowConfig(layers=1.5)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"depth is 0; it must be one whole number in \[1, inf\]"):
         StatisticsConfig(depth=0)
-
-
-LEARNING = {
-    "probe": {"probes": 32},
-    "generated probe": {"probes": 32, "generator": 2},
-    "activation probe": {"probes": 16},
-    "probed dws": {"channels": 8, "probes": 16, "layers": 2},
-    "mlp": {},
-    "canonical mlp": {"canonical": True},
-    "statistics": {},
-    "rows": {"width": 32, "layers": 2},
-    "rows with a token": {"width": 32, "layers": 2, "pool": "token"},
-}
-
-
-@pytest.mark.slow
-def test_each_learns_the_labels_of_64_networks_by_heart(getkey):
-    stacked, labels = networks(getkey(), 64), jax.random.randint(getkey(), (64,), 0, 4)
-    rule = optax.adam(3e-3)
-
-    @eqx.filter_jit
-    def fit(reader):
-        parameters, rest = eqx.partition(reader, trainable(reader))
-        outputs = lambda p: jax.vmap(eqx.combine(p, rest))(stacked)
-
-        def step(state, _):
-            p, moments = state
-            loss = lambda p: jnp.mean(optax.softmax_cross_entropy_with_integer_labels(outputs(p), labels))
-            with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-                updates, moments = rule.update(jax.grad(loss)(p), moments)
-                return (optax.apply_updates(p, updates), moments), None
-
-        (parameters, _), _ = jax.lax.scan(step, (parameters, rule.init(parameters)), None, length=300)
-        return jnp.mean((outputs(parameters).argmax(axis=1) == labels).astype(jnp.float32))
-
-    score = {}
-    for name, settings in LEARNING.items():
-        make, small = READERS[name]
-        score[name] = float(fit(make(card(), type(small)(**settings), getkey())))
-    assert min(score.values()) > 0.95, score
