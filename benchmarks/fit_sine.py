@@ -1,4 +1,6 @@
-"""The sine of the suite `fit`: ours against `jnp.sin`, its value and its gradient, on the backend at hand.
+"""The sine of the suite `fit`: ours against `jnp.sin`, its value and its gradient, on JAX's default backend.
+
+The suite runs on the CPU; `contest` alone compares them on an accelerator too.
 
 polynomial   what `networks.sine` runs on a CPU: one reduction for the sine and the cosine
 jnp.sin      XLA's own, which it runs elsewhere

@@ -1,6 +1,6 @@
 """Fit Fashion-MNIST, or open what is fitted, and draw it: docs/fashion.png and docs/fashion_psnr.png.
 
-    .venv/bin/python tools/fashion.py runs/fashion                  # the README's 14,000: minutes on two cores
+    .venv/bin/python tools/fashion.py runs/fashion-fast             # the README's 14,000: minutes on two cores
     .venv/bin/python tools/fashion.py runs/fashion-all --count 70000
     .venv/bin/python tools/fashion.py /tmp/few --count 60 --docs /tmp/few-pictures
 

@@ -1,6 +1,7 @@
 """Stored data sets and collections end to end: views that read the shards they are asked for, and no other."""
 
 import dataclasses
+import shutil
 
 import jax
 import numpy as np
@@ -119,6 +120,17 @@ def test_what_is_not_alike_is_not_joined(two, tmp_path, images, recipe):
             concatenate([open_dataset(two[0]), open_dataset(tmp_path / place)])
 
 
+def test_a_store_written_anew_between_two_openings_is_not_read_for_the_old_one(two, tmp_path):
+    """The labels of a view are in memory: with the shards of another store they would be those of other networks."""
+    before, dataset = open_dataset(two[0]), load(two[0])
+    shutil.rmtree(two[0])
+    save(dataset.take(np.arange(10)[::-1]), two[0], shard_networks=4)
+    after = open_dataset(two[0])
+    with pytest.raises(DataError, match=r"a was written anew after it was opened: open it again"):
+        concatenate([before, after])
+    assert len(concatenate([after, open_dataset(two[0])])) == 20
+
+
 @pytest.fixture
 def collections(tmp_path):
     """Two stored collections that share a member."""
@@ -159,6 +171,8 @@ def test_collections_are_joined_member_by_member(collections, reads):
         np.testing.assert_array_equal(joined.network(number)[1][0].kernel, source.network(row)[1][0].kernel)
     assert joined.members["wide"] is first.members["wide"]
     opened, (whole, _) = concatenate([open_collection(place) for place in places]), reads
+    with pytest.raises(ValueError, match=r"the member 'narrow', in those collections that have it: data set 1 is a S"):
+        concatenate([first, open_collection(places[1])])
     assert whole == []
     for number in range(12):
         np.testing.assert_array_equal(opened.network(number)[1][1].bias, joined.network(number)[1][1].bias)

@@ -43,14 +43,19 @@ def test_what_is_stored_in_a_dtype_stays_in_it_and_may_be_cast(stored, tmp_path,
     for leaf in jax.tree.leaves((kept.weights, cast.weights)):
         assert leaf.dtype == jnp.dtype(dtype)
     assert_same(kept, load(tmp_path / "cast"))
+    nobody = to_device(open_dataset(stored).view(np.arange(0)), dtype=dtype)
+    assert (len(nobody), nobody.card.statistics) == (0, dataset.card.statistics)
     assert_same(cast, kept)
 
 
-def test_float64_is_never_narrowed_in_silence(getkey, untyped):
+def test_64_bits_are_never_narrowed_in_silence(getkey, untyped):
     networks = [jax.tree.map(lambda x: np.asarray(x, np.float64), Tiny().init(getkey(), jnp.ones((1, 2))))] * 2
     double = WeightDataset.from_networks(networks, [0, 1], symmetry=FLAX)
     with pytest.raises(ValueError, match=r"\['bias'\] is float64, which JAX would make float32; .* dtype='float32'"):
         to_device(double)
+    whole = WeightDataset.from_networks([jax.tree.map(lambda x: x.astype(np.int64), networks[0])], [0], symmetry=FLAX)
+    with pytest.raises(ValueError, match=r"is int64, which JAX would make int32; .* that it has: set jax_enable_x64$"):
+        to_device(whole, dtype="float32")
     assert to_device(double, dtype="float32").weights["params"]["Dense_0"]["bias"].dtype == np.float32
     with pytest.raises(ValueError, match="unknown dtype 'int8'; the valid ones are: float32, bfloat16, float16"):
         to_device(double, dtype="int8")

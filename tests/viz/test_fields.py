@@ -170,3 +170,5 @@ def test_what_cannot_be_drawn_is_told(balls, sines, untyped):
     four = data.WeightDataset(weights, np.zeros(2, np.int32), networks.columns, data.Card("four", net, net.symmetry))
     with pytest.raises(ValueError, match="networks of four have 4 inputs; expected 1, 2 or 3 inputs"):
         viz.fields(four)
+    with pytest.raises(ValueError, match="the networks of four hold no pictures that wsjax knows how to draw"):
+        viz.draw(four)

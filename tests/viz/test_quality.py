@@ -38,3 +38,8 @@ def test_a_fit_of_one_number_of_steps_has_no_histogram_of_them(dataset):
 def test_what_was_not_fitted_is_refused(rows_of_mlp):
     with pytest.raises(ValueError, match=r"colour has the columns \['split'\]; expected psnr and steps"):
         viz.quality(rows_of_mlp)
+
+
+def test_no_networks_are_refused(dataset):
+    with pytest.raises(ValueError, match="digits has no networks here; expected at least one"):
+        viz.quality(dataset.take(np.arange(0)))

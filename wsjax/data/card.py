@@ -95,7 +95,9 @@ class Card:
         return settings_of(self.to_json())
 
     def with_statistics(self, weights: PyTree, rows: np.ndarray) -> "Card":
-        """This card with the statistics of some rows of stacked weights."""
+        """This card with the statistics of some rows of stacked weights; for no rows, with those that it has."""
+        if not len(rows):
+            return self
         return replace(self, statistics=leaf_statistics(weights, rows))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
@@ -11,6 +12,7 @@ from wsjax.data.card import Card
 from wsjax.data.collection import Collection
 from wsjax.data.dataset import WeightDataset, training_rows
 from wsjax.data.store.cache import ShardCache
+from wsjax.data.store.index import Index
 from wsjax.data.store.opened import StoredDataset
 from wsjax.data.store.whole import COLUMN
 from wsjax.errors import DataError, json_differences, listing
@@ -37,7 +39,8 @@ def concatenate(datasets: Sequence[Joined]) -> Joined:
 
     Raises:
         ValueError: there is none, or they are not all alike.
-        DataError: cards, columns or dtypes that differ; each difference is named.
+        DataError: cards, columns or dtypes that differ, each difference is named; or a directory that was written anew
+            between two openings.
 
     Example:
         >>> from wsjax.data import Recipe, fit_dataset_in_memory, limit, load_images
@@ -86,7 +89,10 @@ def _in_memory(datasets: Sequence[WeightDataset]) -> WeightDataset:
 
 def _stored(datasets: Sequence[StoredDataset]) -> StoredDataset:
     # Views of one directory share its shards.
-    places = {path: index for d in datasets for path, index in d.cache.places}
+    places: dict[Path, Index] = {}
+    for path, index in (place for d in datasets for place in d.cache.places):
+        if places.setdefault(path, index) != index:
+            raise DataError(f"{path} was written anew after it was opened: open it again, for every view of it")
     cache = ShardCache([*places.items()], max(d.cache.size for d in datasets))
     rows = [_rows_in(cache, dataset) for dataset in datasets]
     columns = {name: np.concatenate([d.columns[name] for d in datasets]) for name in datasets[0].columns}
@@ -123,7 +129,10 @@ def _collections(collections: Sequence[Collection]) -> Collection:
     members = {}
     for name in names:
         parts = [one.members[name] for one in collections if name in one.members]
-        members[name] = parts[0] if len(parts) == 1 else concatenate(parts)
+        try:
+            members[name] = parts[0] if len(parts) == 1 else concatenate(parts)
+        except ValueError as error:
+            raise type(error)(f"the member {name!r}, in those collections that have it: {error}") from None
     member = [np.array([names.index(name) for name in one.members])[one.member] for one in collections]
     return Collection(members, np.concatenate(member))
 

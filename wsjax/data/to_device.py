@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Sharding
 from jax.typing import DTypeLike
 
@@ -28,7 +29,7 @@ def to_device(
             what is stored, every bit.
 
     Raises:
-        ValueError: another dtype, weights in float64 where JAX has none, or networks that a sharding does not divide.
+        ValueError: another dtype, weights of 64 bits where JAX has none, or networks that a sharding does not divide.
         DataError: the directory holds no whole data set, or a damaged one.
 
     Example:
@@ -46,10 +47,12 @@ def to_device(
     if dtype is not None:
         dataset = cast(dataset, dtype, f"taking {dataset.card.name} to the device")
     for name, leaf in zip(dataset.symmetry.names, jax.tree.leaves(dataset.weights), strict=True):
-        if jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype:
+        narrowed = jax.dtypes.canonicalize_dtype(leaf.dtype)
+        if narrowed != leaf.dtype:
+            floats = "pass dtype='float32', or " * jnp.issubdtype(leaf.dtype, jnp.floating)
             raise ValueError(
-                f"{name} is {leaf.dtype}, which JAX would make {jax.dtypes.canonicalize_dtype(leaf.dtype)}; expected a "
-                f"dtype that it has: pass dtype='float32', or set jax_enable_x64"
+                f"{name} is {leaf.dtype}, which JAX would make {narrowed}; expected a dtype that it has: {floats}set "
+                f"jax_enable_x64"
             )
     if isinstance(place, Sharding):
         _check_divides(len(dataset), place)

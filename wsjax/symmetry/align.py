@@ -11,6 +11,7 @@ distance.
 """
 
 import functools
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import jax
@@ -253,11 +254,15 @@ def growth_order(symmetry: Symmetry) -> list[str]:
         ['h1', 'h2']
     """
     arrays = [[n for n in axes.names if n in symmetry.groups] for axes in symmetry.axes if len(axes.names) > 1]
+    near = lambda n, order: any(names.count(n) == 1 and {*names} <= {n, *order} for names in arrays)
+    return ready_first(list(symmetry.groups), near)
+
+
+def ready_first(names: Sequence[str], ready: Callable[[str, list[str]], bool]) -> list[str]:
+    """Names in a new order: next comes the first that is ready after those before it, or the first where none is."""
     order: list[str] = []
-    while len(order) < len(symmetry.groups):
-        left = [name for name in symmetry.groups if name not in order]
-        near = [n for n in left if any(names.count(n) == 1 and {*names} <= {n, *order} for names in arrays)]
-        order.append((near or left)[0])
+    while left := [name for name in names if name not in order]:
+        order.append(next((name for name in left if ready(name, order)), left[0]))
     return order
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array
 
 from wsjax.symmetry.act import act
-from wsjax.symmetry.align import floats_as_one, growth_order
+from wsjax.symmetry.align import floats_as_one, growth_order, ready_first
 from wsjax.symmetry.axes import atoms, consumes
 from wsjax.symmetry.element import Element, Move, compose, identity
 from wsjax.symmetry.group import Group
@@ -86,12 +86,8 @@ def inputs_first(symmetry: Symmetry) -> list[str]:
         made = {atom for entry in axes.entries for atom in atoms(entry) if not consumes(atom)} & set(symmetry.groups)
         for name in made:
             makers[name].append({n for n in axes.names if n in symmetry.groups} - {name})
-    order: list[str] = []
-    while len(order) < len(symmetry.groups):
-        left = [name for name in growth_order(symmetry) if name not in order]
-        ready = [name for name in left if all(others <= {*order} for others in makers[name])]
-        order.append((ready or left)[0])
-    return order
+    reached = lambda name, order: all(others <= {*order} for others in makers[name])
+    return ready_first(growth_order(symmetry), reached)
 
 
 def _sized(group: Group, own: Slices) -> Move:

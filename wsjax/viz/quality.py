@@ -20,7 +20,7 @@ def quality(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
         path: where to save; None saves nothing.
 
     Raises:
-        ValueError: a data set without those columns.
+        ValueError: a data set without those columns, or without a network.
 
     Example:
         >>> from wsjax import data
@@ -35,6 +35,8 @@ def quality(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
             f"{dataset.card.name} has the columns {sorted(dataset.columns)}; expected psnr and steps, as "
             f"data.fit_dataset makes them"
         )
+    if not len(dataset):
+        raise ValueError(f"{dataset.card.name} has no networks here; expected at least one: take another split")
     psnr, steps = dataset.columns["psnr"], dataset.columns["steps"]
     size = sum(int(np.prod(shape)) for shape in dataset.symmetry.shapes)
     counts = {name: int(np.sum(dataset.columns["split"] == i)) for i, name in enumerate(SPLITS)}

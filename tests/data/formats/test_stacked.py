@@ -74,6 +74,9 @@ def test_what_is_no_such_file_is_named(fitted, tmp_path):
     arrays = dict(np.load(file))
     for change, message in (
         ({CARD: None}, "has no card of wsjax"),
+        ({CARD: np.frombuffer(b"[" * 100_000, np.uint8)}, "has no card of wsjax .RecursionError"),
+        ({"label": np.array(list("abcdefghij"))}, r"label has shape \(10,\) and dtype <U1; expected a number"),
+        ({"label": np.array(3)}, r"label has shape \(\) and dtype int64; expected a number"),
         ({"weights[0].bias": None}, r"card and arrays do not belong together: weights\[0\].bias differ"),
         ({"weights[0].bias": np.zeros((10, 5))}, r"do not belong together: weights\[0\].bias has shape \(10, 5\)"),
         ({"weights[0].bias": np.full((10, 4), np.nan)}, r"weights\[0\].bias is not finite in 10 of 10 networks"),

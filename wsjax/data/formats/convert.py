@@ -14,7 +14,7 @@ from wsjax.data.formats.export import write_state_dicts
 from wsjax.data.formats.fit_a_nef import read_fit_a_nef
 from wsjax.data.formats.hsg import read_hsg_zoo
 from wsjax.data.formats.nfn import read_nfn_sirens
-from wsjax.data.formats.paths import read_json_file
+from wsjax.data.formats.paths import check_new, read_json_file
 from wsjax.data.formats.stacked import read_arrays, write_arrays
 from wsjax.data.formats.state_dicts import read_state_dicts
 from wsjax.data.store.collection_store import save_collection
@@ -72,8 +72,7 @@ def convert(format: str, source: str | Path, out: str | Path, **options: Any) ->
     """
     check_choice("format", format, (*FORMATS, *EXPORTS))
     target = absolute(out)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target} is not empty; expected a new directory: name another one, or remove it")
+    check_new(target)
     function = {**FORMATS, **EXPORTS}[format]
     known = list(inspect.signature(function).parameters)[2 if format in EXPORTS else 1 :]
     for name in options:

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.dense import weight_from_kernel
+from wsjax.data.formats.paths import check_new
 from wsjax.data.formats.state_dicts import CONTENTS
 from wsjax.data.optional import require
 from wsjax.data.sources.images import SPLITS
@@ -51,8 +52,7 @@ def write_state_dicts(
     if dataset.card.network is None:
         raise ValueError(f"{dataset.card.name} has no Network, so its layers have no order; expected SIRENs or MLPs")
     root = Path(directory)
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise ValueError(f"{root} is not empty; expected a new directory: name another one, or remove it")
+    check_new(root)
     weights = jax.tree.map(np.asarray, dataset.weights)
     digits, files = len(str(len(dataset) - 1)), []
     for row in tqdm(range(len(dataset)), desc=dataset.card.name, unit="nets", disable=not progress):

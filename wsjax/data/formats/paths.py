@@ -1,4 +1,4 @@
-"""Files in a directory tree that somebody else made: found, ordered by their numbers, never left."""
+"""Directories of others' formats: a new one to write to; files in one to read, found, ordered, never left."""
 
 import json
 import os
@@ -21,6 +21,12 @@ def natural(text: str) -> tuple[tuple[int, str], ...]:
         ['model_2.pth', 'model_10.pth']
     """
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|\D+", text))
+
+
+def check_new(path: Path) -> None:
+    """Raise ValueError where a path is taken by anything but an empty directory."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"{path} is not empty; expected a new directory: name another one, or remove it")
 
 
 def find_files(directory: str | Path, pattern: str, leave_out: Sequence[str] = ()) -> dict[str, Path]:

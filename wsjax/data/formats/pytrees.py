@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
+import flax.linen
+import flax.serialization
 import jax
 from jaxtyping import ArrayLike, PyTree
 
@@ -43,9 +45,6 @@ def from_flax(
         >>> from_flax(many, [0, 1], symmetry=spec, apply=net.apply, inputs=x)
         WeightDataset('networks', 2 networks: 2 train, 0 validation, 0 test)
     """
-    import flax.linen  # here, for it takes half a second
-    import flax.serialization
-
     plain = [flax.serialization.to_state_dict(flax.linen.meta.unbox(one)) for one in variables]
     return WeightDataset.from_networks(plain, labels, symmetry=symmetry, **described)
 

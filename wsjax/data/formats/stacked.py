@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.archive import MAX_BYTES, read_npz
 from wsjax.data.formats.contents import read_safetensors
+from wsjax.data.formats.paths import check_new
 from wsjax.data.optional import require
 from wsjax.data.store.whole import COLUMN, assemble, flat
 from wsjax.errors import DataError, check_choice, listing
@@ -46,8 +48,7 @@ def write_arrays(dataset: WeightDataset, directory: str | Path, *, kind: str = "
     """
     check_choice("kind of file", kind, tuple(FILES))
     root = Path(directory)
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise ValueError(f"{root} is not empty; expected a new directory: name another one, or remove it")
+    check_new(root)
     arrays = {n: np.ascontiguousarray(a) for n, a in flat(dataset.weights, dataset.label, dataset.columns).items()}
     arrays[CARD] = np.frombuffer(json.dumps(dataset.card.to_json()).encode(), np.uint8)
     if kind == "npz":
@@ -85,12 +86,18 @@ def read_arrays(directory: str | Path) -> WeightDataset:
     arrays = read_npz(path) if path.suffix == ".npz" else read_safetensors(path)
     try:
         card = Card.from_json(json.loads(arrays.pop(CARD).tobytes()))
-    except (KeyError, ValueError, AttributeError, TypeError) as error:
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise DataError(f"{path} has no card of wsjax ({error!r}); expected what write_arrays wrote") from None
     columns = [name for name in arrays if name.startswith(COLUMN)]
     wrong = sorted({*card.symmetry.names, "label", *columns} ^ set(arrays))
     if wrong:
         raise DataError(f"{path}: card and arrays do not belong together: {listing(wrong)} differ; write it again")
+    label = arrays["label"]
+    if not label.ndim or not (jnp.issubdtype(label.dtype, jnp.number) or label.dtype == bool):
+        raise DataError(
+            f"{path}: label has shape {label.shape} and dtype {label.dtype}; expected a number, or several, for each "
+            f"network: write it again"
+        )
     try:
         return assemble(path, card, arrays)
     except DataError:

@@ -20,7 +20,7 @@ from wsjax.data.store.directory import INDEX, WAY_OUT, read_json, write_json
 from wsjax.data.store.index import has_index, read_index
 from wsjax.data.store.locks import locked
 from wsjax.data.store.opened import CACHE_SHARDS, open_dataset
-from wsjax.data.store.whole import absolute, is_free, load, save
+from wsjax.data.store.whole import absolute, check_free, load, save
 from wsjax.errors import DataError, json_differences, listing
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -64,8 +64,7 @@ def save_collection(collection: Collection, path: str | Path, dtype: DTypeLike |
     kept = [number for number, dataset in enumerate(collection.members.values()) if len(dataset)]
     names, target = [list(collection.members)[number] for number in kept], absolute(path)
     with locked(target):
-        if not is_free(target):
-            raise ValueError(f"{target} is not empty; expected a new directory: name another one, or remove it")
+        check_free(target)
         for name in names:
             member = collection.members[name]
             assert isinstance(member, WeightDataset)

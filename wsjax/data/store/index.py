@@ -12,8 +12,8 @@ PART_INDICES = "index-*-of-*.json"
 class Index(NamedTuple):
     """What a data set's directory holds.
 
-    networks: in the whole data set; shard_networks: in each shard but the last; card: SHA-256 of the card without its
-    statistics, which come last; arrays: for each its dtype on disk and the shape of one network's part; shards: for
+    networks: in the whole data set; shard_networks: in each shard but the last; card: SHA-256 of the card's
+    settings (`Card.settings`); arrays: for each its dtype on disk and the shape of one network's part; shards: for
     each finished one, by name, the SHA-256 of its `arrays` and of its `files`.
     """
 

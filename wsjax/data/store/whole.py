@@ -62,8 +62,7 @@ def save(
     check_number("shard_networks", each, low=1, whole=True)
     target, card = absolute(path), dataset.card.to_json()
     with locked(target):
-        if not is_free(target):
-            raise ValueError(f"{target} is not empty; expected a new directory: name another one, or remove it")
+        check_free(target)
         index = new_index(target, len(dataset), each, card)
         for number in index.unfinished:
             start = number * index.shard_networks
@@ -152,6 +151,12 @@ def is_free(path: Path) -> bool:
     own = {LOCK, CARD, f"{CARD}.tmp", f"{INDEX}.tmp", CLAIM}
     patterns = (PART_LOCKS, f"{PART_INDICES}.tmp")
     return all(entry.name in own or any(map(entry.match, patterns)) for entry in path.glob("*"))
+
+
+def check_free(path: Path) -> None:
+    """Raise ValueError where a directory is not free for something new."""
+    if not is_free(path):
+        raise ValueError(f"{path} is not empty; expected a new directory: name another one, or remove it")
 
 
 def flat(weights: Any, label: np.ndarray, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
