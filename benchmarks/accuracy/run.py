@@ -109,7 +109,7 @@ def commit() -> str | None:
 def table(report: Mapping[str, Any]) -> str:
     """A report as text, a line a cell."""
     width = max(len(row["cell"]) for row in report["rows"]) + 2
-    lines = [f"{'cell':<{width}}{'test':>15}{'training':>10}{'parameters':>12}{'step':>10}   against the first"]
+    lines = [f"{'cell':<{width}}{'test':>15}{'training':>10}{'parameters':>12}{'step':>10}   against the baseline"]
     for row in report["rows"]:
         test = f"{row['test_accuracy_mean']:.1%} ± {100 * row['test_accuracy_sd']:.1f}"
         step = f"{row['step_ms']['median']:.1f} ms"

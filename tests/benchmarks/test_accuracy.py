@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.accuracy import cell as cells
+from benchmarks.accuracy import page
 from benchmarks.accuracy import run as runs
 from benchmarks.accuracy.cell import Cell, read_test_once, run_cell
 from benchmarks.accuracy.suites import SUITES, TIERS, Suite
@@ -76,6 +77,13 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
     assert report["rows"][1]["paired"]["differences"] == [0, 0, 0]  # an MLP is all head
     assert report["rows"][0]["step_ms"]["median"] > 0
     assert "toy/mlp_head_only/none/1" in capsys.readouterr().out
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    monkeypatch.setattr(page, "PAGE", tmp_path / "RESULTS.md")
+    (tmp_path / "report.json").rename(tmp_path / "accuracy-readers-smoke--here.json")
+    page.main()
+    mean, deviation = (report["rows"][0][f"test_accuracy_{name}"] for name in ("mean", "sd"))
+    assert f"| `toy/mlp/none/1` | {mean:.1%} ± {100 * deviation:.1f} | " in (tmp_path / "RESULTS.md").read_text()
+    assert (tmp_path / "accuracy-readers-smoke--here.png").stat().st_size > 10_000
     monkeypatch.setattr(cells, "train", None)
     main(command)
     again = json.loads((tmp_path / "cells" / "readers-smoke" / "report.json").read_text())

@@ -1,0 +1,68 @@
+"""Tables and plots of the reports of accuracy: `python -m benchmarks.accuracy.page` writes benchmarks/RESULTS.md."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wsjax import viz
+
+RESULTS = Path(__file__).parents[1] / "results"
+PAGE = Path(__file__).parents[1] / "RESULTS.md"
+HEAD = """# Results
+
+Made from the reports in `results/` by `python -m benchmarks.accuracy.page`. [README.md](README.md) says how a cell is
+trained and scored. Accuracies are means and sample deviations over seeds; differences are seed by seed.
+"""
+
+
+def main() -> None:
+    """Write the page and every picture that it shows."""
+    reports = {path: json.loads(path.read_text()) for path in sorted(RESULTS.glob("accuracy-*.json"))}
+    for path, report in reports.items():
+        draw(report, path.with_suffix(".png"))
+    PAGE.write_text("\n".join([HEAD, *[section(path, report) for path, report in reports.items()]]))
+    print(f"{PAGE} holds {len(reports)} reports")
+
+
+def section(path: Path, report: Mapping[str, Any]) -> str:
+    """One report as Markdown."""
+    machine, seconds = report["machine"], sum(row["seconds"] for row in report["rows"])
+    networks = report["rows"][0]["networks"]
+    return f"""## {report["suite"]}, {report["tier"]}
+
+`{report["command"]}` at {report["commit"]} on {machine["cpu"]}, {machine["cores"]} cores, {machine["device"]}, jax
+{machine["jax"]}; {seconds / 60:.0f} minutes of training. {networks["train"]} networks to train on,
+{networks["validation"]} to choose by, {networks["test"]} to test on, each read once.
+
+{table(report)}
+
+![accuracies](results/{path.with_suffix(".png").name})
+"""
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """The rows of a report as a Markdown table."""
+    lines = [
+        "| cell | test | training | parameters | step | against the baseline |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in report["rows"]:
+        gain = row["paired"]
+        against = "" if gain is None else f"{100 * gain['mean']:+.1f} ± {100 * gain['sd']:.1f}"
+        lines.append(
+            f"| `{row['cell']}` | {row['test_accuracy_mean']:.1%} ± {100 * row['test_accuracy_sd']:.1f} "
+            f"| {row['train_accuracy_mean']:.1%} | {row['parameters']:,} | {row['step_ms']['median']:.1f} ms "
+            f"| {against} |"
+        )
+    return "\n".join(lines)
+
+
+def draw(report: Mapping[str, Any], path: Path) -> None:
+    """The same as a picture, the best cell first."""
+    rows = sorted(report["rows"], key=lambda row: -row["test_accuracy_mean"])
+    viz.scores({row["cell"]: row for row in rows}, path)
+
+
+if __name__ == "__main__":
+    main()
