@@ -169,6 +169,32 @@ def test_zoo_makes_a_data_set_a_table_and_a_picture(run, tmp_path):
     assert (code, "4 networks decoded, mean accuracy on the test images " in printed) == (0, True)
 
 
+def test_a_reader_predicts_the_accuracies_of_a_zoo(run, tmp_path):
+    zoo, out = tmp_path / "zoo", tmp_path / "run"
+    small = ("--limit", 100, "--networks", 30, "--hidden", 4, "--steps", 30, "--lanes", 10, "--snapshots", 0)
+    assert run("zoo", "digits", zoo, *small)[0] == 0
+    command = ("train", zoo, out, "--reader", "statistics", "--settings", "small", "--epochs", 4, "--evaluate-every", 2)
+    code, printed, err = run(*command, "--seeds", 2)
+    assert code == 0, err
+    assert re.search(r"^R2 +train +validation +test +test tau$", printed, re.MULTILINE)
+    assert (out / "curves.png").stat().st_size > 1000
+    result = json.loads((out / "result.json").read_text())
+    assert set(result) >= {"train_r2_mean", "validation_r2_mean", "validation_r2_sd", "test_r2_mean", "test_tau_mean"}
+    trained, networks = training.load_trained(out), data.load(zoo)
+    assert result["test_r2s"] == training.evaluate(trained, networks)
+    assert result["test_taus"] == training.kendall_tau(trained, networks)
+    code, printed, _ = run("evaluate", out, zoo)
+    assert code == 0
+    for seed in range(2):
+        assert f"seed {seed}: test R2 {result['test_r2s'][seed]:.3f}, tau {result['test_taus'][seed]:.3f}\n" in printed
+    assert f": mean {result['test_r2_mean']:.3f}, tau {result['test_tau_mean']:.3f}\n" in printed
+    best = trained.scores()[1]
+    shown = f"seed 1: best validation R2 {best['validation_r2']:.3f} at epoch {best['epoch']}"
+    assert shown in run("show", out)[1]
+    assert run(*command, "--seeds", 2)[0] == 0
+    assert json.loads((out / "result.json").read_text()) == result
+
+
 def test_show_draws_every_member_of_a_collection(run, tmp_path):
     sines = data.sines(4, points=8)
     recipes = [data.Recipe(Network("siren", (1, width, 1)), steps=1, lanes=4) for width in (3, 4)]

@@ -22,6 +22,7 @@ from wsjax import data, viz
 from wsjax.augment import CATALOGUE, RECOMMENDED
 from wsjax.errors import writing
 from wsjax.train import Plan, Trained, Trial, evaluate, record, train
+from wsjax.train.measure import ACCURACY, R2
 
 
 @dataclass(frozen=True)
@@ -63,23 +64,27 @@ SHOWN = (
 SPENT = "seconds.json"
 
 
-def score_row(trained: Trained, test: list[float]) -> dict[str, Any]:
+def score_row(trained: Trained, test: list[float], taus: list[float] | None = None) -> dict[str, Any]:
     """One row of results: means and deviations over seeds, accuracies as fractions.
 
     `train_accuracy_mean` is the last epoch's: how far the reader can fit its data. `train_accuracy_selected_mean`
     is that of the epochs that validation chose, whose test accuracy stands beside it. Deviations are sample ones.
+    Of a regressor all of these are R2, as in `train_r2_mean`; with `taus`, its rank correlations on the test split,
+    there are `test_tau_mean`, `test_tau_sd` and `test_taus` too.
     """
-    scores = trained.scores()
-    validation = [s["validation_accuracy"] for s in scores]
+    scores, key = trained.scores(), trained.measure.key
+    validation = [s[f"validation_{key}"] for s in scores]
+    ranks = {"test_tau_mean": float(np.mean(taus)), "test_tau_sd": deviation(taus), "test_taus": taus} if taus else {}
     return {
-        "test_accuracy_mean": float(np.mean(test)),
-        "test_accuracy_sd": deviation(test),
-        "train_accuracy_mean": float(np.mean([s["final_train_accuracy"] for s in scores])),
-        "train_accuracy_selected_mean": float(np.mean([s["train_accuracy"] for s in scores])),
-        "validation_accuracy_mean": float(np.mean(validation)),
-        "validation_accuracy_sd": deviation(validation),
+        f"test_{key}_mean": float(np.mean(test)),
+        f"test_{key}_sd": deviation(test),
+        f"train_{key}_mean": float(np.mean([s[f"final_train_{key}"] for s in scores])),
+        f"train_{key}_selected_mean": float(np.mean([s[f"train_{key}"] for s in scores])),
+        f"validation_{key}_mean": float(np.mean(validation)),
+        f"validation_{key}_sd": deviation(validation),
         "best_epochs": [s["epoch"] for s in scores],
-        "test_accuracies": test,
+        "test_accuracies" if trained.measure == ACCURACY else f"test_{key}s": test,
+        **ranks,
         "trial": {k: v for k, v in trained.trials[0].to_json().items() if k != "seed"},
         "augment": trained.plan.augment,
     }
@@ -96,17 +101,24 @@ def deviation(values: list[float]) -> float:
 
 
 def spreads(row: dict[str, Any]) -> list[str]:
-    """A row's validation and test accuracy, each with its deviation over seeds."""
-    return [f"{row[f'{s}_accuracy_mean']:.1%} ± {row[f'{s}_accuracy_sd']:.1%}" for s in ("validation", "test")]
+    """A row's validation and test score, each with its deviation over seeds; of a regressor its tau on the test too."""
+    if "test_accuracy_mean" in row:
+        scores, measure = ("validation_accuracy", "test_accuracy"), ACCURACY
+    else:
+        scores, measure = ("validation_r2", "test_r2", *["test_tau"] * ("test_tau_mean" in row)), R2
+    return [f"{measure.shown(row[f'{s}_mean'])} ± {measure.shown(row[f'{s}_sd'])}" for s in scores]
 
 
 def summary_table(rows: dict[str, dict[str, Any]], titles: dict[str, str] | None = None) -> str:
-    """The table as text, percentages with deviations over seeds."""
-    head = f"{'':28}{'train':>8}{'validation':>16}{'test':>16}"
+    """The table as text, percentages with deviations over seeds; of regressors R2, and tau on the test split."""
+    first = next(iter(rows.values()))
+    measure = ACCURACY if "test_accuracy_mean" in first else R2
+    heads = ("validation", "test", "test tau")[: len(spreads(first))]
+    head = f"{'' if measure == ACCURACY else measure.title:28}{'train':>8}" + "".join(f"{h:>16}" for h in heads)
     lines = [head, "-" * len(head)]
     for name, row in rows.items():
-        title = (titles or {}).get(name, name)
-        lines.append(f"{title:28}{row['train_accuracy_mean']:>8.1%}" + "".join(f"{s:>16}" for s in spreads(row)))
+        title, train = (titles or {}).get(name, name), measure.shown(row[f"train_{measure.key}_mean"])
+        lines.append(f"{title:28}{train:>8}" + "".join(f"{s:>16}" for s in spreads(row)))
     return "\n".join(lines)
 
 

@@ -135,8 +135,17 @@ def test_unknown_names_list_the_valid_ones(untyped, getkey):
 
 @pytest.mark.parametrize("name", list(CONFIGS))
 def test_a_card_without_classes_is_refused(name, untyped, getkey):
-    with pytest.raises(ValueError, match=r"names no classes; expected one at least.*whole numbers.*make the reader"):
+    with pytest.raises(ValueError, match=r"names no classes; expected one at least.*whole numbers.*to give: outputs=1"):
         build(name, card(classes=0), SMALL[name], key=getkey())
+
+
+@pytest.mark.parametrize("classes", [0, 4])
+def test_a_given_number_of_outputs_stands_before_the_classes(classes, untyped, getkey):
+    for name in CONFIGS:
+        reader = build(name, card(classes=classes), SMALL[name], outputs=3, key=getkey())
+        assert jax.eval_shape(reader, network(getkey())).shape == (3,)
+    with pytest.raises(ValueError, match=r"outputs is 0; it must be one whole number in \[1, inf\]"):
+        build("mlp", card(classes=classes), outputs=0, key=getkey())
 
 
 def test_the_settings_of_another_reader_are_refused(untyped, getkey):

@@ -1,5 +1,6 @@
 """A break changes nothing, and a directory belongs to one training and one trainer at a time."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,15 +8,19 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
+from tests.data.test_as_users import FLAGS
 from tests.train.helpers import PLAN, SMALL, TRIALS, bits, without_seconds
 from wsjax import data
 from wsjax.errors import DataError
 from wsjax.train import Trial, checkpoint, load, load_trained, metrics, record, train
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -76,20 +81,52 @@ INTERRUPTED = """
 """
 
 
+STOPPED = INTERRUPTED.replace("epochs=40000", "epochs=1200")
+PACE = """
+    import time
+    from wsjax.train import metrics
+    append = metrics.append
+    metrics.append = lambda path, records: (append(path, records), time.sleep(0.1))
+"""
+"""Some seconds in which a signal may come; the same numbers."""
+AGAIN = """
+    import json, sys
+    from tests.train.helpers import bits
+    unbroken = bits(train(networks, plan, [Trial(0)], progress=False).state)
+    for out in sys.argv[1:]:
+        known = load_trained(out).history
+        found = train(networks, plan, [Trial(0)], out, progress=False)
+        print(json.dumps([len(known), found.history[: len(known)] == known, bits(found.state) == unbroken]))
+"""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_process_stopped_for_real_leaves_a_run_that_loads(number, tmp_path):
-    out = tmp_path / "run"
-    code = textwrap.dedent(INTERRUPTED).replace("OUT", str(out))
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while len(metrics.read(out / record.METRICS)) < 8 and time.monotonic() < deadline:
-        time.sleep(0.2)
-    os.kill(process.pid, number)
-    printed, _ = process.communicate(timeout=60)
-    if number == signal.SIGINT:
-        assert f"is safe in {out}; the same command goes on" in printed
-    assert load_trained(out).history[-1]["epoch"] > 0
+def test_processes_stopped_for_real_go_on_to_the_same_bits(tmp_path):
+    """As users run them, without the tests' XLA flags; one more process gives the same commands again."""
+    plain = {name: value for name, value in os.environ.items() if name not in FLAGS}
+    running = {}
+    for number in (signal.SIGINT, signal.SIGKILL):
+        code = textwrap.dedent(PACE + STOPPED).replace("OUT", str(tmp_path / number.name))
+        running[number] = subprocess.Popen([sys.executable, "-c", code], env=plain, stdout=subprocess.PIPE, text=True)
+    for number, process in running.items():
+        out, deadline = tmp_path / number.name, time.monotonic() + 120
+        while len(metrics.read(out / record.METRICS)) < 8 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(process.pid, number)
+        printed, _ = process.communicate(timeout=60)
+        assert process.returncode == -number
+        assert (f"is safe in {out}; the same command goes on" in printed) == (number == signal.SIGINT)
+        assert 0 < load_trained(out).history[-1]["epoch"] < 1200
+    setting_up = STOPPED[: STOPPED.index("    train(")].replace("import Plan", "import load_trained, Plan")
+    again = [sys.executable, "-c", textwrap.dedent(setting_up + AGAIN), *(str(tmp_path / n.name) for n in running)]
+    done = subprocess.run(again, cwd=ROOT, env=plain, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines():
+        known, kept, same = json.loads(line)
+        assert 0 < known < 60
+        assert kept  # with the seconds that the stopped process took: it went on, and did not begin anew
+        assert same
+    assert len(done.stdout.splitlines()) == 2
 
 
 @pytest.mark.slow

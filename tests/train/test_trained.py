@@ -22,7 +22,7 @@ def test_loading_gives_the_trained_reader(networks, trained, tmp_path):
 
 def test_evaluation_is_compiled_once(networks, trained, monkeypatch):
     traced = []
-    monkeypatch.setattr(module, "accuracy", lambda *args: traced.append(1) or module.jax.numpy.float32(0))
+    monkeypatch.setattr(module, "score", lambda *args: traced.append(1) or module.jax.numpy.float32(0))
     few = networks.take(np.arange(len(networks) - 1))  # shapes that no other test compiled
     for _ in range(3):
         evaluate(trained, few, "train")

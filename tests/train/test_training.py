@@ -7,14 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.models.cards import card
 from tests.train.helpers import PLAN, SMALL, TRIALS, bits
 from wsjax import data
 from wsjax.devices import data_mesh
-from wsjax.models import head_arrays
-from wsjax.train import Plan, Settings, Trial, train
+from wsjax.models import CONFIGS, SIZES, build, head_arrays
+from wsjax.train import Plan, Settings, Trial, evaluate, train
 from wsjax.train.inputs import arrays
 from wsjax.train.loop import start
-from wsjax.train.state import optimiser
+from wsjax.train.state import apart, optimiser, split
 from wsjax.train.step import Arrays, accuracy, epoch_order
 
 
@@ -34,6 +35,24 @@ def test_the_same_seed_gives_the_same_bits(networks, trained):
     assert bits(again.state) == bits(trained.state)
 
 
+def test_how_training_is_cut_into_scans_changes_no_bit(networks):
+    whole, parts = (train(networks, replace(SMALL, evaluate_every=n), progress=False) for n in (6, 2))
+    last = lambda state: bits((state.parameters, state.optimiser, state.step))
+    assert last(whole.state) == last(parts.state)
+    assert whole.history[-1]["validation_accuracy"] == parts.history[-1]["validation_accuracy"]
+    assert (len(whole.history), len(parts.history)) == (1, 3)
+
+
+def test_a_bar_counts_epochs_and_shows_the_accuracies(networks, capsys):
+    last = train(networks, SMALL).history[-1]
+    drawn = capsys.readouterr().err.rpartition("\r")[2]
+    assert drawn.startswith("train mlp: 100%")
+    assert " 6/6 " in drawn
+    assert f"train={last['train_accuracy']:.1%}, validation={last['validation_accuracy']:.1%}]" in drawn
+    train(networks, SMALL, progress=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_seeds_differ(trained):
     kernels = jax.tree.leaves(trained.state.parameters)[0]
     assert float(jnp.abs(kernels[0] - kernels[1]).max()) > 1e-3
@@ -47,8 +66,8 @@ def test_the_best_validation_epoch_is_kept(networks, trained):
         first = next(r["epoch"] for r in lines if r["validation_accuracy"] == score["validation_accuracy"])
         assert score["epoch"] == first
         reader = trained.reader(run)
-        for name, split in (("train_accuracy", "train"), ("validation_accuracy", "validation")):
-            found = accuracy(reader, arrays(networks, split))
+        for name, part in (("train_accuracy", "train"), ("validation_accuracy", "validation")):
+            found = accuracy(reader, arrays(networks, part))
             np.testing.assert_allclose(float(found), score[name], atol=1e-6)
 
 
@@ -174,9 +193,9 @@ def test_a_missing_split_is_named(networks, untyped):
 
 
 def test_labels_that_are_no_classes_are_refused(networks):
-    targets = replace(networks, label=networks.label.astype(np.float32))
-    with pytest.raises(ValueError, match=r"labels of digits have shape .* dtype float32; expected one whole number"):
-        train(targets, SMALL, progress=False)
+    odd = replace(networks, label=networks.label > 4)
+    with pytest.raises(ValueError, match=r"labels of digits have shape .* dtype bool; expected one whole number a"):
+        train(odd, SMALL, progress=False)
     beyond = replace(networks, label=networks.label + np.int32(1))
     with pytest.raises(ValueError, match=r"labels of digits run from 1 to 10; its card names 10 classes: .* 0 to 9"):
         train(beyond, SMALL, progress=False)
@@ -190,3 +209,20 @@ def test_a_head_that_trains_alone_leaves_the_trunk_as_each_seed_drew_it(networks
     assert all(jax.tree.leaves(jax.tree.map(lambda x, y: bool(jnp.any(x != y)), trained.state.parameters, drawn)))
     with pytest.raises(ValueError, match="unknown trains 'heads'; the valid ones are: all, head"):
         replace(PLAN, trains="heads")
+
+
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_a_reader_of_any_kind_is_known_to_the_compiled_step_by_its_structure(name):
+    """The step is compiled once for a reader, whatever containers its modules hold: it is looked up by hash."""
+    described = card()
+    drawn = [build(name, described, SIZES[name]["small"], key=jax.random.key(seed)) for seed in (0, 1)]
+    (_, one), (_, other) = (apart(fixed) for _, fixed in map(split, drawn))
+    assert hash(one) == hash(other)
+    assert one.structure == other.structure
+
+
+def test_a_reader_whose_modules_hold_dicts_trains_and_is_scored(networks):
+    small = {"width": 2, "edges": 2, "layers": 3, "waves": 0, "head": 2}
+    plan = Plan("neural_graph", small, epochs=1, batch_size=16, evaluate_every=1)
+    trained = train(networks, plan, progress=False)
+    assert 0 <= evaluate(trained, networks)[0] <= 1

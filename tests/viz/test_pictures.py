@@ -135,6 +135,30 @@ def test_curves_of_one_history_and_of_one_evaluation():
     assert "One run: on the networks trained on, and on the validation split." in texts(figure)
 
 
+def test_curves_of_a_regressor_are_cut_off_far_below_the_mean():
+    """An early R2 of -80 would leave the rest one flat line."""
+    lines = [{"epoch": e, "run": 0, "train_r2": 0.5, "validation_r2": v} for e, v in ((1, -80.0), (2, -0.5), (3, 0.75))]
+    figure = viz.curves(lines)
+    assert "R2 while training" in texts(figure)
+    for axes in figure.axes[:2]:
+        low, high = axes.get_ylim()
+        assert (low, high > 0.75) == (-1.0, True)
+    np.testing.assert_array_equal(np.asarray(figure.axes[1].lines[0].get_ydata()), [-80.0, -0.5, 0.75])
+    assert viz.curves(lines[1:]).axes[0].get_ylim()[0] > -1
+
+
+def test_curves_of_accuracies_and_of_r2_are_not_drawn_together():
+    line = {"epoch": 1, "run": 0, "train_r2": 0.5, "validation_r2": 0.5}
+    with pytest.raises(
+        ValueError, match="several measures: 'dws' has accuracy, 'zoo' has R2; expected one: draw them ap"
+    ):
+        viz.curves({"dws": history(0.0), "zoo": [line]})
+    with pytest.raises(
+        ValueError, match="a line of metrics has epoch, run; expected validation_accuracy or validation_r2"
+    ):
+        viz.curves([{"epoch": 1, "run": 0}])
+
+
 def test_curves_need_records():
     with pytest.raises(ValueError, match="the history 'dws' has no records"):
         viz.curves({"dws": []})

@@ -7,16 +7,20 @@ from wsjax.cli.unfinished import say_if_unfinished
 
 
 def evaluate(run: Run, dataset: Dataset, /, *, split: str = "test") -> None:
-    """Score a trained reader on a split of a data set.
+    """Score a trained reader on a split of a data set: by accuracy; one of targets by R2 and Kendall's tau-b.
 
     Args:
         run: A directory that `wsjax train` made.
-        dataset: A directory that `wsjax fit` made, of the same architecture.
+        dataset: A directory that `wsjax fit`, `wsjax zoo` or `wsjax convert` made, of the same architecture.
         split: train, validation or test.
     """
     trained = training.load_trained(run)
     say_if_unfinished(trained, run)
-    accuracies = training.evaluate(trained, data.load(dataset), split)
-    for trial, accuracy in zip(trained.trials, accuracies, strict=True):
-        print(f"seed {trial.seed}: {split} accuracy {accuracy:.1%}")
-    print(f"{trained.plan.reader} of {run} on {dataset}: mean {sum(accuracies) / len(accuracies):.1%}")
+    networks, measure = data.load(dataset), trained.measure
+    scores = training.evaluate(trained, networks, split)
+    taus = None if trained.targets is None else training.kendall_tau(trained, networks, split)
+    for i, (trial, score) in enumerate(zip(trained.trials, scores, strict=True)):
+        rank = "" if taus is None else f", tau {taus[i]:.3f}"
+        print(f"seed {trial.seed}: {split} {measure.title} {measure.shown(score)}{rank}")
+    rank = "" if taus is None else f", tau {sum(taus) / len(taus):.3f}"
+    print(f"{trained.plan.reader} of {run} on {dataset}: mean {measure.shown(sum(scores) / len(scores))}{rank}")

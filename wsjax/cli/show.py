@@ -21,8 +21,10 @@ def show(path: Directory, /, *, out: MaybePath = None) -> None:
         picture = out or path / "curves.png"
         viz.curves({trained.plan.reader: trained.history}, picture)
         print(f"{trained.plan.reader}, augmentation: {trained.plan.augment or 'none'}")
+        measure = trained.measure
         for row in trained.scores():
-            print(f"seed {row['seed']}: best validation {row['validation_accuracy']:.1%} at epoch {row['epoch']}")
+            best = measure.shown(row[f"validation_{measure.key}"])
+            print(f"seed {row['seed']}: best validation {measure.title} {best} at epoch {row['epoch']}")
         print(f"the picture is {picture}")
         return
     if data.members_in(path) is None:

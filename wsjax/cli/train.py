@@ -31,12 +31,13 @@ def train(
 ) -> None:
     """Train a reader on a data set, several seeds at once, and score it once on the test split.
 
-    The epoch with the best validation accuracy is kept for each seed.
+    Whole-number labels are classes, scored by accuracy; float labels, such as a zoo's test accuracies, are targets that
+    the reader predicts, scored by R2. The epoch with the best validation score is kept for each seed.
 
     An interrupted training goes on when the same command is given again.
 
     Args:
-        dataset: A directory that `wsjax fit` made.
+        dataset: A directory that `wsjax fit`, `wsjax zoo` or `wsjax convert` made.
         out: The directory of the run.
         reader: dws, mlp, probe, activation_probe, probed_dws, statistics, rows, scale_gmn, nfn, nft,
             array_encoder, neural_graph or relational.
@@ -64,7 +65,8 @@ def train(
     )
     trials = [Trial(seed, learning_rate, weight_decay, dropout) for seed in range(seeds)]
     trained = training.train(networks, plan, trials, out)
-    row = score_row(trained, training.evaluate(trained, networks))
+    taus = None if trained.targets is None else training.kendall_tau(trained, networks)
+    row = score_row(trained, training.evaluate(trained, networks), taus)
     record.write_json(out / record.RESULT, row)
     viz.curves({reader: trained.history}, out / "curves.png")
     print(summary_table({reader: row}))

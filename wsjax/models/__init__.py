@@ -54,6 +54,8 @@ from wsjax.models.probed_dws import ProbedDWS as ProbedDWS
 from wsjax.models.probed_dws import ProbedDWSConfig as ProbedDWSConfig
 from wsjax.models.relational import RelationalConfig as RelationalConfig
 from wsjax.models.relational import RelationalTransformer as RelationalTransformer
+from wsjax.models.rescaled import Rescaled as Rescaled
+from wsjax.models.rescaled import Units as Units
 from wsjax.models.rows import RowConfig as RowConfig
 from wsjax.models.rows import RowTransformer as RowTransformer
 from wsjax.models.scale_gmn import ScaleGMN as ScaleGMN

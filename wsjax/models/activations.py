@@ -54,6 +54,9 @@ def _dense(network: Network, weights: Weights) -> Weights:
 def nodes(symmetry: Symmetry) -> tuple[int, ...]:
     """The number of the array that is the bias of each layer of a network of dense layers, inputs first.
 
+    Args:
+        symmetry: of the networks that are read.
+
     Raises:
         ValueError: a group, or the outputs, without a bias of their own.
 

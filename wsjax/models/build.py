@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-from wsjax.errors import check_choice, listing
+from wsjax.errors import check_choice, check_number, listing
 from wsjax.models.activation_probe import ActivationProbe, ActivationProbeConfig
 from wsjax.models.array_encoder import ArrayEncoder, ArrayEncoderConfig
 from wsjax.models.dws import DWS, DWSConfig
@@ -20,6 +20,7 @@ from wsjax.models.normalise import Normaliser, normaliser
 from wsjax.models.probe import Probe, ProbeConfig
 from wsjax.models.probed_dws import ProbedDWS, ProbedDWSConfig
 from wsjax.models.relational import RelationalConfig, RelationalTransformer
+from wsjax.models.rescaled import Units
 from wsjax.models.rows import RowConfig, RowTransformer
 from wsjax.models.scale_gmn import ScaleGMN, ScaleGMNConfig
 from wsjax.models.sizes import size_settings
@@ -60,7 +61,7 @@ WEIGHT_READERS = {
 GRAPH_READERS = {"neural_graph": NeuralGraph, "relational": RelationalTransformer}
 """Those that run the networks where their setting `probes` is not 0."""
 
-UNTRAINED = (Normaliser, FourierFeatures)
+UNTRAINED = (Normaliser, FourierFeatures, Units)
 """Modules whose arrays no optimiser may touch."""
 
 
@@ -107,7 +108,7 @@ def config_of(name: str, settings: Mapping[str, Any] | str | None = None) -> Any
     return CONFIGS[name](**(settings or {}))
 
 
-def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> Reader:
+def build(name: str, card: CardLike, config: Any = None, *, outputs: int | None = None, key: Key) -> Reader:
     """An untrained reader for the networks that a card describes.
 
     Args:
@@ -115,11 +116,12 @@ def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> Reader:
         card: the data set's card: Symmetry, statistics of its training split, classes, and for readers that run it
             the network.
         config: the reader's settings as its record or a mapping, or the name of a size; None takes the defaults.
+        outputs: how many numbers the reader gives; None takes one for each of the card's classes.
         key: a typed key.
 
     Raises:
-        ValueError: an unknown name or setting, a card without classes, or a probing reader for networks whose card
-            cannot run them. TypeError: the settings record of another reader.
+        ValueError: an unknown name or setting, a card without classes and no `outputs`, or a probing reader for
+            networks whose card cannot run them. TypeError: the settings record of another reader.
 
     Example:
         >>> import jax
@@ -130,6 +132,8 @@ def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> Reader:
         >>> reader = build("dws", data.card, {"channels": 2}, key=jax.random.key(0))
         >>> reader(data.network(0)).shape
         (10,)
+        >>> build("statistics", data.card, outputs=1, key=jax.random.key(0))(data.network(0)).shape
+        (1,)
     """
     check_choice("reader", name, tuple(CONFIGS))
     settings = config_of(name, config) if config is None or isinstance(config, Mapping | str) else config
@@ -138,13 +142,14 @@ def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> Reader:
             f"config is a {type(settings).__name__}; the reader {name!r} takes a {CONFIGS[name].__name__}, a mapping, "
             f"a size or None: pass models.config_of({name!r}, settings)"
         )
-    outputs = len(card.classes)
-    if not outputs:
+    if outputs is None and not card.classes:
         raise ValueError(
             "the card names no classes; expected one at least, as a reader gives one number a class: label the "
-            "networks with whole numbers, or, for targets that are no classes, make the reader itself with as many "
-            "outputs as a target has numbers, for example models.DWS(symmetry, normaliser, outputs, config, key=key)"
+            "networks with whole numbers and name their classes, or, for targets that are no classes, say how many "
+            "numbers the reader is to give: outputs=1"
         )
+    outputs = len(card.classes) if outputs is None else outputs
+    check_number("outputs", outputs, low=1, whole=True)
     if name in WEIGHT_READERS:
         own = normaliser(card.symmetry, card.statistics)
         return WEIGHT_READERS[name](card.symmetry, own, outputs, settings, key=key)
@@ -168,6 +173,9 @@ def build(name: str, card: CardLike, config: Any = None, *, key: Key) -> Reader:
 def trainable(model: PyTree) -> PyTree:
     """A tree of bools: True for the arrays an optimiser may touch, False for those of `UNTRAINED` and for all else.
 
+    Args:
+        model: the reader, or any part of one.
+
     Example:
         >>> import jax.numpy as jnp
         >>> trainable(Normaliser((jnp.zeros(()),), (jnp.ones(()),)))
@@ -184,6 +192,9 @@ def trainable(model: PyTree) -> PyTree:
 
 def parameter_count(model: PyTree) -> int:
     """How many numbers of a reader train.
+
+    Args:
+        model: the reader.
 
     Example:
         >>> parameter_count(eqx.nn.Linear(3, 2, key=jax.random.key(0)))

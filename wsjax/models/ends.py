@@ -29,6 +29,9 @@ def permutable_ends(symmetry: Symmetry) -> Symmetry:
     Axes with the role "input" or "output" become groups. One of size one stays fixed: there is nothing to permute, so
     no map is lost. Positions inside a network (in a convolution's kernel, of pixels before a dense layer) stay fixed.
 
+    Args:
+        symmetry: of the networks.
+
     Source: the neuron permutation group of arXiv 2302.14040, section 2.
 
     Example:

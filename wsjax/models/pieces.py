@@ -100,6 +100,9 @@ def _pieces(entries: Sequence[Entry], sizes: dict[str, int]) -> list[tuple[list[
 def features(symmetry: Symmetry) -> tuple[Feature, ...]:
     """The features of every array of a Symmetry, in the arrays' order; one for each part of a concatenated axis.
 
+    Args:
+        symmetry: of the networks that are read.
+
     Example:
         >>> from wsjax.symmetry import siren
         >>> [f.groups for f in features(siren((2, 8, 8, 1)))]
@@ -138,6 +141,11 @@ def lift(leaves: Sequence[Array], spec: tuple[Feature, ...]) -> list[Array]:
 
 def unlift(xs: Sequence[Array], spec: tuple[Feature, ...], symmetry: Symmetry) -> list[Array]:
     """Features with one channel for each fixed entry as arrays of the network's shapes: `lift` undone.
+
+    Args:
+        xs: one for each feature of `spec`, its axes as `lift` gives them.
+        spec: the features, as `features(symmetry)` gives them.
+        symmetry: of the networks.
 
     Example:
         >>> from wsjax.symmetry import siren

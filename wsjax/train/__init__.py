@@ -9,5 +9,8 @@ from wsjax.train.state import Settings as Settings
 from wsjax.train.state import TrainState as TrainState
 from wsjax.train.step import Arrays as Arrays
 from wsjax.train.step import accuracy as accuracy
+from wsjax.train.step import r2 as r2
+from wsjax.train.targets import Targets as Targets
 from wsjax.train.trained import Trained as Trained
 from wsjax.train.trained import evaluate as evaluate
+from wsjax.train.trained import kendall_tau as kendall_tau

@@ -11,21 +11,57 @@ from wsjax.data.store.shards import digest
 from wsjax.devices import replicate
 from wsjax.errors import leaf_names
 from wsjax.train.step import Arrays
+from wsjax.train.targets import Targets, are_targets, targets_of, values_of
 
 
-def arrays(dataset: WeightDataset, split_name: str, mesh: Mesh | None = None) -> Arrays:
-    """One split on the device, whole.
+def arrays(
+    dataset: WeightDataset, split_name: str, mesh: Mesh | None = None, *, targets: Targets | None = None
+) -> Arrays:
+    """One split on the device, whole: its labels as classes; with `targets` as standardised targets.
 
     Raises:
-        ValueError: the data set has no network in that split, or labels that are none of its classes.
+        ValueError: the data set has no network in that split, labels that are none of its classes, or, with `targets`,
+            labels that are no such targets. DataError: a target that is not finite.
     """
+    part = part_of(dataset, split_name)
+    weights = jax.tree.map(jnp.asarray, part.weights)
+    shown = jnp.asarray(part.columns["image"], jnp.int32) if "image" in part.columns else None
+    return replicate(Arrays(weights, jnp.asarray(labels(part, split_name, targets)), shown), mesh)
+
+
+def learned(dataset: WeightDataset) -> Targets | None:
+    """The targets that a reader of a data set learns, by its training split; None where its labels are classes.
+
+    Raises:
+        ValueError, DataError: no network to train on, or targets that no reader can learn.
+    """
+    return targets_of(part_of(dataset, "train")) if are_targets(dataset) else None
+
+
+def part_of(dataset: WeightDataset, split_name: str) -> WeightDataset:
     part = dataset.split(split_name)
     if len(part) == 0:
         raise ValueError(f"{dataset.card.name} has no network in the split {split_name!r}; fit one that does")
-    check_classes(part)
-    weights = jax.tree.map(jnp.asarray, part.weights)
-    shown = jnp.asarray(part.columns["image"], jnp.int32) if "image" in part.columns else None
-    return replicate(Arrays(weights, jnp.asarray(part.label, jnp.int32), shown), mesh)
+    return part
+
+
+def labels(part: WeightDataset, split_name: str, targets: Targets | None) -> np.ndarray:
+    """Classes as int32 (networks,), or targets standardised, float32 (networks, targets)."""
+    if targets is None:
+        check_classes(part)
+        return np.asarray(part.label, np.int32)
+    if not are_targets(part):
+        raise ValueError(
+            f"the labels of {part.card.name} have dtype {part.label.dtype}; expected floats, as the reader gives "
+            f"targets: label the networks with those"
+        )
+    values = values_of(part, split_name)
+    if values.shape[1] != len(targets.mean):
+        raise ValueError(
+            f"the labels of {part.card.name} have {values.shape[1]} targets a network; expected {len(targets.mean)}, "
+            f"as the reader was trained on: keep those"
+        )
+    return targets.standardised(values)
 
 
 def check_classes(dataset: WeightDataset) -> None:
@@ -34,7 +70,7 @@ def check_classes(dataset: WeightDataset) -> None:
     if label.ndim != 1 or not np.issubdtype(label.dtype, np.integer):
         raise ValueError(
             f"the labels of {name} have shape {label.shape} and dtype {label.dtype}; expected one whole number a "
-            f"network, its class: readers classify, so turn targets into classes first"
+            f"network, its class; or floats, its targets"
         )
     if label.min() < 0 or label.max() >= classes:
         raise ValueError(

@@ -7,6 +7,7 @@ from wsjax.errors import DataError
 from wsjax.train import checkpoint, metrics, record
 from wsjax.train.config import Plan, Trial
 from wsjax.train.loop import start
+from wsjax.train.targets import Targets
 from wsjax.train.trained import Trained
 from wsjax.typing import Reader
 
@@ -60,9 +61,10 @@ def load_trained(run: str | Path) -> Trained:
     content = record.read_proved(directory / record.RECORD)
     plan, card = Plan(**content["plan"]), Card.from_json(content["card"])
     trials = tuple(Trial(**t) for t in content["trials"])
-    state, frozen = start(card, plan, trials)
+    targets = Targets.from_json(content["targets"]) if "targets" in content else None
+    state, frozen = start(card, plan, trials, targets)
     state, epoch = checkpoint.restore(directory, state)
     if epoch == 0:
         raise DataError(f"{directory} has no checkpoint yet; expected one. Run its training until the first is written")
     history = metrics.read(directory / record.METRICS, up_to_epoch=epoch)
-    return Trained(plan, trials, state, frozen, history, card)
+    return Trained(plan, trials, state, frozen, history, card, targets)

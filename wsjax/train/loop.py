@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,25 +21,31 @@ from wsjax.interrupts import interrupts_held_back
 from wsjax.models import build
 from wsjax.train import metrics, record
 from wsjax.train.config import Plan, Trial
-from wsjax.train.inputs import arrays, fingerprint
+from wsjax.train.inputs import arrays, fingerprint, learned
 from wsjax.train.journal import Journal, open_journal
-from wsjax.train.state import TrainState, init_state, split
-from wsjax.train.step import advance
+from wsjax.train.measure import ACCURACY, R2, Measure
+from wsjax.train.state import TrainState, apart, init_state, split
+from wsjax.train.step import advance, soft
+from wsjax.train.targets import Targets, check_augmentation
 from wsjax.train.trained import Trained
 from wsjax.typing import Batch
 
 CHECKPOINT_SECONDS = 15.0
 
 
-def start(card: Card, plan: Plan, trials: Sequence[Trial]) -> tuple[TrainState, PyTree]:
+def start(card: Card, plan: Plan, trials: Sequence[Trial], targets: Targets | None = None) -> tuple[TrainState, PyTree]:
     """Stacked states before the first step, and the reader's fixed part. A run's reader comes from its own seed.
+
+    It gives a number for each of the card's classes, or of the targets.
 
     Raises:
         ValueError: no trial.
     """
     if not trials:
         raise ValueError("there are no trials; expected at least one: pass [Trial()]")
-    models = [build(plan.reader, card, plan.reader_settings, key=jax.random.key(t.seed)) for t in trials]
+    outputs = None if targets is None else len(targets.mean)
+    keys = [jax.random.key(trial.seed) for trial in trials]
+    models = [build(plan.reader, card, plan.reader_settings, outputs=outputs, key=key) for key in keys]
     states = [init_state(plan, trial, split(model)[0]) for trial, model in zip(trials, models, strict=True)]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states), split(models[0])[1]
 
@@ -58,10 +63,15 @@ def train(
     """Train one reader for each trial, all side by side in one compiled program.
 
     Every `plan.evaluate_every` epochs the readers are scored on the training and validation splits, and each run
-    keeps its parameters at its best validation accuracy. The test split is not read here.
+    keeps its parameters at its best validation score. The test split is not read here.
+
+    Whole-number labels are classes: the loss is the cross-entropy, the score the accuracy. Float labels, (networks,)
+    or (networks, targets), are targets t, and the reader a regressor with one output y for each. It learns
+    t' = (t - mean) / std with the mean and deviation of the training split, by the mean of (t' - y')^2, and gives back
+    y = mean + std y'. The score is R2 = 1 - sum (t - y)^2 / sum (t - mean)^2 over the split, averaged over targets.
 
     Args:
-        dataset: fitted networks with splits; held on the device whole.
+        dataset: networks with splits; held on the device whole.
         plan: what all runs share.
         trials: a seed and settings for each run.
         out: a directory for the record, metrics and checkpoints; a training that a break left there goes on from
@@ -71,9 +81,9 @@ def train(
         checkpoint_seconds: the least time between checkpoints; the end and Ctrl-C always make one.
 
     Raises:
-        ValueError: settings that do not fit the data, labels that are no classes, or an `out` that holds another
-            training or one of other data (the fields are named).
-        DataError: a damaged file of the run in `out`.
+        ValueError: settings that do not fit the data, labels that are neither classes nor targets, a target that is
+            the same everywhere, or an `out` that holds another training or one of other data (the fields are named).
+        DataError: a target that is not finite, or a damaged file of the run in `out`.
         OSError: `out` cannot be written, or another process trains there.
         KeyboardInterrupt: after Ctrl-C, with a checkpoint written and a line that says how to go on.
 
@@ -89,12 +99,15 @@ def train(
         >>> len(trained.history)
         1
     """
-    state, frozen = start(dataset.card, plan, trials)
-    arrays_of_frozen, static = eqx.partition(frozen, eqx.is_array)
-    training, validation = arrays(dataset, "train", mesh), arrays(dataset, "validation", mesh)
-    classes = len(dataset.card.classes)
+    targets = learned(dataset)
+    if targets is not None:
+        check_augmentation(plan.augment, dataset.card.name)
+    state, frozen = start(dataset.card, plan, trials, targets)
+    arrays_of_frozen, static = apart(frozen)
+    training, validation = (arrays(dataset, name, mesh, targets=targets) for name in ("train", "validation"))
+    classes, measure = len(dataset.card.classes), ACCURACY if targets is None else R2
     statistics = jax.jit(statistics_of)(training.weights) if needs_statistics(plan.augment) else None
-    pool = Batch(training.weights, jax.nn.one_hot(training.label, classes)) if needs_pool(plan.augment) else None
+    pool = Batch(training.weights, soft(training.label, classes)) if needs_pool(plan.augment) else None
     step = functools.partial(
         advance,
         plan,
@@ -107,14 +120,15 @@ def train(
         mesh=mesh,
     )
     if out is None:
-        state, history = _loop(plan, trials, replicate(state, mesh), 0, [], step, None, progress)
-        return Trained(plan, tuple(trials), state, frozen, history, dataset.card)
+        state, history = _loop(plan, trials, replicate(state, mesh), 0, [], step, measure, None, progress)
+        return Trained(plan, tuple(trials), state, frozen, history, dataset.card, targets)
     with locked(Path(out)):
-        record.claim(Path(out), plan, trials, dataset.card, fingerprint(training, validation))
+        record.claim(Path(out), plan, trials, dataset.card, fingerprint(training, validation), targets)
         with open_journal(Path(out), checkpoint_seconds) as journal:
             state, epoch, history = journal.resume(state)
-            state, history = _loop(plan, trials, replicate(state, mesh), epoch, history, step, journal, progress)
-    return Trained(plan, tuple(trials), state, frozen, history, dataset.card)
+            placed = replicate(state, mesh)
+            state, history = _loop(plan, trials, placed, epoch, history, step, measure, journal, progress)
+    return Trained(plan, tuple(trials), state, frozen, history, dataset.card, targets)
 
 
 def _loop(
@@ -124,6 +138,7 @@ def _loop(
     epoch: int,
     history: list[dict[str, Any]],
     step: functools.partial,
+    measure: Measure,
     journal: Journal | None,
     progress: bool,
 ) -> tuple[TrainState, list[dict[str, Any]]]:
@@ -137,27 +152,27 @@ def _loop(
         while epoch < plan.epochs:
             state, scores = jax.block_until_ready(step(states=state))
             epoch += plan.evaluate_every
-            records = metrics.lines_of(scores, epoch, time.monotonic() - began, seeds)
+            records = metrics.lines_of(scores, measure, epoch, time.monotonic() - began, seeds)
             check_losses(records, trials)
             history = [*history, *records]
             if journal is not None:
                 journal.write(epoch, state, records, last=epoch >= plan.epochs)
-            shown = {n: f"{np.mean([r[f'{n}_accuracy'] for r in records]):.1%}" for n in ("train", "validation")}
-            bar.set_postfix(shown, refresh=False)
+            means = {n: np.mean([r[f"{n}_{measure.key}"] for r in records]) for n in ("train", "validation")}
+            bar.set_postfix({n: measure.shown(float(mean)) for n, mean in means.items()}, refresh=False)
             bar.update(plan.evaluate_every)
     return state, history
 
 
 def check_losses(records: list[dict[str, Any]], trials: Sequence[Trial]) -> None:
-    """Stop a training whose loss is not finite.
+    """Stop a training whose loss, or a score of it, is not finite.
 
     Raises:
         FloatingPointError: naming the run, its epoch and its learning rate.
     """
     for line in records:
-        if not np.isfinite(line["loss"]):
+        for name in (name for name, value in line.items() if not np.isfinite(value)):
             rate = trials[line["run"]].learning_rate
             raise FloatingPointError(
-                f"the loss of run {line['run']} (seed {line['seed']}) is {line['loss']} at epoch {line['epoch']}; "
+                f"the {name} of run {line['run']} (seed {line['seed']}) is {line[name]} at epoch {line['epoch']}; "
                 f"expected a finite number. Lower its learning rate, {rate:g}, and train into another directory"
             )

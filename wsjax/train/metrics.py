@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from wsjax.errors import DataError, writing
+from wsjax.train.measure import Measure
 from wsjax.train.record import write_text
 from wsjax.train.step import Metrics
 
 
-def lines_of(metrics: Metrics, epoch: int, seconds: float, seeds: list[int]) -> list[dict[str, Any]]:
-    """One record a run, accuracies as fractions, seconds since the training began or went on."""
-    columns = {name: np.asarray(value) for name, value in metrics._asdict().items()}
+def lines_of(metrics: Metrics, measure: Measure, epoch: int, seconds: float, seeds: list[int]) -> list[dict[str, Any]]:
+    """One record a run: the loss, the scores under the measure's name, seconds since the training began or went on."""
+    names = ("loss", f"train_{measure.key}", f"validation_{measure.key}")
+    columns = {name: np.asarray(value) for name, value in zip(names, metrics, strict=True)}
     return [
         {"epoch": epoch, "run": run, "seed": seed, **{n: float(c[run]) for n, c in columns.items()}, "seconds": seconds}
         for run, seed in enumerate(seeds)

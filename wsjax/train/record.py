@@ -1,6 +1,7 @@
 """A run's directory: what was asked for, and what came of it.
 
-run.json           plan, trials, the data set's card and the SHA-256 of what was trained on; with its own checksum
+run.json           plan, trials, the data set's card, the units of its targets where it has some, and the SHA-256 of
+                   what was trained on; with its own checksum
 metrics.jsonl      one line an evaluation of a run
 checkpoints/       the newest two states; checkpoints.json proves them
 result.json        scores, once the training is over and the test split was read; plain JSON
@@ -17,6 +18,7 @@ from wsjax.data import Card
 from wsjax.data.store import directory as proved
 from wsjax.errors import DataError, json_differences, listing, writing
 from wsjax.train.config import Plan, Trial
+from wsjax.train.targets import Targets
 
 RECORD, METRICS, RESULT = "run.json", "metrics.jsonl", "result.json"
 CHECKPOINTS, PROOFS = "checkpoints", "checkpoints.json"
@@ -71,7 +73,9 @@ def read_proved(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def claim(directory: Path, plan: Plan, trials: Sequence[Trial], card: Card, data_sha256: str) -> None:
+def claim(
+    directory: Path, plan: Plan, trials: Sequence[Trial], card: Card, data_sha256: str, targets: Targets | None = None
+) -> None:
     """Make a directory this run's own, or find that it already is.
 
     Raises:
@@ -79,7 +83,8 @@ def claim(directory: Path, plan: Plan, trials: Sequence[Trial], card: Card, data
             without its record.
     """
     asked = {"plan": plan.to_json(), "trials": [t.to_json() for t in trials], "card": card.to_json()}
-    asked = json.loads(json.dumps({**asked, "data_sha256": data_sha256}))
+    units = {} if targets is None else {"targets": targets.to_json()}
+    asked = json.loads(json.dumps({**asked, "data_sha256": data_sha256, **units}))
     path = directory / RECORD
     if path.exists():
         differences = json_differences(read_proved(path), asked)

@@ -1,6 +1,6 @@
 """`TrainState`: arrays only, so that it checkpoints, shards and stacks over runs."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -24,7 +24,7 @@ class Settings(NamedTuple):
 class TrainState(NamedTuple):
     """Everything that changes, of one run. `step` is the whole random state: each step's key is fold_in(key, step).
 
-    `best` holds the parameters at the highest validation accuracy seen, first come first kept.
+    `best` holds the parameters at the highest validation score seen, first come first kept.
     """
 
     parameters: PyTree
@@ -47,6 +47,30 @@ def split(model: PyTree) -> tuple[PyTree, PyTree]:
         Normaliser(shift=(None,), scale=(None,))
     """
     return eqx.partition(model, trainable(model))
+
+
+class Static(NamedTuple):
+    """What a reader holds beside arrays. Its modules cannot be hashed where they hold a dict; their structure can."""
+
+    leaves: tuple[Any, ...]
+    structure: Any
+
+    @property
+    def tree(self) -> PyTree:
+        return jax.tree.unflatten(self.structure, self.leaves)
+
+
+def apart(tree: PyTree) -> tuple[PyTree, Static]:
+    """The arrays of a tree, and the rest as one value that a compiled step is known by.
+
+    Example:
+        >>> arrays, rest = apart({"w": jnp.ones(2), "rule": max})
+        >>> rest.tree, hash(rest) == hash(apart({"w": jnp.zeros(2), "rule": max})[1])
+        ({'rule': <built-in function max>, 'w': None}, True)
+    """
+    arrays, rest = eqx.partition(tree, eqx.is_array)
+    leaves, structure = jax.tree.flatten(rest)
+    return arrays, Static(tuple(leaves), structure)
 
 
 def optimiser(plan: Plan, settings: Settings, steps: int) -> optax.GradientTransformation:
@@ -74,5 +98,5 @@ def init_state(plan: Plan, trial: Trial, parameters: PyTree) -> TrainState:
     numbers = (trial.learning_rate, trial.weight_decay, trial.dropout)
     settings = Settings(*[jnp.asarray(n, jnp.float32) for n in numbers])
     moments = optimiser(plan, settings, steps=1).init(parameters)  # the same for any number of steps
-    start = (jnp.float32(-1), jnp.int32(0), jnp.int32(0))
+    start = (jnp.float32(-jnp.inf), jnp.int32(0), jnp.int32(0))
     return TrainState(parameters, moments, parameters, *start, jax.random.key(trial.seed), settings)

@@ -16,26 +16,29 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from wsjax.devices import spread
 from wsjax.train.config import Plan
-from wsjax.train.state import TrainState, optimiser
+from wsjax.train.state import Static, TrainState, optimiser
 from wsjax.typing import Batch, Key, Reader, Transform
 
 EVALUATION_BATCH = 256
 
 
 class Arrays(NamedTuple):
-    """One split on the device: stacked networks, whole-number labels, and which object each network shows."""
+    """One split on the device: stacked networks, their labels, and which object each network shows.
+
+    Labels are whole numbers, the classes, or floats, standardised targets.
+    """
 
     weights: PyTree
-    label: Int[Array, " networks"]
+    label: Int[Array, " networks"] | Float[Array, "networks targets"]
     object: Int[Array, " networks"] | None = None
 
 
 class Metrics(NamedTuple):
-    """One evaluation of one run: the loss averaged over the epochs since the last, accuracies as fractions."""
+    """One evaluation of one run: the loss averaged over the epochs since the last, and the scores of two splits."""
 
     loss: Float[Array, ""]
-    train_accuracy: Float[Array, ""]
-    validation_accuracy: Float[Array, ""]
+    train: Float[Array, ""]
+    validation: Float[Array, ""]
 
 
 def steps_per_epoch(networks: int, batch_size: int) -> int:
@@ -46,6 +49,10 @@ def steps_per_epoch(networks: int, batch_size: int) -> int:
 def accuracy(model: Reader, data: Arrays) -> Float[Array, ""]:
     """The share of networks whose label the reader's largest output names.
 
+    Args:
+        model: the reader.
+        data: stacked networks and their labels, as `arrays` gives them.
+
     Example:
         >>> data = Arrays(jnp.eye(2), jnp.array([0, 0]))
         >>> float(accuracy(eqx.nn.Identity(), data))
@@ -53,6 +60,40 @@ def accuracy(model: Reader, data: Arrays) -> Float[Array, ""]:
     """
     predicted = jax.lax.map(lambda w: jnp.argmax(model(w)), data.weights, batch_size=EVALUATION_BATCH)
     return jnp.mean((predicted == data.label).astype(jnp.float32))
+
+
+def r2(model: Reader, data: Arrays) -> Float[Array, ""]:
+    """1 - sum (t - y)^2 / sum (t - mean)^2 over the networks, averaged over targets; the mean is that of the data.
+
+    1 is without a fault, 0 no better than to give the mean each time, and there is no least. The same in any units.
+
+    Args:
+        model: the reader.
+        data: stacked networks and their targets.
+
+    Example:
+        >>> data = Arrays(jnp.array([[1.0], [2.0], [3.0]]), jnp.array([[1.0], [2.0], [6.0]]))
+        >>> round(float(r2(eqx.nn.Identity(), data)), 4)   # the reader misses the last by 3
+        0.3571
+    """
+    given = jax.lax.map(model, data.weights, batch_size=EVALUATION_BATCH)
+    missed = jnp.sum(jnp.square(data.label - given), axis=0)
+    spread = jnp.sum(jnp.square(data.label - jnp.mean(data.label, axis=0, keepdims=True)), axis=0)
+    return jnp.mean(1 - missed / spread)
+
+
+def are_classes(label: Array) -> bool:
+    return bool(jnp.issubdtype(label.dtype, jnp.integer))
+
+
+def score(model: Reader, data: Arrays) -> Float[Array, ""]:
+    """What selects: `accuracy` where labels are classes, `r2` where they are targets."""
+    return accuracy(model, data) if are_classes(data.label) else r2(model, data)
+
+
+def soft(label: Array, classes: int) -> Float[Array, "networks outputs"]:
+    """Labels as a batch holds them: classes as distributions, targets as they are."""
+    return jax.nn.one_hot(label, classes) if are_classes(label) else label
 
 
 def epoch_order(key: Key, epoch: Int[Array, ""], networks: int, batch_size: int) -> Int[Array, "steps batch"]:
@@ -71,7 +112,7 @@ def epoch_order(key: Key, epoch: Int[Array, ""], networks: int, batch_size: int)
 @functools.partial(jax.jit, static_argnames=("plan", "static", "classes", "mesh"))
 def advance(
     plan: Plan,
-    static: PyTree,
+    static: Static,
     frozen: PyTree,
     pipeline: Transform[Batch],
     states: TrainState,
@@ -83,6 +124,8 @@ def advance(
 ) -> tuple[TrainState, Metrics]:
     """`plan.evaluate_every` epochs of stacked runs and the evaluation after them, in one compiled program.
 
+    The loss is the mean cross-entropy of classes, or the mean square of what targets, standardised, are missed by.
+
     Compiled once for a plan, a reader and shapes: the settings of runs and of the pipeline are arguments.
 
     Args:
@@ -92,7 +135,7 @@ def advance(
         pipeline: the augmentation.
         states: every leaf with a leading axis of runs.
         train, validation: the splits, on the device.
-        classes: how many labels there are.
+        classes: how many there are; 0 where labels are targets.
         mesh: where to spread each batch; None keeps one device.
 
     Returns:
@@ -102,17 +145,19 @@ def advance(
     steps = steps_per_epoch(networks, plan.batch_size)
 
     def reader(parameters: PyTree) -> Reader:
-        return eqx.combine(parameters, frozen, static)
+        return eqx.combine(parameters, frozen, static.tree)
 
     def loss(parameters: PyTree, batch: Batch, key: Key, rate: Array) -> Array:
         model = reader(parameters)
         keys = jax.random.split(key, batch.label.shape[0])
-        logits = jax.vmap(lambda w, k: model(w, key=k, rate=rate))(batch.weights, keys)
-        return jnp.mean(optax.softmax_cross_entropy(logits, batch.label))
+        given = jax.vmap(lambda w, k: model(w, key=k, rate=rate))(batch.weights, keys)
+        if are_classes(train.label):
+            return jnp.mean(optax.softmax_cross_entropy(given, batch.label))
+        return jnp.mean(jnp.square(given - batch.label))
 
     def step(state: TrainState, rows: Int[Array, " batch"]) -> tuple[TrainState, Array]:
         key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
-        label = jax.nn.one_hot(train.label[rows], classes)
+        label = soft(train.label[rows], classes)
         weights, shown = jax.tree.map(lambda x: x[rows], (train.weights, train.object))
         batch = spread(Batch(weights, label, shown), mesh)
         # The barrier keeps XLA from drawing the augmentation anew in every kernel that reads a weight.
@@ -132,14 +177,14 @@ def advance(
     def one_run(state: TrainState) -> tuple[TrainState, Metrics]:
         state, losses = jax.lax.scan(epoch, state, None, length=plan.evaluate_every)
         model = reader(state.parameters)
-        score = accuracy(model, validation)
-        better = score > state.best_score
+        reached = score(model, validation)
+        better = reached > state.best_score
         keep = lambda new, old: jnp.where(better, new, old)
         state = state._replace(
             best=jax.tree.map(keep, state.parameters, state.best),
-            best_score=keep(score, state.best_score),
+            best_score=keep(reached, state.best_score),
             best_epoch=keep(state.step // steps, state.best_epoch),
         )
-        return state, Metrics(jnp.mean(losses), accuracy(model, train), score)
+        return state, Metrics(jnp.mean(losses), score(model, train), reached)
 
     return jax.vmap(one_run)(states)

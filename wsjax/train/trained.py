@@ -7,18 +7,25 @@ import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
+from scipy.stats import kendalltau
 
 from wsjax.data import Card, WeightDataset
 from wsjax.errors import listing
+from wsjax.models import Rescaled
 from wsjax.train.config import Plan, Trial
 from wsjax.train.inputs import arrays
-from wsjax.train.state import TrainState
-from wsjax.train.step import Arrays, accuracy
+from wsjax.train.measure import ACCURACY, R2, Measure
+from wsjax.train.state import Static, TrainState, apart
+from wsjax.train.step import EVALUATION_BATCH, Arrays, score
+from wsjax.train.targets import Targets
 from wsjax.typing import Reader
 
 
 class Trained(NamedTuple):
-    """Stacked states, the reader's fixed part, the history of evaluations, and the card of what was trained on."""
+    """Stacked states, the reader's fixed part, the history of evaluations, and the card of what was trained on.
+
+    targets: of a regressor, what it learned and in which units; None for a classifier.
+    """
 
     plan: Plan
     trials: tuple[Trial, ...]
@@ -26,28 +33,44 @@ class Trained(NamedTuple):
     frozen: PyTree
     history: list[dict[str, Any]]
     card: Card
+    targets: Targets | None = None
+
+    @property
+    def measure(self) -> Measure:
+        """What the scores are."""
+        return ACCURACY if self.targets is None else R2
 
     def reader(self, run: int = 0) -> Reader:
-        """One run's reader, with the parameters of its best validation epoch."""
-        return eqx.combine(jax.tree.map(lambda x: x[run], self.state.best), self.frozen)
+        """One run's reader, with the parameters of its best validation epoch; a regressor in its targets' own units."""
+        reader = eqx.combine(jax.tree.map(lambda x: x[run], self.state.best), self.frozen)
+        return reader if self.targets is None else Rescaled(reader, self.targets.units)
 
     def scores(self) -> list[dict[str, Any]]:
-        """For each run the evaluation that was selected, and its last training accuracy."""
+        """For each run the evaluation that was selected, and its last training score."""
+        train = f"train_{self.measure.key}"
         last = max(r["epoch"] for r in self.history)
         chosen = []
         for run, epoch in enumerate(np.asarray(self.state.best_epoch)):
             at = {r["epoch"]: r for r in self.history if r["run"] == run}
-            chosen.append({**at[int(epoch)], "final_train_accuracy": at[last]["train_accuracy"]})
+            chosen.append({**at[int(epoch)], f"final_{train}": at[last][train]})
         return chosen
 
 
 def evaluate(trained: Trained, dataset: WeightDataset, split_name: str = "test") -> list[float]:
-    """Each run's accuracy on a split, as fractions, with the parameters selected on validation.
+    """Each run's score on a split, with the parameters selected on validation: accuracies as fractions, or R2.
+
+    R2 = 1 - sum (t - y)^2 / sum (t - mean)^2 over the networks of the split, averaged over targets.
 
     Read the test split once, when all choices are made.
 
+    Args:
+        trained: what `train` gave.
+        dataset: of networks like those trained on.
+        split_name: `"train"`, `"validation"` or `"test"`.
+
     Raises:
-        ValueError: the data set has no network in that split, or holds other networks or classes than those trained on.
+        ValueError: the data set has no network in that split, or holds other networks, classes or targets than those
+            trained on.
 
     Example:
         >>> from dataclasses import replace
@@ -61,13 +84,71 @@ def evaluate(trained: Trained, dataset: WeightDataset, split_name: str = "test")
         True
     """
     check_same_kind(trained.card, dataset.card)
-    frozen, static = eqx.partition(trained.frozen, eqx.is_array)
-    return [float(a) for a in _accuracies(static, frozen, trained.state.best, arrays(dataset, split_name))]
+    frozen, static = apart(trained.frozen)
+    data = arrays(dataset, split_name, targets=trained.targets)
+    return [float(reached) for reached in _scores(static, frozen, trained.state.best, data)]
 
 
 @functools.partial(jax.jit, static_argnames="static")
-def _accuracies(static: PyTree, frozen: PyTree, best: PyTree, data: Arrays) -> Float[Array, " runs"]:
-    return jax.vmap(lambda parameters: accuracy(eqx.combine(parameters, frozen, static), data))(best)
+def _scores(static: Static, frozen: PyTree, best: PyTree, data: Arrays) -> Float[Array, " runs"]:
+    return jax.vmap(lambda parameters: score(eqx.combine(parameters, frozen, static.tree), data))(best)
+
+
+def kendall_tau(trained: Trained, dataset: WeightDataset, split_name: str = "test") -> list[float]:
+    """Each run's rank correlation on a split between targets and what the regressor gives, averaged over targets.
+
+    tau_b = (C - D) / sqrt((C + D + T) (C + D + Y)): of all pairs of networks C are in the order of their targets, D in
+    the other, T tie in the target alone and Y in the output alone. 1 is the right order, 0 chance. A regressor that
+    gives every network the same orders none, which counts as 0.
+
+    Args:
+        trained: what `train` gave, of a regressor.
+        dataset: of networks like those trained on.
+        split_name: `"train"`, `"validation"` or `"test"`.
+
+    Raises:
+        ValueError: as `evaluate`, or the reader is a classifier.
+
+    Source: Kendall 1945; how arXiv 2302.14040 compares predictors of the accuracies in a zoo.
+
+    Example:
+        >>> import numpy as np
+        >>> from wsjax.data import WeightDataset
+        >>> from wsjax.networks import siren_init
+        >>> from wsjax.symmetry import siren
+        >>> from wsjax.train import train
+        >>> few = [siren_init(jax.random.key(i), (1, 3, 1)) for i in range(9)]
+        >>> split = {"split": np.arange(9, dtype=np.int8) % 3}
+        >>> zoo = WeightDataset.from_networks(few, np.linspace(0, 1, 9), symmetry=siren((1, 3, 1)), columns=split)
+        >>> trained = train(zoo, Plan("statistics", epochs=2, evaluate_every=2), progress=False)
+        >>> -1 <= kendall_tau(trained, zoo)[0] <= 1
+        True
+    """
+    if trained.targets is None:
+        raise ValueError(
+            f"the reader was trained on the classes of {trained.card.name}; expected one trained on float targets, "
+            f"whose outputs have an order: evaluate gives its accuracy"
+        )
+    check_same_kind(trained.card, dataset.card)
+    frozen, static = apart(trained.frozen)
+    data = arrays(dataset, split_name, targets=trained.targets)
+    given = np.asarray(_outputs(static, frozen, trained.state.best, data))
+    # As the data set has them: standardising rounds, and could make ties.
+    label = np.asarray(dataset.split(split_name).label, np.float64).reshape(given.shape[1:])
+    return [float(np.mean([_tau(y, t) for y, t in zip(run.T, label.T, strict=True)])) for run in given]
+
+
+@functools.partial(jax.jit, static_argnames="static")
+def _outputs(static: Static, frozen: PyTree, best: PyTree, data: Arrays) -> Float[Array, "runs networks targets"]:
+    read = lambda model: jax.lax.map(model, data.weights, batch_size=EVALUATION_BATCH)
+    return jax.vmap(lambda parameters: read(eqx.combine(parameters, frozen, static.tree)))(best)
+
+
+def _tau(given: np.ndarray, label: np.ndarray) -> float:
+    if np.ptp(given) == 0:
+        return 0.0
+    found: Any = kendalltau(given, label)  # scipy's annotations do not know its fields
+    return float(found.statistic)
 
 
 def check_same_kind(trained_on: Card, card: Card) -> None:

@@ -9,25 +9,28 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from wsjax.train.measure import ACCURACY, Measure, measure_in
 from wsjax.viz.style import INK, PAGE, PALETTE, SOFT, figure, headline, place, plain, save, stroke, text_width, write
 
 History: TypeAlias = Sequence[Mapping[str, Any]]
 
+LOWEST_R2 = -1.0
+
 
 def curves(history: History | Mapping[str, History], path: str | Path | None = None) -> Figure:
-    """Draw the accuracy on the training and the validation split against epochs: the mean over runs of each arm, and
-    a band from the lowest run to the highest.
+    """Draw the score on the training and the validation split against epochs: the mean over runs of each arm, and
+    a band from the lowest run to the highest. The score is the accuracy, or R2, which is cut off below -1.
 
     An arm whose name ends in "augmented" shares its colour with the arm of the same name without it: full line
     with, dashed line without.
 
     Args:
-        history: records with epoch, run, train_accuracy and validation_accuracy, as `wsjax.train` writes them; or
-            several such histories by name.
+        history: records with epoch, run, train_accuracy and validation_accuracy (or train_r2 and validation_r2), as
+            `wsjax.train` writes them; or several such histories by name.
         path: where to save; None saves nothing.
 
     Raises:
-        ValueError: no history, or one without records.
+        ValueError: no history, one without records, or some of accuracies and some of R2.
 
     Example:
         >>> records = [{"epoch": e, "run": 0, "train_accuracy": 0.5, "validation_accuracy": 0.4} for e in (1, 2)]
@@ -37,15 +40,17 @@ def curves(history: History | Mapping[str, History], path: str | Path | None = N
     arms = history if isinstance(history, Mapping) else {"": history}
     if not arms:
         raise ValueError("there is no history to draw; expected that of one arm at least: train a reader first")
+    measure = measure_of(arms)
     looks = styles(list(arms))
     tallest = max(sum(look[0] == hue for look in looks.values()) for hue, _ in looks.values())
     page = figure(3.8 + 0.2 * tallest)
     runs = max(len({r["run"] for r in records}) for records in arms.values())
     what = f"Mean of {runs} runs, and the band from the lowest to the highest" if runs > 1 else "One run"
-    headline(page, "Accuracy while training", f"{what}: on the networks trained on, and on the validation split.")
+    shown = f"{measure.title.capitalize()} while training"
+    headline(page, shown, f"{what}: on the networks trained on, and on the validation split.")
     wide = (PAGE - 0.75 - 0.45) / 2
     left_axes = None
-    for i, (field, title) in enumerate((("train_accuracy", "training"), ("validation_accuracy", "validation"))):
+    for i, (split, title) in enumerate((("train", "training"), ("validation", "validation"))):
         axes = place(page, 0.6 + i * (wide + 0.35), 0.95, wide, 2.3)
         if left_axes is not None:
             axes.sharey(left_axes)
@@ -53,7 +58,7 @@ def curves(history: History | Mapping[str, History], path: str | Path | None = N
         left_axes = left_axes or axes
         plain(axes)
         for name, records in arms.items():
-            epochs, values = table_of(name, records, field)
+            epochs, values = table_of(records, f"{split}_{measure.key}")
             colour, dashes = looks[name]
             axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
             axes.plot(epochs, values.mean(axis=0), color=colour, linestyle=dashes, linewidth=1.8)
@@ -62,15 +67,31 @@ def curves(history: History | Mapping[str, History], path: str | Path | None = N
         axes.set_title(title, loc="left", size=9.5, weight="bold", color=INK)
         axes.set_xlabel("epoch", size=8.5, color=SOFT)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        if measure == ACCURACY:
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    # In its first epochs a regressor may be worse than the mean by any factor.
+    if measure != ACCURACY and left_axes is not None and left_axes.get_ylim()[0] < LOWEST_R2:
+        left_axes.set_ylim(bottom=LOWEST_R2)
     legend(page, looks, top=3.8)
     return save(page, path)
 
 
-def table_of(name: str, records: History, field: str) -> tuple[np.ndarray, np.ndarray]:
+def measure_of(arms: Mapping[str, History]) -> Measure:
+    """The one measure of all histories."""
+    for name, records in arms.items():
+        if not records:
+            raise ValueError(
+                f"the history {name!r} has no records; expected one an evaluation: train for an epoch first"
+            )
+    found = {name: measure_in(records[0]) for name, records in arms.items()}
+    if len(set(found.values())) > 1:
+        shown = ", ".join(f"{name!r} has {measure.title}" for name, measure in found.items())
+        raise ValueError(f"the histories are of several measures: {shown}; expected one: draw them apart")
+    return next(iter(found.values()))
+
+
+def table_of(records: History, field: str) -> tuple[np.ndarray, np.ndarray]:
     """The epochs, and one field of the records as an array (runs, epochs)."""
-    if not records:
-        raise ValueError(f"the history {name!r} has no records; expected one an evaluation: train for an epoch first")
     epochs, runs = (np.unique([r[column] for r in records]) for column in ("epoch", "run"))
     values = np.full((len(runs), len(epochs)), np.nan)
     for r in records:
