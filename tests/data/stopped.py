@@ -1,4 +1,4 @@
-"""A fit that stops in its second shard write: `python -m tests.data.stopped KIND PATH killed|held`."""
+"""A fit or a conversion that stops in its second shard write: `python -m tests.data.stopped KIND PATH killed|held`."""
 
 import os
 import shutil
@@ -13,6 +13,7 @@ from wsjax.data import (
     Recipe,
     WeightDataset,
     ZooRecipe,
+    convert,
     fit_dataset,
     fit_part,
     fit_zoo,
@@ -42,9 +43,18 @@ def zoo(path: Path) -> WeightDataset:
     return fit_zoo(images, recipe, path, progress=False)
 
 
+def converted(path: Path) -> WeightDataset:
+    """The state dicts in `theirs` beside it."""
+    network = {"kind": "mlp", "widths": [2, 3, 1], "activation": "tanh"}
+    made = convert("state-dicts", path.with_name("theirs"), path, network=network, progress=False)
+    assert isinstance(made, WeightDataset)
+    return made
+
+
 KINDS = {
     "refilled": refilled,
     "zoo": zoo,
+    "converted": converted,
     "first part": lambda path: part(path, 1),
     "second part": lambda path: part(path, 2),
 }
@@ -54,6 +64,7 @@ def main(kind: str, path: Path, how: str) -> None:
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")
     shards.SHARD_NETWORKS = SMALL
+    shards.SHARD_BYTES = 1  # a network in each shard of what is not fitted
     save, calls = orbax_calls.ocp.save, []
 
     def stop(path, arrays):

@@ -33,7 +33,9 @@ def test_order_lanes_workers_and_processes_do_not_matter_without_the_tests_flags
     assert [process.returncode for process in running] == [0, 0]
     one, other = (json.loads(text.splitlines()[-1]) for text in said)
     assert one == other
-    for kind, count in (("groups", 20), ("refilled", 20), ("zoo", 6)):
+    counts = {"groups": 20, "drawn points": 20, "lamb": 20, "refilled": 20, "zoo": 6}
+    assert list(one) == list(counts)
+    for kind, count in counts.items():
         first, *others = one[kind]
         assert len(set(first.values())) == len(first) == count
         for found in others:

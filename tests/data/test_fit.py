@@ -76,6 +76,16 @@ def test_the_psnr_column_is_that_of_the_decoded_images(images, recipe):
     np.testing.assert_array_equal(data.columns["image"], images.index)
 
 
+def test_a_bar_names_what_is_fitted_and_shows_the_mean_psnr(images, recipe, capsys):
+    fitted = fit_weights(images, recipe)
+    drawn = capsys.readouterr().err.rpartition("\r")[2]
+    assert drawn.startswith("fit digits: 100%")
+    assert " 10/10 " in drawn
+    assert f"psnr={fitted.psnr.mean():.1f} dB]" in drawn
+    fit_weights(images, recipe, progress=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_steps_raise_the_psnr(images, recipe):
     few, many = (fit_weights(images, dataclasses.replace(recipe, steps=s), progress=False).psnr.mean() for s in (3, 40))
     assert many > few

@@ -26,6 +26,7 @@ from wsjax.data import (
 )
 from wsjax.data.optimisers import ELEMENTWISE, over_lanes, state_sha256
 from wsjax.data.recipe import optimiser_of
+from wsjax.networks import Network
 
 
 def clipped(learning_rate, norm=0.05):
@@ -64,6 +65,36 @@ def test_what_shares_a_state_over_lanes_treats_each_number_by_itself(name):
             one, shared = optimiser.update(gradient, shared, weights)
             two, apart = lanes.update(gradient, apart, weights)
             jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), one, two)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lbfgs", r"'lbfgs' cannot make a step from a gradient alone: .* 'value', .*; take one of optax's, such as"),
+        ("polyak_sgd", r"optax's 'polyak_sgd' is no optimiser: it takes no learning_rate; take one of optax's"),
+        ("exponential_decay", r"optax's 'exponential_decay' is no optimiser: .* or register one of your own, by data"),
+        ("scale_by_adam", r"optax's 'scale_by_adam' is no optimiser"),
+        ("rprop", r"'rprop' takes no schedule of its learning rate; set schedule='constant'"),
+        ("a schedule", r"'a schedule' is made as a function; expected an optax.GradientTransformation: take"),
+        ("a mask", r"'a mask' cannot make a step from a gradient alone: no third layer; take"),
+    ],
+)
+def test_what_cannot_step_by_the_gradient_alone_is_refused_before_any_fit(own, name, message):
+    def mask(weights):
+        if len(weights) > 2:
+            return jax.tree.map(lambda _: True, weights)
+        raise ValueError("no third layer")
+
+    register_optimiser("a schedule", optax.exponential_decay)  # pyright: ignore[reportArgumentType]
+    register_optimiser("a mask", lambda learning_rate: optax.masked(optax.sgd(learning_rate), mask))
+    small = dataclasses.replace(own, network=Network("siren", (2, 3, 1)))
+    settings = (("transition_steps", 3), ("decay_rate", 0.5)) if name == "a schedule" else ()
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(small, optimiser=name, optimiser_settings=settings)
+    assert dataclasses.replace(own, optimiser="a mask", optimiser_settings=()).optimiser == "a mask"
+    assert dataclasses.replace(own, optimiser="rprop", optimiser_settings=(), schedule="constant").steps == own.steps
+    with pytest.raises(ValueError, match=r"settings \{'beta1': 0.9\}: .* unexpected .* give it settings that it takes"):
+        dataclasses.replace(own, optimiser="adam", optimiser_settings=(("beta1", 0.9),))
 
 
 def test_a_name_is_given_once_and_none_of_optax_s(own):

@@ -1,13 +1,16 @@
 """Data sets that stay on the disk: what is asked for is read, once, and checked."""
 
+import builtins
+import pickle
 import shutil
+import sys
 
 import jax
 import numpy as np
 import pytest
 
 from tests.data.test_dataset import assert_same
-from wsjax.data import load, open_dataset
+from wsjax.data import load, open_dataset, stream, verify
 from wsjax.data.store import shards
 from wsjax.data.store.directory import write_json
 from wsjax.data.store.index import read_index
@@ -139,3 +142,35 @@ def test_an_unfinished_or_foreign_directory_does_not_open(stored, tmp_path):
 def test_networks_read_from_disk_are_numpy_arrays(stored):
     leaves = jax.tree.leaves(open_dataset(stored).take(np.array([2])).weights)
     assert all(isinstance(leaf, np.ndarray) for leaf in leaves)
+
+
+def test_reading_needs_no_pickle_and_runs_no_code(stored, tmp_path, monkeypatch):
+    """What unpickles or runs code raises meanwhile: a first data set is read before, for imports are code."""
+
+    def read(path):
+        batches = [batch.label for batch in stream(path, 4, epochs=1)]
+        return load(path), open_dataset(path).take(np.array([9, 0])), verify(path), batches
+
+    def refusing(run):
+        def refuse(*args, **settings):
+            # The tests' own check of annotations makes functions out of text.
+            if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] in ("jaxtyping", "beartype"):
+                return run(*args, **settings)
+            raise AssertionError(f"called with {str(args)[:200]}")
+
+        return refuse
+
+    whole, some, _, batches = read(stored)
+    shutil.copytree(stored, tmp_path / "other")
+    np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
+    with monkeypatch.context() as patch:
+        for module, names in ((pickle, ("load", "loads", "Unpickler")), (builtins, ("eval", "exec", "compile"))):
+            for name in names:
+                patch.setattr(module, name, refusing(getattr(module, name)))
+        with pytest.raises(AssertionError, match="called with"):
+            np.load(tmp_path / "objects.npy", allow_pickle=True)
+        found = read(tmp_path / "other")
+    assert_same(found[0], whole)
+    assert_same(found[1], some)
+    assert found[2].ok
+    np.testing.assert_array_equal(np.concatenate(found[3]), np.concatenate(batches))

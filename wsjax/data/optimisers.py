@@ -1,12 +1,16 @@
 """Optimisers by name: any of optax's, and those that a user registers."""
 
+import functools
 import hashlib
+import inspect
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import optax
 from jaxtyping import PyTree
+
+from wsjax.networks import Network
 
 Factory: TypeAlias = Callable[..., optax.GradientTransformation]
 """Takes a learning rate, or a schedule of it, and settings by name, as optax's own functions do."""
@@ -16,6 +20,8 @@ ELEMENTWISE = (
     *("nadamw", "optimistic_gradient_descent", "radam", "rmsprop", "rprop", "sgd", "sign_sgd", "yogi"),
 )
 """Optimisers of optax that treat each number by itself: stacked networks may share one state."""
+
+OTHER = "take one of optax's, such as 'adam', or register one of your own, by data.register_optimiser"
 
 _registered: dict[str, Factory] = {}
 
@@ -74,6 +80,56 @@ def factory_of(name: str) -> Factory:
             f"register that first, by data.register_optimiser({name!r}, factory)"
         )
     return factory
+
+
+def check_optimiser(name: str, settings: tuple[tuple[str, Any], ...], scheduled: bool, network: Network) -> None:
+    """Check that an optimiser makes steps from a network's gradient; it is traced once, and nothing is computed.
+
+    Args:
+        name: the optimiser's.
+        settings: its keyword arguments.
+        scheduled: whether its learning rate is a schedule.
+        network: whose weights it moves.
+
+    Raises:
+        ValueError: no optimiser, settings that it does not take, or an update that asks for more than the gradient.
+
+    Example:
+        >>> check_optimiser("lbfgs", (), False, Network("siren", (2, 4, 1)))
+        Traceback (most recent call last):
+        ValueError: the optimiser 'lbfgs' cannot make a step from a gradient alone: ...
+    """
+    factory = factory_of(name)
+    if name not in _registered and "learning_rate" not in inspect.signature(factory).parameters:
+        raise ValueError(f"optax's {name!r} is no optimiser: it takes no learning_rate; {OTHER}")
+    fault = _fault(factory, settings, scheduled, network)
+    if fault and scheduled and not _fault(factory, settings, False, network):
+        raise ValueError(f"the optimiser {name!r} takes no schedule of its learning rate; set schedule='constant'")
+    if fault:
+        raise ValueError(f"the optimiser {name!r} {fault}")
+
+
+@functools.lru_cache(maxsize=256)  # every `dataclasses.replace` of a recipe asks again
+def _fault(factory: Factory, settings: tuple[tuple[str, Any], ...], scheduled: bool, network: Network) -> str | None:
+    """What is wrong with an optimiser, None where nothing is."""
+    rate = optax.cosine_decay_schedule(0.01, 1) if scheduled else 0.01
+    try:
+        optimiser = factory(rate, **dict(settings))
+    except Exception as error:  # whatever a factory of somebody's own may raise
+        return f"cannot be made with the settings {dict(settings)}: {error}; give it settings that it takes"
+    if not all(callable(getattr(optimiser, part, None)) for part in ("init", "update")):
+        return f"is made as a {type(optimiser).__name__}; expected an optax.GradientTransformation: {OTHER}"
+
+    def step() -> PyTree:
+        weights = network.init(jax.random.key(0))
+        return optimiser.update(weights, optimiser.init(weights), weights)
+
+    try:
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            jax.eval_shape(step)
+    except Exception as error:
+        return f"cannot make a step from a gradient alone: {error}; {OTHER}"
+    return None
 
 
 def over_lanes(name: str, optimiser: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -7,7 +7,7 @@ import jax
 import optax
 from jaxtyping import Array, Int, PyTree
 
-from wsjax.data.optimisers import factory_of, over_lanes
+from wsjax.data.optimisers import check_optimiser, factory_of, over_lanes
 from wsjax.errors import check_choice, check_number
 from wsjax.networks import Network
 from wsjax.networks.grid import Order
@@ -37,6 +37,8 @@ class Recipe:
     given; coordinate_order, value_range: what pixels of images become, as the card has it; signals have their own;
     batch_points: how many points a step looks at, drawn anew for each with replacement, None for all; name: of the
     recipe that this one began as, which is no setting: recipes that differ in it alone are equal.
+
+    A setting out of range raises ValueError, and so does an optimiser that cannot step by the gradient alone.
 
     Example:
         >>> Recipe(Network("siren", (2, 8, 1)), steps=100, target_psnr=40.0).target_psnr
@@ -70,7 +72,7 @@ class Recipe:
             check_number("batch_points", self.batch_points, low=1, whole=True)
         check_choice("schedule", self.schedule, ("cosine", "constant"))
         check_choice("start", self.start, ("independent", "shared", "given"))
-        factory_of(self.optimiser)
+        check_optimiser(self.optimiser, self.optimiser_settings, self.schedule != "constant", self.network)
         if self.target_psnr is not None and self.steps % self.check_every:
             raise ValueError(
                 f"steps is {self.steps} and check_every {self.check_every}; with a target PSNR expected a whole number "

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.data.formats import references_cnn
-from tests.data.formats.references import OUTPUTS, POINTS
+from tests.data.formats.references import MLP_OUTPUTS, OUTPUTS, POINTS
 from wsjax import symmetry
 from wsjax.data import WeightDataset
 
@@ -25,14 +25,18 @@ def save_state(path: Path, state: dict[str, np.ndarray], **extras: Any) -> Path:
 
 @pytest.fixture
 def agrees() -> Callable[[WeightDataset, list[int]], None]:
-    """Check that each network of a set of SIRENs computes what PyTorch computed from the state dict of its number."""
+    """Check that each SIREN or MLP of a set computes what PyTorch computed from the state dict of its number."""
 
     def check(dataset: WeightDataset, numbers: list[int]) -> None:
         network = dataset.card.network
         assert network is not None
         found = np.asarray(jax.vmap(lambda weights: network.apply(weights, POINTS))(dataset.weights))
         outputs = network.widths[-1]
-        expected = [np.reshape(OUTPUTS[outputs, number], (len(POINTS), outputs)) for number in numbers]
+        if network.kind == "mlp":
+            known = [MLP_OUTPUTS[network.widths, network.activation, number] for number in numbers]
+        else:
+            known = [OUTPUTS[outputs, number] for number in numbers]
+        expected = [np.reshape(values, (len(POINTS), outputs)) for values in known]
         np.testing.assert_allclose(found - network.offset, np.stack(expected), rtol=0, atol=1e-6)
 
     return check

@@ -1,6 +1,11 @@
 """Formats by name."""
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +13,9 @@ import pytest
 from tests.data.formats.conftest import save_state
 from tests.data.formats.references import DWS_WIDTHS, dense_state
 from tests.data.formats.test_cnn_park import PLAIN, small_state, write
-from wsjax.data import FORMATS, WeightDataset, convert, load, load_collection, read_state_dicts
+from tests.data.stopped import KINDS
+from tests.data.test_dataset import assert_same
+from wsjax.data import FORMATS, WeightDataset, convert, load, load_collection, read_state_dicts, verify
 from wsjax.errors import DataError
 
 NAMES = ["seq.0", "seq.1", "seq.2"]
@@ -54,3 +61,27 @@ def test_options_are_checked_before_anything_is_read_or_written(states, tmp_path
         convert("dws-mnist", states, tmp_path / "ours")
     assert not (tmp_path / "ours").exists()
     assert len(FORMATS) == 10
+
+
+def test_a_killed_conversion_is_not_taken_for_whole_and_its_way_out_works(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    for number in range(3):
+        state = {"label": np.array(number), **dense_state(["0", "1"], (2, 3, 1), number)}
+        np.savez(tmp_path / f"theirs/{number}.npz", **state)  # type: ignore[arg-type]
+    path, root = tmp_path / "ours", Path(__file__).parents[3]
+    command = [sys.executable, "-m", "tests.data.stopped", "converted", str(path), "killed"]
+    child = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    with pytest.raises(DataError, match="is unfinished: 1 of 3 networks are there; to go on, remove the directory"):
+        load(path)
+    assert not verify(path).ok
+    with pytest.raises(ValueError, match="ours is not empty; expected a new directory: name another one, or remove it"):
+        KINDS["converted"](path)
+    # What a kill leaves before the first shard is begun is in nobody's way.
+    shutil.rmtree(path / "shards")
+    (path / "index.json").rename(path / "index.json.tmp")
+    early = KINDS["converted"](path)
+    shutil.rmtree(path)
+    assert_same(KINDS["converted"](path), early)
+    assert_same(load(path), early)
+    assert early.label.tolist() == [0, 1, 2]

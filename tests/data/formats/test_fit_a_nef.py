@@ -7,16 +7,16 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.data.formats.references import COLOUR_WIDTHS, DWS_WIDTHS, dense_state
+from tests.data.formats.references import COLOUR_WIDTHS, DEEP_WIDTHS, DWS_WIDTHS, dense_state, mlp_state
 from wsjax.data.formats.fit_a_nef import FitANefSet, read_fit_a_nef
 from wsjax.errors import DataError
 
 NAMES = ["kernel_net_0.linear", "kernel_net_1.linear", "output_linear"]
 
 
-def parameters(widths, number, names=NAMES):
+def parameters(widths, number, names=NAMES, state_of=dense_state):
     """Name and array of each parameter, as their own sorting puts them."""
-    state = dense_state(names, widths, number)
+    state = state_of(names, widths, number)
     both = [[(f"{n}.bias", state[f"{n}.bias"]), (f"{n}.kernel", state[f"{n}.weight"].T)] for n in names]
     return [pair for layer in both for pair in layer]
 
@@ -70,19 +70,20 @@ def test_seeds_after_the_first_are_views_and_files_are_ordered_by_number(tmp_pat
     assert fewer.columns["image"].tolist() == [0, 2, 3, 0, 2, 3, 0, 1, 2, 3]
 
 
-def test_a_relu_network(tmp_path):
-    names = [f"Dense_{i}" for i in range(11)]
-    widths = (2, *[3] * 10, 1)
+def test_a_relu_network(tmp_path, agrees):
+    names, widths = [f"Dense_{i}" for i in range(11)], DEEP_WIDTHS
     root = write_set(tmp_path / "MNIST/MLP")
     (root / "nefs_2-3.hdf5").unlink()
     (root / "nef.json").write_text(json.dumps({"name": "MLP", "params": {"hidden_dim": 3, "num_layers": 10}}))
-    network = sorted(parameters(widths, 1, names))  # as a dict sorts them: Dense_10 before Dense_2
-    write_file(root / "nefs_0-2.hdf5", [network, network], [4, 5])
+    # As a dict sorts them: Dense_10 before Dense_2.
+    networks = [sorted(parameters(widths, number, names, mlp_state), key=lambda pair: pair[0]) for number in range(2)]
+    write_file(root / "nefs_0-2.hdf5", networks, [4, 5])
     data = read_fit_a_nef(root, progress=False)
     assert data.card.network is not None
     assert (data.card.network.kind, data.card.network.activation, data.card.network.widths) == ("mlp", "relu", widths)
-    np.testing.assert_array_equal(data.weights[10].kernel[1], dict(network)["Dense_10.kernel"])
-    np.testing.assert_array_equal(data.weights[2].kernel[0], dict(network)["Dense_2.kernel"])
+    np.testing.assert_array_equal(data.weights[10].kernel[1], dict(networks[1])["Dense_10.kernel"])
+    np.testing.assert_array_equal(data.weights[2].kernel[0], dict(networks[0])["Dense_2.kernel"])
+    agrees(data, [0, 1])
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from safetensors.numpy import save_file
 
 from tests.data.formats.conftest import save_state
-from tests.data.formats.references import DWS_WIDTHS, OUTPUTS, POINTS, dense_state
+from tests.data.formats.references import DEEP_WIDTHS, DWS_WIDTHS, OUTPUTS, POINTS, dense_state, mlp_state
 from wsjax.data import Card, fit_dataset_in_memory
 from wsjax.data.formats.export import write_state_dicts
 from wsjax.data.formats.state_dicts import CONTENTS, read_state_dicts
@@ -30,6 +30,16 @@ def test_a_directory_of_several_kinds_of_file_with_labels_inside(tmp_path, agree
     data = data.take(np.argsort(data.columns["split"]))
     agrees(data, [0, 2, 1])
     assert (data.label.tolist(), data.card.classes) == ([2, 1, 0], ("0", "1", "2"))
+
+
+@pytest.mark.parametrize(("widths", "activation"), [(DWS_WIDTHS, "relu"), (DWS_WIDTHS, "tanh"), (DEEP_WIDTHS, "relu")])
+def test_mlps_compute_what_pytorch_computes(tmp_path, agrees, widths, activation):
+    """The names are those of a torch.nn.Sequential, in which an activation stands after each layer."""
+    names = [f"layers.{2 * i}" for i in range(len(widths) - 1)]
+    for number in range(2):
+        save_state(tmp_path / f"{number}.pth", mlp_state(names, widths, number), label=number)
+    network = Network("mlp", widths, activation=activation)
+    agrees(read_state_dicts(tmp_path, network, progress=False), [0, 1])
 
 
 def test_a_card_targets_a_key_and_names_in_order(tmp_path, agrees):

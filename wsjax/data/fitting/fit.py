@@ -137,6 +137,13 @@ def fit_groups(
     Groups go to the accelerators in turn, to as many as there are workers. Closing the iterator, or an exception in
     the loop that reads it (Ctrl-C), abandons the groups not yet begun.
 
+    Args:
+        found: images or signals.
+        recipe: how each is fitted.
+        jobs: the groups, each of up to `recipe.lanes` rows of signal row and view, as `groups` gives them.
+        workers: how many fit at once; None for one a core on a CPU, one a device on accelerators.
+        given: the weights that all start from, where the recipe says so.
+
     Raises:
         ValueError: a recipe that does not fit the signals.
         DataError: a network that ended in NaN or infinity, naming its signal and view.

@@ -143,6 +143,9 @@ def fit_dataset_in_memory(
 ) -> WeightDataset:
     """What `fit_dataset` gives, without a directory.
 
+    Args:
+        found, recipe, workers, progress, given: as `fit_dataset` takes them.
+
     Example:
         >>> from wsjax.data import Recipe, limit, load_images
         >>> from wsjax.networks import Network

@@ -18,7 +18,7 @@ from wsjax.data.formats.paths import check_new, read_json_file
 from wsjax.data.formats.stacked import read_arrays, write_arrays
 from wsjax.data.formats.state_dicts import read_state_dicts
 from wsjax.data.store.collection_store import save_collection
-from wsjax.data.store.whole import absolute, load, save
+from wsjax.data.store.whole import absolute, check_free, load, save
 from wsjax.errors import check_choice, listing
 from wsjax.networks import Network
 
@@ -42,6 +42,8 @@ EXPORTS: dict[str, Callable[..., None]] = {"to-state-dicts": write_state_dicts, 
 
 def convert(format: str, source: str | Path, out: str | Path, **options: Any) -> WeightDataset | Collection:
     """Read a public data set and store it as ours, or export one of ours.
+
+    One that is stopped leaves a directory that does not load, and that must be removed before the same call.
 
     Args:
         format: a name in `FORMATS`; or one in `EXPORTS`, which write a data set of ours: `"to-state-dicts"` a file for
@@ -72,7 +74,10 @@ def convert(format: str, source: str | Path, out: str | Path, **options: Any) ->
     """
     check_choice("format", format, (*FORMATS, *EXPORTS))
     target = absolute(out)
-    check_new(target)
+    if format in EXPORTS or target.is_file():
+        check_new(target)
+    else:
+        check_free(target)
     function = {**FORMATS, **EXPORTS}[format]
     known = list(inspect.signature(function).parameters)[2 if format in EXPORTS else 1 :]
     for name in options:

@@ -67,6 +67,9 @@ def write_arrays(dataset: WeightDataset, directory: str | Path, *, kind: str = "
 def read_arrays(directory: str | Path) -> WeightDataset:
     """A data set that `write_arrays` wrote.
 
+    Args:
+        directory: which holds the one file.
+
     Raises:
         DataError: no such file, a damaged one, one that wsjax did not write, or arrays that its card does not describe.
         ImportError: safetensors is not installed.

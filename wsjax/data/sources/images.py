@@ -111,6 +111,10 @@ def check_images(images: Images) -> Images:
 def limit(found: T, count: int | None) -> T:
     """The first `count` images or signals of a fixed shuffle, each split in its own proportion; all of them for None.
 
+    Args:
+        found: images or signals.
+        count: how many to keep; None for all.
+
     Example:
         >>> from wsjax.data import load_images
         >>> digits = load_images("digits")

@@ -35,6 +35,9 @@ def solid(number: int, *, seed: int = 0) -> Partial:
         number: which solid, of class `number` modulo 10.
         seed: which solids.
 
+    Raises:
+        ValueError: a number that is negative or not whole.
+
     Example:
         >>> torus = solid(16)
         >>> torus(jnp.zeros((5, 3))).shape

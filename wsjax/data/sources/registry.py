@@ -114,6 +114,9 @@ def load_images(source: str, directory: str | Path | None = None) -> Images:
 def default_recipe(source: str) -> Recipe:
     """How a source is fitted unless told otherwise; the recipe has the source's name.
 
+    Raises:
+        ValueError: an unknown source.
+
     Example:
         >>> default_recipe("digits").network.widths
         (2, 16, 16, 1)

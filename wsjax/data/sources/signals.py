@@ -71,6 +71,10 @@ def as_signals(found: Images | Signals, recipe: Recipe) -> Signals:
     The recipe's `coordinate_order` and `value_range` are for images alone: signals bring coordinates and a range of
     their own, which PSNR is measured against.
 
+    Args:
+        found: images or signals, as `load_source` gives them.
+        recipe: what they will be fitted by.
+
     Example:
         >>> from wsjax.data import limit, load_images
         >>> from wsjax.networks import Network

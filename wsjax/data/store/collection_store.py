@@ -78,6 +78,9 @@ def save_collection(collection: Collection, path: str | Path, dtype: DTypeLike |
 def load_collection(path: str | Path) -> Collection:
     """Read a collection, each member as `load` does, and check that the members are those of the index.
 
+    Args:
+        path: the directory of the collection.
+
     Raises:
         DataError: the directory holds no whole collection, or anything in it is missing, altered or exchanged.
 
@@ -131,6 +134,9 @@ def _collection(path: str | Path, read: Callable[[Path], Member]) -> Collection:
 
 def members_in(path: str | Path) -> dict[str, str] | None:
     """The members of a stored collection and their fingerprints; None where the directory holds one data set.
+
+    Args:
+        path: the directory to look into.
 
     Raises:
         DataError: the directory has no index, or a damaged one.

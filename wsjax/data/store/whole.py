@@ -96,6 +96,9 @@ def _bytes(dataset: WeightDataset) -> int:
 def load(path: str | Path) -> WeightDataset:
     """Read a data set, every array checked against the card and against its SHA-256.
 
+    Args:
+        path: the directory of the data set.
+
     Raises:
         DataError: the directory holds no data set, or an unfinished one; a file, shard or array is missing, altered or
             of another shape or dtype; a number is not finite. The shard and the array are named.
@@ -123,7 +126,10 @@ def describe(path: Path) -> tuple[Index, Card]:
 
 def unfinished(path: Path, index: Index, card: Card) -> str:
     """What there is of a data set that is not whole, and the way out."""
-    again = "run the same fit again" if card.recipe else "remove the directory and save the data set again"
+    again = "remove the directory and save the data set again"
+    if card.recipe:
+        # A fit writes the statistics last, and `save` has them from the start; but a fit may remake a lost shard.
+        again = "run the same fit again" + (f", or {again}" if card.statistics else "")
     way_out = way_on(path, index) or f"to go on, {again}"
     return f"{path} is unfinished: {index.finished_networks} of {index.networks} networks are there; {way_out}"
 

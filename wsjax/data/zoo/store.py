@@ -106,6 +106,9 @@ def fit_zoo_in_memory(
 ) -> WeightDataset:
     """What `fit_zoo` gives, without a directory.
 
+    Args:
+        images, recipe, workers, progress: as `fit_zoo` takes them.
+
     Example:
         >>> from wsjax.data import ZooRecipe, limit, load_images, zoo_network
         >>> digits = limit(load_images("digits"), 20)
