@@ -20,6 +20,7 @@ from wsjax.augment import (
     read_spec,
     statistics_of,
 )
+from wsjax.augment.grammar import Call
 from wsjax.symmetry import mlp, siren
 from wsjax.typing import Batch
 
@@ -167,6 +168,60 @@ def test_a_preset_reads_as_its_steps_and_can_be_built(name):
     assert name not in format_spec(steps)
     assert name not in CATALOGUE
     from_spec(name, SIREN)
+
+
+UNIFORM = {"alpha": 1.0, "beta": None, "low": 0.0, "high": 1.0}
+"""a ~ U(0, 1) of the reference code is Beta(1, 1)."""
+SHIFT, TURN, NOISE = ("translate", {"max_shift": 0.25}), ("rotate", {"max_degrees": 30}), ("noise", {"std": 0.32})
+ZOOM, DROP = (
+    ("scale", {"max_log": 0.2}),
+    ("dropout", {"rate": 0.1, "survivors": pytest.approx(1 / (1 - 0.1), rel=1e-4)}),
+)
+PRUNE, NEGATE = ("prune_global", {"max_quantile": 0.1}), ("flip_signs", {"probability": 0.5})
+ALIGNED = ("mixup_aligned", {"group": "permutation", **UNIFORM})
+PUBLISHED = {
+    "dwsa_translate": [SHIFT],
+    "dwsa_rotate": [TURN],
+    "dwsa_noise": [NOISE],
+    "dwsa_scale": [ZOOM],
+    "dwsa_dropout": [DROP],
+    "dwsa_prune": [PRUNE],
+    "dwsa_flip_signs": [NEGATE],
+    "dwsa_shift_phase": [("shift_phase", {"max_shift": 4})],
+    "dwsa_label_smoothing": [("label_smoothing", {"rate": 0.1})],
+    "dwsa_mixup": [("mixup", UNIFORM)],
+    "dwsa_mixup_hard": [("mixup_hard", UNIFORM)],
+    "dwsa_mixup_permuted": [("mixup_permuted", UNIFORM)],
+    "dwsa_mixup_aligned": [ALIGNED],
+    "dwsa_combination": [SHIFT, NOISE, ALIGNED, NEGATE],
+    "dwsa_mixup_self": [("mixup_self", UNIFORM), ("one_of", {}), SHIFT, TURN, NOISE, ZOOM, DROP, PRUNE],
+    "dwsnets": [
+        *[SHIFT, ("rotate", {"max_degrees": 45}), ("noise", {"std": 0.1})],
+        *[("dropout", {"rate": 0.01, "survivors": 1.0}), ZOOM],
+    ],
+    "dwsnets_contrastive": [("noise", {"std": 0.2}), ("dropout", {"rate": 0.5, "survivors": 1.0})],
+}
+"""The magnitudes in the code of arXiv 2402.04081 (dwsa) and arXiv 2301.12780 (dwsnets), each around its pipe's steps.
+
+A factor from 0.8 to 1.2 there is `max_log` 0.2 here. Those of dwsnets with magnitude 0, rescaling and pruning, are left
+out."""
+
+
+def settings_in(steps: tuple[Call, ...]) -> list[tuple[str, dict]]:
+    """The steps, those inside another behind it, with all that each runs at: its defaults too."""
+    found = []
+    for step in steps:
+        found.append(
+            (step.name, (CATALOGUE[step.name].settings if step.name in CATALOGUE else {}) | dict(step.settings))
+        )
+        for pipe in step.pipes:
+            found += settings_in(pipe)
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != "recommended"])
+def test_a_preset_has_the_magnitudes_of_its_paper(name):
+    assert settings_in(read_spec(name)) == PUBLISHED[name]
 
 
 def test_a_preset_stands_among_other_steps():

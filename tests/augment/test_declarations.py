@@ -1,7 +1,7 @@
 """What each augmentation of the catalogue declares about the function, against the functions themselves.
 
-For every kind of network, with random weights and with fitted ones, in float32 and float64, and in bfloat16 within a
-stated bound; where an augmentation does not apply, it says why.
+For every kind of network, with random weights and with fitted ones, in float32 and float64, and in both half types
+within a stated bound; where an augmentation does not apply, it says why.
 """
 
 import re
@@ -25,7 +25,7 @@ NETWORKS = {**CASES, "cnn": CNN}
 WIDTHS = (2, 6, 5, 3)
 OFFSET = 0.25
 SHARE = {"float32": 1e-4, "float64": 1e-12}
-DTYPES = {"float32": np.float32, "float64": np.float64, "bfloat16": jnp.bfloat16}
+DTYPES = {"float32": np.float32, "float64": np.float64, "bfloat16": jnp.bfloat16, "float16": np.float16}
 
 BFLOAT16 = {
     **dict.fromkeys(("permute", "flip_signs", "flip"), 1e-5),  # no entry is rounded
@@ -37,6 +37,9 @@ BFLOAT16 = {
 }
 """How far the function may be off, as a share of its size, where the weights are kept in bfloat16, in 8 bits: about
 twice what was seen. Sines are the worst, for their w0 of 9.5 multiplies what rounding does to the first layer."""
+
+HALF = {"bfloat16": BFLOAT16, "float16": {name: max(share / 8, 1e-5) for name, share in BFLOAT16.items()}}
+"""float16 keeps three bits more."""
 
 
 # --- where an augmentation applies -----------------------------------------------------------------------------------
@@ -161,7 +164,7 @@ def test_what_preserves_the_function_preserves_it(case: str, name: str, kind: st
         moved = CATALOGUE[name].function(KEY, weights, symmetry=NETWORKS[case].symmetry(WIDTHS))
         assert touched(moved, weights)
         found = change(decoded(case, moved, x), decoded(case, weights, x))
-    assert found < SHARE.get(dtype, BFLOAT16[name])
+    assert found < (HALF[dtype][name] if dtype in HALF else SHARE[dtype])
 
 
 # --- transforms ------------------------------------------------------------------------------------------------------
@@ -251,5 +254,5 @@ def test_what_transforms_the_function_does_so_as_it_says(case: str, name: str, k
         expected = HOW[name](lambda x: decoded(case, weights, x), x, draw(name, wide, **settings))
         found = change(decoded(case, moved, x), expected)
         same = change(decoded(case, weights, x), expected)
-    assert found < SHARE.get(dtype, BFLOAT16[name])
+    assert found < (HALF[dtype][name] if dtype in HALF else SHARE[dtype])
     assert same > 0.005  # there was something to be right about

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jax.tree_util import Partial
 from scipy import stats
 
-from tests.helpers import CASES, assert_identical, change, points, random_weights
+from tests.helpers import CASES, assert_identical, change, dense_axes, points, random_weights
 from wsjax import augment as wa
 from wsjax import networks, symmetry
 from wsjax.symmetry.align import Over
@@ -256,6 +256,35 @@ def test_a_batch_without_labels_mixes_as_one_with(name: str):
     mixed = (Partial(wa.mixup_with, pool=bare) if name == "mixup_with" else FORMS[name])(KEY, bare)
     assert mixed.label is None
     assert_identical(mixed.weights, FORMS[name](KEY, ROWS).weights)
+
+
+SPEC = symmetry.symmetry_of(
+    {"hidden": dense_axes("in", "h"), "out": dense_axes("h*", "out"), "step": symmetry.Axes()},
+    {"in": symmetry.Fixed(2, "input"), "h": symmetry.Group(3, "tanh"), "out": symmetry.Fixed(2, "output")},
+)
+MOVED = {"mixup_permuted": wa.mixup_permuted, "mixup_aligned": wa.mixup_aligned}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_partners_that_move_mix_any_labels_and_leave_whole_numbers(name: str):
+    """As the forms above: targets of any shape beside classes, no label at all, a leaf that counts, and objects."""
+    run = jax.jit(lambda batch, low: MOVED[name](KEY, batch, symmetry=SPEC, low=low))
+    nets = jax.tree.map(lambda *x: np.stack(x), *[random_weights(key, SPEC) for key in KEYS[:SIZE]])
+    nets["step"] = np.arange(SIZE, dtype=np.int32)
+    label = {"class": EYE, "score": jnp.arange(SIZE, dtype=jnp.float32), "map": jnp.ones((SIZE, 2, 2))}
+    batch = Batch(nets, label, ROWS.object)
+    mixed, bare = run(batch, 0.0), run(batch._replace(label=None), 0.0)
+    assert bare.label is None
+    assert_identical(bare.weights, mixed.weights)
+    assert_identical((mixed.weights["step"], mixed.object), (jnp.arange(SIZE), ROWS.object))
+    assert_identical(mixed.label["class"], wa.mixup(KEY, Batch(EYE, EYE)).label)  # whom it meets, and by how much
+    np.testing.assert_allclose(mixed.label["score"], mixed.label["class"] @ label["score"], atol=1e-5)
+    np.testing.assert_allclose(mixed.label["map"], 1, atol=1e-6)
+    assert change(mixed.weights["out"]["bias"], mixed.label["class"] @ nets["out"]["bias"]) < 1e-5
+    assert change(mixed.weights["hidden"]["kernel"], nets["hidden"]["kernel"]) > 0.1
+    assert_identical(run(batch, 1.0), jax.tree.map(jnp.asarray, batch))
+    with pytest.raises(TypeError, match=r"label has .*jax.nn.one_hot"):
+        jax.eval_shape(run, batch._replace(label=jnp.arange(SIZE)), 0.0)
 
 
 def test_hidden_features_of_a_reader_mix_as_weights_do():

@@ -229,31 +229,52 @@ def test_a_batch_spread_over_devices_is_mixed_after_alignment():
     chex.assert_trees_all_close(spread, run(batch), atol=1e-5)
 
 
-def test_every_step_of_a_deep_descent_is_scipys_optimum_and_none_raises_the_distance(monkeypatch):
-    """Without compilation, the cost matrices and the distances on the way can be looked at."""
-    spec, weights, reference = two("relu", (2, 10, 9, 11, 2))
-    module, kept = sys.modules["wsjax.symmetry.align"], []
-    plain, nearer = module.assign, module._nearer
+DEEP = {
+    "relu": (CASES["relu"].symmetry((2, 10, 9, 11, 2)), 0),
+    "siren": (CASES["siren"].symmetry((2, 6, 5, 2)), 0),
+    "tanh": (CASES["tanh"].symmetry((2, 6, 5, 2)), 0),
+    "residual": (RESIDUAL, 8),
+}
+"""Networks whose descent takes two sweeps and more, and the seed of their weights."""
+
+
+@pytest.mark.parametrize("case", DEEP)
+def test_every_step_of_a_deep_descent_is_scipys_optimum_and_none_raises_the_distance(case: str, monkeypatch):
+    """The cost matrices, their solutions and the distances on the way are taken out of the compiled search."""
+    spec, seed = DEEP[case]
+    weights, reference = (random_weights(jax.random.key(i), spec) for i in (seed, seed + 1))
+    module, solved, kept = sys.modules["wsjax.symmetry.align"], [], []
+    plain, nearer, search = module.assign, module._nearer, module._search.__wrapped__
 
     def watched(cost, wanted=True, *, solver):
         order = plain(cost, wanted, solver=solver)
-        matrix = np.asarray(cost, np.float64)
-        least = matrix[linear_sum_assignment(matrix)].sum()
-        assert matrix[np.arange(len(matrix)), order].sum() == pytest.approx(least, abs=1e-5 * np.abs(matrix).max())
+        jax.debug.callback(lambda *step: solved.append(step), cost, wanted, order, ordered=True)
         return order
 
     def noted(a, b):
-        kept.append(float(nearer(a, b).distance))
-        return nearer(a, b)
+        best = nearer(a, b)
+        true = sum(jnp.sum(jnp.square(x - y)) for x, y in zip(best.leaves, spec.leaves(reference), strict=True))
+        jax.debug.callback(lambda distance: kept.append(float(distance)), true, ordered=True)
+        return best
 
     monkeypatch.setattr(module, "assign", watched)
     monkeypatch.setattr(module, "_nearer", noted)
-    with jax.disable_jit():
-        found = ws.align(weights, reference, spec, max_sweeps=3)
-    assert len(kept) >= 1 + 2 * 3  # the first pass, and two sweeps of three groups at least
-    assert kept == sorted(kept, reverse=True)
+    static = ("symmetry", "actions", "restarts", "max_sweeps", "solver")
+    monkeypatch.setattr(module, "_search", jax.jit(search, static_argnames=static))
+    found = ws.align(weights, reference, spec)
+    jax.effects_barrier()
+    sizes = set()
+    for cost, wanted, order in solved:
+        matrix, rows = np.asarray(cost, np.float64), np.arange(len(cost))
+        if wanted:
+            least = matrix[linear_sum_assignment(matrix)].sum()
+            assert matrix[rows, order].sum() == pytest.approx(least, abs=1e-5 * np.abs(matrix).max())
+            sizes.add(len(matrix))
+    assert sizes == {group.size for group in spec.groups.values()}
+    assert len(kept) >= 1 + 2 * len(spec.groups)  # the first pass, and two sweeps of every group at least
+    assert all(after <= before * (1 + 1e-6) for before, after in itertools.pairwise(kept))
     assert kept[-1] < kept[0]
-    assert float(found.distance) == kept[-1]
+    assert float(found.distance) == pytest.approx(kept[-1], rel=1e-5)
 
 
 @pytest.mark.parametrize("spec", [RESIDUAL, tied()], ids=["residual convolutions", "recurrent"])

@@ -81,52 +81,58 @@ INTERRUPTED = """
 """
 
 
-STOPPED = INTERRUPTED.replace("epochs=40000", "epochs=1200")
-PACE = """
-    import time
-    from wsjax.train import metrics
-    append = metrics.append
-    metrics.append = lambda path, records: (append(path, records), time.sleep(0.1))
+STORED = """
+    import json, sys, time
+    from dataclasses import replace
+    from tests.train.helpers import SMALL, bits
+    from wsjax import data
+    from wsjax.train import load_trained, metrics, train
+    networks, plan = data.load(sys.argv[1]), replace(SMALL, augment="flip_signs", epochs=1200, evaluate_every=20)
 """
-"""Some seconds in which a signal may come; the same numbers."""
+PACED = """
+    append = metrics.append  # some seconds in which a signal may come; the same numbers
+    metrics.append = lambda path, records: (append(path, records), time.sleep(0.1))
+    train(networks, plan, out=sys.argv[2], progress=False, checkpoint_seconds=0.2)
+"""
 AGAIN = """
-    import json, sys
-    from tests.train.helpers import bits
-    unbroken = bits(train(networks, plan, [Trial(0)], progress=False).state)
-    for out in sys.argv[1:]:
+    unbroken = bits(train(networks, plan, progress=False).state)
+    for out in sys.argv[2:]:
         known = load_trained(out).history
-        found = train(networks, plan, [Trial(0)], out, progress=False)
+        found = train(networks, plan, out=out, progress=False)
         print(json.dumps([len(known), found.history[: len(known)] == known, bits(found.state) == unbroken]))
 """
 
 
 @pytest.mark.slow
-def test_processes_stopped_for_real_go_on_to_the_same_bits(tmp_path):
+def test_processes_stopped_for_real_go_on_to_the_same_bits(networks, tmp_path):
     """As users run them, without the tests' XLA flags; one more process gives the same commands again."""
+    data.save(networks, tmp_path / "set")
     plain = {name: value for name, value in os.environ.items() if name not in FLAGS}
-    running = {}
-    for number in (signal.SIGINT, signal.SIGKILL):
-        code = textwrap.dedent(PACE + STOPPED).replace("OUT", str(tmp_path / number.name))
-        running[number] = subprocess.Popen([sys.executable, "-c", code], env=plain, stdout=subprocess.PIPE, text=True)
-    for number, process in running.items():
-        out, deadline = tmp_path / number.name, time.monotonic() + 120
+    plain["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / "programs")  # the last process compiles nothing
+
+    def started(code: str, *runs: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", textwrap.dedent(STORED + code), tmp_path / "set", *runs]
+        return subprocess.Popen(command, cwd=ROOT, env=plain, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    running = {n: (tmp_path / n.name, started(PACED, tmp_path / n.name)) for n in (signal.SIGINT, signal.SIGKILL)}
+    for number, (out, process) in running.items():
+        deadline = time.monotonic() + 120
         while len(metrics.read(out / record.METRICS)) < 8 and time.monotonic() < deadline:
             time.sleep(0.05)
         os.kill(process.pid, number)
-        printed, _ = process.communicate(timeout=60)
-        assert process.returncode == -number
+        printed, errors = process.communicate(timeout=60)
+        assert process.returncode == -number, errors
         assert (f"is safe in {out}; the same command goes on" in printed) == (number == signal.SIGINT)
         assert 0 < load_trained(out).history[-1]["epoch"] < 1200
-    setting_up = STOPPED[: STOPPED.index("    train(")].replace("import Plan", "import load_trained, Plan")
-    again = [sys.executable, "-c", textwrap.dedent(setting_up + AGAIN), *(str(tmp_path / n.name) for n in running)]
-    done = subprocess.run(again, cwd=ROOT, env=plain, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    for line in done.stdout.splitlines():
-        known, kept, same = json.loads(line)
+    again = started(AGAIN, *(out for out, _ in running.values()))
+    printed, errors = again.communicate(timeout=300)
+    assert again.returncode == 0, errors
+    found = [json.loads(line) for line in printed.splitlines()]
+    assert len(found) == 2
+    for known, kept, same in found:
         assert 0 < known < 60
         assert kept  # with the seconds that the stopped process took: it went on, and did not begin anew
         assert same
-    assert len(done.stdout.splitlines()) == 2
 
 
 @pytest.mark.slow

@@ -226,6 +226,9 @@ def _level(step: Call) -> Level:
 def needs_statistics(spec: str) -> bool:
     """Whether a step of a SPEC is in units of the data set, so that `from_spec` must be given its statistics.
 
+    Args:
+        spec: the text, as `read_spec` takes it.
+
     Example:
         >>> needs_statistics("one_of(noise, noise_shared) | mixup"), needs_statistics("noise | mixup")
         (True, False)
@@ -235,6 +238,9 @@ def needs_statistics(spec: str) -> bool:
 
 def needs_pool(spec: str) -> bool:
     """Whether a step of a SPEC draws partners out of a pool, so that `from_spec` must be given one.
+
+    Args:
+        spec: the text, as `read_spec` takes it.
 
     Example:
         >>> needs_pool("noise | mixup_with(alpha=0.4)"), needs_pool("noise | mixup")

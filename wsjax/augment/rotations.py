@@ -14,6 +14,9 @@ from wsjax.typing import Key, Scalar, Weights
 def rotation(radians: Scalar) -> Float[Array, "2 2"]:
     """The matrix A of a plane rotation for coordinates as rows: [[cos, sin], [-sin, cos]].
 
+    Args:
+        radians: [] the angle; a positive one turns the x axis towards the y axis.
+
     Example:
         >>> import jax.numpy as jnp
         >>> bool(jnp.allclose(jnp.array([1.0, 0.0]) @ rotation(jnp.pi / 2), jnp.array([0.0, 1.0]), atol=1e-6))

@@ -24,6 +24,9 @@ def grid(
         order: `"xy"` puts the column first (x, y), as DWSNets and its data sets do; `"ij"` the row first, as NFN.
         low, high: the range of every coordinate.
 
+    Raises:
+        ValueError: an unknown order.
+
     Example:
         >>> grid((2, 3))[:3].tolist()
         [[-1.0, -1.0], [0.0, -1.0], [1.0, -1.0]]

@@ -33,6 +33,10 @@ def unchanged(layer: int, activations: Array) -> Array:
 def mlp_init(key: Key, widths: Sequence[int]) -> tuple[Layer, ...]:
     """He-normal kernels, N(0, 2 / fan_in), and zero biases; a tuple of `Layer`.
 
+    Args:
+        key: a typed key.
+        widths: sizes from input to output.
+
     Example:
         >>> import jax
         >>> [layer.kernel.shape for layer in mlp_init(jax.random.key(0), (2, 8, 1))]

@@ -53,6 +53,9 @@ def siren_init(
         family: `"dws"` (DWSNets: small first layer, output offset 0.5), `"nfn"` (NFN: SIREN's first layer, none),
             `"zero_output"` (ours: starts as the constant 0, so less of the random start stays in fitted weights).
 
+    Raises:
+        ValueError: an unknown family, fewer than three widths, or another number of frequencies than hidden layers.
+
     Source: the code of arXiv 2301.12780 (which never marks its first layer as first) and of arXiv 2302.14040;
     README.md has the measurements behind `zero_output`.
 

@@ -1,14 +1,20 @@
 """Linear assignment of small square matrices, many at once, inside compiled code.
 
-On a CPU the matrices go to the host, where SciPy solves them one by one on a thread a core, but for the smallest;
-elsewhere optax solves them where they lie, by `vmap`. Measured on two CPU cores, random matrices, host / device in
-microseconds a matrix:
+On a CPU the matrices go to the host, where SciPy solves them one by one on a thread a core, but for those of 8 neurons
+and fewer; elsewhere optax solves them where they lie, by `vmap`. So `auto` chooses by the backend, when the program is
+compiled for it, and by the number of neurons, not by how many matrices come at once: under `vmap` a function sees the
+shape of one. Measured on two CPU cores (`python -m benchmarks align`), random matrices, microseconds a matrix:
 
-| neurons | 1 at once | 16 at once | 256 at once |
-|---|---|---|---|
-| 8 | 198 / 38 | 16 / 10 | 4.6 / 3.2 |
-| 16 | 193 / 93 | 20 / 24 | 10 / 20 |
-| 32 | 264 / 230 | 44 / 111 | 20 / 118 |
+| neurons | at once | host | device | `auto` takes |
+|---|---|---|---|---|
+| 8 | 256 | 7.1 | 3.9 | the device |
+| 32 | 1 | 497 | 361 | the host |
+| 32 | 256 | 18.5 | 123 | the host |
+| 32 | 4096 | 13.1 | 104 | the host |
+| 128 | 16 | 325 | 3279 | the host |
+
+It is wrong for one matrix alone, by 136 us: there the way to the host and back costs more than SciPy saves. Batches are
+what it is for.
 
 On an accelerator nobody has measured yet.
 """

@@ -54,6 +54,9 @@ def canonicalize(weights: Weights, symmetry: Symmetry) -> Weights:
 def canonical_element(weights: Weights, symmetry: Symmetry) -> Element:
     """The element that `canonicalize` acts with.
 
+    Args:
+        weights, symmetry: as `canonicalize` takes them.
+
     Example:
         >>> import jax
         >>> from wsjax import networks, symmetry as ws

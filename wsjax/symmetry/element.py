@@ -49,6 +49,9 @@ class Element:
 def identity(symmetry: Symmetry) -> Element:
     """The element that does nothing.
 
+    Args:
+        symmetry: of the networks to act on.
+
     Example:
         >>> from wsjax.symmetry import siren
         >>> identity(siren((2, 4, 1)))

@@ -16,6 +16,10 @@ from wsjax.typing import Key, Scalar
 def sample_permutation(key: Key, symmetry: Symmetry) -> Element:
     """A uniformly random order of the neurons of every group.
 
+    Args:
+        key: a typed key.
+        symmetry: of the networks to act on.
+
     Example:
         >>> import jax
         >>> from wsjax.symmetry import mlp
@@ -29,6 +33,14 @@ def sample_permutation(key: Key, symmetry: Symmetry) -> Element:
 
 def sample_signs(key: Key, symmetry: Symmetry, *, probability: Scalar = 0.5) -> Element:
     """Flip each neuron of every odd group (sine, tanh) with the given probability.
+
+    Args:
+        key: a typed key.
+        symmetry: of the networks to act on.
+        probability: [] for each neuron, in [0, 1]; 0 is the identity.
+
+    Raises:
+        ValueError: a probability outside [0, 1].
 
     Example:
         >>> import jax
@@ -46,6 +58,11 @@ def sample_signs(key: Key, symmetry: Symmetry, *, probability: Scalar = 0.5) -> 
 
 def sample_phases(key: Key, symmetry: Symmetry, *, max_shift: Scalar = 1) -> Element:
     """Shift each sine neuron by k*pi, k uniform on the whole numbers -max_shift..max_shift (symmetric about 0).
+
+    Args:
+        key: a typed key.
+        symmetry: of the networks to act on.
+        max_shift: [] half turns, a whole number; 0 is the identity.
 
     Raises:
         ValueError: a max_shift below 0, or none of the whole numbers.
@@ -67,6 +84,14 @@ def sample_phases(key: Key, symmetry: Symmetry, *, max_shift: Scalar = 1) -> Ele
 def sample_scales(key: Key, symmetry: Symmetry, *, std: Scalar = 0.3) -> Element:
     """Scale each homogeneous neuron (ReLU) by exp(std * normal), a positive number with median 1.
 
+    Args:
+        key: a typed key.
+        symmetry: of the networks to act on.
+        std: [] of the factors' logarithms; 0 is the identity.
+
+    Raises:
+        ValueError: a negative std.
+
     Example:
         >>> import jax
         >>> from wsjax.symmetry import mlp
@@ -83,6 +108,14 @@ def sample_scales(key: Key, symmetry: Symmetry, *, std: Scalar = 0.3) -> Element
 
 def sample_scales_uniform(key: Key, symmetry: Symmetry, *, max_log: Scalar = 0.7) -> Element:
     """Scale each homogeneous neuron (ReLU) by exp(u), u uniform on [-max_log, max_log].
+
+    Args:
+        key: a typed key.
+        symmetry: of the networks to act on.
+        max_log: [] of the factors; 0 is the identity.
+
+    Raises:
+        ValueError: a negative max_log.
 
     Example:
         >>> import jax

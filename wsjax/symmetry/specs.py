@@ -34,6 +34,9 @@ def siren(widths: Sequence[int], w0: float | Sequence[float] = 30.0, convention:
         w0: one frequency, or one for each hidden layer.
         convention: `"affine"` for sin(w0 (x W + b)), `"kernel"` for sin(w0 x W + b).
 
+    Raises:
+        ValueError: another number of frequencies than hidden layers.
+
     Source: Sitzmann et al. 2020 (arXiv 2006.09661) for the network; signs and phases as in arXiv 2402.04081,
     whose code holds one w0 = 30 for all layers.
 

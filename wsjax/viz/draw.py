@@ -14,6 +14,9 @@ from wsjax.viz.zoo import NEEDED, zoo
 def drawn_as(dataset: WeightDataset) -> Literal["zoo", "gallery", "fields"] | None:
     """Which picture suits a data set; None where nothing is known that could be drawn.
 
+    Args:
+        dataset: of any networks.
+
     Example:
         >>> import jax, numpy as np
         >>> from wsjax import data, networks, symmetry

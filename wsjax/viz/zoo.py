@@ -80,6 +80,9 @@ def zoo(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
 def zoo_table(dataset: WeightDataset) -> str:
     """A zoo's networks at their last step, in a line for each optimiser.
 
+    Args:
+        dataset: a zoo, as `fit_zoo` makes it.
+
     Example:
         >>> from wsjax import data
         >>> digits = data.limit(data.load_images("digits"), 20)
