@@ -106,6 +106,13 @@ def test_what_a_cycle_leads_to_has_a_size_wherever_it_stands():
     assert all((size > 0).all() for size in sizes)
 
 
+def test_a_cycle_is_entered_where_it_is_fed():
+    wires = ((0, 2), (2, 1), (1, 2), (1, 3))
+    assert order(4, wires) == (0, 2, 1, 3)
+    nodes, edges = [jnp.zeros((2, 0))] * 4, [jnp.ones((2, 2, 1))] * len(wires)
+    assert all((size > 0).all() for size in squared_sizes([False, True, True, True], nodes, edges, wires))
+
+
 def test_a_round_does_nothing_that_no_later_one_reads():
     wiring = Wiring(("input", "moved", "moved", "output"), (Gain(), Gain(True), Gain(True), Gain()), CHAIN)
     forward = rounds(wiring, 3, False, [3])

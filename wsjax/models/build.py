@@ -145,8 +145,8 @@ def build(name: str, card: CardLike, config: Any = None, *, outputs: int | None 
     if outputs is None and not card.classes:
         raise ValueError(
             "the card names no classes; expected one at least, as a reader gives one number a class: label the "
-            "networks with whole numbers and name their classes, or, for targets that are no classes, say how many "
-            "numbers the reader is to give: outputs=1"
+            "networks with whole numbers and name their classes; for targets that are no classes make the labels "
+            "floats for wsjax.train, or say how many numbers the reader is to give: outputs=1"
         )
     outputs = len(card.classes) if outputs is None else outputs
     check_number("outputs", outputs, low=1, whole=True)

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice, check_number
+from wsjax.models.attention_heads import check_heads
 from wsjax.models.dropout import dropout
 from wsjax.models.ends import CODES, EndCode, permutable_ends
 from wsjax.models.equivariant import ends, invariant
 from wsjax.models.flat import Stack
 from wsjax.models.fourier import FourierFeatures, expanded
-from wsjax.models.heads import check_heads
 from wsjax.models.normalise import Normaliser
 from wsjax.models.norms import LayerNorm
 from wsjax.models.pieces import Feature, features, lift

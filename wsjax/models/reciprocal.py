@@ -34,7 +34,7 @@ Wire = tuple[int, int]
 
 def order(count: int, wires: Sequence[Wire]) -> tuple[int, ...]:
     """Sets of nodes such that each comes after those that lead to it; a cycle, after all that leads to it, is entered
-    at its first set.
+    at the first of its sets that one of those leads to, or at its first where none does.
 
     Example:
         >>> order(4, [(0, 3), (3, 1), (1, 2), (1, 1)])
@@ -50,7 +50,8 @@ def order(count: int, wires: Sequence[Wire]) -> tuple[int, ...]:
         left = [i for i in range(count) if i not in done]
         ready = [i for i in left if all(s in done or s == i for s, t in wires if t == i)]
         entries = [i for i in left if all(s in done or (i, s) in leads for s, t in leads if t == i)]
-        done.append((ready or entries)[0])
+        fed = [i for i in entries if any(t == i and s in done for s, t in wires)]
+        done.append((ready or fed or entries)[0])
     return tuple(done)
 
 

@@ -7,11 +7,11 @@ import jax
 from jaxtyping import Array
 
 from wsjax.errors import check_number
+from wsjax.models.attention_heads import check_heads
 from wsjax.models.graph import Graph
 from wsjax.models.graph_parts import Affine, EdgeUpdate
 from wsjax.models.graph_reader import GraphConfig, GraphReader
 from wsjax.models.graph_steps import Step
-from wsjax.models.heads import check_heads
 from wsjax.models.normalise import Normaliser
 from wsjax.models.norms import LayerNorm
 from wsjax.models.padding import Padded

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice, check_number
+from wsjax.models.attention_heads import check_heads
 from wsjax.models.dropout import dropout
 from wsjax.models.flat import Stack
-from wsjax.models.heads import check_heads
 from wsjax.models.normalise import Normaliser, in_float32
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
