@@ -25,8 +25,8 @@ def main(arguments: list[str] | None = None) -> None:
     """The command; arguments from the shell unless given."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        if given[:1] == ["accuracy"]:
-            importlib.import_module("benchmarks.accuracy.command").main(given[1:])
+        if "accuracy" in given:
+            importlib.import_module("benchmarks.accuracy.command").main([word for word in given if word != "accuracy"])
         else:
             measure(given)
     except (ValueError, OSError, ImportError) as error:

@@ -3,7 +3,6 @@
 import functools
 from dataclasses import dataclass
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +14,7 @@ from wsjax.augment import RECOMMENDED, from_spec
 from wsjax.data import WeightDataset
 from wsjax.train import Arrays, Plan, Trial
 from wsjax.train.loop import start
+from wsjax.train.state import apart
 from wsjax.train.step import advance
 from wsjax.typing import Batch, Transform
 
@@ -55,7 +55,7 @@ def step_contestant(spec: str, name: str, subject: Subject, channels: int, count
     dataset = WeightDataset.from_networks(networks, label, symmetry=subject.symmetry)
     plan = Plan("dws", {"channels": channels}, spec, epochs=count, evaluate_every=count, batch_size=batch)
     state, frozen = start(dataset.card, plan, [Trial()])
-    arrays, static = eqx.partition(frozen, eqx.is_array)
+    arrays, static = apart(frozen)
     training = Arrays(subject.batch.weights, jnp.asarray(label, jnp.int32), subject.batch.object)
     few = jax.tree.map(lambda leaf: leaf[:1], training)
     step = functools.partial(

@@ -1,18 +1,21 @@
 """One cell of a grid: a reader and an augmentation on a data set, its trials, its seeds, its one look at the test."""
 
 import json
+import subprocess
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
+from benchmarks.harness import machine
 from wsjax.data import SPLITS, WeightDataset
 from wsjax.data.store.directory import checksum
 from wsjax.data.store.shards import digest
 from wsjax.demo import score_row, stopwatch
-from wsjax.models import build, parameter_count
+from wsjax.models import build, head_arrays, trainable
 from wsjax.train import Plan, Trained, Trial, evaluate, record, train
 
 TEST_READ = "test_read.json"
@@ -22,9 +25,9 @@ TEST_READ = "test_read.json"
 class Cell:
     """What is trained: reader and settings, augmentation by name and as SPEC, schedule, trials, and the seeds.
 
-    dataset: the name of one of the suite's. views: networks of each image in it. trains: all of the reader, or its
-    head alone. The trials' settings are tried with each of `trial_seeds`; the best mean validation accuracy chooses,
-    and `seeds` train side by side with that.
+    dataset: the name of one of the suite's, which holds `views` networks of each image. trains: all of the reader, or
+    its head alone. The trials' settings are tried with each of `trial_seeds`; the best mean validation accuracy
+    chooses, and `seeds` train side by side with that.
     """
 
     dataset: str
@@ -91,16 +94,35 @@ def run_cell(cell: Cell, networks: WeightDataset, out: Path) -> dict[str, Any]:
         **score_row(trained, test),
         "seeds": list(cell.seeds),
         "settings": asdict(cell.plan.reader_settings),
-        "parameters": parameter_count(build(cell.reader, networks.card, cell.settings, key=jax.random.key(0))),
+        "parameters": trained_parameters(cell, networks),
         "networks": {name: len(networks.split(name)) for name in SPLITS},
         "epochs": cell.epochs,
         "trials": [
             {**t.to_json(), "validation_accuracy": float(s)} for t, s in zip(tries, scores.reshape(-1), strict=True)
         ],
         "seconds": spent["seconds"],
+        "commit": commit(),
+        "machine": machine(),
     }
     record.write_json(path, row)
     return json.loads(json.dumps(row))
+
+
+def trained_parameters(cell: Cell, networks: WeightDataset) -> int:
+    """How many numbers of the cell's reader train."""
+    reader = build(cell.reader, networks.card, cell.settings, key=jax.random.key(0))
+    marks = trainable(reader) if cell.trains == "all" else head_arrays(reader)
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(reader, marks)))
+
+
+def commit() -> str | None:
+    """The commit that runs, with a plus where files differ from it; None outside a checkout."""
+    asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12", "--dirty=+"]
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
 
 
 def read_test_once(trained: Trained, networks: WeightDataset, out: Path) -> list[float]:

@@ -27,13 +27,14 @@ def main() -> None:
 
 def section(path: Path, report: Mapping[str, Any]) -> str:
     """One report as Markdown."""
-    machine, seconds = report["machine"], sum(row["seconds"] for row in report["rows"])
-    networks = report["rows"][0]["networks"]
+    rows, networks = report["rows"], report["rows"][0]["networks"]
+    seconds = sum(row["seconds"] for row in rows)
+    where = {"{cpu}, {cores} cores, {device}, jax {jax}".format(**row["machine"]) for row in rows}
     return f"""## {report["suite"]}, {report["tier"]}
 
-`{report["command"]}` at {report["commit"]} on {machine["cpu"]}, {machine["cores"]} cores, {machine["device"]}, jax
-{machine["jax"]}; {seconds / 60:.0f} minutes of training. {networks["train"]} networks to train on,
-{networks["validation"]} to choose by, {networks["test"]} to test on, each read once.
+`{report["command"]}` at {", ".join(sorted({str(row["commit"]) for row in rows}))} on {"; ".join(sorted(where))};
+{seconds / 60:.0f} minutes of training. {networks["train"]} networks to train on, {networks["validation"]} to choose by,
+{networks["test"]} to test on, which each cell read once.
 
 {table(report)}
 
@@ -49,11 +50,11 @@ def table(report: Mapping[str, Any]) -> str:
     ]
     for row in report["rows"]:
         gain = row["paired"]
+        step = f"{row['step_ms']['median']:.1f} ms" if row["step_ms"] else ""
         against = "" if gain is None else f"{100 * gain['mean']:+.1f} ± {100 * gain['sd']:.1f}"
         lines.append(
             f"| `{row['cell']}` | {row['test_accuracy_mean']:.1%} ± {100 * row['test_accuracy_sd']:.1f} "
-            f"| {row['train_accuracy_mean']:.1%} | {row['parameters']:,} | {row['step_ms']['median']:.1f} ms "
-            f"| {against} |"
+            f"| {row['train_accuracy_mean']:.1%} | {row['parameters']:,} | {step} | {against} |"
         )
     return "\n".join(lines)
 

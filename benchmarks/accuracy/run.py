@@ -1,15 +1,14 @@
 """Run a suite, or what is left of it, and report it."""
 
 import json
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.accuracy.cell import run_cell
+from benchmarks.accuracy.cell import Cell, commit, run_cell
 from benchmarks.accuracy.suites import SUITES, TIERS
 from benchmarks.harness import Contestant
 from benchmarks.readers_step import Steps, Subject
@@ -29,7 +28,7 @@ def run(suite: str, tier: str, out: Path) -> dict[str, Any]:
     """
     check_choice("suite", suite, tuple(SUITES))
     check_choice("tier", tier, TIERS)
-    described, asked = harness.machine(), SUITES[suite](tier)
+    asked = SUITES[suite](tier)
     networks = {name: make(out / "data" / name) for name, make in asked.datasets.items()}
     rows = []
     for number, cell in enumerate(asked.cells, 1):
@@ -40,15 +39,13 @@ def run(suite: str, tier: str, out: Path) -> dict[str, Any]:
     times = step_times(asked.cells, networks, out / "step_times.json")
     base = next(row for row in rows if row["cell"] == asked.against)
     for row, cell in zip(rows, asked.cells, strict=True):
-        row["step_ms"] = times[cell.reader]
+        row["step_ms"] = times.get(cell.title)
         row["paired"] = paired(row, base)
     return {
         "format": 1,
         "suite": suite,
         "tier": tier,
         "command": f"python -m benchmarks accuracy --suite {suite} --tier {tier}",
-        "commit": commit(),
-        "machine": described,
         "rows": rows,
     }
 
@@ -77,33 +74,30 @@ def paired(row: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any] | 
     }
 
 
-def step_times(cells, networks: Mapping[str, WeightDataset], path: Path) -> dict[str, dict[str, float]]:
-    """Milliseconds of one training step of each reader of a suite, measured side by side once all cells are done."""
-    if path.exists():
-        return record.read_json(path)
-    subjects = {}
+def step_times(
+    cells: Sequence[Cell], networks: Mapping[str, WeightDataset], path: Path
+) -> dict[str, dict[str, float | str]]:
+    """Milliseconds of one training step of each cell that trains all of a reader of SIRENs, measured side by side.
+
+    They are measured once all cells are done, and again where `path` holds those of other cells.
+    """
+    subjects, known = {}, {}
     for cell in cells:
         network = networks[cell.dataset].card.network
-        if network is not None and cell.trains == "all":
-            subjects[cell.reader] = Subject(cell.reader, cell.settings, network.widths, cell.batch_size)
-    contestants = [Contestant(name, Steps(subject, STEPS), STEPS) for name, subject in subjects.items()]
-    timings = harness.measure(contestants, ROUNDS)
-    found = {}
-    for name, timing in timings.items():
+        if network is not None and network.kind == "siren" and cell.trains == "all":
+            subjects[cell.title] = Subject(cell.reader, cell.settings, network.widths, cell.batch_size)
+            known[cell.title] = cell.identity
+    if path.exists():
+        found = record.read_json(path)
+        if {title: times["identity"] for title, times in found.items()} == known:
+            return found
+    contestants = [Contestant(title, Steps(subject, STEPS), STEPS) for title, subject in subjects.items()]
+    found, ran = {}, commit()
+    for title, timing in harness.measure(contestants, ROUNDS).items():
         low, middle, high = harness.quartiles(1e3 * timing.seconds)
-        found[name] = {"median": middle, "low": low, "high": high}
+        found[title] = {"median": middle, "low": low, "high": high, "identity": known[title], "commit": str(ran)}
     record.write_json(path, found)
     return found
-
-
-def commit() -> str | None:
-    """The commit that ran, with a plus where files differ from it; None outside a checkout."""
-    asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12", "--dirty=+"]
-    try:
-        found = subprocess.run(asked, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()
 
 
 def table(report: Mapping[str, Any]) -> str:
@@ -112,7 +106,7 @@ def table(report: Mapping[str, Any]) -> str:
     lines = [f"{'cell':<{width}}{'test':>15}{'training':>10}{'parameters':>12}{'step':>10}   against the baseline"]
     for row in report["rows"]:
         test = f"{row['test_accuracy_mean']:.1%} ± {100 * row['test_accuracy_sd']:.1f}"
-        step = f"{row['step_ms']['median']:.1f} ms"
+        step = f"{row['step_ms']['median']:.1f} ms" if row["step_ms"] else ""
         gain = row["paired"]
         against = "" if gain is None else f"{100 * gain['mean']:+.1f} ± {100 * gain['sd']:.1f} points"
         lines.append(

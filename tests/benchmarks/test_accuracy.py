@@ -19,6 +19,8 @@ from wsjax.train import Trial, train
 
 TOY = Cell("toy", "mlp", {"width": 4}, epochs=2, evaluate_every=2, batch_size=16, trials=(Trial(), Trial(0, 1e-2)))
 
+HEAD = replace(TOY, reader="probe", settings={"probes": 3, "width": 4}, trains="head")
+
 
 def test_a_finished_cell_is_read_and_another_one_there_is_refused(networks, tmp_path, monkeypatch):
     row = run_cell(TOY, networks, tmp_path)
@@ -66,17 +68,21 @@ def test_rows_are_compared_seed_by_seed_and_only_then():
 def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothing(
     networks, tmp_path, monkeypatch, capsys
 ):
-    suite = Suite({"toy": lambda out: networks}, (TOY, replace(TOY, trains="head")), against=TOY.title)
+    suite = Suite({"toy": lambda out: networks}, (TOY, HEAD), against=TOY.title)
     monkeypatch.setitem(SUITES, "readers", lambda tier: suite)
     command = ["accuracy", "--suite", "readers", "--tier", "smoke", "--out", str(tmp_path / "cells")]
     main([*command, "--json", str(tmp_path / "report.json")])
     report = json.loads((tmp_path / "report.json").read_text())
     assert [row["name"] for row in report["rows"]] == [
-        f"accuracy/readers/toy/{name}/none/1" for name in ("mlp", "mlp_head_only")
+        f"accuracy/readers/toy/{name}/none/1" for name in ("mlp", "probe_head_only")
     ]
-    assert report["rows"][1]["paired"]["differences"] == [0, 0, 0]  # an MLP is all head
+    whole, head = report["rows"]
+    pairs = zip(head["test_accuracies"], whole["test_accuracies"], strict=True)
+    assert head["paired"]["differences"] == [ours - theirs for ours, theirs in pairs]
+    assert head["parameters"] == 3 * 4 + 4 + 4 * 4 + 4 + 4 * 10 + 10  # and none of the inputs, which do not train
+    assert head["step_ms"] is None
     assert report["rows"][0]["step_ms"]["median"] > 0
-    assert "toy/mlp_head_only/none/1" in capsys.readouterr().out
+    assert "toy/probe_head_only/none/1" in capsys.readouterr().out
     monkeypatch.setattr(page, "RESULTS", tmp_path)
     monkeypatch.setattr(page, "PAGE", tmp_path / "RESULTS.md")
     (tmp_path / "report.json").rename(tmp_path / "accuracy-readers-smoke--here.json")
@@ -85,6 +91,7 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
     assert f"| `toy/mlp/none/1` | {mean:.1%} ± {100 * deviation:.1f} | " in (tmp_path / "RESULTS.md").read_text()
     assert (tmp_path / "accuracy-readers-smoke--here.png").stat().st_size > 10_000
     monkeypatch.setattr(cells, "train", None)
+    monkeypatch.setattr(runs, "Steps", None)
     main(command)
     again = json.loads((tmp_path / "cells" / "readers-smoke" / "report.json").read_text())
     assert again["rows"] == report["rows"]
