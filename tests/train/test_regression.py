@@ -263,8 +263,11 @@ def test_targets_that_cannot_be_learned_are_named(zoo, two):
         ValueError, match=r"labels of zoo have shape \(36, 2, 1\); expected \(networks,\) or \(networks, t"
     ):
         train(replace(two, label=two.label[:, :, None]), SHORT, progress=False)
-    with pytest.raises(ValueError, match=r"target 0 of zoo runs from .*e\+.*; expected numbers that float32 holds"):
+    with pytest.raises(ValueError, match=r"target 0 of zoo runs from .*e\+.*; expected numbers whose differences "):
         train(replace(zoo, label=zoo.label.astype(np.float64) * 1e50), SHORT, progress=False)
+    far = 1e6 + 0.01 * zoo.label.astype(np.float64)  # float32 has steps of 0.06 there
+    with pytest.raises(ValueError, match=r"target 0 of zoo .* give the target in another unit, or less an offset"):
+        train(replace(zoo, label=far), SHORT, progress=False)
 
 
 def test_floats_where_the_card_names_classes_are_refused(zoo):

@@ -70,7 +70,7 @@ def check_classes(dataset: WeightDataset) -> None:
     if label.ndim != 1 or not np.issubdtype(label.dtype, np.integer):
         raise ValueError(
             f"the labels of {name} have shape {label.shape} and dtype {label.dtype}; expected one whole number a "
-            f"network, its class; or floats, its targets"
+            f"network, its class: give the labels as label.astype(int), or, to a training, targets as floats"
         )
     if label.min() < 0 or label.max() >= classes:
         raise ValueError(

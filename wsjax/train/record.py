@@ -87,7 +87,9 @@ def claim(
     asked = json.loads(json.dumps({**asked, "data_sha256": data_sha256, **units}))
     path = directory / RECORD
     if path.exists():
-        differences = json_differences(read_proved(path), asked)
+        known = read_proved(path)
+        known["plan"].setdefault("trains", Plan.trains)  # which plans of before did not name
+        differences = json_differences(known, asked)
         # What a user chose stands before what follows from it, of which a card has much.
         differences.sort(key=lambda line: not line.startswith(("card.name", "plan", "trials")))
         if differences:

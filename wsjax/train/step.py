@@ -78,8 +78,8 @@ def r2(model: Reader, data: Arrays) -> Float[Array, ""]:
     """
     given = jax.lax.map(model, data.weights, batch_size=EVALUATION_BATCH)
     missed = jnp.sum(jnp.square(data.label - given), axis=0)
-    spread = jnp.sum(jnp.square(data.label - jnp.mean(data.label, axis=0, keepdims=True)), axis=0)
-    return jnp.mean(1 - missed / spread)
+    varied = jnp.sum(jnp.square(data.label - jnp.mean(data.label, axis=0, keepdims=True)), axis=0)
+    return jnp.mean(1 - missed / varied)
 
 
 def are_classes(label: Array) -> bool:

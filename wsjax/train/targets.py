@@ -93,16 +93,19 @@ def targets_of(training: WeightDataset) -> Targets:
     """Mean and deviation of each target over a training split.
 
     Raises:
-        ValueError, DataError: as `values_of`; or targets that float32 cannot hold.
+        ValueError, DataError: as `values_of`; or targets that float32 cannot hold or tell apart.
     """
     values = values_of(training, "train")
     mean, std = values.mean(axis=0), values.std(axis=0)
-    largest, least = np.finfo(np.float32).max, np.finfo(np.float32).tiny
-    for i, beyond in enumerate((np.abs(values).max(axis=0) > largest) | (std < least)):
+    floats, worst = np.finfo(np.float32), np.abs(values).max(axis=0)
+    # The reader answers in float32: beside a large mean a small deviation would be lost in rounding.
+    least = np.maximum(floats.tiny, 1e3 * floats.eps * worst)
+    for i, beyond in enumerate((worst > floats.max) | (std < least)):
         if beyond:
             raise ValueError(
                 f"target {i} of {training.card.name} runs from {values[:, i].min():g} to {values[:, i].max():g}, with "
-                f"a deviation of {std[i]:g}; expected numbers that float32 holds: give the target in another unit"
+                f"a deviation of {std[i]:g}; expected numbers whose differences float32 holds: give the target in "
+                f"another unit, or less an offset"
             )
     return Targets(tuple(mean.tolist()), tuple(std.tolist()))
 

@@ -70,7 +70,8 @@ def evaluate(trained: Trained, dataset: WeightDataset, split_name: str = "test")
 
     Raises:
         ValueError: the data set has no network in that split, or holds other networks, classes or targets than those
-            trained on.
+            trained on, or a target that is the same for all of the split.
+        DataError: a target that is not finite.
 
     Example:
         >>> from dataclasses import replace

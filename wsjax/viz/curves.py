@@ -70,7 +70,7 @@ def curves(history: History | Mapping[str, History], path: str | Path | None = N
         if measure == ACCURACY:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     # In its first epochs a regressor may be worse than the mean by any factor.
-    if measure != ACCURACY and left_axes is not None and left_axes.get_ylim()[0] < LOWEST_R2:
+    if measure != ACCURACY and left_axes is not None and left_axes.get_ylim()[0] < LOWEST_R2 < left_axes.get_ylim()[1]:
         left_axes.set_ylim(bottom=LOWEST_R2)
     legend(page, looks, top=3.8)
     return save(page, path)
