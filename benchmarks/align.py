@@ -24,6 +24,7 @@ from wsjax.augment.mix_moved import SWEEPS
 from wsjax.augment.partners import partners
 from wsjax.data.fitting.jobs import fit_weights
 from wsjax.data.recipe import Recipe
+from wsjax.host import use_host_well
 from wsjax.networks import Network
 from wsjax.symmetry import Symmetry, align, siren, squared_distance
 from wsjax.symmetry.align import Over
@@ -55,7 +56,7 @@ def run(*, quick: bool) -> dict[str, Any]:
     """Measure on two cores, or on an accelerator beside PyTorch on two cores, and report."""
     torch_loop.load_torch()
     harness.use_cores(2)
-    harness.keep_memory()
+    use_host_well()
     described = harness.machine()
     rows, timings, notes = contest(QUICK if quick else Size())
     return harness.report("align", quick=quick, described=described, rows=rows, timings=timings, notes=notes)

@@ -23,6 +23,7 @@ from benchmarks.augment_subjects import BATCH, W0, Pair, Subject, cnn, networks_
 from benchmarks.harness import Contestant, Row, Timing, versus
 from benchmarks.torch_augment import torch
 from wsjax.augment import CATALOGUE, batched
+from wsjax.host import use_host_well
 from wsjax.networks import Network
 from wsjax.symmetry import draws as draws_of
 
@@ -84,8 +85,7 @@ QUICK = Size(
 def run(*, quick: bool) -> dict[str, Any]:
     """Measure on two cores, or on an accelerator beside PyTorch on one core, and report."""
     harness.use_cores(2)
-    harness.keep_memory()
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    use_host_well()
     described = harness.machine()
     rows, timings, notes = contest(QUICK if quick else Size(), described["load"])
     return harness.report("augment", quick=quick, described=described, rows=rows, timings=timings, notes=notes)

@@ -30,6 +30,7 @@ from wsjax.data.pool import default_workers
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.images import Images
 from wsjax.data.sources.signals import as_signals
+from wsjax.host import use_host_well
 from wsjax.networks import Network
 from wsjax.networks.sine import sine
 
@@ -60,7 +61,7 @@ def run(*, quick: bool) -> dict[str, Any]:
     torch_loop.load_torch()
     harness.use_cores(2)
     jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    use_host_well()
     described = harness.machine()
     first = contest(QUICK if quick else Size(), described["load"])
     others = fit_cases.contest(fit_cases.QUICK if quick else fit_cases.Size())

@@ -1,6 +1,5 @@
 """What every suite shares: interleaved timing, rows, the machine's description, the report."""
 
-import ctypes
 import json
 import os
 import platform
@@ -15,7 +14,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 PACKAGES = ("wsjax", "jax", "jaxlib", "optax", "numpy", "torch")
 
 
@@ -172,18 +170,6 @@ def _version(package: str) -> str | None:
 def use_cores(count: int) -> None:
     """Keep this process to that many cores, or to as many as it may use. Before JAX and PyTorch start their threads."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
-
-
-def keep_memory() -> None:
-    """Have the C library keep what is freed, where it is glibc.
-
-    Left alone, it gives the megabytes of a result back to the system after some calls and not after others, and the
-    page faults of fetching them again double the time of a short program from one minute to the next.
-    """
-    library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt"):
-        for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-            library.mallopt(parameter, 2**30)
 
 
 def report(

@@ -11,7 +11,6 @@ published. Our relational transformer stores the edges of adjacent layers, PyTor
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import numpy as np
 
 from benchmarks import harness, torch_loop
@@ -20,6 +19,7 @@ from benchmarks.readers_growth import Growth, growth_rows
 from benchmarks.readers_step import Steps, Subject
 from benchmarks.readers_versus import Duel, duel, versus_rows
 from wsjax import models
+from wsjax.host import use_host_well
 
 COMPILE_LIMIT = 20.0  # seconds
 
@@ -57,9 +57,7 @@ def run(*, quick: bool) -> dict[str, Any]:
     """Measure on two cores, or on an accelerator beside PyTorch on two cores, and report."""
     torch_loop.load_torch().set_num_threads(2)
     harness.use_cores(2)
-    harness.keep_memory()
-    # Otherwise each call gets memory on a thread whose heap gives it back: page faults were a third of a step.
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    use_host_well()
     described = harness.machine()
     rows, timings, notes = contest(QUICK if quick else Size(), described["load"])
     return harness.report("readers", quick=quick, described=described, rows=rows, timings=timings, notes=notes)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import numpy as np
 
 from benchmarks import harness
@@ -20,6 +19,7 @@ from wsjax.data.fitting.recipes import recipe_named
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.images import Images
 from wsjax.data.sources.registry import load_images
+from wsjax.host import use_host_well
 
 ARRAYS = ("kernel0", "kernel1", "kernel2", "bias0", "bias1", "bias2")
 PUBLISHED = {
@@ -48,7 +48,7 @@ QUICK = Size(images=16, folds=2, rounds=2, most_steps=200)
 def run(*, quick: bool) -> dict[str, Any]:
     """Measure on two cores, or on an accelerator, and report."""
     harness.use_cores(2)
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    use_host_well()
     described = harness.machine()
     rows, timings, notes = contest(QUICK if quick else Size())
     return harness.report("recipes", quick=quick, described=described, rows=rows, timings=timings, notes=notes)

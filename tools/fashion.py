@@ -15,6 +15,7 @@ from pathlib import Path
 import jax
 
 from wsjax import data, viz
+from wsjax.host import use_host_well
 
 SOURCE = "fashion-mnist"
 ROOT = Path(__file__).parents[1]
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, help="of the IDX files")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where the pictures go")
     asked = parser.parse_args()
-    jax.config.update("jax_cpu_enable_async_dispatch", False)  # as the command line does
+    use_host_well()
     images = data.limit(data.load_images(SOURCE, asked.directory), asked.count)
     began = time.perf_counter()
     dataset = data.fit_dataset(images, data.recipe_named(asked.recipe), asked.out)

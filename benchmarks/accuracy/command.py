@@ -3,12 +3,11 @@
 import argparse
 from pathlib import Path
 
-import jax
-
 from benchmarks import harness
 from benchmarks.accuracy.run import run, save, table
 from benchmarks.accuracy.suites import SUITES, TIERS
 from wsjax.errors import listing
+from wsjax.host import use_host_well
 
 
 def main(arguments: list[str]) -> None:
@@ -23,8 +22,7 @@ def main(arguments: list[str]) -> None:
     asked = parser.parse_args(arguments)
     if asked.json:
         harness.check_writable(asked.json)
-    # Host threads run their programs themselves: several groups of a fit side by side, one a core.
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    use_host_well()
     out = asked.out / f"{asked.suite}-{asked.tier}"
     report = run(asked.suite, asked.tier, out)
     save(report, out / "report.json")

@@ -3,7 +3,6 @@
 import os
 import sys
 
-import jax
 import tyro
 
 from wsjax import __version__
@@ -15,6 +14,7 @@ from wsjax.cli.show import show
 from wsjax.cli.train import train
 from wsjax.cli.verify import verify
 from wsjax.cli.zoo import zoo
+from wsjax.host import use_host_well
 
 COMMANDS = {command.__name__: command for command in (fit, zoo, train, evaluate, show, convert, verify, demo)}
 
@@ -24,8 +24,7 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"wsjax {__version__}")
         return
-    # Host threads run their programs themselves: several groups of a fit side by side, one a core.
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    use_host_well()
     try:
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS,

@@ -6,8 +6,8 @@ too small to split over cores, so two groups side by side run twice as fast as o
 of 16 stays in a core's cache. Every network's key is `fold_in(fold_in(key(seed), number), view)`, and a short last
 group is padded, so a network does not depend on its lane, its neighbours, the order or the number of workers.
 
-`jax.config.update("jax_cpu_enable_async_dispatch", False)`, before JAX is first used, lets the threads run their
-programs themselves and is another tenth faster; the command line sets it.
+`wsjax.host.use_host_well()`, before JAX is first used, lets the threads run their programs themselves and is another
+tenth faster; the command line calls it.
 """
 
 import functools
