@@ -82,10 +82,7 @@ def run_cell(cell: Cell, networks: WeightDataset, out: Path) -> dict[str, Any]:
         return _same_cell(record.read_json(path), cell, out)
     seen = networks.where(lambda columns: columns["split"] != SPLITS.index("test"))
     with stopwatch(out) as spent:
-        tries = [replace(trial, seed=seed) for trial in cell.trials for seed in cell.trial_seeds]
-        tried = train(seen, cell.plan, tries, out / "trials")
-        scores = np.asarray(tried.state.best_score).reshape(len(cell.trials), len(cell.trial_seeds))
-        best = cell.trials[int(np.argmax(scores.mean(axis=1)))]
+        best, tried = choose(cell, seen, out / "trials")
         trained = train(seen, cell.plan, [replace(best, seed=seed) for seed in cell.seeds], out / "seeds")
         test = read_test_once(trained, networks, out)
     row = {
@@ -97,15 +94,24 @@ def run_cell(cell: Cell, networks: WeightDataset, out: Path) -> dict[str, Any]:
         "parameters": trained_parameters(cell, networks),
         "networks": {name: len(networks.split(name)) for name in SPLITS},
         "epochs": cell.epochs,
-        "trials": [
-            {**t.to_json(), "validation_accuracy": float(s)} for t, s in zip(tries, scores.reshape(-1), strict=True)
-        ],
+        "trials": tried,
         "seconds": spent["seconds"],
         "commit": commit(),
         "machine": machine(),
     }
     record.write_json(path, row)
     return json.loads(json.dumps(row))
+
+
+def choose(cell: Cell, seen: WeightDataset, out: Path) -> tuple[Trial, list[dict[str, Any]]]:
+    """The trial with the best mean validation accuracy, and each training's accuracy; a single one is not tried."""
+    if len(cell.trials) == 1:
+        return cell.trials[0], []
+    tries = [replace(trial, seed=seed) for trial in cell.trials for seed in cell.trial_seeds]
+    scores = np.asarray(train(seen, cell.plan, tries, out).state.best_score)
+    means = scores.reshape(len(cell.trials), len(cell.trial_seeds)).mean(axis=1)
+    said = [{**t.to_json(), "validation_accuracy": float(s)} for t, s in zip(tries, scores, strict=True)]
+    return cell.trials[int(np.argmax(means))], said
 
 
 def trained_parameters(cell: Cell, networks: WeightDataset) -> int:

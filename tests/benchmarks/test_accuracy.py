@@ -114,3 +114,10 @@ def test_an_unknown_suite_or_tier_lists_the_known_ones(tmp_path, capsys, untyped
         with pytest.raises(SystemExit):
             main(["accuracy", *wrong, "--out", str(tmp_path)])
         assert "the valid ones are: " in capsys.readouterr().err
+
+
+def test_a_single_trial_is_taken_untried(networks, tmp_path):
+    row = run_cell(replace(TOY, trials=(Trial(0, 1e-2),)), networks, tmp_path)
+    assert row["trials"] == []
+    assert not (tmp_path / "trials").exists()
+    assert row["trial"]["learning_rate"] == 1e-2
