@@ -10,7 +10,7 @@ from benchmarks import harness, recipes
 from wsjax.data.fitting.fit import Fitted
 from wsjax.typing import Layer
 
-TOY = recipes.Size(images=4, folds=2, rounds=1, most_steps=100, source="digits")
+TOY = recipes.Size(images=4, refilled=8, folds=2, rounds=1, most_steps=100, source="digits")
 
 
 def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
