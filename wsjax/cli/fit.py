@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from wsjax import data, viz
 from wsjax.cli.arguments import Json, MaybeNumber, MaybePath, MaybeText, MaybeWhole, Out, Source
-from wsjax.cli.settings import parse_settings
+from wsjax.cli.settings import parse_settings, whole_or_part
 
 
 def fit(
@@ -49,10 +49,7 @@ def fit(
     found = data.limit(data.load_source(source, directory, parse_settings(options, name="options")), limit)
     given = {"steps": steps, "learning_rate": learning_rate, "target_psnr": target_psnr, "views": views, "seed": seed}
     asked = replace(own, **{name: value for name, value in given.items() if value is not None})
-    if part is None:
-        dataset = data.fit_dataset(found, asked, out, workers=workers)
-    else:
-        dataset = data.fit_part(found, asked, out, data.Part.parse(part), workers=workers)
+    dataset = whole_or_part(data.fit_dataset, data.fit_part, part)(found, asked, out, workers=workers)
     if dataset is None:
         return
     picture = out / "fits.png"

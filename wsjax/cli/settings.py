@@ -1,6 +1,10 @@
 """Settings given as text."""
 
+import functools
 import json
+from collections.abc import Callable
+
+from wsjax.data import Part, WeightDataset
 
 
 def parse_settings(text: str, name: str = "settings") -> dict:
@@ -16,3 +20,21 @@ def parse_settings(text: str, name: str = "settings") -> dict:
     if not isinstance(settings, dict):
         raise ValueError(f"{name} is {text!r}; expected a JSON object, such as '{{\"NAME\": 32}}'")
     return settings
+
+
+def whole_or_part(
+    whole: Callable[..., WeightDataset], one_part: Callable[..., WeightDataset | None], part: str | None
+) -> Callable[..., WeightDataset | None]:
+    """What fits the whole of a data set, or the part of it that is named; that takes the same arguments.
+
+    Raises:
+        ValueError: the text names no part.
+
+    Example:
+        >>> from wsjax.data import fit_dataset, fit_part
+        >>> whole_or_part(fit_dataset, fit_part, None) is fit_dataset
+        True
+        >>> whole_or_part(fit_dataset, fit_part, "1/4").keywords
+        {'part': Part(number=1, count=4)}
+    """
+    return whole if part is None else functools.partial(one_part, part=Part.parse(part))

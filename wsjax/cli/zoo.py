@@ -4,6 +4,7 @@ from typing import Literal
 
 from wsjax import data, viz
 from wsjax.cli.arguments import Hidden, MaybePath, MaybeText, MaybeWhole, Out, Source, Stops
+from wsjax.cli.settings import whole_or_part
 
 
 def zoo(
@@ -79,10 +80,7 @@ def zoo(
         dropout=dropout,
         label_noise=label_noise,
     )
-    if part is None:
-        dataset = data.fit_zoo(images, recipe, out, workers=workers)
-    else:
-        dataset = data.fit_zoo_part(images, recipe, out, data.Part.parse(part), workers=workers)
+    dataset = whole_or_part(data.fit_zoo, data.fit_zoo_part, part)(images, recipe, out, workers=workers)
     if dataset is None:
         return
     picture = out / "zoo.png"
