@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.texts import HEADINGS, texts
 from wsjax import viz
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -44,19 +45,8 @@ def section(path: Path, report: Mapping[str, Any]) -> str:
 
 def table(report: Mapping[str, Any]) -> str:
     """The rows of a report as a Markdown table."""
-    lines = [
-        "| cell | test | training | parameters | step | against the baseline |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in report["rows"]:
-        gain = row["paired"]
-        step = f"{row['step_ms']['median']:.1f} ms" if row["step_ms"] else ""
-        against = "" if gain is None else f"{100 * gain['mean']:+.1f} ± {100 * gain['sd']:.1f}"
-        lines.append(
-            f"| `{row['cell']}` | {row['test_accuracy_mean']:.1%} ± {100 * row['test_accuracy_sd']:.1f} "
-            f"| {row['train_accuracy_mean']:.1%} | {row['parameters']:,} | {step} | {against} |"
-        )
-    return "\n".join(lines)
+    rows = [HEADINGS, ["---"] * len(HEADINGS), *[(f"`{cell}`", *rest) for cell, *rest in map(texts, report["rows"])]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def draw(report: Mapping[str, Any], path: Path) -> None:

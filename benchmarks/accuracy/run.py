@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks import harness
 from benchmarks.accuracy.cell import Cell, commit, run_cell
 from benchmarks.accuracy.suites import SUITES, TIERS
+from benchmarks.accuracy.texts import HEADINGS, texts
 from benchmarks.harness import Contestant
 from benchmarks.readers_step import Steps, Subject
 from wsjax.data import WeightDataset
@@ -102,18 +103,11 @@ def step_times(
 
 def table(report: Mapping[str, Any]) -> str:
     """A report as text, a line a cell."""
-    width = max(len(row["cell"]) for row in report["rows"]) + 2
-    lines = [f"{'cell':<{width}}{'test':>15}{'training':>10}{'parameters':>12}{'step':>10}   against the baseline"]
-    for row in report["rows"]:
-        test = f"{row['test_accuracy_mean']:.1%} ± {100 * row['test_accuracy_sd']:.1f}"
-        step = f"{row['step_ms']['median']:.1f} ms" if row["step_ms"] else ""
-        gain = row["paired"]
-        against = "" if gain is None else f"{100 * gain['mean']:+.1f} ± {100 * gain['sd']:.1f} points"
-        lines.append(
-            f"{row['cell']:<{width}}{test:>15}{row['train_accuracy_mean']:>10.1%}{row['parameters']:>12,}{step:>10}"
-            f"   {against}"
-        )
-    return "\n".join(lines)
+    rows = [HEADINGS, *map(texts, report["rows"])]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "   ".join([cell.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]) for cell, *numbers in rows
+    )
 
 
 def save(report: Mapping[str, Any], path: Path) -> None:

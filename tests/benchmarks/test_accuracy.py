@@ -1,6 +1,7 @@
 """The suites of accuracy: resumed cells, one look at the test split, and what a report says."""
 
 import json
+import re
 from dataclasses import replace
 
 import jax
@@ -63,6 +64,25 @@ def test_rows_are_compared_seed_by_seed_and_only_then():
     assert runs.paired(base, base) is None
     with pytest.raises(ValueError, match=r"a has the seeds \[1, 2\] and b \[1, 3\]; expected the same"):
         runs.paired(row, {**base, "seeds": [1, 3]})
+
+
+def test_text_and_page_hold_the_same_cells():
+    row = {"cell": "a", "test_accuracy_mean": 0.5, "test_accuracy_sd": 0.015, "train_accuracy_mean": 0.75}
+    rows = [
+        {**row, "parameters": 1234, "step_ms": {"median": 2.0}, "paired": {"mean": -0.1, "sd": 0.02}},
+        {**row, "cell": "longer", "parameters": 5, "step_ms": None, "paired": None},
+    ]
+    assert [re.split(" {2,}", line.strip()) for line in runs.table({"rows": rows}).splitlines()] == [
+        ["cell", "test", "training", "parameters", "step", "points against the baseline"],
+        ["a", "50.0% ± 1.5", "75.0%", "1,234", "2.0 ms", "-10.0 ± 2.0"],
+        ["longer", "50.0% ± 1.5", "75.0%", "5"],
+    ]
+    assert page.table({"rows": rows}).splitlines() == [
+        "| cell | test | training | parameters | step | points against the baseline |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| `a` | 50.0% ± 1.5 | 75.0% | 1,234 | 2.0 ms | -10.0 ± 2.0 |",
+        "| `longer` | 50.0% ± 1.5 | 75.0% | 5 |  |  |",
+    ]
 
 
 def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothing(
