@@ -185,6 +185,27 @@ def test_the_test_split_has_no_part_in_training(zoo, short):
     assert evaluate(again, other) != evaluate(short, zoo)
 
 
+@pytest.fixture
+def gathered(monkeypatch) -> list[int]:
+    """How many networks each call of `take` copied."""
+    counts, take = [], data.WeightDataset.take
+
+    def counted(self, rows):
+        counts.append(len(rows))
+        return take(self, rows)
+
+    monkeypatch.setattr(data.WeightDataset, "take", counted)
+    return counts
+
+
+def test_a_split_is_gathered_once(zoo, short, gathered):
+    train(zoo, SHORT, TRIALS, progress=False)
+    assert gathered == [36, 12]
+    gathered.clear()
+    kendall_tau(short, zoo)
+    assert gathered == [12]
+
+
 def test_validation_is_in_the_units_of_the_training_split(zoo, short):
     """Other targets to choose by change the choice, not what is learned."""
     validation = zoo.columns["split"] == data.SPLITS.index("validation")

@@ -12,11 +12,11 @@ from tests.train.helpers import PLAN, SMALL, TRIALS, bits
 from wsjax import data
 from wsjax.devices import data_mesh
 from wsjax.models import CONFIGS, SIZES, build, head_arrays
-from wsjax.train import Plan, Settings, Trial, evaluate, train
+from wsjax.train import Arrays, Plan, Settings, Trial, accuracy, evaluate, train
 from wsjax.train.inputs import arrays
 from wsjax.train.loop import start
 from wsjax.train.state import apart, optimiser, split
-from wsjax.train.step import Arrays, accuracy, epoch_order
+from wsjax.train.step import epoch_order
 
 
 def test_a_reader_learns_its_training_split(networks):

@@ -1,17 +1,31 @@
 """From a data set to what the compiled step reads: a split's networks on the device, and their fingerprint."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, PyTree
 
 from wsjax.data import WeightDataset
 from wsjax.data.store.directory import checksum
 from wsjax.data.store.shards import digest
+from wsjax.data.views import split_rows
 from wsjax.devices import replicate
 from wsjax.errors import leaf_names
-from wsjax.train.step import Arrays
 from wsjax.train.targets import Targets, are_targets, targets_of, values_of
+
+
+class Arrays(NamedTuple):
+    """One split on the device: stacked networks, their labels, and which object each network shows.
+
+    Labels are whole numbers, the classes, or floats, standardised targets.
+    """
+
+    weights: PyTree
+    label: Int[Array, " networks"] | Float[Array, "networks targets"]
+    object: Int[Array, " networks"] | None = None
 
 
 def arrays(
@@ -23,7 +37,7 @@ def arrays(
         ValueError: the data set has no network in that split, labels that are none of its classes, or, with `targets`,
             labels that are no such targets. DataError: a target that is not finite.
     """
-    part = part_of(dataset, split_name)
+    part = dataset.take(rows_of(dataset, split_name))
     weights = jax.tree.map(jnp.asarray, part.weights)
     shown = jnp.asarray(part.columns["image"], jnp.int32) if "image" in part.columns else None
     return replicate(Arrays(weights, jnp.asarray(labels(part, split_name, targets)), shown), mesh)
@@ -35,14 +49,16 @@ def learned(dataset: WeightDataset) -> Targets | None:
     Raises:
         ValueError, DataError: no network to train on, or targets that no reader can learn.
     """
-    return targets_of(part_of(dataset, "train")) if are_targets(dataset) else None
+    # The labels alone: to gather the weights copies them, which `arrays` does once.
+    return targets_of(dataset.card, dataset.label[rows_of(dataset, "train")]) if are_targets(dataset) else None
 
 
-def part_of(dataset: WeightDataset, split_name: str) -> WeightDataset:
-    part = dataset.split(split_name)
-    if len(part) == 0:
+def rows_of(dataset: WeightDataset, split_name: str) -> np.ndarray:
+    """The rows of a split; raises ValueError where it has none."""
+    rows = split_rows(dataset.columns, split_name)
+    if len(rows) == 0:
         raise ValueError(f"{dataset.card.name} has no network in the split {split_name!r}; fit one that does")
-    return part
+    return rows
 
 
 def labels(part: WeightDataset, split_name: str, targets: Targets | None) -> np.ndarray:
@@ -55,7 +71,7 @@ def labels(part: WeightDataset, split_name: str, targets: Targets | None) -> np.
             f"the labels of {part.card.name} have dtype {part.label.dtype}; expected floats, as the reader gives "
             f"targets: label the networks with those"
         )
-    values = values_of(part, split_name)
+    values = values_of(part.card, part.label, split_name)
     if values.shape[1] != len(targets.mean):
         raise ValueError(
             f"the labels of {part.card.name} have {values.shape[1]} targets a network; expected {len(targets.mean)}, "

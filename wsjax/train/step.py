@@ -16,21 +16,10 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from wsjax.devices import spread
 from wsjax.train.config import Plan
+from wsjax.train.inputs import Arrays
+from wsjax.train.scores import are_classes, score
 from wsjax.train.state import Static, TrainState, optimiser
 from wsjax.typing import Batch, Key, Reader, Transform
-
-EVALUATION_BATCH = 256
-
-
-class Arrays(NamedTuple):
-    """One split on the device: stacked networks, their labels, and which object each network shows.
-
-    Labels are whole numbers, the classes, or floats, standardised targets.
-    """
-
-    weights: PyTree
-    label: Int[Array, " networks"] | Float[Array, "networks targets"]
-    object: Int[Array, " networks"] | None = None
 
 
 class Metrics(NamedTuple):
@@ -44,51 +33,6 @@ class Metrics(NamedTuple):
 def steps_per_epoch(networks: int, batch_size: int) -> int:
     """Steps to see every network once; the last batch is filled up from the start of the epoch's order."""
     return -(-networks // batch_size)
-
-
-def accuracy(model: Reader, data: Arrays) -> Float[Array, ""]:
-    """The share of networks whose label the reader's largest output names.
-
-    Args:
-        model: the reader.
-        data: stacked networks and their labels, as `arrays` gives them.
-
-    Example:
-        >>> data = Arrays(jnp.eye(2), jnp.array([0, 0]))
-        >>> float(accuracy(eqx.nn.Identity(), data))
-        0.5
-    """
-    predicted = jax.lax.map(lambda w: jnp.argmax(model(w)), data.weights, batch_size=EVALUATION_BATCH)
-    return jnp.mean((predicted == data.label).astype(jnp.float32))
-
-
-def r2(model: Reader, data: Arrays) -> Float[Array, ""]:
-    """1 - sum (t - y)^2 / sum (t - mean)^2 over the networks, averaged over targets; the mean is that of the data.
-
-    1 is without a fault, 0 no better than to give the mean each time, and there is no least. The same in any units.
-
-    Args:
-        model: the reader.
-        data: stacked networks and their targets.
-
-    Example:
-        >>> data = Arrays(jnp.array([[1.0], [2.0], [3.0]]), jnp.array([[1.0], [2.0], [6.0]]))
-        >>> round(float(r2(eqx.nn.Identity(), data)), 4)   # the reader misses the last by 3
-        0.3571
-    """
-    given = jax.lax.map(model, data.weights, batch_size=EVALUATION_BATCH)
-    missed = jnp.sum(jnp.square(data.label - given), axis=0)
-    varied = jnp.sum(jnp.square(data.label - jnp.mean(data.label, axis=0, keepdims=True)), axis=0)
-    return jnp.mean(1 - missed / varied)
-
-
-def are_classes(label: Array) -> bool:
-    return bool(jnp.issubdtype(label.dtype, jnp.integer))
-
-
-def score(model: Reader, data: Arrays) -> Float[Array, ""]:
-    """What selects: `accuracy` where labels are classes, `r2` where they are targets."""
-    return accuracy(model, data) if are_classes(data.label) else r2(model, data)
 
 
 def soft(label: Array, classes: int) -> Float[Array, "networks outputs"]:

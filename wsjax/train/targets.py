@@ -7,7 +7,7 @@ import numpy as np
 
 from wsjax.augment import read_spec
 from wsjax.augment.grammar import Call
-from wsjax.data import WeightDataset
+from wsjax.data import Card, WeightDataset
 from wsjax.errors import DataError, listing
 from wsjax.models import Units
 
@@ -51,17 +51,17 @@ def are_targets(dataset: WeightDataset) -> bool:
     return bool(jnp.issubdtype(dataset.label.dtype, jnp.floating))
 
 
-def values_of(part: WeightDataset, split_name: str) -> np.ndarray:
-    """The targets of one split, (networks, targets) in float64.
+def values_of(card: Card, label: np.ndarray, split_name: str) -> np.ndarray:
+    """The targets of one split by its labels, (networks, targets) in float64.
 
     Raises:
         ValueError: labels of another shape, a card that names classes, or a target that is the same everywhere.
         DataError: a target that is not finite.
     """
-    name, label = part.card.name, part.label
-    if part.card.classes:
+    name = card.name
+    if card.classes:
         raise ValueError(
-            f"the labels of {name} are floats and its card names {len(part.card.classes)} classes; expected whole "
+            f"the labels of {name} are floats and its card names {len(card.classes)} classes; expected whole "
             f"numbers, or a card without classes: replace(dataset, label=dataset.label.astype(int)) where they are "
             f"classes, replace(dataset, card=replace(dataset.card, classes=())) where they are targets"
         )
@@ -89,13 +89,13 @@ def values_of(part: WeightDataset, split_name: str) -> np.ndarray:
     return values
 
 
-def targets_of(training: WeightDataset) -> Targets:
-    """Mean and deviation of each target over a training split.
+def targets_of(card: Card, label: np.ndarray) -> Targets:
+    """Mean and deviation of each target over a training split, by its labels.
 
     Raises:
         ValueError, DataError: as `values_of`; or targets that float32 cannot hold or tell apart.
     """
-    values = values_of(training, "train")
+    values = values_of(card, label, "train")
     mean, std = values.mean(axis=0), values.std(axis=0)
     floats, worst = np.finfo(np.float32), np.abs(values).max(axis=0)
     # The reader answers in float32: beside a large mean a small deviation would be lost in rounding.
@@ -103,7 +103,7 @@ def targets_of(training: WeightDataset) -> Targets:
     for i, beyond in enumerate((worst > floats.max) | (std < least)):
         if beyond:
             raise ValueError(
-                f"target {i} of {training.card.name} runs from {values[:, i].min():g} to {values[:, i].max():g}, with "
+                f"target {i} of {card.name} runs from {values[:, i].min():g} to {values[:, i].max():g}, with "
                 f"a deviation of {std[i]:g}; expected numbers whose differences float32 holds: give the target in "
                 f"another unit, or less an offset"
             )

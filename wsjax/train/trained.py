@@ -13,10 +13,10 @@ from wsjax.data import Card, WeightDataset
 from wsjax.errors import listing
 from wsjax.models import Rescaled
 from wsjax.train.config import Plan, Trial
-from wsjax.train.inputs import arrays
+from wsjax.train.inputs import Arrays, arrays, rows_of
 from wsjax.train.measure import ACCURACY, R2, Measure
+from wsjax.train.scores import EVALUATION_BATCH, score
 from wsjax.train.state import Static, TrainState, apart
-from wsjax.train.step import EVALUATION_BATCH, Arrays, score
 from wsjax.train.targets import Targets
 from wsjax.typing import Reader
 
@@ -135,7 +135,7 @@ def kendall_tau(trained: Trained, dataset: WeightDataset, split_name: str = "tes
     data = arrays(dataset, split_name, targets=trained.targets)
     given = np.asarray(_outputs(static, frozen, trained.state.best, data))
     # As the data set has them: standardising rounds, and could make ties.
-    label = np.asarray(dataset.split(split_name).label, np.float64).reshape(given.shape[1:])
+    label = np.asarray(dataset.label[rows_of(dataset, split_name)], np.float64).reshape(given.shape[1:])
     return [float(np.mean([_tau(y, t) for y, t in zip(run.T, label.T, strict=True)])) for run in given]
 
 
