@@ -149,7 +149,7 @@ def test_an_unfinished_set_and_what_a_kill_left_are_told(stored):
     found = verify(stored)
     assert (found.shards, found.decoded) == (2, 8)
     assert "is unfinished: 8 of 10 networks are there" in found.damage[0]
-    assert "00002 is not in the index: a kill left it" in found.notes[0]
+    assert "00002 is not in the index: a kill left it; the next start removes it" in found.notes[0]
 
 
 def test_a_number_that_is_not_finite_is_damage(tmp_path, images, recipe, monkeypatch):

@@ -115,7 +115,9 @@ def _verify_one(path: Path, sample: int, images: Images | Signals | None, direct
     parts, broken = _read(path, index, known, sample)
     found = fidelity(concatenate(parts), images, directory) if parts else Fidelity(0)
     remains = shards.remains(path, index)
-    left = (f"{entry} is not in the index: a kill left it, and the next start removes it" for entry in remains)
+    by_hand = index.unfinished and not card.recipe  # only a fit goes on
+    way_out = "remove the whole directory, as nothing goes on there" if by_hand else "the next start removes it"
+    left = (f"{entry} is not in the index: a kill left it; {way_out}" for entry in remains)
     return Verified(
         path,
         index.networks,

@@ -74,7 +74,9 @@ def test_a_killed_conversion_is_not_taken_for_whole_and_its_way_out_works(tmp_pa
     assert child.returncode == -signal.SIGKILL, child.stderr
     with pytest.raises(DataError, match="is unfinished: 1 of 3 networks are there; to go on, remove the directory"):
         load(path)
-    assert not verify(path).ok
+    found = verify(path)
+    assert not found.ok
+    assert "a kill left it; remove the whole directory, as nothing goes on there" in found.notes[0]
     with pytest.raises(ValueError, match="ours is not empty; expected a new directory: name another one, or remove it"):
         KINDS["converted"](path)
     # What a kill leaves before the first shard is begun is in nobody's way.

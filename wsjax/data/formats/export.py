@@ -24,7 +24,8 @@ def write_state_dicts(
 ) -> None:
     """One state dict for each network, `{split}/model_{row}`, with `seq.0.weight` (out, in), `seq.0.bias`, ...
 
-    `networks.json` beside them holds labels, columns and card; `read_state_dicts` reads the whole back bit-equal.
+    `networks.json` beside them holds labels, columns and card; `read_state_dicts` reads the whole back bit-equal. It is
+    written last: a directory without it is an export that was stopped, to be removed before another.
 
     Args:
         dataset: of a Network.

@@ -48,7 +48,7 @@ def read_state_dicts(
         progress: show a bar.
 
     Raises:
-        ValueError: no network where wsjax did not write the directory.
+        ValueError: no network where no finished export is.
         DataError: a file of another architecture, without a label, or not safe to read; each is named.
 
     Example:
@@ -63,7 +63,10 @@ def read_state_dicts(
     written = Path(directory) / CONTENTS
     if network is None:
         if not written.is_file():
-            raise ValueError(f"{directory} has no {CONTENTS}, so wsjax did not write it; pass the network of its files")
+            raise ValueError(
+                f"{directory} has no {CONTENTS}, which an export writes last: of an export that was stopped remove the "
+                f"directory and export again; of files from elsewhere pass the network"
+            )
         return _read_back(written, files, progress)
     card = network if isinstance(network, Card) else Card("state-dicts", network, network.symmetry)
 
