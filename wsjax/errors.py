@@ -101,6 +101,19 @@ def check_number(
     raise ValueError(f"{name} is {found}; it must be one {'whole ' * whole}number in {bracket}{low:g}, {high:g}]")
 
 
+def check_range(name: str, value: tuple[float, float]) -> None:
+    """Raise ValueError unless a range runs from a finite number up to a higher one.
+
+    Example:
+        >>> check_range("value_range", (1.0, 1.0))
+        Traceback (most recent call last):
+        ValueError: value_range is (1.0, 1.0); expected a lower and a higher number, both finite: give its two ends
+    """
+    low, high = value
+    if not -np.inf < low < high < np.inf:
+        raise ValueError(f"{name} is {value}; expected a lower and a higher number, both finite: give its two ends")
+
+
 def check_structure(tree: PyTree, expected: PyTreeDef, what: str) -> None:  # type: ignore[valid-type]
     """Raise ValueError where a pytree's structure differs from the one expected, naming the leaves."""
     found = jax.tree.structure(tree)

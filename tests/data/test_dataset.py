@@ -99,6 +99,14 @@ def test_a_card_survives_json_and_refuses_what_it_does_not_know(images, recipe):
             Card.from_json({**content, **change})
 
 
+@pytest.mark.parametrize("field", ["coordinate_range", "value_range"])
+@pytest.mark.parametrize("limits", [(1.0, 1.0), (1.0, -1.0), (0.0, np.inf), (np.nan, 1.0)])
+def test_a_card_refuses_a_range_that_holds_nothing(field: str, limits):
+    network = Network("siren", (2, 4, 1))
+    with pytest.raises(ValueError, match=rf"the {field} of own is \(.*; expected a lower and a higher number"):
+        Card("own", network, network.symmetry, **{field: limits})
+
+
 def test_statistics_are_those_of_the_training_split(images, recipe):
     data = fit_dataset_in_memory(images, recipe, progress=False)
     train = data.split("train")

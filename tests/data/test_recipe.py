@@ -151,5 +151,7 @@ def test_wrong_recipes_are_refused(untyped):
     }.items():
         with pytest.raises(ValueError, match=message):
             dataclasses.replace(SHORT, **{setting: "adma"})
+    with pytest.raises(ValueError, match=r"value_range is \(1\.0, 1\.0\); expected a lower and a higher number"):
+        dataclasses.replace(SHORT, value_range=(1.0, 1.0))
     with pytest.raises(ValueError, match=r"steps is 3 and check_every 25; .* a whole number of checks"):
         dataclasses.replace(SHORT, target_psnr=30.0)

@@ -284,6 +284,7 @@ def whole(label: np.ndarray) -> dict:
         ),
         (lambda s: {"value_range": (-1.0, 1.0)}, r"values run from .*, outside value_range \(-1.0, 1.0\)"),
         (lambda s: {"value_range": (3.0, -3.0)}, r"value_range is \(3.0, -3.0\); expected a lower and a higher number"),
+        (lambda s: {"coordinate_range": (0.0, np.inf)}, r"coordinate_range is \(0.0, inf\); .*, both finite"),
         (
             lambda s: {"classes": ("a",)},
             "label is float32 and there are 1 class names; expected int32 labels with names",

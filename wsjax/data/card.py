@@ -10,7 +10,7 @@ from jaxtyping import PyTree
 
 from wsjax.data.recipe import NAMED
 from wsjax.data.symmetry_json import symmetry_from_json, symmetry_to_json
-from wsjax.errors import DataError, check_choice, leaf_names, listing
+from wsjax.errors import DataError, check_choice, check_range, leaf_names, listing
 from wsjax.networks import Network
 from wsjax.networks.grid import Order
 from wsjax.symmetry import Symmetry
@@ -54,6 +54,8 @@ class Card:
 
     def __post_init__(self):
         check_choice("coordinate order", self.coordinate_order, ("xy", "ij"))
+        for name in ("coordinate_range", "value_range"):
+            check_range(f"the {name} of {self.name}", getattr(self, name))
         if self.network is not None and self.network.symmetry != self.symmetry:
             raise DataError(
                 f"the card of {self.name} holds {self.symmetry!r}; its network {self.network.kind} "

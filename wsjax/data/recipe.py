@@ -8,7 +8,7 @@ import optax
 from jaxtyping import Array, Int, PyTree
 
 from wsjax.data.optimisers import check_optimiser, factory_of, over_lanes
-from wsjax.errors import check_choice, check_number
+from wsjax.errors import check_choice, check_number, check_range
 from wsjax.networks import Network
 from wsjax.networks.grid import Order
 
@@ -68,6 +68,7 @@ class Recipe:
         check_number("lanes", self.lanes, low=1)
         check_number("views", self.views, low=1)
         check_number("check_every", self.check_every, low=1)
+        check_range("value_range", self.value_range)
         if self.batch_points is not None:
             check_number("batch_points", self.batch_points, low=1, whole=True)
         check_choice("schedule", self.schedule, ("cosine", "constant"))

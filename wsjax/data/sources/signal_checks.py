@@ -5,7 +5,7 @@ import numpy as np
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.images import check_columns
 from wsjax.data.sources.signals import Signals
-from wsjax.errors import DataError
+from wsjax.errors import DataError, check_range
 
 ROUNDING = 1e-5  # of a range's width, by which coordinates and values may leave it
 
@@ -71,10 +71,12 @@ def _check_labels(signals: Signals) -> None:
 
 
 def _check_range(name: str, what: str, array: np.ndarray, field: str, limits: tuple[float, float]) -> None:
-    low, high = limits
-    if not low < high:
-        raise DataError(f"{name}: {field} is {limits}; expected a lower and a higher number")
+    try:
+        check_range(f"{name}: {field}", limits)
+    except ValueError as error:
+        raise DataError(str(error)) from None
     _check_finite(name, what, array)
+    low, high = limits
     start, end, slack = float(array.min()), float(array.max()), ROUNDING * (high - low)
     if start < low - slack or end > high + slack:
         raise DataError(
