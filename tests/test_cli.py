@@ -10,7 +10,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,6 +21,8 @@ import pytest
 
 from wsjax import cli, data
 from wsjax import train as training
+from wsjax.data.formats import export, state_dicts
+from wsjax.data.store import orbax_calls, shards
 from wsjax.networks import Network, siren_init
 from wsjax.symmetry import siren
 
@@ -48,6 +53,18 @@ def fitted(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.fixture
+def conversion(tmp_path) -> tuple[object, ...]:
+    """Three networks of others, and what `wsjax convert` is told of them."""
+    (tmp_path / "theirs").mkdir()
+    for i in range(3):
+        shapes = {"0.weight": (4, 5), "0.bias": (4,), "1.weight": (1, 4), "1.bias": (1,)}
+        layers: dict[str, Any] = {name: np.full(shape, i, np.float32) for name, shape in shapes.items()}
+        np.savez(tmp_path / "theirs" / f"{i}.npz", label=i % 2, **layers)
+    options = {"network": {"kind": "mlp", "widths": [5, 4, 1], "activation": "tanh"}}
+    return ("convert", "state-dicts", tmp_path / "theirs", tmp_path / "ours", "--options", json.dumps(options))
+
+
 def test_help_names_every_command(run):
     code, out, _ = run("--help")
     assert code == 0
@@ -66,27 +83,15 @@ def test_help_of_a_command_explains_every_argument(command, run):
             assert f"--{name.replace('_', '-')}" in shown
 
 
-def test_convert_reads_a_directory_of_state_dicts_and_show_describes_them(run, tmp_path):
-    (tmp_path / "in").mkdir()
-    for i in range(3):
-        layers = {
-            "0.weight": np.full((4, 5), i),
-            "0.bias": np.ones(4),
-            "1.weight": np.ones((1, 4)),
-            "1.bias": np.ones(1),
-        }
-        np.savez(
-            tmp_path / "in" / f"{i}.npz", label=i % 2, **{name: x.astype(np.float32) for name, x in layers.items()}
-        )
-    options = json.dumps({"network": {"kind": "mlp", "widths": [5, 4, 1], "activation": "tanh"}})
-    code, out, _ = run("convert", "state-dicts", tmp_path / "in", tmp_path / "out", "--options", options)
+def test_convert_reads_a_directory_of_state_dicts_and_show_describes_them(run, conversion, tmp_path):
+    code, out, _ = run(*conversion)
     assert code == 0
-    assert f"3 networks: 3 train, 0 validation, 0 test) is in {tmp_path / 'out'}" in out
-    code, out, _ = run("show", tmp_path / "out")
+    assert f"3 networks: 3 train, 0 validation, 0 test) is in {tmp_path / 'ours'}" in out
+    code, out, _ = run("show", tmp_path / "ours")
     assert code == 0
     assert "3 networks" in out
     assert out.endswith("they hold no pictures to draw\n")
-    code, _, err = run("convert", "state-dict", tmp_path / "in", tmp_path / "other")
+    code, _, err = run("convert", "state-dict", tmp_path / "theirs", tmp_path / "other")
     assert (code, "unknown format 'state-dict'" in err) == (2, True)
 
 
@@ -167,6 +172,8 @@ def test_zoo_makes_a_data_set_a_table_and_a_picture(run, tmp_path):
     assert (out / "zoo.png").stat().st_size > 10_000
     code, printed, _ = run("verify", out, "--sample", 4)
     assert (code, "4 networks decoded, mean accuracy on the test images " in printed) == (0, True)
+    code, printed, _ = run("zoo", "digits", tmp_path / "parts", *small, "--part", "1/2")
+    assert (code, "part 1 of 2 is whole" in printed, (tmp_path / "parts" / "zoo.png").exists()) == (0, True, False)
 
 
 def test_a_reader_predicts_the_accuracies_of_a_zoo(run, tmp_path):
@@ -270,6 +277,65 @@ def test_the_command_line_trains_at_the_defaults_of_the_library(run, fitted, tmp
     monkeypatch.setattr(training, "train", stop)
     assert run("train", fitted, tmp_path / "run")[0] == 2
     assert asked == [(training.Plan(), [training.Trial(seed) for seed in range(3)])]
+
+
+@pytest.fixture
+def stop_at(monkeypatch) -> Callable[[ModuleType, str], None]:
+    """Ctrl-C at the second call of a function, and at no later one."""
+
+    def stop(module: ModuleType, name: str) -> None:
+        calls, before = [], getattr(module, name)
+
+        def call(*arguments, **settings):
+            calls.append(name)
+            if len(calls) == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.05)
+            return before(*arguments, **settings)
+
+        monkeypatch.setattr(module, name, call)
+
+    return stop
+
+
+def test_ctrl_c_while_convert_reads_leaves_nothing(run, conversion, stop_at, tmp_path):
+    stop_at(state_dicts, "read_contents")
+    assert run(*conversion)[0] == 130
+    assert not (tmp_path / "ours").exists()
+    assert run(*conversion)[0] == 0
+
+
+def test_ctrl_c_while_convert_writes_leaves_what_is_not_taken_for_whole(
+    run, conversion, stop_at, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(shards, "SHARD_BYTES", 1)  # a network in each shard
+    stop_at(orbax_calls.ocp, "save")
+    assert run(*conversion)[0] == 130
+    # Ctrl-C waited until the shard was whole and listed.
+    assert sorted(path.name for path in (tmp_path / "ours" / "shards").iterdir()) == ["00000", "00001"]
+    code, _, err = run("show", tmp_path / "ours")
+    assert (code, "is unfinished: 2 of 3 networks are there; to go on, remove the directory" in err) == (2, True)
+    code, _, err = run(*conversion)
+    assert (code, "is not empty; expected a new directory: name another one, or remove it" in err) == (2, True)
+    shutil.rmtree(tmp_path / "ours")
+    assert run(*conversion)[0] == 0
+    assert data.load(tmp_path / "ours").label.tolist() == [0, 1, 0]
+
+
+def test_ctrl_c_while_an_export_writes_leaves_what_is_not_read_back(run, conversion, stop_at, tmp_path):
+    assert run(*conversion)[0] == 0
+    there = ("convert", "to-state-dicts", tmp_path / "ours", tmp_path / "out", "--options", '{"kind": "npz"}')
+    back = ("convert", "state-dicts", tmp_path / "out", tmp_path / "again")
+    stop_at(export, "_write")
+    assert run(*there)[0] == 130
+    code, _, err = run(*back)
+    assert (code, "of an export that was stopped remove the directory and export again" in err) == (2, True)
+    assert not (tmp_path / "again").exists()
+    code, _, err = run(*there)
+    assert (code, "is not empty; expected a new directory: name another one, or remove it" in err) == (2, True)
+    shutil.rmtree(tmp_path / "out")
+    assert run(*there)[0] == run(*back)[0] == 0
+    assert len(data.load(tmp_path / "again")) == 3
 
 
 @pytest.mark.slow
