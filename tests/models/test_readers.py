@@ -1,5 +1,7 @@
 """Readers: what they are invariant to, what they feel, and what training may touch."""
 
+import re
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -162,3 +164,9 @@ def test_a_probe_refuses_networks_that_it_cannot_run(untyped, getkey):
 def test_statistics_that_are_missing_are_named(untyped, getkey):
     with pytest.raises(ValueError, match=r"no statistics for weights\[0\]\.kernel"):
         build("dws", card()._replace(statistics={"weights[0].bias": {}}), key=getkey())
+    whole = card().statistics
+    for name, kind in (("weights[0].kernel", "rms"), ("weights[2].bias", "std")):
+        without = {n: value for n, value in whole[name].items() if n != kind}
+        message = rf"statistics of {re.escape(name)} lack {kind}; found {', '.join(without)}, expected mean, std"
+        with pytest.raises(ValueError, match=message):
+            build("dws", card()._replace(statistics={**whole, name: without}), key=getkey())

@@ -226,3 +226,13 @@ def test_a_reader_whose_modules_hold_dicts_trains_and_is_scored(networks):
     plan = Plan("neural_graph", small, epochs=1, batch_size=16, evaluate_every=1)
     trained = train(networks, plan, progress=False)
     assert 0 <= evaluate(trained, networks)[0] <= 1
+
+
+def test_a_step_in_bfloat16_moves_parameters_in_float32(networks, trained):
+    rounded = train(networks, replace(PLAN, compute="bfloat16"), TRIALS, progress=False)
+    leaves = zip(*(jax.tree.leaves(t.state.parameters) for t in (rounded, trained)), strict=True)
+    assert all(a.dtype == b.dtype == jnp.float32 and bool(jnp.any(a != b)) for a, b in leaves)
+    for found, exact in zip(rounded.history, trained.history, strict=True):
+        np.testing.assert_allclose(found["loss"], exact["loss"], rtol=0.05)
+    with pytest.raises(ValueError, match="unknown compute 'float16'; the valid ones are: float32, bfloat16"):
+        replace(PLAN, compute="float16")

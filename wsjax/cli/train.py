@@ -28,6 +28,7 @@ def train(
     evaluate_every: int = Plan.evaluate_every,
     settings: Json = "{}",
     trains: Literal["all", "head"] = "all",
+    compute: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
     """Train a reader on a data set, several seeds at once, and score it once on the test split.
 
@@ -51,6 +52,7 @@ def train(
         evaluate_every: Epochs between evaluations.
         settings: A size, small, base or published, or the reader's own settings as JSON, e.g. '{"channels": 32}'.
         trains: The whole reader, or its head alone, on a trunk that stays as it was drawn.
+        compute: What a step's passes compute in; bfloat16 is for accelerators, and parameters stay in float32.
     """
     check_number("seeds", seeds, low=1)
     networks = data.load(dataset)
@@ -62,6 +64,7 @@ def train(
         batch_size=batch_size,
         evaluate_every=evaluate_every,
         trains=trains,
+        compute=compute,
     )
     trials = [Trial(seed, learning_rate, weight_decay, dropout) for seed in range(seeds)]
     trained = training.train(networks, plan, trials, out)

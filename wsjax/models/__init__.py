@@ -48,6 +48,7 @@ from wsjax.models.picture_probe import PictureProbeConfig as PictureProbeConfig
 from wsjax.models.pieces import features as features
 from wsjax.models.pieces import lift as lift
 from wsjax.models.pieces import unlift as unlift
+from wsjax.models.precision import computing_in as computing_in
 from wsjax.models.probe import Probe as Probe
 from wsjax.models.probe import ProbeConfig as ProbeConfig
 from wsjax.models.probed_dws import ProbedDWS as ProbedDWS

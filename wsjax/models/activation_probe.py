@@ -138,8 +138,9 @@ class ActivationProbe(eqx.Module):
     def features(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " known"]:
         """The values of one network, then the features of each hidden layer; nothing of them is dropped."""
         hidden, values = activations(self.network, in_float32(weights), self.points())
-        sets = [read(a.T) for read, a in zip(self.neurons, hidden, strict=True)]
-        return jnp.concatenate([centred(values, self.value_range), *sets])
+        known = centred(values, self.value_range).astype(self.head.dtype)
+        sets = [read(a.T.astype(known.dtype)) for read, a in zip(self.neurons, hidden, strict=True)]
+        return jnp.concatenate([known, *sets])
 
     def __call__(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " outputs"]:
         """Read one network; with a key, drop hidden units at the given rate."""

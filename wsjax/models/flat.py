@@ -7,6 +7,7 @@ from itertools import pairwise
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
@@ -38,6 +39,11 @@ class Stack(eqx.Module):
         sizes = [inputs, *[width] * depth, outputs]
         pairs = pairwise(sizes)
         self.layers = tuple(eqx.nn.Linear(a, b, key=jax.random.fold_in(key, i)) for i, (a, b) in enumerate(pairs))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """What it computes in."""
+        return self.layers[0].weight.dtype
 
     def __call__(self, x: Array, *, key: Key | None = None, rate: Scalar = 0.0) -> Array:
         for i, layer in enumerate(self.layers[:-1]):

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -38,6 +39,8 @@ class LinearGenerator(eqx.Module):
         >>> made.shape, bool(((made > -1e-5) & (made < 1 + 1e-5)).all())
         ((5, 2), True)
     """
+
+    KEEPS_DTYPE: ClassVar = True
 
     latents: Array
     layers: tuple[Layer, ...]

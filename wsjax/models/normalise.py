@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from wsjax.errors import listing
+from wsjax.floats import widened
 from wsjax.symmetry import Symmetry
 
 
@@ -17,14 +18,19 @@ class Normaliser(eqx.Module):
     An element-wise normaliser would tell neurons apart and break permutation equivariance. An array that signs or
     scales act on is only divided by its root mean square: a shift would break their equivariance.
 
-    The statistics belong to the training split and never train.
+    The statistics belong to the training split and never train. It computes in float32 at least and gives its own
+    dtype, in which the reader then computes.
     """
 
     shift: tuple[Array, ...]
     scale: tuple[Array, ...]
 
     def __call__(self, leaves: list[Array]) -> list[Array]:
-        return [(leaf - m) / s for leaf, m, s in zip(leaves, self.shift, self.scale, strict=True)]
+        return [_normalised(leaf, m, s) for leaf, m, s in zip(leaves, self.shift, self.scale, strict=True)]
+
+
+def _normalised(leaf: Array, shift: Array, scale: Array) -> Array:
+    return ((widened(leaf, shift) - widened(shift)) / widened(scale)).astype(shift.dtype)
 
 
 def normaliser(symmetry: Symmetry, statistics: Mapping[str, Mapping[str, float]]) -> Normaliser:
@@ -35,7 +41,7 @@ def normaliser(symmetry: Symmetry, statistics: Mapping[str, Mapping[str, float]]
         statistics: for each leaf's name its `mean`, `std` and `rms` over the training split.
 
     Raises:
-        ValueError: statistics missing for a leaf.
+        ValueError: statistics missing for a leaf, or one of them.
 
     Example:
         >>> from wsjax.symmetry import siren
@@ -52,6 +58,12 @@ def normaliser(symmetry: Symmetry, statistics: Mapping[str, Mapping[str, float]]
     for name, axes in zip(symmetry.names, symmetry.axes, strict=True):
         found = statistics[name]
         acted_on = signed & set(axes.names)
+        lacking = [needed for needed in (("rms",) if acted_on else ("mean", "std")) if needed not in found]
+        if lacking:
+            raise ValueError(
+                f"the card's statistics of {name} lack {listing(lacking)}; found {listing(found) or 'none'}, expected "
+                f"mean, std and rms: make them of the training split, as card.with_statistics(weights, rows) does"
+            )
         shift.append(0.0 if acted_on else found["mean"])
         scale.append((found["rms"] if acted_on else found["std"]) or 1.0)
     return Normaliser(tuple(jnp.float32(m) for m in shift), tuple(jnp.float32(s) for s in scale))

@@ -121,4 +121,5 @@ def _unit(x: Array, axis: int | None) -> Array:
 def _along(gain: Array, x: Array, offset: Array) -> Array:
     """One gain and one offset for each channel."""
     leading = (1,) * (x.ndim - 1)
+    gain, offset = gain.astype(x.dtype), offset.astype(x.dtype)
     return gain.reshape(*leading, -1) * x + offset.reshape(*leading, -1)

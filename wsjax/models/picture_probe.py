@@ -1,6 +1,7 @@
 """Probing image classifiers: what they say of pictures that are learned."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -59,6 +60,8 @@ class PictureGenerator(eqx.Module):
         >>> PictureGenerator((7, 5, 1), 3, 2, 4, (0.0, 1.0), key=jax.random.key(0))().shape
         (3, 7, 5, 1)
     """
+
+    KEEPS_DTYPE: ClassVar = True
 
     latents: Array
     first: Layer
@@ -157,7 +160,7 @@ class PictureProbe(eqx.Module):
 
     def features(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " logits"]:
         """The logits of one network at the learned pictures; none is dropped."""
-        return self.network.apply(in_float32(weights), self.pictures()).reshape(-1)
+        return self.network.apply(in_float32(weights), self.pictures()).reshape(-1).astype(self.head.dtype)
 
     def __call__(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " outputs"]:
         """Read one network; with a key, drop hidden units at the given rate."""

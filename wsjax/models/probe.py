@@ -91,7 +91,8 @@ class Probe(eqx.Module):
 
     def features(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " values"]:
         """The values of one network at the learned coordinates; nothing of them is dropped."""
-        return centred(self.apply(in_float32(weights), self.points()), self.value_range)
+        values = self.apply(in_float32(weights), self.points())
+        return centred(values, self.value_range).astype(self.head.dtype)
 
     def __call__(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " outputs"]:
         """Read one network; with a key, drop hidden units at the given rate."""

@@ -115,7 +115,7 @@ class ProbedDWS(eqx.Module):
         seen = [*[a.T for a in hidden], centred(values, self.value_range)]
         ys = self.layers[0](lift(leaves, self.spec))
         for node, a, kernel in zip(self.nodes, seen, self.entries, strict=True):
-            ys[node] = ys[node] + a @ kernel
+            ys[node] = ys[node] + a.astype(kernel.dtype) @ kernel
         xs = run_residual(self.layers[1:], [activate(y, "gated") for y in ys], "gated")
         return dropout(invariant(xs, self.spec), key, rate, salt=1)  # the head's hidden layer takes salt 0
 

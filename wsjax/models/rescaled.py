@@ -1,6 +1,6 @@
 """A regressor in its target's own units: a reader of standardised numbers, and the units it answers in."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, Float
@@ -19,11 +19,13 @@ class Units(eqx.Module):
         [8.0]
     """
 
+    KEEPS_DTYPE: ClassVar = True
+
     shift: Float[Array, " targets"]
     scale: Float[Array, " targets"]
 
     def __call__(self, y: Float[Array, " targets"]) -> Float[Array, " targets"]:
-        return self.shift + self.scale * y
+        return self.shift + self.scale * y.astype(self.scale.dtype)
 
 
 class Rescaled(eqx.Module):

@@ -6,6 +6,7 @@ from typing import Any
 
 from wsjax.errors import check_choice, check_number
 from wsjax.models import config_of
+from wsjax.models.precision import DTYPES
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,9 @@ class Plan:
     """The shared part: reader, augmentation (a SPEC) and schedule. Runs train side by side under one compiled step.
 
     reader_settings: as its record, a mapping, or the name of a size. trains: `"all"` of the reader, or its `"head"`
-    alone on a trunk that stays as it was drawn.
+    alone on a trunk that stays as it was drawn. compute: the dtype of a step's forward and backward passes,
+    `"float32"`, or `"bfloat16"` with parameters, gradients, moments, losses and scores in float32 (for accelerators; a
+    CPU is slower for it).
     """
 
     reader: str = "dws"
@@ -25,6 +28,7 @@ class Plan:
     clip: float = 1.0
     evaluate_every: int = 5
     trains: str = "all"
+    compute: str = "float32"
 
     def __post_init__(self):
         settings = self.reader_settings
@@ -36,6 +40,7 @@ class Plan:
         check_number("clip", self.clip, low=0, open_low=True)
         check_number("evaluate_every", self.evaluate_every, low=1)
         check_choice("trains", self.trains, ("all", "head"))
+        check_choice("compute", self.compute, DTYPES)
         if self.epochs % self.evaluate_every:
             raise ValueError(
                 f"epochs is {self.epochs} and evaluate_every {self.evaluate_every}; "

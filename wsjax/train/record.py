@@ -88,7 +88,8 @@ def claim(
     path = directory / RECORD
     if path.exists():
         known = read_proved(path)
-        known["plan"].setdefault("trains", Plan.trains)  # which plans of before did not name
+        for name in ("trains", "compute"):  # which plans of before did not name
+            known["plan"].setdefault(name, getattr(Plan, name))
         differences = json_differences(known, asked)
         # What a user chose stands before what follows from it, of which a card has much.
         differences.sort(key=lambda line: not line.startswith(("card.name", "plan", "trials")))

@@ -15,6 +15,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 
 from wsjax.devices import spread
+from wsjax.floats import widened
+from wsjax.models import computing_in
 from wsjax.train.config import Plan
 from wsjax.train.inputs import Arrays
 from wsjax.train.scores import are_classes, score
@@ -92,9 +94,9 @@ def advance(
         return eqx.combine(parameters, frozen, static.tree)
 
     def loss(parameters: PyTree, batch: Batch, key: Key, rate: Array) -> Array:
-        model = reader(parameters)
+        model = computing_in(reader(parameters), plan.compute)
         keys = jax.random.split(key, batch.label.shape[0])
-        given = jax.vmap(lambda w, k: model(w, key=k, rate=rate))(batch.weights, keys)
+        given = widened(jax.vmap(lambda w, k: model(w, key=k, rate=rate))(batch.weights, keys))
         if are_classes(train.label):
             return jnp.mean(optax.softmax_cross_entropy(given, batch.label))
         return jnp.mean(jnp.square(given - batch.label))

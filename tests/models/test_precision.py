@@ -1,0 +1,78 @@
+"""Readers that compute in bfloat16 on parameters in float32."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import pytest
+
+from tests.models.cards import card
+from wsjax.models import CONFIGS, Probe, Rescaled, Units, build, computing_in, trainable
+
+# By how much of the largest output a reader may be off. Rounding its parameters alone moves scale_gmn by 4 %: what it
+# sees is products of many small factors.
+OFF = {"scale_gmn": 0.5, "relational": 0.25}
+
+
+def made(name: str):
+    described = card(classes=3)
+    assert described.network is not None
+    networks = jax.vmap(described.network.init)(jax.random.split(jax.random.key(0), 4))
+    return build(name, described, "small", key=jax.random.key(1)), networks
+
+
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_every_reader_computes_in_bfloat16_and_learns_in_float32(name: str):
+    reader, networks = made(name)
+    parameters, rest = eqx.partition(reader, trainable(reader))
+
+    def loss(parameters, dtype):
+        model = computing_in(eqx.combine(parameters, rest), dtype)
+        given = jax.vmap(lambda w: model(w, key=jax.random.key(2), rate=0.0))(networks)
+        return jnp.mean(jnp.square(given.astype(jnp.float32) - 1)), given
+
+    both = eqx.filter_jit(eqx.filter_value_and_grad(loss, has_aux=True))
+    (_, exact), slope = both(parameters, "float32")
+    (_, rounded), rough = both(parameters, "bfloat16")
+    assert (exact.dtype, rounded.dtype) == (jnp.float32, jnp.bfloat16)
+    off = float(jnp.max(jnp.abs(rounded.astype(jnp.float32) - exact)) / jnp.max(jnp.abs(exact)))
+    assert 0 < off < OFF.get(name, 0.1)
+    assert {leaf.dtype for leaf in jax.tree.leaves(rough)} == {jnp.dtype("float32")}
+    flat, other = (jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)]) for tree in (slope, rough))
+    assert float(flat @ other / jnp.linalg.norm(flat) / jnp.linalg.norm(other)) > 0.9  # they point the same way
+
+
+def products(function, *arguments) -> set[jnp.dtype]:
+    """The dtypes that a function's products read."""
+    found, left = set(), [jax.make_jaxpr(function)(*arguments).jaxpr]
+    while left:
+        for equation in left.pop().eqns:
+            if equation.primitive.name == "dot_general":
+                found |= {value.aval.dtype for value in equation.invars}
+            left += [value.jaxpr for value in equation.params.values() if hasattr(value, "jaxpr")]
+    return found
+
+
+def test_no_product_of_a_weight_reader_is_left_in_float32():
+    reader, networks = made("dws")
+    one = jax.tree.map(lambda leaf: leaf[0], networks)
+    assert products(reader, one) == {jnp.dtype("float32")}
+    assert products(computing_in(reader, "bfloat16"), one) == {jnp.dtype("bfloat16")}
+
+
+def test_what_a_rounding_would_spoil_keeps_its_dtype():
+    reader, networks = made("probe")
+    units = Units(jnp.full(3, 1000.0), jnp.full(3, 1e-3))
+    rounded = computing_in(Rescaled(reader, units), "bfloat16")
+    assert isinstance(reader, Probe)
+    assert bool(jnp.all(rounded.reader.points() == reader.points()))
+    assert rounded.reader.head.dtype == jnp.bfloat16
+    given = jax.vmap(rounded)(networks)
+    assert given.dtype == jnp.float32
+    assert float(jnp.max(jnp.abs(given - 1000))) < 1
+
+
+def test_float16_is_refused():
+    with pytest.raises(
+        ValueError, match="unknown dtype to compute in 'float16'; the valid ones are: float32, bfloat16"
+    ):
+        computing_in(made("mlp")[0], "float16")
