@@ -9,7 +9,7 @@ import pytest
 
 from tests.models.specs import CONVOLUTION, RECURRENT, SKIP, double, random_weights
 from tests.models.test_dws import SETTINGS, plain
-from wsjax.models import DWSConfig, trainable
+from wsjax.models import DWSConfig, ScaleEditor, trainable
 from wsjax.models.editor import Editor
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, act, sample_permutation, siren, symmetry_of
 
@@ -73,7 +73,7 @@ def test_dropout_needs_a_key(getkey):
         assert all(np.array_equal(a, b) for a, b in zip(found, still, strict=True)) == same
 
 
-def losses(editor: Editor, inputs, targets, steps: int) -> list[float]:
+def losses(editor: Editor | ScaleEditor, inputs, targets, steps: int) -> list[float]:
     """The mean squared error before and after some steps of Adam."""
     parameters, rest = eqx.partition(editor, trainable(editor))
     rule = optax.adam(0.03)

@@ -59,6 +59,7 @@ from wsjax.models.rescaled import Rescaled as Rescaled
 from wsjax.models.rescaled import Units as Units
 from wsjax.models.rows import RowConfig as RowConfig
 from wsjax.models.rows import RowTransformer as RowTransformer
+from wsjax.models.scale_editor import ScaleEditor as ScaleEditor
 from wsjax.models.scale_gmn import ScaleGMN as ScaleGMN
 from wsjax.models.scale_gmn import ScaleGMNConfig as ScaleGMNConfig
 from wsjax.models.sizes import SIZES as SIZES

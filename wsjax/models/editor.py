@@ -69,8 +69,8 @@ class Editor(eqx.Module):
         both = [jnp.concatenate([x, y], axis=-1) for x, y in zip(plain, ys, strict=True)]
         deltas = unlift(self.last(both), self.spec, self.symmetry)
         steps = [self.scale * deviation * d for deviation, d in zip(self.normaliser.scale, deltas, strict=True)]
-        return self.symmetry.unflatten([_moved(leaf, step) for leaf, step in zip(leaves, steps, strict=True)])
+        return self.symmetry.unflatten([moved(leaf, step) for leaf, step in zip(leaves, steps, strict=True)])
 
 
-def _moved(leaf: Array, step: Array) -> Array:
+def moved(leaf: Array, step: Array) -> Array:
     return (leaf.astype(step.dtype) + step).astype(leaf.dtype) if floating(leaf) else leaf

@@ -1,0 +1,140 @@
+"""What reads a network's graph under signs and scales: vectors of all nodes and weights after rounds of messages."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from wsjax.models.graph import Graph, Nodes, edge_inputs, graph_of, node_inputs
+from wsjax.models.normalise import Normaliser
+from wsjax.models.reciprocal import inverted, squared_sizes
+from wsjax.models.scale_layer import Round, ScaleLayer, Wiring
+from wsjax.models.scale_maps import Gain, normal
+from wsjax.symmetry import Symmetry
+from wsjax.typing import Key, Weights
+
+
+def wiring_of(graph: Graph, symmetry: Symmetry) -> Wiring:
+    """The graph as its layers see it: what may multiply each set of nodes decides the maps there.
+
+    Example:
+        >>> from wsjax.symmetry import siren
+        >>> spec = siren((2, 4, 1))
+        >>> wiring_of(graph_of(spec), spec).roles
+        ('input', 'moved', 'output')
+    """
+    groups = symmetry.groups
+
+    def gain(nodes: Nodes) -> Gain:
+        group = groups.get(nodes.name)
+        return Gain() if group is None else Gain(group.allows("sign"), group.allows("rescale"))
+
+    gains = tuple(gain(nodes) for nodes in graph.nodes)
+    hidden = {True: "moved", False: "free"}
+    roles = tuple(hidden[any(g)] if n.role == "hidden" else n.role for n, g in zip(graph.nodes, gains, strict=True))
+    places = {nodes.name: i for i, nodes in enumerate(graph.nodes)}
+    return Wiring(roles, gains, tuple((places[edges.source], places[edges.target]) for edges in graph.edges))
+
+
+class Start(eqx.Module):
+    """The vectors that a set of nodes begins with: a linear map of its numbers, and where nothing multiplies them an
+    embedding, of each node at inputs and outputs, of the group at hidden ones.
+
+    What neurons read from elsewhere, an array that only consumes them, has the gain 1 / g and is multiplied by D^2.
+    """
+
+    kernel: Array | None
+    embedding: Array | None
+    produced: int = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+
+    def __init__(self, nodes: Nodes, role: str, channels: int, *, key: Key):
+        self.produced, self.channels = sum(piece.fixed for piece in nodes.produced), channels
+        kernel_key, embedding_key = jax.random.split(key)
+        self.kernel = normal(kernel_key, nodes.channels, channels) if nodes.channels else None
+        places = {"moved": 0, "free": 1}.get(role, nodes.size)
+        self.embedding = jax.random.normal(embedding_key, (places, channels)) if places else None
+
+    def __call__(self, x: Float[Array, "nodes numbers"], size: Float[Array, " nodes"]) -> Array:
+        started = jnp.zeros((len(x), self.channels), x.dtype)
+        if self.kernel is not None:
+            made, read = x[:, : self.produced], x[:, self.produced :]
+            started = jnp.concatenate([made, read * size[:, None]], axis=1) @ self.kernel
+        return started if self.embedding is None else started + jnp.broadcast_to(self.embedding, started.shape)
+
+
+class States(NamedTuple):
+    """Vectors of all nodes, (size, channels), and weights, (sources, targets, channels); of each set of nodes D^2 and
+    1 / D^2, the squares of its sizes.
+    """
+
+    nodes: list[Float[Array, "_ _"]]
+    edges: list[Float[Array, "_ _ _"]]
+    sizes: list[tuple[Float[Array, " _"], Float[Array, " _"]]]
+
+
+class ScaleTrunk(eqx.Module):
+    """Normalise, a linear map of each node's and each weight's numbers, then the given rounds of messages.
+
+    **Preserves** equivariance: vectors move with the gains of their neurons and weights, in the order of the neurons.
+
+    Args:
+        symmetry: of the networks that are read.
+        normaliser: theirs.
+        channels: of each node and each weight.
+        plan: the rounds, of which `models.scale_layer.rounds` makes those that are needed.
+        key: a typed key.
+
+    Example:
+        >>> from wsjax.models.scale_layer import rounds
+        >>> from wsjax.symmetry import siren
+        >>> spec = siren((2, 4, 1))
+        >>> plain = Normaliser((jnp.zeros(()),) * 4, (jnp.ones(()),) * 4)
+        >>> plan = rounds(wiring_of(graph_of(spec), spec), 2, False, [2])
+        >>> states = ScaleTrunk(spec, plain, 3, plan, key=jax.random.key(0))(
+        ...     spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
+        ... )
+        >>> [x.shape for x in states.nodes], [e.shape for e in states.edges]
+        ([(2, 3), (4, 3), (1, 3)], [(2, 4, 3), (4, 1, 3)])
+    """
+
+    normaliser: Normaliser
+    starts: tuple[Start, ...]
+    edges: tuple[Array, ...]
+    layers: tuple[ScaleLayer, ...]
+    symmetry: Symmetry = eqx.field(static=True)
+    graph: Graph = eqx.field(static=True)
+    wiring: Wiring = eqx.field(static=True)
+
+    def __init__(self, symmetry: Symmetry, normaliser: Normaliser, channels: int, plan: Sequence[Round], *, key: Key):
+        keys = [jax.random.fold_in(key, i) for i in range(len(plan) + 4)]
+        self.normaliser, self.symmetry, self.graph = normaliser, symmetry, graph_of(symmetry)
+        self.wiring = wiring_of(self.graph, symmetry)
+        start = lambda i, role: Start(self.graph.nodes[i], role, channels, key=jax.random.fold_in(keys[0], i))
+        self.starts = tuple(start(i, role) for i, role in enumerate(self.wiring.roles))
+        draw = lambda i, edges: normal(jax.random.fold_in(keys[1], i), edges.channels, channels)
+        self.edges = tuple(draw(i, edges) for i, edges in enumerate(self.graph.edges))
+        share = sum(bool(one.nodes) for one in plan) ** -0.5
+        self.layers = tuple(
+            ScaleLayer(self.wiring, one, channels, share, key=k) for one, k in zip(plan, keys[4:], strict=True)
+        )
+
+    def __call__(self, weights: Weights) -> States:
+        """What is known of one network's nodes and weights after the rounds."""
+        dtype = self.normaliser.scale[0].dtype
+        leaves = self.normaliser([leaf.astype(dtype) for leaf in self.symmetry.leaves(weights)])
+        nodes, edges = node_inputs(self.graph, leaves), edge_inputs(self.graph, leaves)
+        sizes = self._sizes(nodes, edges)
+        xs = [start(x, size) for start, x, (size, _) in zip(self.starts, nodes, sizes, strict=True)]
+        es = [x @ kernel for x, kernel in zip(edges, self.edges, strict=True)]
+        for layer in self.layers:
+            xs, es = layer(xs, es, sizes)
+        return States(xs, es, sizes)
+
+    def _sizes(self, nodes: Sequence[Array], edges: Sequence[Array]) -> list[tuple[Array, Array]]:
+        own = [x[:, : start.produced] for x, start in zip(nodes, self.starts, strict=True)]
+        rescaled = [gain.rescale for gain in self.wiring.gains]
+        return [(size, inverted(size)) for size in squared_sizes(rescaled, own, edges, self.wiring.wires)]
