@@ -230,3 +230,10 @@ def test_a_picture_probe_is_invariant_to_the_whole_group_of_a_cnn_and_trains_who
     np.testing.assert_allclose(whole, reader.head(still) @ jnp.array([1.0, 2.0]), rtol=1e-5)
     for path, slope in jax.tree_util.tree_leaves_with_path(slopes):
         assert float(jnp.abs(slope).max()) > 0, jax.tree_util.keystr(path)
+
+
+def test_ranges_that_hold_nothing_are_refused(getkey):
+    network = Network("siren", (2, 4, 1))
+    for name, given in (("coordinate_range", (1.0, 1.0)), ("value_range", (0.5, 0.0))):
+        with pytest.raises(ValueError, match=rf"{name} is \(.*; expected a lower and a higher number"):
+            Probe(network.apply, 2, 1, 3, ProbeConfig(probes=2), **{name: given}, key=getkey())(network.init(getkey()))

@@ -95,6 +95,9 @@ class ActivationProbe(eqx.Module):
         value_range: of what the networks decode to.
         key: a typed key.
 
+    Raises:
+        ValueError: a range that holds nothing.
+
     Source: probing as ProbeGen, arXiv 2410.10811; activations at the probes as node features are arXiv 2403.12143's
     (neural graphs), which reads them as they are; the invariant features of signs and scales are those of ScaleGMN,
     arXiv 2406.10685.

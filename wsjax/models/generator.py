@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_number
+from wsjax.errors import check_number, check_range
 from wsjax.typing import Key, Layer
 
 LATENT = 32
@@ -32,6 +32,9 @@ class LinearGenerator(eqx.Module):
         coordinate_range: of every number of an input.
         key: a typed key.
 
+    Raises:
+        ValueError: a depth below 0, or a range that holds nothing.
+
     Source: ProbeGen, arXiv 2410.10811, for the latent vectors and the linear layers. The start over the range is ours.
 
     Example:
@@ -47,6 +50,7 @@ class LinearGenerator(eqx.Module):
 
     def __init__(self, inputs: int, probes: int, depth: int, coordinate_range: tuple[float, float], *, key: Key):
         check_number("generator", depth, low=0, whole=True)
+        check_range("coordinate_range", coordinate_range)
         low, high = coordinate_range
         target = jax.random.uniform(key, (probes, inputs), minval=low, maxval=high)
         if depth == 0:

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_number
+from wsjax.errors import check_number, check_range
 from wsjax.models.flat import Stack
 from wsjax.models.generator import LinearGenerator
 from wsjax.models.normalise import in_float32
@@ -34,6 +34,7 @@ class ProbeConfig:
 
 def centred(values: Array, value_range: tuple[float, float]) -> Array:
     """Decoded values as one vector, their range mapped to [-1, 1]."""
+    check_range("value_range", value_range)
     low, high = value_range
     return (values.reshape(-1) - (low + high) / 2) * (2 / (high - low))
 
@@ -54,6 +55,9 @@ class Probe(eqx.Module):
         coordinate_range: of the coordinates that the networks were fitted on, over which the learned ones start.
         value_range: of what the networks decode to.
         key: a typed key.
+
+    Raises:
+        ValueError: a range that holds nothing.
 
     Source: ProbeGen, arXiv 2410.10811; at `generator=0` the learned coordinates that it starts out from, without
     its generator.

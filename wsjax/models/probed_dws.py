@@ -58,6 +58,9 @@ class ProbedDWS(eqx.Module):
         value_range: of what the networks decode to.
         key: a typed key.
 
+    Raises:
+        ValueError: a range that holds nothing.
+
     Source: probe features of neural graphs, arXiv 2403.12143, on the layers of arXiv 2301.12780.
 
     Example:
