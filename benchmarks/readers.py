@@ -8,9 +8,10 @@ attends once for each layer of neurons, over all that is read there, and PyTorch
 published. Our relational transformer stores the edges of adjacent layers, PyTorch's all pairs of neurons.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from benchmarks import harness, torch_loop
@@ -26,7 +27,10 @@ COMPILE_LIMIT = 20.0  # seconds
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: DWS's channels and hidden layers, networks at once, readers, rounds, steps a round."""
+    """How much is measured: DWS's channels and hidden layers, networks at once, readers, rounds, steps a round.
+
+    rounded: readers whose step is taken in bfloat16 too.
+    """
 
     channels: int = 32
     hidden: int = 4
@@ -34,6 +38,7 @@ class Size:
     batch: int = 128
     relational_batch: int = 32
     names: tuple[str, ...] = tuple(models.CONFIGS)
+    rounded: tuple[str, ...] = ()
     rounds: int = 7
     steps: int = 2
     product: int = 2048
@@ -59,7 +64,10 @@ def run(*, quick: bool) -> dict[str, Any]:
     harness.use_cores(2)
     use_host_well()
     described = harness.machine()
-    rows, timings, notes = contest(QUICK if quick else Size(), described["load"])
+    size = QUICK if quick else Size()
+    if jax.default_backend() != "cpu":  # which has no units for bfloat16
+        size = replace(size, rounded=size.names)
+    rows, timings, notes = contest(size, described["load"])
     return harness.report("readers", quick=quick, described=described, rows=rows, timings=timings, notes=notes)
 
 
@@ -95,15 +103,27 @@ def duels(size: Size) -> list[Duel]:
 
 
 def reader_rows(size: Size) -> tuple[list[Row], dict[str, Timing], list[str]]:
-    """Each reader at its defaults: its step and memory against those of DWS, its compilation against the limit."""
+    """Each reader at its defaults: its step and memory against those of DWS, its compilation against the limit, and
+    what bfloat16 saves.
+    """
     everyone = {name: Steps(Subject(name, {}, size.widths, size.batch), size.steps) for name in size.names}
     title = {name: f"step of {name} at its defaults" for name in everyone}
-    timings = harness.measure([Contestant(title[n], each, size.steps) for n, each in everyone.items()], size.rounds)
+    halves = {
+        f"{title[name]}, bfloat16": Steps(Subject(name, {}, size.widths, size.batch, "bfloat16"), size.steps)
+        for name in size.rounded
+    }
+    steps = {**{title[name]: each for name, each in everyone.items()}, **halves}
+    timings = harness.measure([Contestant(name, each, size.steps) for name, each in steps.items()], size.rounds)
+    milliseconds = {name: 1e3 * timing.seconds for name, timing in timings.items()}
     rows = []
+    for name in size.rounded:
+        whole, rounded = title[name], f"{title[name]}, bfloat16"
+        where = f"readers/{name}_b{size.batch}/bfloat16"
+        rows.append(harness.compare(where, milliseconds[rounded], whole, milliseconds[whole], "ms"))
     for name, each in everyone.items():
-        where, first = f"readers/{name}_b{size.batch}", timings[title["dws"]]
+        where = f"readers/{name}_b{size.batch}"
         if name != "dws":
-            ours, theirs = 1e3 * timings[title[name]].seconds, 1e3 * first.seconds
+            ours, theirs = milliseconds[title[name]], milliseconds[title["dws"]]
             rows.append(harness.compare(f"{where}/vs_dws", ours, title["dws"], theirs, "ms"))
             megabytes = np.array([1e-6 * each.memory])
             rows.append(harness.compare(f"{where}/memory", megabytes, "dws", 1e-6 * everyone["dws"].memory, "MB"))

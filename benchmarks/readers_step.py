@@ -22,12 +22,13 @@ LEARNING_RATE = 1e-3
 
 @dataclass(frozen=True)
 class Subject:
-    """A reader by name and settings, and the SIRENs it reads: widths, and how many at once."""
+    """A reader by name and settings, the SIRENs it reads, widths and how many at once, and the dtype it computes in."""
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     widths: tuple[int, ...] = (2, 32, 32, 1)
     batch: int = 128
+    compute: str = "float32"
 
     @property
     def network(self) -> Network:
@@ -76,7 +77,8 @@ class Steps:
         self._state = parameters, rule.init(parameters)
 
         def loss(parameters: PyTree, weights: PyTree, label: Array) -> Array:
-            logits = jax.vmap(eqx.combine(parameters, frozen))(weights)
+            model = models.computing_in(eqx.combine(parameters, frozen), subject.compute)
+            logits = jax.vmap(model)(weights).astype(jnp.float32)
             return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, label))
 
         def step(state: PyTree, weights: PyTree, label: Array) -> tuple[PyTree, Array]:

@@ -25,6 +25,7 @@ TOY = readers.Size(
     widths=(2, 4, 3, 1),
     batch=4,
     names=("dws", "mlp"),
+    rounded=("mlp",),
     rounds=2,
     product=64,
     growth=Growth(widths=((3, 4), (4, 2)), depths=(), batches=(2, 3), wide=(4, 2), rounds=2),
@@ -130,10 +131,17 @@ def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     assert [row.name.removeprefix("readers/") for row in rows] == [
         *("dws_c4_n1_b4/vs_torch_set_attention", "dws_c4_n1_b4/vs_torch_deepsets"),
         *("dws_c4_n1_b4_gated/vs_torch_deepsets", "dws_c4_n1_b4/torch_set_attention_vs_mark"),
-        *("dws_c4_n1_b4/torch_deepsets_vs_mark", "dws_b4/compile"),
+        *("dws_c4_n1_b4/torch_deepsets_vs_mark", "mlp_b4/bfloat16", "dws_b4/compile"),
         *("mlp_b4/vs_dws", "mlp_b4/memory", "mlp_b4/compile"),
         *("dws_width_4/time", "dws_width_4/memory", "dws_batch_3/time", "dws_batch_3/memory"),
         *("dws_attention_width_4/time", "dws_attention_width_4/memory"),
         *("mlp_width_4/time", "mlp_width_4/memory"),
     ]
     assert any("on both sides" in note for note in notes)
+
+
+def test_steps_in_bfloat16_are_rounded_and_learn_as_well():
+    exact, rounded = (Steps(Subject("dws", LINEAR, WIDTHS, 6, compute), 3)(0) for compute in ("float32", "bfloat16"))
+    assert rounded != exact
+    np.testing.assert_allclose(rounded, exact, rtol=0.02)
+    assert rounded[-1] < rounded[0]
