@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from benchmarks.accuracy.views import with_views
 from benchmarks.harness import machine
 from wsjax.data import SPLITS, WeightDataset
 from wsjax.data.store.directory import checksum
@@ -25,9 +26,9 @@ TEST_READ = "test_read.json"
 class Cell:
     """What is trained: reader and settings, augmentation by name and as SPEC, schedule, trials, and the seeds.
 
-    dataset: the name of one of the suite's, which holds `views` networks of each image. trains: all of the reader, or
-    its head alone. The trials' settings are tried with each of `trial_seeds`; the best mean validation accuracy
-    chooses, and `seeds` train side by side with that.
+    dataset: the name of one of the suite's, of which so many `views` of each training image are read. trains: all of
+    the reader, or its head alone. The trials' settings are tried with each of `trial_seeds`; the best mean validation
+    accuracy chooses, and `seeds` train side by side with that.
     """
 
     dataset: str
@@ -80,6 +81,7 @@ def run_cell(cell: Cell, networks: WeightDataset, out: Path) -> dict[str, Any]:
     path = out / record.RESULT
     if path.exists():
         return _same_cell(record.read_json(path), cell, out)
+    networks = with_views(networks, cell.views)
     seen = networks.where(lambda columns: columns["split"] != SPLITS.index("test"))
     with stopwatch(out) as spent:
         best, tried = choose(cell, seen, out / "trials")

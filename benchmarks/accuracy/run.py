@@ -38,10 +38,10 @@ def run(suite: str, tier: str, out: Path) -> dict[str, Any]:
         rows.append({"name": f"accuracy/{suite}/{cell.title}", **row})
         print(f"{cell.title}: test {row['test_accuracy_mean']:.1%} +- {row['test_accuracy_sd']:.1%}")
     times = step_times(asked.cells, networks, out / "step_times.json")
-    base = next(row for row in rows if row["cell"] == asked.against)
+    by_title = {row["cell"]: row for row in rows}
     for row, cell in zip(rows, asked.cells, strict=True):
         row["step_ms"] = times.get(cell.title)
-        row["paired"] = paired(row, base)
+        row["paired"] = paired(row, by_title[asked.against(cell)])
     return {
         "format": 1,
         "suite": suite,
@@ -80,7 +80,8 @@ def step_times(
 ) -> dict[str, dict[str, float | str]]:
     """Milliseconds of one training step of each cell that trains all of a reader of SIRENs, measured side by side.
 
-    They are measured once all cells are done, and again where `path` holds those of other cells.
+    Cells that differ in their augmentation alone share a reader's time, which is without any. They are measured once
+    all cells are done, and again where `path` holds those of other cells.
     """
     subjects, known = {}, {}
     for cell in cells:
@@ -92,10 +93,11 @@ def step_times(
         found = record.read_json(path)
         if {title: times["identity"] for title, times in found.items()} == known:
             return found
-    contestants = [Contestant(title, Steps(subject, STEPS), STEPS) for title, subject in subjects.items()]
-    found, ran = {}, commit()
-    for title, timing in harness.measure(contestants, ROUNDS).items():
-        low, middle, high = harness.quartiles(1e3 * timing.seconds)
+    distinct = {repr(subject): subject for subject in subjects.values()}
+    contestants = [Contestant(name, Steps(subject, STEPS), STEPS) for name, subject in distinct.items()]
+    timings, found, ran = harness.measure(contestants, ROUNDS), {}, commit()
+    for title, subject in subjects.items():
+        low, middle, high = harness.quartiles(1e3 * timings[repr(subject)].seconds)
         found[title] = {"median": middle, "low": low, "high": high, "identity": known[title], "commit": str(ran)}
     record.write_json(path, found)
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.accuracy.cell import Cell
 from wsjax import data, models
+from wsjax.augment import PRESETS, RECOMMENDED
 from wsjax.train import Trial
 
 TIERS = ("smoke", "small", "full")
@@ -20,12 +21,12 @@ TIERS = ("smoke", "small", "full")
 class Suite:
     """Data sets by name, each made or opened in a directory, and the cells in the order in which they run.
 
-    against: the title of the cell that each other is compared with.
+    against: the title of the cell that a cell is compared with.
     """
 
     datasets: Mapping[str, Callable[[Path], data.WeightDataset]]
     cells: tuple[Cell, ...]
-    against: str
+    against: Callable[[Cell], str]
 
 
 def readers(tier: str) -> Suite:
@@ -52,17 +53,116 @@ def readers(tier: str) -> Suite:
     frozen = [replace(cell, trains="head") for cell in whole if cell.reader not in TRUNKLESS]
     limit = 120 if tier == "smoke" else None
     flat = next(cell for cell in whole if cell.reader == "mlp")
-    return Suite({"digits": lambda out: digits(out, limit)}, (*whole, *frozen), against=flat.title)
+    return Suite({"digits": lambda out: digits(out, limit)}, (*whole, *frozen), against=lambda cell: flat.title)
 
 
 TRUNKLESS = ("mlp", "statistics")
 """Readers whose head is all that trains."""
 
 
-def digits(out: Path, limit: int | None) -> data.WeightDataset:
-    """The INRs of `digits`, fitted in `out` by the source's own recipe."""
-    return data.fit_dataset(data.limit(data.load_images("digits"), limit), data.default_recipe("digits"), out)
+ARMS = {
+    "none": "",
+    "flip_signs": "flip_signs",
+    "shift_phase": PRESETS["dwsa_shift_phase"],
+    "inputs": "rotate(max_degrees=15) | scale(max_log=0.1) | translate(max_shift=0.1)",
+    "outputs": "contrast | brightness",
+    "noise": PRESETS["dwsa_noise"],
+    "dropout": PRESETS["dwsa_dropout"],
+    "mixup": PRESETS["dwsa_mixup"],
+    "mixup_permuted": PRESETS["dwsa_mixup_permuted"],
+    "mixup_aligned": PRESETS["dwsa_mixup_aligned"],
+    "combination": PRESETS["dwsa_combination"],
+    "recommended": RECOMMENDED,
+}
+"""Augmentations by name: symmetries, of inputs and outputs, perturbations, MixUp in three forms, and pipelines."""
+
+FEW = ("none", "flip_signs", "mixup_aligned", "recommended")
+"""Arms of readers whose step takes several times that of `dws`."""
 
 
-SUITES: dict[str, Callable[[str], Suite]] = {"readers": readers}
+def augmentations(tier: str) -> Suite:
+    """Readers of Fashion-MNIST's INRs under each augmentation, each against the same reader without one.
+
+    Every arm has the same trials, the same epochs and its own best validation epoch. At `small` 4,000 networks are
+    fitted by the recipe `fast`, at `full` all 70,000 by that of the published files. `smoke` takes the digits.
+    """
+    name = "digits" if tier == "smoke" else "fashion-mnist"
+    made = {
+        "smoke": lambda out: digits(out, 120),
+        "small": lambda out: fashion(out, 4000, "fast"),
+        "full": lambda out: fashion(out, None, "dws"),
+    }[tier]
+    settings = {"scale_gmn": {"channels": 8, "layers": 2, "head": 32}} if tier == "small" else {}
+    size = "base" if tier == "full" else "small"
+    readers_of = {
+        "smoke": {"dws": ("none", "recommended")},
+        "small": {"dws": tuple(ARMS), "probe": tuple(ARMS), "scale_gmn": FEW},
+        "full": {"dws": tuple(ARMS), "probe": tuple(ARMS), "scale_gmn": tuple(ARMS), "probed_dws": tuple(ARMS)},
+    }[tier]
+    rates = (2e-3, 8e-3) if tier == "full" else (4e-3,)
+    epochs = {"smoke": 2, "small": 40, "full": 60}[tier]
+    cells = tuple(
+        Cell(
+            name,
+            reader,
+            settings.get(reader, size),
+            arm=arm,
+            augment=ARMS[arm],
+            epochs=epochs,
+            evaluate_every=min(epochs, 5),
+            trials=tuple(Trial(learning_rate=rate) for rate in rates),
+            seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
+        )
+        for reader, arms in readers_of.items()
+        for arm in arms
+    )
+    return Suite({name: made}, cells, against=lambda cell: replace(cell, arm="none", augment="").title)
+
+
+def views(tier: str) -> Suite:
+    """One to ten networks of each image of Fashion-MNIST, with and without augmentation, in equally many steps.
+
+    A reader of v views sees each of them a v-th as often. Validation and test are the first views alone. Each cell is
+    compared with the same reader, unaugmented, that has all views: one view augmented is to be as good.
+    """
+    name = "digits" if tier == "smoke" else "fashion-mnist"
+    counts = (1, 2) if tier == "smoke" else (1, 2, 5, 10)
+    made = {
+        "smoke": lambda out: digits(out, 60, counts[-1]),
+        "small": lambda out: fashion(out, 1000, "fast", counts[-1]),
+        "full": lambda out: fashion(out, 14_000, "fast", counts[-1]),
+    }[tier]
+    epochs = {"smoke": 4, "small": 200, "full": 200}[tier]
+    cells = tuple(
+        Cell(
+            name,
+            "dws",
+            "base" if tier == "full" else "small",
+            arm=arm,
+            augment=ARMS[arm],
+            views=count,
+            epochs=epochs // count,
+            evaluate_every=max(1, epochs // count // 20),
+            trials=(Trial(learning_rate=4e-3),),
+            seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
+        )
+        for count in counts
+        for arm in ("none", "recommended")
+    )
+    return Suite({name: made}, cells, against=lambda cell: next(c.title for c in cells[::-1] if c.arm == "none"))
+
+
+def digits(out: Path, limit: int | None, count: int = 1) -> data.WeightDataset:
+    """The INRs of `digits`, fitted in `out` by the source's own recipe, so many of each image."""
+    recipe = replace(data.default_recipe("digits"), views=count)
+    return data.fit_dataset(data.limit(data.load_images("digits"), limit), recipe, out)
+
+
+def fashion(out: Path, limit: int | None, recipe: str, count: int = 1) -> data.WeightDataset:
+    """INRs of Fashion-MNIST, fitted in `out` by a named recipe, so many of each image."""
+    images = data.limit(data.load_images("fashion-mnist"), limit)
+    return data.fit_dataset(images, replace(data.recipe_named(recipe), views=count), out)
+
+
+SUITES: dict[str, Callable[[str], Suite]] = {"readers": readers, "augmentations": augmentations, "views": views}
 """Each makes its suite for a tier."""

@@ -13,9 +13,12 @@ from benchmarks.accuracy import cell as cells
 from benchmarks.accuracy import page
 from benchmarks.accuracy import run as runs
 from benchmarks.accuracy.cell import Cell, read_test_once, run_cell
-from benchmarks.accuracy.suites import SUITES, TIERS, Suite
+from benchmarks.accuracy.suites import ARMS, SUITES, TIERS, Suite
+from benchmarks.accuracy.views import with_views
 from tests.train.conftest import networks as networks
+from wsjax.augment import from_spec, statistics_of
 from wsjax.data import SPLITS
+from wsjax.symmetry import siren
 from wsjax.train import Trial, train
 
 TOY = Cell("toy", "mlp", {"width": 4}, epochs=2, evaluate_every=2, batch_size=16, trials=(Trial(), Trial(0, 1e-2)))
@@ -88,7 +91,7 @@ def test_text_and_page_hold_the_same_cells():
 def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothing(
     networks, tmp_path, monkeypatch, capsys
 ):
-    suite = Suite({"toy": lambda out: networks}, (TOY, HEAD), against=TOY.title)
+    suite = Suite({"toy": lambda out: networks}, (TOY, HEAD), against=lambda cell: TOY.title)
     monkeypatch.setitem(SUITES, "readers", lambda tier: suite)
     command = ["accuracy", "--suite", "readers", "--tier", "smoke", "--out", str(tmp_path / "cells")]
     main([*command, "--json", str(tmp_path / "report.json")])
@@ -123,10 +126,11 @@ def test_every_suite_names_each_cell_once_and_what_it_is_compared_with(name, tie
     suite = SUITES[name](tier)
     titles = [cell.title for cell in suite.cells]
     assert len(set(titles)) == len(titles)
-    assert suite.against in titles
+    assert {suite.against(cell) for cell in suite.cells} < set(titles)
     assert {cell.dataset for cell in suite.cells} == set(suite.datasets)
     assert len({cell.seeds for cell in suite.cells}) == 1
-    assert len({(len(cell.trials), cell.trial_seeds, cell.epochs) for cell in suite.cells}) == 1  # the same budget
+    # The same budget: as many trials, and as many steps where a reader has several networks of each image.
+    assert len({(len(cell.trials), cell.trial_seeds, cell.epochs * cell.views) for cell in suite.cells}) == 1
 
 
 def test_an_unknown_suite_or_tier_lists_the_known_ones(tmp_path, capsys, untyped):
@@ -141,3 +145,26 @@ def test_a_single_trial_is_taken_untried(networks, tmp_path):
     assert row["trials"] == []
     assert not (tmp_path / "trials").exists()
     assert row["trial"]["learning_rate"] == 1e-2
+
+
+@pytest.mark.parametrize("arm", list(ARMS))
+def test_every_arm_is_an_augmentation_of_the_networks_that_it_is_for(arm):
+    spec = siren((2, 4, 1))
+    stacked = spec.unflatten([jax.numpy.ones((3, *shape)) for shape in spec.shapes])
+    from_spec(ARMS[arm], spec, statistics_of(stacked))
+
+
+def test_views_are_for_training_and_one_is_scored(networks):
+    split, count = networks.columns["split"], len(networks)
+    rows = np.repeat(np.arange(count), 3)
+    several = networks.take(rows)
+    several.columns["view"][:] = np.tile(np.arange(3), count)
+    for views in (1, 2, 3):
+        chosen = with_views(several, views)
+        sizes = [len(chosen.split(name)) for name in SPLITS]
+        assert sizes == [np.sum(split == i) * (views if i == 0 else 1) for i in range(3)]
+        assert set(chosen.columns["view"][chosen.columns["split"] > 0]) == {0}
+        assert set(chosen.columns["view"]) == set(range(views))
+    with pytest.raises(ValueError, match="has 3 views of an image; expected 4: fit it with that many"):
+        with_views(several, 4)
+    assert with_views(networks, 1) is networks
