@@ -13,11 +13,30 @@ from wsjax.models import CONFIGS, Probe, Rescaled, Units, build, computing_in, t
 OFF = {"scale_gmn": 0.5, "relational": 0.25}
 
 
+# Fewer layers than at the size `small`, which take long to compile.
+FEWER = {
+    "scale_gmn": {"channels": 8, "layers": 2},
+    "nft": {"width": 8, "layers": 1},
+    "array_encoder": {"width": 8, "layers": 1, "latents": 4},
+    "neural_graph": {"readout": "graph", "width": 8, "edges": 8, "layers": 2},
+    "relational": {
+        "readout": "graph",
+        "width": 8,
+        "edges": 8,
+        "layers": 2,
+        "waves": 4,
+        "attention": 8,
+        "heads": 2,
+        "hidden": 8,
+    },
+}
+
+
 def made(name: str):
     described = card(classes=3)
     assert described.network is not None
     networks = jax.vmap(described.network.init)(jax.random.split(jax.random.key(0), 4))
-    return build(name, described, "small", key=jax.random.key(1)), networks
+    return build(name, described, FEWER.get(name, "small"), key=jax.random.key(1)), networks
 
 
 @pytest.mark.parametrize("name", list(CONFIGS))

@@ -57,7 +57,7 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize("width", [8, 32, pytest.param(128, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("width", [8, 32, pytest.param(64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("planted", PLANTED)
 def test_what_was_planted_is_found(planted: str, width: int):
     case, draw, group = PLANTED[planted]
