@@ -15,7 +15,10 @@ class StubCard(NamedTuple):
     value_range: tuple[float, float] = (0.0, 1.0)
 
 
-def card(widths: tuple[int, ...] = (2, 5, 4, 3), w0: float = 5.0, classes: int = 4) -> StubCard:
-    network = Network("siren", widths, w0=(w0,))
+def card(
+    widths: tuple[int, ...] = (2, 5, 4, 3), w0: float = 5.0, classes: int = 4, network: Network | None = None
+) -> StubCard:
+    """Of a SIREN of these widths, or of another network."""
+    network = network or Network("siren", widths, w0=(w0,))
     statistics = {name: {"mean": 0.1, "std": 0.5, "rms": 0.6} for name in network.symmetry.names}
     return StubCard(network.symmetry, network, tuple(map(str, range(classes))), statistics)

@@ -6,7 +6,20 @@ import jax.numpy as jnp
 import pytest
 
 from tests.models.cards import card
-from wsjax.models import CONFIGS, Probe, Rescaled, Units, build, computing_in, trainable
+from wsjax.models import (
+    CONFIGS,
+    Editor,
+    Probe,
+    Rescaled,
+    ScaleEditor,
+    Units,
+    build,
+    computing_in,
+    normaliser,
+    trainable,
+)
+from wsjax.models.testing import random_weights
+from wsjax.networks import Network
 
 # By how much of the largest output a reader may be off. Rounding its parameters alone moves scale_gmn by 4 %: what it
 # sees is products of many small factors.
@@ -76,6 +89,52 @@ def test_no_product_of_a_weight_reader_is_left_in_float32():
     one = jax.tree.map(lambda leaf: leaf[0], networks)
     assert products(reader, one) == {jnp.dtype("float32")}
     assert products(computing_in(reader, "bfloat16"), one) == {jnp.dtype("bfloat16")}
+
+
+@pytest.mark.parametrize("name", ["dws", "nfn", "nft", "scale_gmn", "neural_graph"])
+def test_weights_are_normalised_before_they_are_rounded(name: str):
+    """Of a mean of a hundred and a deviation of one, bfloat16 would leave a few bits."""
+    described = card(network=Network("mlp", (2, 5, 4, 3), activation="gelu"))
+    weights = random_weights(jax.random.key(0), described.symmetry)
+    far = jax.tree.map(lambda leaf: leaf + 100, weights)
+
+    def read(mean: float, weights):
+        statistics = {leaf: {"mean": mean, "std": 1.0, "rms": 1.0} for leaf in described.symmetry.names}
+        made = build(name, described._replace(statistics=statistics), FEWER.get(name, "small"), key=jax.random.key(1))
+        return eqx.filter_jit(computing_in(made, "bfloat16").features)(weights).astype(jnp.float32)
+
+    near = read(0.0, weights)
+    assert float(jnp.max(jnp.abs(read(100.0, far) - near)) / jnp.max(jnp.abs(near))) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("neural_graph", {**FEWER["neural_graph"], "probes": 8}),
+        ("probed_dws", {"channels": 2}),
+    ],
+)
+def test_what_runs_the_networks_does_not_round_them(name: str, settings):
+    described = card(w0=30.0)
+    unread = {leaf: {"mean": 0.0, "std": 1e9, "rms": 1e9} for leaf in described.symmetry.names}
+    reader = computing_in(
+        build(name, described._replace(statistics=unread), settings, key=jax.random.key(0)), "bfloat16"
+    )
+    weights = random_weights(jax.random.key(1), described.symmetry)
+    rounded = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16).astype(leaf.dtype), weights)
+    features = eqx.filter_jit(reader.features)
+    assert float(jnp.max(jnp.abs(features(weights) - features(rounded)).astype(jnp.float32))) > 1e-2
+
+
+@pytest.mark.parametrize("editor", [Editor, ScaleEditor])
+def test_an_edit_in_bfloat16_does_not_round_the_weights(editor):
+    described = card()
+    own = normaliser(described.symmetry, described.statistics)
+    made = computing_in(editor(described.symmetry, own, key=jax.random.key(0)), "bfloat16")
+    still = eqx.tree_at(lambda editor: editor.scale, made, jnp.zeros((), jnp.bfloat16))
+    weights = random_weights(jax.random.key(1), described.symmetry)
+    edited = eqx.filter_jit(still)(weights)
+    assert all(bool(jnp.all(a == b)) for a, b in zip(*map(jax.tree.leaves, (edited, weights)), strict=True))
 
 
 def test_what_a_rounding_would_spoil_keeps_its_dtype():

@@ -135,8 +135,7 @@ class DWS(eqx.Module):
         self, weights: Weights, *, key: Key | None = None, rate: Float[ArrayLike, ""] | float = 0.0
     ) -> Float[Array, " features"]:
         """What no reordering of neurons changes of one network; with a key, channels are dropped at the given rate."""
-        dtype = self.normaliser.scale[0].dtype
-        leaves = self.normaliser([leaf.astype(dtype) for leaf in self.symmetry.leaves(weights)])
+        leaves = self.normaliser(self.symmetry.leaves(weights))
         xs = run_trunk(self.layers, lift(leaves, self.spec), self.activation)
         return dropout(invariant(xs, self.spec, self.pooling), key, rate, salt=0)
 

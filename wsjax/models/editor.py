@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from wsjax.floats import floating
+from wsjax.floats import common, floating
 from wsjax.models.dropout import dropout
 from wsjax.models.dws import DWSConfig, EquivariantLayer, run_trunk
 from wsjax.models.equivariant import EquivariantLinear
@@ -64,7 +64,7 @@ class Editor(eqx.Module):
     ) -> Weights:
         """Edit one network; with a key, channels of the last layer's input are dropped at the given rate."""
         leaves = self.symmetry.leaves(weights)
-        plain = lift(self.normaliser([leaf.astype(self.scale.dtype) for leaf in leaves]), self.spec)
+        plain = lift(self.normaliser(leaves), self.spec)
         ys = [dropout(y, key, rate, salt=i) for i, y in enumerate(run_trunk(self.layers, plain, self.activation))]
         both = [jnp.concatenate([x, y], axis=-1) for x, y in zip(plain, ys, strict=True)]
         deltas = unlift(self.last(both), self.spec, self.symmetry)
@@ -73,4 +73,8 @@ class Editor(eqx.Module):
 
 
 def moved(leaf: Array, step: Array) -> Array:
-    return (leaf.astype(step.dtype) + step).astype(leaf.dtype) if floating(leaf) else leaf
+    """An array after its step, rounded once: a step in bfloat16 does not round the weights."""
+    if not floating(leaf):
+        return leaf
+    dtype = common((leaf, step))
+    return (leaf.astype(dtype) + step.astype(dtype)).astype(leaf.dtype)

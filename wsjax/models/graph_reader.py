@@ -7,9 +7,10 @@ from typing import TypeAlias
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice, check_number
+from wsjax.floats import floating, widened
 from wsjax.models.dropout import dropout
 from wsjax.models.flat import Stack
 from wsjax.models.graph import Graph, graph_of
@@ -123,15 +124,15 @@ class GraphReader(eqx.Module):
         self, weights: Weights | Padded, *, key: Key | None = None, rate: Scalar = 0.0
     ) -> Float[Array, " features"]:
         """What the readout sees of one network; with a key, drop features at the given rate."""
-        dtype = self.head.layers[0].weight.dtype
-        raw = jax.tree.map(lambda leaf: _as_float(leaf, dtype), weights)
-        network = raw if isinstance(raw, Padded) else self._whole(raw)
+        like = self.head.layers[0].weight
+        network = _in_dtype(weights, like.dtype) if isinstance(weights, Padded) else self._whole(weights)
         check_fits(network.graph, self.graph, "the reader's graph", "make the reader for the union that `pad` is given")
         nodes, edges = self.lift(network)
         if self.probes is not None:
-            if isinstance(raw, Padded):
+            if isinstance(weights, Padded):
                 raise ValueError("the network is a padded graph, which no probe can run; expected its weights")
-            nodes = [x + seen for x, seen in zip(nodes, self.probes(raw), strict=True)]
+            run = self.probes(jax.tree.map(lambda leaf: widened(leaf, like), weights))
+            nodes = [x + seen for x, seen in zip(nodes, run, strict=True)]
         for layer in self.layers:
             nodes, edges = layer(nodes, edges, network)
         # The head's hidden layers take salts from 0.
@@ -167,7 +168,6 @@ class GraphReader(eqx.Module):
         return jnp.concatenate(filled).reshape(-1)
 
 
-def _as_float(leaf: PyTree, dtype: jnp.dtype) -> Array:
+def _in_dtype(network: Padded, dtype: jnp.dtype) -> Padded:
     """Masks stay as they are."""
-    array = jnp.asarray(leaf)
-    return array if array.dtype == jnp.bool_ else array.astype(dtype)
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if floating(leaf) else leaf, network)

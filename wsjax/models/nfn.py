@@ -140,8 +140,7 @@ class NFN(eqx.Module):
 
     def features(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " features"]:
         """What no reordering of neurons changes of one network; with a key, channels are dropped at the given rate."""
-        dtype = self.normaliser.scale[0].dtype
-        leaves = self.normaliser([leaf.astype(dtype) for leaf in self.symmetry.leaves(weights)])
+        leaves = self.normaliser(self.symmetry.leaves(weights))
         xs = [expanded(x, self.fourier) for x in lift(leaves, self.spec)]
         for i, layer in enumerate(self.layers):
             ys = [activate(y, self.activation) for y in layer(xs)]

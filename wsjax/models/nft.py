@@ -149,8 +149,7 @@ class NFTTrunk(eqx.Module):
         self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0, salt: int = 0
     ) -> Float[Array, "positions width"]:
         """All positions of one network, array after array; with a key, hidden units are dropped at the given rate."""
-        dtype = self.normaliser.scale[0].dtype
-        leaves = self.normaliser([leaf.astype(dtype) for leaf in self.symmetry.leaves(weights)])
+        leaves = self.normaliser(self.symmetry.leaves(weights))
         xs = []
         for x, kernel, array in zip(lift(leaves, self.spec), self.lifts, self.arrays, strict=True):
             lifted = expanded(x, self.fourier) @ kernel

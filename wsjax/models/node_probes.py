@@ -55,4 +55,4 @@ class NodeProbes(eqx.Module):
         points = self.points()
         hidden, values = activations(self.network, weights, points)
         seen = [points.T, *(a.T for a in hidden), values.T]
-        return [norm(mix(a)) for a, mix, norm in zip(seen, self.maps, self.norms, strict=True)]
+        return [norm(mix(a.astype(mix.kernel.dtype))) for a, mix, norm in zip(seen, self.maps, self.norms, strict=True)]

@@ -124,8 +124,7 @@ class ScaleTrunk(eqx.Module):
 
     def __call__(self, weights: Weights) -> States:
         """What is known of one network's nodes and weights after the rounds."""
-        dtype = self.normaliser.scale[0].dtype
-        leaves = self.normaliser([leaf.astype(dtype) for leaf in self.symmetry.leaves(weights)])
+        leaves = self.normaliser(self.symmetry.leaves(weights))
         nodes, edges = node_inputs(self.graph, leaves), edge_inputs(self.graph, leaves)
         sizes = self._sizes(nodes, edges)
         xs = [start(x, size) for start, x, (size, _) in zip(self.starts, nodes, sizes, strict=True)]
