@@ -23,11 +23,12 @@ from wsjax.networks import Network
 
 # By how much of the largest output a reader may be off. Rounding its parameters alone moves scale_gmn by 4 %: what it
 # sees is products of many small factors.
-OFF = {"scale_gmn": 0.5, "relational": 0.25}
+OFF = {"scale_gmn": 0.5, "hybrid": 0.5, "relational": 0.25}
 
 
 # Fewer layers than at the size `small`, which take long to compile.
 FEWER = {
+    "hybrid": {"settings": {"channels": 8, "layers": 2}, "probes": 8},
     "scale_gmn": {"channels": 8, "layers": 2},
     "nft": {"width": 8, "layers": 1},
     "array_encoder": {"width": 8, "layers": 1, "latents": 4},
@@ -110,6 +111,7 @@ def test_weights_are_normalised_before_they_are_rounded(name: str):
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
+        ("hybrid", {"reader": "nfn", "settings": {"channels": 2, "bands": 0}}),
         ("neural_graph", {**FEWER["neural_graph"], "probes": 8}),
         ("probed_dws", {"channels": 2}),
     ],

@@ -23,6 +23,7 @@ SMALL = {
     "probe": {"probes": 6, "width": 8},
     "activation_probe": {"probes": 6, "width": 8},
     "probed_dws": {"probes": 6, "channels": 3},
+    "hybrid": {"settings": {"channels": 3, "layers": 2}, "probes": 6, "seen": 2},
     "statistics": {"width": 8},
     "rows": {"width": 8, "heads": 2},
     "scale_gmn": {"channels": 3, "layers": 2},

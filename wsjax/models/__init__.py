@@ -28,6 +28,10 @@ from wsjax.models.generator import LinearGenerator as LinearGenerator
 from wsjax.models.graph import Graph as Graph
 from wsjax.models.graph import graph_of as graph_of
 from wsjax.models.head import head_arrays as head_arrays
+from wsjax.models.hybrid import Hybrid as Hybrid
+from wsjax.models.hybrid import HybridConfig as HybridConfig
+from wsjax.models.hybrid import statistics_of_seen as statistics_of_seen
+from wsjax.models.hybrid import symmetry_of_seen as symmetry_of_seen
 from wsjax.models.neural_graph import NeuralGraph as NeuralGraph
 from wsjax.models.neural_graph import NeuralGraphConfig as NeuralGraphConfig
 from wsjax.models.nfn import NFN as NFN

@@ -13,6 +13,7 @@ from wsjax.models.array_encoder import ArrayEncoder, ArrayEncoderConfig
 from wsjax.models.dws import DWS, DWSConfig
 from wsjax.models.flat import FlatConfig, FlatMLP
 from wsjax.models.fourier import FourierFeatures
+from wsjax.models.hybrid import Hybrid, HybridConfig, statistics_of_seen, symmetry_of_seen
 from wsjax.models.neural_graph import NeuralGraph, NeuralGraphConfig
 from wsjax.models.nfn import NFN, NFNConfig
 from wsjax.models.nft import NFT, NFTConfig
@@ -35,6 +36,7 @@ CONFIGS: dict[str, type] = {
     "probe": ProbeConfig,
     "activation_probe": ActivationProbeConfig,
     "probed_dws": ProbedDWSConfig,
+    "hybrid": HybridConfig,
     "statistics": StatisticsConfig,
     "rows": RowConfig,
     "scale_gmn": ScaleGMNConfig,
@@ -167,7 +169,27 @@ def build(name: str, card: CardLike, config: Any = None, *, outputs: int | None 
         return Probe(network.apply, network.widths[0], network.widths[-1], outputs, settings, **ranges, key=key)
     if name == "activation_probe":
         return ActivationProbe(network, outputs, settings, **ranges, key=key)
+    if name == "hybrid":
+        return _hybrid(network, card, settings, outputs, ranges, key)
     return ProbedDWS(network, normaliser(card.symmetry, card.statistics), outputs, settings, **ranges, key=key)
+
+
+def _hybrid(
+    network: Network,
+    card: CardLike,
+    config: HybridConfig,
+    outputs: int,
+    ranges: Mapping[str, tuple[float, float]],
+    key: Key,
+) -> Hybrid:
+    readers = {**WEIGHT_READERS, **GRAPH_READERS}
+    check_choice("reader of weights in a hybrid", config.reader, tuple(readers))
+    reader_key, own_key = jax.random.split(key)
+    symmetry = symmetry_of_seen(network, config.seen)
+    own = normaliser(symmetry, statistics_of_seen(symmetry, card.statistics))
+    settings = config_of(config.reader, config.settings)
+    reader = readers[config.reader](symmetry, own, outputs, settings, key=reader_key)
+    return Hybrid(network, reader, config, **ranges, key=own_key)
 
 
 def trainable(model: PyTree) -> PyTree:

@@ -8,6 +8,7 @@ from jaxtyping import PyTree
 
 from wsjax.errors import listing
 from wsjax.models.build import trainable
+from wsjax.models.hybrid import Hybrid
 from wsjax.models.rescaled import Rescaled
 
 
@@ -15,7 +16,7 @@ def head_arrays(model: PyTree) -> PyTree:
     """A tree of bools: True for the arrays of a reader's head that an optimiser may touch, False for all else.
 
     The head is the field of that name. A reader whose `head` is a method names the fields that it reads in a class
-    variable, `HEAD_FIELDS`. That of a `Rescaled` reader is the reader's own.
+    variable, `HEAD_FIELDS`. That of a `Rescaled` reader or a `Hybrid` is the reader's own.
 
     Args:
         model: a reader; or its trainable part, with None elsewhere.
@@ -31,7 +32,7 @@ def head_arrays(model: PyTree) -> PyTree:
         >>> head_arrays(Reader(jax.numpy.ones(2), jax.numpy.ones(3)))
         Reader(trunk=False, head=True)
     """
-    if isinstance(model, Rescaled):
+    if isinstance(model, Rescaled | Hybrid):
         return eqx.tree_at(lambda m: m.reader, jax.tree.map(lambda _: False, model), head_arrays(model.reader))
     names = getattr(type(model), "HEAD_FIELDS", ("head",))
     own = [field.name for field in fields(model)]

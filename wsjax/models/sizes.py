@@ -29,6 +29,10 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "small": {"channels": 8, "probes": 16},
             "base": {"channels": 32, "layers": 4, "head": 128, "probes": 64},
         },
+        "hybrid": {
+            "small": {"settings": "small", "probes": 16},
+            "base": {"settings": "base", "probes": 64, "seen": 16},
+        },
         "statistics": {"small": {"width": 64, "depth": 1}, "base": {"width": 512, "depth": 3}},
         "rows": {"small": {"width": 32, "layers": 2}, "base": {"width": 128, "layers": 4, "head": 128}},
         "scale_gmn": {
