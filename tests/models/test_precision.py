@@ -1,5 +1,7 @@
 """Readers that compute in bfloat16 on parameters in float32."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -46,7 +48,7 @@ FEWER = {
 }
 
 
-def made(name: str):
+def made(name: str) -> tuple[Any, Any]:
     described = card(classes=3)
     assert described.network is not None
     networks = jax.vmap(described.network.init)(jax.random.split(jax.random.key(0), 4))
@@ -101,7 +103,9 @@ def test_weights_are_normalised_before_they_are_rounded(name: str):
 
     def read(mean: float, weights):
         statistics = {leaf: {"mean": mean, "std": 1.0, "rms": 1.0} for leaf in described.symmetry.names}
-        made = build(name, described._replace(statistics=statistics), FEWER.get(name, "small"), key=jax.random.key(1))
+        made: Any = build(
+            name, described._replace(statistics=statistics), FEWER.get(name, "small"), key=jax.random.key(1)
+        )
         return eqx.filter_jit(computing_in(made, "bfloat16").features)(weights).astype(jnp.float32)
 
     near = read(0.0, weights)
@@ -119,9 +123,8 @@ def test_weights_are_normalised_before_they_are_rounded(name: str):
 def test_what_runs_the_networks_does_not_round_them(name: str, settings):
     described = card(w0=30.0)
     unread = {leaf: {"mean": 0.0, "std": 1e9, "rms": 1e9} for leaf in described.symmetry.names}
-    reader = computing_in(
-        build(name, described._replace(statistics=unread), settings, key=jax.random.key(0)), "bfloat16"
-    )
+    made: Any = build(name, described._replace(statistics=unread), settings, key=jax.random.key(0))
+    reader = computing_in(made, "bfloat16")
     weights = random_weights(jax.random.key(1), described.symmetry)
     rounded = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16).astype(leaf.dtype), weights)
     features = eqx.filter_jit(reader.features)

@@ -31,7 +31,7 @@ class HybridConfig:
     reader: str = "scale_gmn"
     settings: Mapping[str, Any] | str | None = None
     probes: int = 32
-    seen: int = 8
+    seen: int = 16
     generator: int = 0
 
     def __post_init__(self):

@@ -30,7 +30,7 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             "base": {"channels": 32, "layers": 4, "head": 128, "probes": 64},
         },
         "hybrid": {
-            "small": {"settings": "small", "probes": 16},
+            "small": {"settings": "small", "probes": 16, "seen": 16},
             "base": {"settings": "base", "probes": 64, "seen": 16},
         },
         "statistics": {"small": {"width": 64, "depth": 1}, "base": {"width": 512, "depth": 3}},
