@@ -20,7 +20,6 @@ INSIDE: dict[str, dict[str, Any]] = {
     "nfn": {"channels": 2, "layers": 2, "bands": 2},
     "nft": {"width": 4, "heads": 2, "layers": 1, "bands": 2},
     "scale_gmn": {"channels": 3, "layers": 2},
-    "neural_graph": {"width": 4, "edges": 3, "layers": 3, "waves": 0},
 }
 SIREN = Network("siren", (2, 4, 4, 3), w0=(3.0, 2.0), offset=0.5)
 RELU = Network("mlp", (2, 4, 4, 3), activation="relu")
@@ -40,7 +39,7 @@ def test_signs_and_scales_that_the_reader_does_not_see_stay_unseen(network: Netw
     check_reader(hybrid("scale_gmn", getkey(), network), network.symmetry, actions=actions, key=getkey())
 
 
-@pytest.mark.parametrize("name", ["dws", "nft", "neural_graph"])
+@pytest.mark.parametrize("name", ["dws", "nft"])
 def test_any_reader_of_weights_will_do(name: str, getkey):
     reader = hybrid(name, getkey())
     assert check_invariant(reader, SIREN.symmetry, draws=1, key=getkey()) < 1e-10
