@@ -65,11 +65,12 @@ BY_HEART = ("neural_graph", "relational")
 """Readers that know so few networks by heart, and are measured with their signs flipped as well."""
 
 
+INPUTS = "rotate(max_degrees=15) | scale(max_log=0.1) | translate(max_shift=0.1)"
 ARMS = {
     "none": "",
     "flip_signs": "flip_signs",
     "shift_phase": PRESETS["dwsa_shift_phase"],
-    "inputs": "rotate(max_degrees=15) | scale(max_log=0.1) | translate(max_shift=0.1)",
+    "inputs": INPUTS,
     "outputs": "contrast | brightness",
     "noise": PRESETS["dwsa_noise"],
     "dropout": PRESETS["dwsa_dropout"],
@@ -78,7 +79,7 @@ ARMS = {
     "mixup_aligned": PRESETS["dwsa_mixup_aligned"],
     "combination": PRESETS["dwsa_combination"],
     "recommended": RECOMMENDED,
-    "inputs_aligned": "rotate(max_degrees=15) | scale(max_log=0.1) | translate(max_shift=0.1) | mixup_aligned(alpha=1.0)",
+    "inputs_aligned": f"{INPUTS} | mixup_aligned(alpha=1.0)",
 }
 """Augmentations by name: symmetries, of inputs and outputs, perturbations, MixUp in three forms, and pipelines."""
 
@@ -90,7 +91,7 @@ def augmentations(tier: str) -> Suite:
     """Readers of Fashion-MNIST's INRs under each augmentation, each against the same reader without one.
 
     Every arm has the same trials, the same epochs and its own best validation epoch. At `small` 6,000 networks are
-    fitted from a zero output, as those that start as SIRENs do take far more of them to read; at `full` all 70,000 by the
+    fitted from a zero output, as far more are needed of those that start as SIRENs do; at `full` all 70,000 by the
     recipe of the published files. `smoke` takes the digits.
     """
     name = "digits" if tier == "smoke" else "fashion-mnist"
@@ -151,7 +152,7 @@ def views(tier: str) -> Suite:
             views=count,
             epochs=epochs // count,
             evaluate_every=max(1, epochs // count // 20),
-            trials=(Trial(learning_rate=4e-3),),
+            trials=(Trial(learning_rate=8e-3),),
             seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
         )
         for count in counts
