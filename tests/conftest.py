@@ -12,6 +12,7 @@ import itertools
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 # Most of a test is its compilation, which takes half the time without most of XLA's optimisations, and half of that
 # again with its older code generator and one module a program. In the environment, so that processes which tests start
@@ -49,6 +50,19 @@ jaxtyping.install_import_hook("wsjax", "tests.conftest.checked")
 # A first call compiles, so a deadline would fail at random; the same examples run everywhere.
 hypothesis.settings.register_profile("wsjax", deadline=None, max_examples=8, derandomize=True)
 hypothesis.settings.load_profile("wsjax")
+
+MAPS = 30_000
+"""Memory maps at which a process lets go of what it compiled. Linux allows 65,530, and a program holds a few for good:
+the thousands that a worker compiles would end it in the middle of a test."""
+
+finished = itertools.count(1)
+
+
+def pytest_runtest_logfinish() -> None:
+    maps = Path("/proc/self/maps")
+    if next(finished) % 20 == 0 and maps.exists() and maps.read_bytes().count(b"\n") > MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture
