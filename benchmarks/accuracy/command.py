@@ -19,14 +19,18 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--tier", default="small", metavar="TIER", help=f"{listing(TIERS)} (default: small)")
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy"), help="where the cells lie (runs/accuracy)")
     parser.add_argument("--json", type=Path, metavar="PATH", help="save the report here")
+    parser.add_argument("--finished", action="store_true", help="report the cells that are finished, and train none")
     asked = parser.parse_args(arguments)
     if asked.json:
         harness.check_writable(asked.json)
     use_host_well()
     out = asked.out / f"{asked.suite}-{asked.tier}"
-    report = run(asked.suite, asked.tier, out)
+    report = run(asked.suite, asked.tier, out, finished=asked.finished)
     save(report, out / "report.json")
-    print(f"\n{table(report)}\n\nthe cells and report.json are in {out}")
+    print(f"\n{table(report)}\n")
+    if report["missing"]:
+        print(f"not run yet: {listing(report['missing'])}")
+    print(f"the cells and report.json are in {out}")
     if asked.json:
         save(report, asked.json)
         print(f"saved in {asked.json}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.accuracy.texts import HEADINGS, texts
 from wsjax import viz
+from wsjax.errors import listing
 
 RESULTS = Path(__file__).parents[1] / "results"
 PAGE = Path(__file__).parents[1] / "RESULTS.md"
@@ -35,12 +36,18 @@ def section(path: Path, report: Mapping[str, Any]) -> str:
 
 `{report["command"]}` at {", ".join(sorted({str(row["commit"]) for row in rows}))} on {"; ".join(sorted(where))};
 {seconds / 60:.0f} minutes of training. {networks["train"]} networks to train on, {networks["validation"]} to choose by,
-{networks["test"]} to test on, which each cell read once.
+{networks["test"]} to test on, which each cell read once.{unrun(report)}
 
 {table(report)}
 
 ![accuracies](results/{path.with_suffix(".png").name})
 """
+
+
+def unrun(report: Mapping[str, Any]) -> str:
+    """Which cells of the suite a report lacks, in words."""
+    missing = report.get("missing")
+    return f" Not run yet: {listing(f'`{title}`' for title in missing)}." if missing else ""
 
 
 def table(report: Mapping[str, Any]) -> str:

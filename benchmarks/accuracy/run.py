@@ -21,8 +21,10 @@ from wsjax.train import record
 ROUNDS, STEPS = 5, 2
 
 
-def run(suite: str, tier: str, out: Path) -> dict[str, Any]:
-    """All cells of a suite at a tier, in `out`, and their report.
+def run(suite: str, tier: str, out: Path, *, finished: bool = False) -> dict[str, Any]:
+    """All cells of a suite at a tier, in `out`, and their report; or of those that are finished, and none is trained.
+
+    The report names the cells that are missing.
 
     Raises:
         ValueError: an unknown suite or tier, or a directory that holds other cells.
@@ -30,24 +32,28 @@ def run(suite: str, tier: str, out: Path) -> dict[str, Any]:
     check_choice("suite", suite, tuple(SUITES))
     check_choice("tier", tier, TIERS)
     asked = SUITES[suite](tier)
+    done = [cell for cell in asked.cells if (out / cell.title / record.RESULT).exists()]
+    cells = done if finished else asked.cells
     networks = {name: make(out / "data" / name) for name, make in asked.datasets.items()}
     rows = []
-    for number, cell in enumerate(asked.cells, 1):
-        print(f"\n[{number}/{len(asked.cells)}] {cell.title}")
+    for number, cell in enumerate(cells, 1):
+        print(f"\n[{number}/{len(cells)}] {cell.title}")
         row = run_cell(cell, networks[cell.dataset], out / cell.title)
         rows.append({"name": f"accuracy/{suite}/{cell.title}", **row})
         print(f"{cell.title}: test {row['test_accuracy_mean']:.1%} +- {row['test_accuracy_sd']:.1%}")
-    times = step_times(asked.cells, networks, out / "step_times.json")
+    times = step_times(cells, networks, out / "step_times.json")
     by_title = {row["cell"]: row for row in rows}
-    for row, cell in zip(rows, asked.cells, strict=True):
+    for row, cell in zip(rows, cells, strict=True):
+        base = by_title.get(asked.against(cell))
         row["step_ms"] = times.get(cell.title)
-        row["paired"] = paired(row, by_title[asked.against(cell)])
+        row["paired"] = None if base is None else paired(row, base)
     return {
         "format": 1,
         "suite": suite,
         "tier": tier,
         "command": f"python -m benchmarks accuracy --suite {suite} --tier {tier}",
         "rows": rows,
+        "missing": [cell.title for cell in asked.cells if cell not in cells],
     }
 
 

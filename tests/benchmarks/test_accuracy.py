@@ -118,6 +118,16 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
     main(command)
     again = json.loads((tmp_path / "cells" / "readers-smoke" / "report.json").read_text())
     assert again["rows"] == report["rows"]
+    assert again["missing"] == []
+    later = replace(TOY, arm="flip_signs", augment="flip_signs")
+    monkeypatch.setitem(SUITES, "readers", lambda tier: replace(suite, cells=(TOY, later, HEAD)))
+    main([*command, "--finished", "--json", str(tmp_path / "accuracy-readers-smoke--here.json")])
+    some = json.loads((tmp_path / "accuracy-readers-smoke--here.json").read_text())
+    assert some["rows"] == report["rows"]
+    assert some["missing"] == [later.title]
+    assert "not run yet: toy/mlp/flip_signs/1" in capsys.readouterr().out
+    page.main()
+    assert "Not run yet: `toy/mlp/flip_signs/1`." in (tmp_path / "RESULTS.md").read_text()
 
 
 @pytest.mark.parametrize("name", list(SUITES))
