@@ -90,6 +90,10 @@ class Steps:
 
         self._step = jax.jit(step, donate_argnums=0)
 
+    def traced(self) -> Any:
+        """The step as JAX sees it before it compiles it."""
+        return jax.make_jaxpr(self._step)(self._state, *self._batch)
+
     def __call__(self, _: int) -> list[float]:
         if self._compiled is None:
             self._compiled = self._step.lower(self._state, *self._batch).compile()

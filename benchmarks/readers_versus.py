@@ -9,6 +9,7 @@ from benchmarks import harness, readers_torch, torch_readers
 from benchmarks.fit import MARK_RATE, UNEXPLAINED, product_contestant
 from benchmarks.fit_contestants import fastest
 from benchmarks.harness import Contestant, Row, Timing
+from benchmarks.readers_products import Products
 from benchmarks.readers_step import LEARNING_RATE, Steps, Subject
 from benchmarks.torch_readers_relational import Widths
 
@@ -20,12 +21,16 @@ TOLERANCE = 1e-3  # relative, between the losses of both sides
 
 
 class Duel(NamedTuple):
-    """One subject on both sides: PyTorch's contestants differ in their Adam. `same`: they start with our parameters."""
+    """One subject on both sides: PyTorch's contestants differ in their Adam; and our step's matrix products alone.
+
+    `same`: both sides start with our parameters.
+    """
 
     case: str
     kind: str
     ours: Contestant
     theirs: list[Contestant]
+    products: Contestant
     parameters: tuple[int, int]
     same: bool
 
@@ -45,7 +50,8 @@ def duel(case: str, kind: str, subject: Subject, steps: int) -> Duel:
         modules.append(module)
     ours = Contestant(f"{case}, wsjax for {kind}", mine, steps)
     counted = mine.parameters, torch_readers.count_parameters(modules[0])
-    return Duel(case, kind, ours, theirs, counted, kind == "torch_deepsets")
+    products = Contestant(f"{case}, products of wsjax for {kind}", Products(mine), 1)
+    return Duel(case, kind, ours, theirs, products, counted, kind == "torch_deepsets")
 
 
 def versus_rows(duels: list[Duel], rounds: int, product: int, load: float) -> tuple[list[Row], dict[str, Timing], Any]:
@@ -55,12 +61,14 @@ def versus_rows(duels: list[Duel], rounds: int, product: int, load: float) -> tu
         ValueError: two sides that start alike did not reach the same losses.
     """
     large = product_contestant(product)
-    timings = harness.measure([large, *(c for d in duels for c in (d.ours, *d.theirs))], rounds)
-    rows, marks, notes = [], [], []
+    timings = harness.measure([large, *(c for d in duels for c in (d.ours, *d.theirs, d.products))], rounds)
+    rows, marks, floors, notes = [], [], [], []
     for each in duels:
         best = fastest(timings, each.theirs)
         theirs = 1e3 * timings[best].seconds
-        rows.append(harness.compare(each.name, 1e3 * timings[each.ours.name].seconds, best, theirs, "ms"))
+        ours, alone = (1e3 * timings[c.name].seconds for c in (each.ours, each.products))
+        rows.append(harness.compare(each.name, ours, best, theirs, "ms"))
+        floors.append(harness.compare(f"{each.name}_products", ours, each.products.name, alone, "ms"))
         notes.append(f"{each.name}: {each.parameters[0]} parameters here, {each.parameters[1]} in PyTorch.")
         if each.same:
             made = {c.name: timings[c.name].made for c in (each.ours, *each.theirs)}
@@ -69,7 +77,8 @@ def versus_rows(duels: list[Duel], rounds: int, product: int, load: float) -> tu
             name = f"readers/{each.case}/{each.kind}_vs_mark"
             marks.append(harness.compare(name, theirs, "the earlier mark", MARKS[each.kind], "ms"))
     rate = 1e-9 / float(np.median(timings[large.name].seconds))
-    return [*rows, *marks], timings, [*notes, verdict(rows), *explanations(marks, rate, load)]
+    notes += [verdict(rows), *(ceiling(*pair) for pair in zip(rows, floors, strict=True))]
+    return [*rows, *floors, *marks], timings, [*notes, *explanations(marks, rate, load)]
 
 
 def check_losses(made: dict[str, list[Any]], ours: str) -> str:
@@ -100,6 +109,22 @@ def verdict(rows: list[Row]) -> str:
     asked = [(row, TARGETS[row.name.rpartition("vs_")[2]]) for row in rows]
     below = [f"{row.name} {row.ratio:.3g} of {target:g}" for row, target in asked if row.ratio < target]
     return f"Asked of wsjax: 6, 4 and 15 times faster. Below it: {', '.join(below) or 'none'}."
+
+
+def ceiling(row: Row, floor: Row) -> str:
+    """What is asked of a row in milliseconds, beside what its matrix products take alone.
+
+    Example:
+        >>> row = harness.compare("readers/a/vs_torch_dense", np.full(3, 200.0), "torch", 1500.0, "ms")
+        >>> floor = harness.compare("readers/a/vs_torch_dense_products", np.full(3, 200.0), "products", 120.0, "ms")
+        >>> ceiling(row, floor)
+        'readers/a/vs_torch_dense: 15 times faster is 100 ms a step; our products alone take 120 ms.'
+    """
+    target = TARGETS[row.name.rpartition("vs_")[2]]
+    return (
+        f"{row.name}: {target:g} times faster is {row.against_value / target:.0f} ms a step; our products alone take "
+        f"{floor.against_value:.0f} ms."
+    )
 
 
 def explanations(marks: list[Row], rate: float, load: float) -> list[str]:

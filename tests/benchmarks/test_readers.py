@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import harness, readers, readers_torch, readers_versus, torch_loop, torch_readers, torch_readers_dws
+from benchmarks import (
+    harness,
+    readers,
+    readers_products,
+    readers_torch,
+    readers_versus,
+    torch_loop,
+    torch_readers,
+    torch_readers_dws,
+)
 from benchmarks.readers_growth import Growth
 from benchmarks.readers_step import Steps, Subject
 from benchmarks.torch_readers_relational import RelationalTransformer, Widths
@@ -108,6 +117,23 @@ def test_a_layer_of_blocks_has_every_basis_map():
 def test_examples():
     assert doctest.testmod(torch_readers_dws).failed == 0
     assert doctest.testmod(readers_versus).failed == 0
+    assert doctest.testmod(readers_products).failed == 0
+
+
+def test_products_are_those_of_a_step_counted_by_hand():
+    """An MLP of one hidden layer: two products forward, two for its kernels, one for what is between them."""
+    steps = Steps(Subject("mlp", {"width": 8, "depth": 1}, (2, 3, 1), 4))
+    weights = 2 * 3 + 3 + 3 + 1
+    found = readers_products.Products(steps)
+    assert found.operations == 2 * 4 * (2 * weights * 8 + 3 * 8 * 10)
+
+
+def test_products_in_a_loop_of_unknown_length_are_refused():
+    traced = jax.make_jaxpr(lambda x: jax.lax.while_loop(lambda y: y[0, 0] < 9, lambda y: y @ y, x))(
+        jax.numpy.ones((2, 2))
+    )
+    with pytest.raises(ValueError, match="a loop of unknown length"):
+        readers_products.products(traced.jaxpr)
 
 
 def test_losses_that_differ_void_the_comparison():
@@ -130,7 +156,9 @@ def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     jsonschema.validate(report, json.loads((Path(harness.__file__).parent / "schema.json").read_text()))
     assert [row.name.removeprefix("readers/") for row in rows] == [
         *("dws_c4_n1_b4/vs_torch_set_attention", "dws_c4_n1_b4/vs_torch_deepsets"),
-        *("dws_c4_n1_b4_gated/vs_torch_deepsets", "dws_c4_n1_b4/torch_set_attention_vs_mark"),
+        "dws_c4_n1_b4_gated/vs_torch_deepsets",
+        *("dws_c4_n1_b4/vs_torch_set_attention_products", "dws_c4_n1_b4/vs_torch_deepsets_products"),
+        *("dws_c4_n1_b4_gated/vs_torch_deepsets_products", "dws_c4_n1_b4/torch_set_attention_vs_mark"),
         *("dws_c4_n1_b4/torch_deepsets_vs_mark", "mlp_b4/bfloat16", "dws_b4/compile"),
         *("mlp_b4/vs_dws", "mlp_b4/memory", "mlp_b4/compile"),
         *("dws_width_4/time", "dws_width_4/memory", "dws_batch_3/time", "dws_batch_3/memory"),
