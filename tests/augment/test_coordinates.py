@@ -249,6 +249,15 @@ def test_a_flip_mirrors_the_picture():
     assert brightest(mirrored) == pytest.approx((-0.5, 0.2), abs=0.06)
 
 
+@pytest.mark.parametrize(("axis", "place"), [(0, (-0.5, 0.2)), (1, (0.5, -0.2))])
+def test_a_flip_of_one_axis_leaves_the_other(axis, place):
+    given = wa.flip(KEY, blob((0.5, -0.2)), symmetry=SPOT, probability=1.0, axis=axis)
+    traced = jax.jit(lambda axis: wa.flip(KEY, blob((0.5, -0.2)), symmetry=SPOT, probability=1.0, axis=axis))(
+        float(axis)
+    )
+    assert brightest(given) == brightest(traced) == pytest.approx(place, abs=0.06)
+
+
 # --- other networks, and refusals ------------------------------------------------------------------------------------
 
 
@@ -358,5 +367,7 @@ def test_settings_that_do_not_fit_are_named():
             getattr(wa, name)(KEY, weights, symmetry=spec, **{setting: -1.0})
     with pytest.raises(ValueError, match=r"probability is 1.5; it must be one number in \[0, 1\]"):
         wa.flip(KEY, weights, symmetry=spec, probability=1.5)
+    with pytest.raises(ValueError, match=r"axis is 3; it must be one whole number in \[0, 2\]"):
+        wa.flip(KEY, weights, symmetry=spec, axis=3)
     with pytest.raises(ValueError, match=r"length of the axis is 0.0; it must be one number in \(0, inf\]"):
         wa.rotation_about(np.zeros(3, np.float32), 1.0)

@@ -151,8 +151,10 @@ def shear(key: Key, weights: Weights, *, symmetry: Symmetry, max_shear: Scalar =
     return affine(weights, symmetry=symmetry, matrix=jnp.where(one > 0, one, slopes))
 
 
-def flip(key: Key, weights: Weights, *, symmetry: Symmetry, probability: Scalar = 0.5) -> Weights:
-    """Mirror a field at the coordinate origin, along each input axis with a given chance.
+def flip(
+    key: Key, weights: Weights, *, symmetry: Symmetry, probability: Scalar = 0.5, axis: Scalar | None = None
+) -> Weights:
+    """Mirror a field at the coordinate origin, along each input axis, or one, with a given chance.
 
     f'(x) = f(x diag(s)), so row i of W_0 times s_i, with s_i = -1 with that chance and 1 otherwise. The picture is
     mirrored along axis i: left and right change places, or top and bottom.
@@ -164,9 +166,11 @@ def flip(key: Key, weights: Weights, *, symmetry: Symmetry, probability: Scalar 
         weights: one network.
         symmetry: its Symmetry.
         probability: [] chance for each axis, in [0, 1]; 0 is the identity.
+        axis: [] the only one that is mirrored, from 0; None for all. Of images fitted here 0 is x: left and right
+            change places.
 
     Raises:
-        ValueError: no input axis, or a probability outside [0, 1].
+        ValueError: no input axis, no such axis, or a probability outside [0, 1].
 
     Source: the general W_0' = A W_0; not in arXiv 2402.04081.
 
@@ -180,5 +184,9 @@ def flip(key: Key, weights: Weights, *, symmetry: Symmetry, probability: Scalar 
     """
     _, size = end_axis(symmetry, "input")
     check_number("probability", probability, low=0, high=1)
-    signs = jnp.where(jax.random.bernoulli(key, probability, (size,)), -1.0, 1.0)
+    chosen = jax.random.bernoulli(key, probability, (size,))
+    if axis is not None:
+        check_number("axis", axis, low=0, high=size - 1, whole=True)
+        chosen = chosen & (jnp.arange(size, dtype=jnp.float32) == jnp.asarray(axis, jnp.float32))
+    signs = jnp.where(chosen, -1.0, 1.0)
     return affine(weights, symmetry=symmetry, matrix=jnp.diag(signs))
