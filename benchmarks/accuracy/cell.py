@@ -20,6 +20,8 @@ from wsjax.models import build, head_arrays, trainable
 from wsjax.train import Plan, Trained, Trial, evaluate, record, train
 
 TEST_READ = "test_read.json"
+CURVE = ("epoch", "run", "train_accuracy", "validation_accuracy")
+"""What a row keeps of every evaluation."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def run_cell(cell: Cell, networks: WeightDataset, out: Path) -> dict[str, Any]:
         "networks": {name: len(networks.split(name)) for name in SPLITS},
         "epochs": cell.epochs,
         "trials": tried,
+        "history": {key: [record[key] for record in trained.history] for key in CURVE},
         "seconds": spent["seconds"],
         "commit": commit(),
         "machine": machine(),

@@ -18,6 +18,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--suite", required=True, metavar="NAME", help=listing(tuple(SUITES)))
     parser.add_argument("--tier", default="small", metavar="TIER", help=f"{listing(TIERS)} (default: small)")
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy"), help="where the cells lie (runs/accuracy)")
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        metavar="PATH",
+        help="of the suite's images; of OFF meshes for shapes (as ModelNet40's)",
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="save the report here")
     parser.add_argument("--finished", action="store_true", help="report the cells that are finished, and train none")
     asked = parser.parse_args(arguments)
@@ -25,7 +31,7 @@ def main(arguments: list[str]) -> None:
         harness.check_writable(asked.json)
     use_host_well()
     out = asked.out / f"{asked.suite}-{asked.tier}"
-    report = run(asked.suite, asked.tier, out, finished=asked.finished)
+    report = run(asked.suite, asked.tier, out, files=asked.directory, finished=asked.finished)
     save(report, out / "report.json")
     print(f"\n{table(report)}\n")
     if report["missing"]:

@@ -23,6 +23,8 @@ def main() -> None:
     reports = {path: json.loads(path.read_text()) for path in sorted(RESULTS.glob("accuracy-*.json"))}
     for path, report in reports.items():
         draw(report, path.with_suffix(".png"))
+        if overfitting(report):
+            viz.curves(overfitting(report), curves_path(path))
     PAGE.write_text("\n".join([HEAD, *[section(path, report) for path, report in reports.items()]]))
     print(f"{PAGE} holds {len(reports)} reports")
 
@@ -41,6 +43,46 @@ def section(path: Path, report: Mapping[str, Any]) -> str:
 {table(report)}
 
 ![accuracies](results/{path.with_suffix(".png").name})
+{curves_text(path, report)}"""
+
+
+def overfitting(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The histories of the fewest and of the most views, by arm, an epoch counted as so many of one view's.
+
+    Nothing where all cells read as many views.
+
+    Example:
+        >>> run = {"epoch": [1], "run": [0], "train_accuracy": [0.5], "validation_accuracy": [0.4]}
+        >>> found = overfitting({"rows": [{"cell": f"digits/dws/none/{n}", "history": run} for n in (1, 2, 5)]})
+        >>> {arm: records[0]["epoch"] for arm, records in found.items()}
+        {'none, 1 view': 1, 'none, 5 views': 5}
+    """
+    views = {row["cell"]: int(row["cell"].rpartition("/")[2]) for row in report["rows"]}
+    ends = {min(views.values()), max(views.values())}
+    arms = {}
+    for row in report["rows"]:
+        count = views[row["cell"]]
+        if len(ends) > 1 and count in ends:
+            lines = zip(*row["history"].values(), strict=True)
+            records = [dict(zip(row["history"], line, strict=True)) for line in lines]
+            name = f"{row['cell'].split('/')[2]}, {count} view{'s' * (count > 1)}"
+            arms[name] = [{**record, "epoch": record["epoch"] * count} for record in records]
+    return arms
+
+
+def curves_path(path: Path) -> Path:
+    """Where the curves of a report are drawn."""
+    return path.with_name(f"{path.stem}-curves.png")
+
+
+def curves_text(path: Path, report: Mapping[str, Any]) -> str:
+    """The curves in Markdown, where there are any."""
+    if not overfitting(report):
+        return ""
+    return f"""
+One epoch in these curves is as many steps as one of a single view; the test split is read at the end alone.
+
+![curves](results/{curves_path(path).name})
 """
 
 

@@ -21,17 +21,23 @@ from wsjax.train import record
 ROUNDS, STEPS = 5, 2
 
 
-def run(suite: str, tier: str, out: Path, *, finished: bool = False) -> dict[str, Any]:
+def run(suite: str, tier: str, out: Path, *, files: Path | None = None, finished: bool = False) -> dict[str, Any]:
     """All cells of a suite at a tier, in `out`, and their report; or of those that are finished, and none is trained.
 
     The report names the cells that are missing.
 
+    Args:
+        suite, tier: their names.
+        out: a directory for data sets and cells.
+        files: where the images or meshes are; None for the usual places.
+        finished: whether to leave out what is not finished.
+
     Raises:
-        ValueError: an unknown suite or tier, or a directory that holds other cells.
+        ValueError: an unknown suite or tier, a directory that holds other cells, or files for a suite without any.
     """
     check_choice("suite", suite, tuple(SUITES))
     check_choice("tier", tier, TIERS)
-    asked = SUITES[suite](tier)
+    asked = SUITES[suite](tier, files)
     done = [cell for cell in asked.cells if (out / cell.title / record.RESULT).exists()]
     cells = done if finished else asked.cells
     networks = {name: make(out / "data" / name) for name, make in asked.datasets.items()}
@@ -51,7 +57,7 @@ def run(suite: str, tier: str, out: Path, *, finished: bool = False) -> dict[str
         "format": 1,
         "suite": suite,
         "tier": tier,
-        "command": f"python -m benchmarks accuracy --suite {suite} --tier {tier}",
+        "command": f"python -m benchmarks accuracy --suite {suite} --tier {tier}" + " --directory PATH" * bool(files),
         "rows": rows,
         "missing": [cell.title for cell in asked.cells if cell not in cells],
     }

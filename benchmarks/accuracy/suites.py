@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.accuracy.cell import Cell
+from benchmarks.accuracy.networks import digits, fashion, fields, from_zero
 from wsjax import data, models
 from wsjax.augment import PRESETS, RECOMMENDED
 from wsjax.train import Trial
@@ -21,7 +22,8 @@ TIERS = ("smoke", "small", "full")
 class Suite:
     """Data sets by name, each made or opened in a directory, and the cells in the order in which they run.
 
-    against: the title of the cell that a cell is compared with.
+    against: the title of the cell that a cell is compared with. The functions that make suites are given a tier, and
+    where the files of their images or meshes are; None for the usual places.
     """
 
     datasets: Mapping[str, Callable[[Path], data.WeightDataset]]
@@ -29,7 +31,7 @@ class Suite:
     against: Callable[[Cell], str]
 
 
-def readers(tier: str) -> Suite:
+def readers(tier: str, files: Path | None = None) -> Suite:
     """Every reader on the INRs of `digits`, without augmentation, and again with a trunk that does not train.
 
     Two come with sign flips as well: without, they learn nothing that holds for other networks. At `small` all have 30
@@ -55,7 +57,9 @@ def readers(tier: str) -> Suite:
     frozen = [replace(cell, trains="head") for cell in whole if cell.reader not in TRUNKLESS]
     limit = 120 if tier == "smoke" else None
     flat = next(cell for cell in whole if cell.reader == "mlp")
-    return Suite({"digits": lambda out: digits(out, limit)}, (*whole, *frozen), against=lambda cell: flat.title)
+    return Suite(
+        {"digits": lambda out: digits(out, limit, files=files)}, (*whole, *frozen), against=lambda cell: flat.title
+    )
 
 
 TRUNKLESS = ("mlp", "statistics")
@@ -84,18 +88,18 @@ ARMS = {
 """Augmentations by name: symmetries, of inputs and outputs, perturbations, MixUp in three forms, and pipelines."""
 
 
-def augmentations(tier: str) -> Suite:
+def augmentations(tier: str, files: Path | None = None) -> Suite:
     """Readers of Fashion-MNIST's INRs under each augmentation, each against the same reader without one.
 
-    Every arm has the same trials, the same epochs and its own best validation epoch. At `small` 6,000 networks are
+    Every arm has the same trials, the same epochs and its own best validation epoch. At `small` 3,000 networks are
     fitted from a zero output, as far more are needed of those that start as SIRENs do; at `full` all 70,000 by the
     recipe of the published files. `smoke` takes the digits.
     """
     name = "digits" if tier == "smoke" else "fashion-mnist"
     made = {
-        "smoke": lambda out: digits(out, 120),
-        "small": lambda out: fashion(out, 6000, from_zero()),
-        "full": lambda out: fashion(out, None, data.recipe_named("dws")),
+        "smoke": lambda out: digits(out, 120, files=files),
+        "small": lambda out: fashion(out, 3000, from_zero(), files),
+        "full": lambda out: fashion(out, None, data.recipe_named("dws"), files),
     }[tier]
     settings = {"scale_gmn": {"channels": 8, "layers": 2, "head": 32}} if tier == "small" else {}
     size = "base" if tier == "full" else "small"
@@ -106,7 +110,7 @@ def augmentations(tier: str) -> Suite:
     }[tier]
     both = (2e-3, 8e-3)
     rates = {reader: both if tier == "full" else (8e-3 if reader == "dws" else 4e-3,) for reader in readers_of}
-    epochs = {"smoke": 2, "small": 32, "full": 60}[tier]
+    epochs = {"smoke": 2, "small": 96, "full": 60}[tier]
     cells = tuple(
         Cell(
             name,
@@ -125,7 +129,7 @@ def augmentations(tier: str) -> Suite:
     return Suite({name: made}, cells, against=lambda cell: replace(cell, arm="none", augment="").title)
 
 
-def views(tier: str) -> Suite:
+def views(tier: str, files: Path | None = None) -> Suite:
     """One to ten networks of each image of Fashion-MNIST, with and without augmentation, in equally many steps.
 
     A reader of v views sees each of them a v-th as often. Validation and test are the first views alone. Each cell is
@@ -134,9 +138,9 @@ def views(tier: str) -> Suite:
     name = "digits" if tier == "smoke" else "fashion-mnist"
     counts = (1, 2) if tier == "smoke" else (1, 2, 5, 10)
     made = {
-        "smoke": lambda out: digits(out, 60, counts[-1]),
-        "small": lambda out: fashion(out, 1000, replace(from_zero(), views=counts[-1])),
-        "full": lambda out: fashion(out, 14_000, replace(from_zero(), views=counts[-1])),
+        "smoke": lambda out: digits(out, 60, counts[-1], files=files),
+        "small": lambda out: fashion(out, 1000, replace(from_zero(), views=counts[-1]), files),
+        "full": lambda out: fashion(out, 14_000, replace(from_zero(), views=counts[-1]), files),
     }[tier]
     epochs = {"smoke": 4, "small": 160, "full": 200}[tier]
     cells = tuple(
@@ -158,22 +162,53 @@ def views(tier: str) -> Suite:
     return Suite({name: made}, cells, against=lambda cell: next(c.title for c in cells[::-1] if c.arm == "none"))
 
 
-def digits(out: Path, limit: int | None, count: int = 1) -> data.WeightDataset:
-    """The INRs of `digits`, fitted in `out` by the source's own recipe, so many of each image."""
-    recipe = replace(data.default_recipe("digits"), views=count)
-    return data.fit_dataset(data.limit(data.load_images("digits"), limit), recipe, out)
+TURNED = "flip_signs | rotate_uniform | scale(max_log=0.1)"
+SHAPE_ARMS = {
+    **{arm: ARMS[arm] for arm in ("none", "flip_signs")},
+    "rotate": "rotate_uniform",
+    **{arm: ARMS[arm] for arm in ("noise", "mixup", "mixup_aligned", "combination")},
+    "turned": TURNED,
+    "turned_aligned": f"{TURNED} | mixup_aligned(alpha=1.0)",
+}
+"""Augmentations of fields in space; `turned` is what `recommended` is in the plane, with any rotation."""
 
 
-def fashion(out: Path, limit: int | None, recipe: data.Recipe) -> data.WeightDataset:
-    """INRs of Fashion-MNIST, fitted in `out`."""
-    return data.fit_dataset(data.limit(data.load_images("fashion-mnist"), limit), recipe, out)
+def shapes(tier: str, files: Path | None = None) -> Suite:
+    """Readers of INRs of shapes in space, under each augmentation, each against the same reader without one.
+
+    The solids of ten classes that need no file; or, of a directory as ModelNet's, its meshes, all of them at `full`.
+    """
+    name = "solids" if files is None else "meshes"
+    count = {"smoke": 80, "small": 3000, "full": None if files else 20_000}[tier]
+    size = "base" if tier == "full" else "small"
+    readers_of = {"dws": tuple(SHAPE_ARMS), "probe": tuple(SHAPE_ARMS)}
+    if tier == "smoke":
+        readers_of = {"dws": ("none", "turned")}
+    epochs = {"smoke": 2, "small": 64, "full": 60}[tier]
+    cells = tuple(
+        Cell(
+            name,
+            reader,
+            size,
+            arm=arm,
+            augment=SHAPE_ARMS[arm],
+            epochs=epochs,
+            evaluate_every=min(epochs, 4),
+            trials=(Trial(learning_rate=8e-3 if reader == "dws" else 4e-3),),
+            seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
+        )
+        for reader, arms in readers_of.items()
+        for arm in arms
+    )
+    steps = 50 if tier == "smoke" else None
+    made = {name: lambda out: fields(out, count, files, steps)}
+    return Suite(made, cells, against=lambda cell: replace(cell, arm="none", augment="").title)
 
 
-def from_zero() -> data.Recipe:
-    """The recipe `fast`, from networks that start with a zero output."""
-    recipe = data.recipe_named("fast")
-    return replace(recipe, network=replace(recipe.network, family="zero_output"))
-
-
-SUITES: dict[str, Callable[[str], Suite]] = {"readers": readers, "augmentations": augmentations, "views": views}
-"""Each makes its suite for a tier."""
+SUITES: dict[str, Callable[[str, Path | None], Suite]] = {
+    "readers": readers,
+    "augmentations": augmentations,
+    "views": views,
+    "shapes": shapes,
+}
+"""Each makes its suite for a tier, and where its files are."""

@@ -1,5 +1,6 @@
 """The suites of accuracy: resumed cells, one look at the test split, and what a report says."""
 
+import doctest
 import json
 import re
 from dataclasses import replace
@@ -8,8 +9,10 @@ import jax
 import numpy as np
 import pytest
 
+from benchmarks import harness
 from benchmarks.__main__ import main
 from benchmarks.accuracy import cell as cells
+from benchmarks.accuracy import networks as networks_of
 from benchmarks.accuracy import page
 from benchmarks.accuracy import run as runs
 from benchmarks.accuracy.cell import Cell, read_test_once, run_cell
@@ -92,7 +95,7 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
     networks, tmp_path, monkeypatch, capsys
 ):
     suite = Suite({"toy": lambda out: networks}, (TOY, HEAD), against=lambda cell: TOY.title)
-    monkeypatch.setitem(SUITES, "readers", lambda tier: suite)
+    monkeypatch.setitem(SUITES, "readers", lambda tier, files: suite)
     command = ["accuracy", "--suite", "readers", "--tier", "smoke", "--out", str(tmp_path / "cells")]
     main([*command, "--json", str(tmp_path / "report.json")])
     report = json.loads((tmp_path / "report.json").read_text())
@@ -119,8 +122,10 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
     again = json.loads((tmp_path / "cells" / "readers-smoke" / "report.json").read_text())
     assert again["rows"] == report["rows"]
     assert again["missing"] == []
+    assert list(whole["history"]) == list(cells.CURVE)
+    assert whole["history"]["epoch"] == [2, 2, 2]
     later = replace(TOY, arm="flip_signs", augment="flip_signs")
-    monkeypatch.setitem(SUITES, "readers", lambda tier: replace(suite, cells=(TOY, later, HEAD)))
+    monkeypatch.setitem(SUITES, "readers", lambda tier, files: replace(suite, cells=(TOY, later, HEAD)))
     main([*command, "--finished", "--json", str(tmp_path / "accuracy-readers-smoke--here.json")])
     some = json.loads((tmp_path / "accuracy-readers-smoke--here.json").read_text())
     assert some["rows"] == report["rows"]
@@ -133,7 +138,7 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
 @pytest.mark.parametrize("name", list(SUITES))
 @pytest.mark.parametrize("tier", TIERS)
 def test_every_suite_names_each_cell_once_and_what_it_is_compared_with(name, tier):
-    suite = SUITES[name](tier)
+    suite = SUITES[name](tier, None)
     titles = [cell.title for cell in suite.cells]
     assert len(set(titles)) == len(titles)
     assert {suite.against(cell) for cell in suite.cells} < set(titles)
@@ -141,6 +146,52 @@ def test_every_suite_names_each_cell_once_and_what_it_is_compared_with(name, tie
     assert len({cell.seeds for cell in suite.cells}) == 1
     # The same budget: as many trials, and as many steps where a reader has several networks of each image.
     assert len({(len(cell.trials), cell.trial_seeds, cell.epochs * cell.views) for cell in suite.cells}) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(SUITES))
+def test_every_suite_runs_at_the_size_of_a_toy(name, tmp_path):
+    main(["accuracy", "--suite", name, "--tier", "smoke", "--out", str(tmp_path)])
+    report = json.loads((tmp_path / f"{name}-smoke" / "report.json").read_text())
+    assert [row["cell"] for row in report["rows"]] == [cell.title for cell in SUITES[name]("smoke", None).cells]
+    assert all(0 <= accuracy <= 1 for row in report["rows"] for accuracy in row["test_accuracies"])
+
+
+def test_the_page_draws_how_the_fewest_and_the_most_views_overfit(tmp_path, monkeypatch):
+    history = {"epoch": [1, 2], "run": [0, 0], "train_accuracy": [0.5, 0.9], "validation_accuracy": [0.4, 0.3]}
+    row = {"test_accuracy_mean": 0.5, "test_accuracy_sd": 0.0, "train_accuracy_mean": 0.9, "step_ms": None}
+    row |= {"networks": dict.fromkeys(SPLITS, 3), "machine": harness.machine(), "commit": "a", "seconds": 60.0}
+    row |= {"parameters": 1, "paired": None, "history": history, "test_accuracies": [0.5]}
+    rows = [{**row, "cell": f"toy/dws/none/{views}"} for views in (1, 2, 5)]
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    monkeypatch.setattr(page, "PAGE", tmp_path / "RESULTS.md")
+    (tmp_path / "accuracy-views.json").write_text(
+        json.dumps({"suite": "views", "tier": "smoke", "command": "x", "rows": rows})
+    )
+    page.main()
+    assert (tmp_path / "accuracy-views-curves.png").stat().st_size > 10_000
+    assert "![curves](results/accuracy-views-curves.png)" in (tmp_path / "RESULTS.md").read_text()
+    assert doctest.testmod(page).failed == 0
+
+
+def test_shapes_are_read_from_a_directory_of_meshes_too(tmp_path):
+    for kind in ("cube", "slab"):
+        for part, names in (("train", range(12)), ("test", range(1))):
+            for number in names:
+                write_box(tmp_path / kind / part / f"{number}.off", (1.0, 1.0, 0.2 if kind == "slab" else 0.9))
+    suite = SUITES["shapes"]("smoke", tmp_path)
+    assert list(suite.datasets) == ["meshes"]
+    found = networks_of.fields(tmp_path / "out", None, tmp_path, 10)
+    assert found.card.classes == ("cube", "slab")
+    assert len(found) == 26
+
+
+def write_box(path, size):
+    corners = [[x * size[0], y * size[1], z * size[2]] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
+    faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    lines = ["OFF", "8 6 0", *(" ".join(map(str, c)) for c in corners), *(f"4 {' '.join(map(str, f))}" for f in faces)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
 
 
 def test_an_unknown_suite_or_tier_lists_the_known_ones(tmp_path, capsys, untyped):
