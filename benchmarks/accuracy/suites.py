@@ -91,14 +91,14 @@ ARMS = {
 def augmentations(tier: str, files: Path | None = None) -> Suite:
     """Readers of Fashion-MNIST's INRs under each augmentation, each against the same reader without one.
 
-    Every arm has the same trials, the same epochs and its own best validation epoch. At `small` 3,000 networks are
+    Every arm has the same trials, the same epochs and its own best validation epoch. At `small` 6,000 networks are
     fitted from a zero output, as far more are needed of those that start as SIRENs do; at `full` all 70,000 by the
     recipe of the published files. `smoke` takes the digits.
     """
     name = "digits" if tier == "smoke" else "fashion-mnist"
     made = {
         "smoke": lambda out: digits(out, 120, files=files),
-        "small": lambda out: fashion(out, 3000, from_zero(), files),
+        "small": lambda out: fashion(out, 6000, from_zero(), files),
         "full": lambda out: fashion(out, None, data.recipe_named("dws"), files),
     }[tier]
     settings = {"scale_gmn": {"channels": 8, "layers": 2, "head": 32}} if tier == "small" else {}
@@ -110,7 +110,7 @@ def augmentations(tier: str, files: Path | None = None) -> Suite:
     }[tier]
     both = (2e-3, 8e-3)
     rates = {reader: both if tier == "full" else (8e-3 if reader == "dws" else 4e-3,) for reader in readers_of}
-    epochs = {"smoke": 2, "small": 96, "full": 60}[tier]
+    epochs = {"smoke": 2, "small": 32, "full": 60}[tier]
     cells = tuple(
         Cell(
             name,
@@ -179,12 +179,12 @@ def shapes(tier: str, files: Path | None = None) -> Suite:
     The solids of ten classes that need no file; or, of a directory as ModelNet's, its meshes, all of them at `full`.
     """
     name = "solids" if files is None else "meshes"
-    count = {"smoke": 80, "small": 3000, "full": None if files else 20_000}[tier]
+    count = {"smoke": 80, "small": 2000, "full": None if files else 20_000}[tier]
     size = "base" if tier == "full" else "small"
     readers_of = {"dws": tuple(SHAPE_ARMS), "probe": tuple(SHAPE_ARMS)}
     if tier == "smoke":
         readers_of = {"dws": ("none", "turned")}
-    epochs = {"smoke": 2, "small": 64, "full": 60}[tier]
+    epochs = {"smoke": 2, "small": 48, "full": 60}[tier]
     cells = tuple(
         Cell(
             name,
