@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike
+from jaxtyping import Array, ArrayLike, PyTree
 
 from wsjax.typing import Weights
 
@@ -23,6 +23,16 @@ def widened(leaf: ArrayLike | np.ndarray, like: Array | np.ndarray | None = None
     """A leaf in the dtype to compute it in, or to compute another in."""
     leaf = jnp.asarray(leaf)
     return leaf.astype(wide(leaf if like is None else like))
+
+
+def all_widened(tree: PyTree, like: Array | np.ndarray) -> PyTree:
+    """Every leaf in the dtype to compute another in, whatever the networks are stored in.
+
+    Example:
+        >>> all_widened({"w": jnp.ones(2, jnp.bfloat16)}, jnp.zeros(3))["w"].dtype
+        dtype('float32')
+    """
+    return jax.tree.map(lambda leaf: widened(leaf, like), tree)
 
 
 def common(leaves: Iterable[Array]) -> np.dtype:

@@ -1,13 +1,20 @@
-"""A tiny fit as users run it, in a process of its own: `python -m tests.data.as_users`, without the tests' XLA flags.
+"""A tiny fit as users run it, in a process of its own, without the tests' XLA flags.
 
-It prints as JSON the SHA-256 of each network, in several orders, for fits by groups (at all points, at some drawn for
-each step, and by an optimiser that is not elementwise), one with refilled lanes, and a zoo.
+`python -m tests.data.as_users DEVICES` prints as JSON the SHA-256 of each network, in several orders, for fits by
+groups (at all points, at some drawn for each step, and by an optimiser that is not elementwise), one with refilled
+lanes, and a zoo. The last of the fits by groups at all points, and of those with refilled lanes, are over all devices
+of the process; "devices" says how many made them.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import sys
+import threading
+from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import jax
 import numpy as np
@@ -22,8 +29,11 @@ from wsjax.data import (
     load_images,
     zoo_network,
 )
+from wsjax.data.fitting import fit, refill
 from wsjax.data.fitting.fit import groups
 from wsjax.networks import Network
+
+PATIENCE = 300
 
 
 def networks(parts: list[Any]) -> dict[str, str]:
@@ -37,7 +47,36 @@ def networks(parts: list[Any]) -> dict[str, str]:
     return found
 
 
-def main() -> None:
+@contextlib.contextmanager
+def over(devices: list[Any], patience: int) -> Iterator[set[Any]]:
+    """Fits by as many workers as devices take each; gives the set of those that made something.
+
+    CPU devices are the same cores, so that a fit by itself takes the first alone.
+    """
+    used, begun, meet = set(), set(), threading.Barrier(len(devices), timeout=patience)
+
+    def seen(program):
+        def one(*arguments):
+            # No worker goes on before each has begun.
+            if threading.get_ident() not in begun:
+                begun.add(threading.get_ident())
+                meet.wait()
+            made = program(*arguments)
+            used.update(jax.tree.leaves(made)[0].devices())
+            return made
+
+        return one
+
+    with contextlib.ExitStack() as patched:
+        for module, program in ((fit, "fit_group"), (refill, "advance")):
+            patched.enter_context(mock.patch.object(module, program, seen(getattr(module, program))))
+            patched.enter_context(mock.patch.object(module, "fit_devices", return_value=devices))
+        yield used
+
+
+def main(count: int) -> None:
+    jax.config.update("jax_num_cpu_devices", count)
+    devices = jax.local_devices()
     images = limit(load_images("digits"), 20)
     # Wide enough for vector units and fused loops to have their ends, which is where neighbours could be felt.
     network = Network("siren", (2, 19, 19, 1), w0=(8.0,), offset=0.5, family="nfn")
@@ -68,8 +107,13 @@ def main() -> None:
             networks(list(fit_zoo_groups(images, zoo, runs, workers=2))),
         ],
     }
-    print(json.dumps(made))
+    used = {}
+    with over(devices, PATIENCE) as used["groups"]:
+        made["groups"].append(networks(list(fit_groups(images, recipe, odd, workers=count))))
+    with over(devices, PATIENCE) as used["refilled"]:
+        made["refilled"].append(networks(list(fit_refilled(images, stopping, jobs, workers=count))))
+    print(json.dumps({**made, "devices": {kind: len(found) for kind, found in used.items()}}))
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

@@ -20,18 +20,19 @@ FLAGS = ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS", "JAX_COMPILATION_CACHE_D
 
 
 @pytest.mark.slow
-def test_order_lanes_workers_and_processes_do_not_matter_without_the_tests_flags():
+def test_order_lanes_workers_devices_and_processes_do_not_matter_without_the_tests_flags():
     plain = {name: value for name, value in os.environ.items() if name not in FLAGS}
     command = [sys.executable, "-m", "tests.data.as_users"]
-    # Two processes at once, one of them with a core to itself.
+    # Two processes at once: one has two devices, the other one device and a core to itself.
     cores = sorted(os.sched_getaffinity(0))
     running = [
         subprocess.Popen(line, cwd=ROOT, env={**plain, "JAX_PLATFORMS": "cpu"}, stdout=subprocess.PIPE, text=True)
-        for line in (command, ["taskset", "-c", str(cores[0]), *command])
+        for line in ([*command, "2"], ["taskset", "-c", str(cores[0]), *command, "1"])
     ]
     said = [process.communicate(timeout=PATIENCE)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
     one, other = (json.loads(text.splitlines()[-1]) for text in said)
+    assert [found.pop("devices") for found in (one, other)] == [{"groups": n, "refilled": n} for n in (2, 1)]
     assert one == other
     counts = {"groups": 20, "drawn points": 20, "lamb": 20, "refilled": 20, "zoo": 6}
     assert list(one) == list(counts)
@@ -41,7 +42,9 @@ def test_order_lanes_workers_and_processes_do_not_matter_without_the_tests_flags
         for found in others:
             assert found.items() <= first.items(), kind
         assert len(others[0]) == count
-    assert len(one["refilled"][2]) == 1
+    # All that was asked for, the fits over all devices last.
+    assert [len(found) for found in one["groups"]] == [20, 20, 20]
+    assert [len(found) for found in one["refilled"]] == [20, 20, 1, 20]
 
 
 def command(kind: str, path: Path, how: str = "killed") -> list[str]:

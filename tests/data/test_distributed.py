@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import grain
@@ -16,8 +15,8 @@ import jax
 import numpy as np
 import pytest
 
+from tests.data.as_users import over
 from wsjax.data import fit_dataset, load, stream
-from wsjax.data.fitting import fit, refill
 from wsjax.data.store import shards
 from wsjax.data.store.index import read_index
 from wsjax.errors import DataError
@@ -27,31 +26,12 @@ PATIENCE = 300
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target_psnr", [None, 11.0])
-def test_several_devices_are_all_used_and_change_no_bit(
-    tmp_path, images, recipe, small_shards, monkeypatch, target_psnr
-):
+def test_several_devices_are_all_used_and_change_no_bit(tmp_path, images, recipe, small_shards, target_psnr):
     """One worker a device, each running the program of one."""
     recipe = dataclasses.replace(recipe, target_psnr=target_psnr, check_every=1)
     fit_dataset(images, recipe, tmp_path / "one", progress=False)
-    used, begun = set(), set()
-    meet = threading.Barrier(3, timeout=PATIENCE)
-
-    def seen(program):
-        def one(*arguments):
-            # No worker goes on before each has begun.
-            if threading.get_ident() not in begun:
-                begun.add(threading.get_ident())
-                meet.wait()
-            made = program(*arguments)
-            used.update(jax.tree.leaves(made)[0].devices())
-            return made
-
-        return one
-
-    for module, program in ((fit, "fit_group"), (refill, "advance")):
-        monkeypatch.setattr(module, program, seen(getattr(module, program)))
-        monkeypatch.setattr(module, "fit_devices", lambda: jax.local_devices()[:3])
-    fit_dataset(images, recipe, tmp_path / "three", workers=3, progress=False)
+    with over(jax.local_devices()[:3], PATIENCE) as used:
+        fit_dataset(images, recipe, tmp_path / "three", workers=3, progress=False)
     assert used == set(jax.local_devices()[:3])
     assert read_index(tmp_path / "three").fingerprint == read_index(tmp_path / "one").fingerprint
 

@@ -172,6 +172,75 @@ def test_every_flipped_bit_is_named(stored):
         load(stored)
 
 
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def largest(stored: Path, number: int) -> Path:
+    """The file of a shard that holds its numbers."""
+    return max((stored / "shards" / shard_name(number)).rglob("*"), key=lambda p: p.is_file() and p.stat().st_size)
+
+
+def contents(directory: Path) -> dict[Path, bytes]:
+    return {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+
+
+def test_a_fit_that_is_given_again_names_damage_and_writes_nothing(stored, images, recipe):
+    flip(largest(stored, 1))
+    before = contents(stored)
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"shard 00001: the file .* is altered: SHA-256 .* remove .*shards/00001"):
+            fit_dataset(images, recipe, stored, progress=False)
+        assert contents(stored) == before
+
+
+@pytest.fixture
+def begun(tmp_path, small_shards, images, recipe, monkeypatch):
+    """A fit that failed in its second shard write of three."""
+    saved, calls = orbax_calls.ocp.save, []
+
+    def fail_late(path, arrays):
+        calls.append(path)
+        if len(calls) > 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        saved(path, arrays)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(orbax_calls.ocp, "save", fail_late)
+        with pytest.raises(OSError, match="What was finished, 4 of 10 networks, stays"):
+            fit_dataset(images, recipe, tmp_path / "begun", progress=False)
+    return tmp_path / "begun"
+
+
+@pytest.mark.parametrize("damage", [flip, cut])
+def test_a_fit_that_goes_on_names_damage_to_what_was_finished(begun, images, recipe, damage):
+    """It may fit the rest first; the damaged shard stays as it is, for who restores it, and nothing calls it well."""
+    (name,) = read_index(begun).shards
+    listed, shard = read_index(begun).shards[name], begun / "shards" / name
+    damage(largest(begun, int(name)))
+    before = contents(shard)
+    for _ in range(2):
+        with pytest.raises(DataError, match=f"shard {name}: the file .* is altered: SHA-256 .* remove {shard} and run"):
+            fit_dataset(images, recipe, begun, progress=False)
+        assert contents(shard) == before
+        # The index still holds it to what was written, and the card has no statistics, which whole data sets have.
+        assert read_index(begun).shards[name] == listed
+        assert not read_json(begun / "card.json")["statistics"]
+        with pytest.raises(DataError, match="is unfinished"):
+            load(begun)
+        assert not verify(begun).ok
+    shutil.rmtree(shard)
+    assert_same(
+        fit_dataset(images, recipe, begun, progress=False), fit_dataset_in_memory(images, recipe, progress=False)
+    )
+
+
 def test_a_cut_off_shard_is_named(stored):
     files = [p for p in sorted((stored / "shards" / "00002").rglob("*")) if p.is_file() and p.stat().st_size]
     for file in files:

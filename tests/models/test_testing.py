@@ -30,7 +30,6 @@ from wsjax.models.testing import (
     rank,
 )
 from wsjax.models.testing.sensitivity import places_along
-from wsjax.networks import CNN
 from wsjax.symmetry import Axes, Element, Fixed, Group, Move, Sum, Symmetry, act, mlp, siren, symmetry_of
 
 WIDTHS = (2, 4, 3, 2)
@@ -105,7 +104,7 @@ def test_the_readers_of_the_house_pass(dws):
 
 def test_a_probe_is_invariant_to_all_that_may_act():
     probe = build("probe", card(WIDTHS), {"probes": 4, "width": 16}, key=jax.random.key(2))
-    assert check_invariant(probe, SPEC, actions=("permute", "sign", "phase"), key=KEY) < 1e-4
+    assert check_invariant(probe, SPEC, actions=("permute", "sign", "phase"), key=KEY) < 1e-10
     assert check_sensitive(probe, SPEC, key=KEY) > 1e-8
 
 
@@ -503,20 +502,3 @@ def test_the_page_shows_what_its_code_prints():
         else:
             flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
             assert doctest.OutputChecker().check_output(text, printed, flags), printed
-
-
-@pytest.mark.slow
-def test_networks_of_the_sizes_in_use():
-    small = {"channels": 2, "layers": 1, "head": 4}
-    for widths in ((2, 32, 32, 1), (2, 32, 32, 3), (3, 64, 64, 64, 1), (2, 32, 3)):
-        described = card(widths)
-        reader = build("dws", described, small, key=jax.random.key(2))
-        assert check_invariant(reader, described.symmetry, draws=1, key=KEY) < 1e-10
-        assert check_sensitive(reader, described.symmetry, draws=1, key=KEY) > 1e-8
-    network = CNN((8, 8, 1), (4, 6), 3)
-    statistics = {name: {"mean": 0.1, "std": 0.5, "rms": 0.6} for name in network.symmetry.names}
-    described = card()._replace(symmetry=network.symmetry, network=None, statistics=statistics)
-    reader = build("dws", described, small, key=jax.random.key(2))
-    assert check_invariant(reader, network.symmetry, key=KEY) < 1e-10
-    assert check_sensitive(reader, network.symmetry, key=KEY) > 1e-8
-    assert check_gradients(reader, network.symmetry, share=0, draws=4, key=KEY) > 0

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
+from wsjax.floats import all_widened
 from wsjax.models.activations import activations
 from wsjax.models.flat import Stack
 from wsjax.models.generator import LinearGenerator
-from wsjax.models.normalise import in_float32
 from wsjax.models.probe import centred
 from wsjax.networks import Network
 from wsjax.symmetry import Group
@@ -140,7 +140,8 @@ class ActivationProbe(eqx.Module):
 
     def features(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " known"]:
         """The values of one network, then the features of each hidden layer; nothing of them is dropped."""
-        hidden, values = activations(self.network, in_float32(weights), self.points())
+        run = all_widened(weights, self.points.latents)
+        hidden, values = activations(self.network, run, self.points())
         known = centred(values, self.value_range).astype(self.head.dtype)
         sets = [read(a.T.astype(known.dtype)) for read, a in zip(self.neurons, hidden, strict=True)]
         return jnp.concatenate([known, *sets])

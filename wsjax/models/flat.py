@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
+from wsjax.floats import all_widened
 from wsjax.models.dropout import dropout
-from wsjax.models.normalise import Normaliser, in_float32
+from wsjax.models.normalise import Normaliser
 from wsjax.symmetry import Symmetry, canonicalize
 from wsjax.typing import Key, Scalar, Weights
 
@@ -93,7 +94,7 @@ class FlatMLP(eqx.Module):
 
     def features(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " entries"]:
         """All normalised weights of one network as one vector; nothing of them is dropped."""
-        plain = in_float32(weights)
+        plain = all_widened(weights, self.head.layers[0].weight)
         read = canonicalize(plain, self.symmetry) if self.canonical else plain
         return jnp.concatenate([leaf.reshape(-1) for leaf in self.normaliser(self.symmetry.leaves(read))])
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice, check_number
-from wsjax.floats import floating, widened
+from wsjax.floats import all_widened, floating
 from wsjax.models.dropout import dropout
 from wsjax.models.flat import Stack
 from wsjax.models.graph import Graph, graph_of
@@ -131,7 +131,7 @@ class GraphReader(eqx.Module):
         if self.probes is not None:
             if isinstance(weights, Padded):
                 raise ValueError("the network is a padded graph, which no probe can run; expected its weights")
-            run = self.probes(jax.tree.map(lambda leaf: widened(leaf, like), weights))
+            run = self.probes(all_widened(weights, like))
             nodes = [x + seen for x, seen in zip(nodes, run, strict=True)]
         for layer in self.layers:
             nodes, edges = layer(nodes, edges, network)

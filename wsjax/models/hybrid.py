@@ -9,7 +9,7 @@ import jax
 from jaxtyping import Array, Float, PyTree
 
 from wsjax.errors import check_number
-from wsjax.floats import widened
+from wsjax.floats import all_widened
 from wsjax.models.activations import activations
 from wsjax.models.generator import LinearGenerator
 from wsjax.models.probe import centred
@@ -158,7 +158,7 @@ class Hybrid(eqx.Module):
 
     def _seen(self, weights: Weights) -> Seen:
         self.network.symmetry.leaves(weights)  # what does not fit is refused here, by the names of its own arrays
-        run = jax.tree.map(lambda leaf: widened(leaf, self.entries[0]), weights)
+        run = all_widened(weights, self.entries[0])
         hidden, values = activations(self.network, run, self.points())
         given = [*hidden, centred(values, self.value_range).reshape(values.shape)]
         *neurons, last = [a.T.astype(e.dtype) @ e for a, e in zip(given, self.entries, strict=True)]

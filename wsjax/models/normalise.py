@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from wsjax.errors import listing
 from wsjax.floats import widened
@@ -67,13 +66,3 @@ def normaliser(symmetry: Symmetry, statistics: Mapping[str, Mapping[str, float]]
         shift.append(0.0 if acted_on else found["mean"])
         scale.append((found["rms"] if acted_on else found["std"]) or 1.0)
     return Normaliser(tuple(jnp.float32(m) for m in shift), tuple(jnp.float32(s) for s in scale))
-
-
-def in_float32(tree: PyTree) -> PyTree:
-    """Every leaf in float32: readers compute in it, whatever the networks are stored in.
-
-    Example:
-        >>> in_float32({"w": jnp.ones(2, jnp.bfloat16)})["w"].dtype
-        dtype('float32')
-    """
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(jnp.float32), tree)

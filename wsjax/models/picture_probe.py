@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
+from wsjax.floats import all_widened
 from wsjax.models.flat import Stack
 from wsjax.models.generator import LATENT
-from wsjax.models.normalise import in_float32
 from wsjax.networks import CNN
 from wsjax.typing import Key, Layer, Scalar, Weights
 
@@ -160,7 +160,8 @@ class PictureProbe(eqx.Module):
 
     def features(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " logits"]:
         """The logits of one network at the learned pictures; none is dropped."""
-        return self.network.apply(in_float32(weights), self.pictures()).reshape(-1).astype(self.head.dtype)
+        run = all_widened(weights, self.pictures.latents)
+        return self.network.apply(run, self.pictures()).reshape(-1).astype(self.head.dtype)
 
     def __call__(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " outputs"]:
         """Read one network; with a key, drop hidden units at the given rate."""

@@ -8,9 +8,9 @@ import jax
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_number, check_range
+from wsjax.floats import all_widened
 from wsjax.models.flat import Stack
 from wsjax.models.generator import LinearGenerator
-from wsjax.models.normalise import in_float32
 from wsjax.typing import Key, Scalar, Weights
 
 
@@ -95,7 +95,7 @@ class Probe(eqx.Module):
 
     def features(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " values"]:
         """The values of one network at the learned coordinates; nothing of them is dropped."""
-        values = self.apply(in_float32(weights), self.points())
+        values = self.apply(all_widened(weights, self.points.latents), self.points())
         return centred(values, self.value_range).astype(self.head.dtype)
 
     def __call__(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " outputs"]:

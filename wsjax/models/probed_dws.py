@@ -7,13 +7,14 @@ import jax
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
+from wsjax.floats import all_widened
 from wsjax.models.activations import activations, nodes
 from wsjax.models.dropout import dropout
 from wsjax.models.dws import activate, run_residual
 from wsjax.models.equivariant import EquivariantLinear, invariant
 from wsjax.models.flat import Stack
 from wsjax.models.generator import LinearGenerator
-from wsjax.models.normalise import Normaliser, in_float32
+from wsjax.models.normalise import Normaliser
 from wsjax.models.pieces import Feature, features, lift
 from wsjax.models.probe import centred
 from wsjax.networks import Network
@@ -112,7 +113,7 @@ class ProbedDWS(eqx.Module):
 
     def features(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " pooled"]:
         """The averages over all neurons of one network; with a key, drop them at the given rate."""
-        raw = in_float32(weights)
+        raw = all_widened(weights, self.points.latents)
         leaves = self.normaliser(self.network.symmetry.leaves(raw))
         hidden, values = activations(self.network, raw, self.points())
         seen = [*[a.T for a in hidden], centred(values, self.value_range)]

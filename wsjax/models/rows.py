@@ -11,7 +11,7 @@ from wsjax.errors import check_choice, check_number
 from wsjax.models.attention_heads import check_heads
 from wsjax.models.dropout import dropout
 from wsjax.models.flat import Stack
-from wsjax.models.normalise import Normaliser, in_float32
+from wsjax.models.normalise import Normaliser
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
 
@@ -120,7 +120,7 @@ class RowTransformer(eqx.Module):
 
     def features(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " width"]:
         """What the encoder gathers of one network; with a key, drop hidden units of its blocks at the given rate."""
-        leaves = self.normaliser(self.symmetry.leaves(in_float32(weights)))
+        leaves = self.normaliser(self.symmetry.leaves(weights))
         tokens = [] if self.token is None else [self.token]
         for leaf, lift, array in zip(leaves, self.lifts, self.arrays, strict=True):
             tokens.append(jax.vmap(lift)(rows(leaf)) + array[None, :] + self.places[: len(rows(leaf))])

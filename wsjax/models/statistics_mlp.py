@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from wsjax.errors import check_number
 from wsjax.floats import widened
 from wsjax.models.flat import Stack
-from wsjax.models.normalise import Normaliser, in_float32
+from wsjax.models.normalise import Normaliser
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
 
@@ -75,7 +75,7 @@ class StatisticsMLP(eqx.Module):
 
     def features(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " statistics"]:
         """Seven numbers of each array of one network; none is dropped."""
-        leaves = self.normaliser(self.symmetry.leaves(in_float32(weights)))
+        leaves = self.normaliser(self.symmetry.leaves(weights))
         return jnp.concatenate([seven(widened(leaf).reshape(-1)).astype(leaf.dtype) for leaf in leaves])
 
     def __call__(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " outputs"]:

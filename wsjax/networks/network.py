@@ -55,7 +55,8 @@ class Network:
         return siren_init(key, self.widths, w0=self.w0, family=self.family)
 
     def apply(self, weights: Weights, x: Points) -> Float[Array, "points outputs"]:
-        """Decoded values, the offset included."""
+        """Decoded values, the offset included. Raises ValueError naming the leaf of another architecture's weights."""
+        self.symmetry.leaves(weights)
         if self.kind == "mlp":
             return mlp_apply(weights, x, activation=self.activation) + self.offset
         return siren_apply(weights, x, w0=self.w0, offset=self.offset, convention=self.w0_convention)

@@ -44,16 +44,19 @@ def write_metrics(root, change=lambda rows: rows):
         csv.writer(file).writerows([names, *change(rows)])
 
 
-@pytest.fixture
-def zoo(tmp_path):
+def write_zoo(root):
     """Thirty networks with two checkpoints each; the last one is reference network 0 or 1, relu and tanh in turn."""
-    root = tmp_path / "cifar10"
     root.mkdir()
     rows = [np.concatenate([a.ravel() for _, a in tensorflow(n // 2 % 2)]) for n in range(COUNT)]
     np.save(root / "weights.npy", np.stack([row * (step == 86) for row in rows for step in STEPS]))
     write_layout(root)
     write_metrics(root)
     return root
+
+
+@pytest.fixture
+def zoo(tmp_path):
+    return write_zoo(tmp_path / "cifar10")
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])

@@ -1,6 +1,7 @@
 """Formats by name."""
 
 import json
+import pickle
 import shutil
 import signal
 import subprocess
@@ -9,16 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.data.formats.conftest import save_state
 from tests.data.formats.references import DWS_WIDTHS, dense_state
 from tests.data.formats.test_cnn_park import PLAIN, small_state, write
+from tests.data.formats.test_contents import Malicious
 from tests.data.stopped import KINDS
 from tests.data.test_dataset import assert_same
 from wsjax.data import FORMATS, WeightDataset, convert, load, load_collection, read_state_dicts, verify
 from wsjax.errors import DataError
 
 NAMES = ["seq.0", "seq.1", "seq.2"]
+LABELS = {f"{number}.pth": number for number in range(3)}
 NETWORK = {"kind": "siren", "widths": list(DWS_WIDTHS), "w0": [30.0]}
 
 
@@ -26,7 +30,7 @@ NETWORK = {"kind": "siren", "widths": list(DWS_WIDTHS), "w0": [30.0]}
 def states(tmp_path):
     for number in range(3):
         save_state(tmp_path / f"states/{number}.pth", dense_state(NAMES, DWS_WIDTHS, number))
-    (tmp_path / "labels.json").write_text(json.dumps({f"{number}.pth": number for number in range(3)}))
+    (tmp_path / "labels.json").write_text(json.dumps(LABELS))
     return tmp_path / "states"
 
 
@@ -61,6 +65,25 @@ def test_options_are_checked_before_anything_is_read_or_written(states, tmp_path
         convert("dws-mnist", states, tmp_path / "ours")
     assert not (tmp_path / "ours").exists()
     assert len(FORMATS) == 10
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_hostile_file_runs_nothing_and_leaves_nothing(states, tmp_path, bare):
+    """Between good files, so that what was read before it is not stored either."""
+    hostile, marker = {"label": Malicious(tmp_path / "marker")}, tmp_path / "marker"
+    if bare:
+        (states / "1.pth").write_bytes(pickle.dumps(hostile))
+    else:
+        torch.save(hostile, states / "1.pth")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(DataError, match=r"1\.pth (would call posix.system when loaded|is no whole zip archive)"):
+        convert("state-dicts", states, tmp_path / "ours", network=NETWORK, labels=LABELS, progress=False)
+    assert not marker.exists()
+    assert not (tmp_path / "ours").exists()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    # The file would write the marker, were it run.
+    pickle.loads(pickle.dumps(hostile))
+    assert marker.exists()
 
 
 def test_a_killed_conversion_is_not_taken_for_whole_and_its_way_out_works(tmp_path):

@@ -29,9 +29,7 @@ MNIST = [
 ]
 
 
-@pytest.fixture
-def mnist(tmp_path):
-    root = tmp_path / "mnist-inrs"
+def write_mnist(root):
     write(root, MNIST)
     lists = {"train": ([MNIST[0]], ["5"]), "val": ([MNIST[1]], ["4"]), "test": ([MNIST[2]], ["7"])}
     content = {
@@ -39,6 +37,11 @@ def mnist(tmp_path):
     }
     (root / "mnist_splits.json").write_text(json.dumps(content))
     return root
+
+
+@pytest.fixture
+def mnist(tmp_path):
+    return write_mnist(tmp_path / "mnist-inrs")
 
 
 def change_splits(root, **entries):

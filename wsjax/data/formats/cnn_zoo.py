@@ -13,6 +13,7 @@ from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.archive import map_npy
 from wsjax.data.formats.cnn_symmetry import MIXED, cnn_symmetry
 from wsjax.data.formats.gather import finish
+from wsjax.data.formats.paths import inside
 from wsjax.data.formats.tables import Variable, numbers, read_columns, read_layout, read_order
 from wsjax.errors import DataError, check_choice
 from wsjax.typing import Layer
@@ -56,12 +57,12 @@ def read_cnn_zoo(
         wsjax.errors.DataError: /nowhere/weights.npy is no file; expected an array as numpy.save writes it
     """
     root = Path(directory)
-    flat = map_npy(root / "weights.npy")
+    flat = map_npy(inside(root / "weights.npy", root))
     if flat.ndim != 2 or flat.dtype.kind != "f":
         raise DataError(f"{root / 'weights.npy'} holds {flat.shape} {flat.dtype}; expected a row for each network")
-    layout = read_layout(root / "layout.csv", flat.shape[1])
+    layout = read_layout(inside(root / "layout.csv", root), flat.shape[1])
     columns = ("step", "test_accuracy", "train_accuracy", "config.activation")
-    metrics = read_columns(root / "metrics.csv.gz", columns)
+    metrics = read_columns(inside(root / "metrics.csv.gz", root), columns)
     if len(metrics["step"]) != len(flat):
         raise DataError(f"{root / 'metrics.csv.gz'} has {len(metrics['step'])} rows; weights.npy has {len(flat)}")
     kinds = metrics["config.activation"]

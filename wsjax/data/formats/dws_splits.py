@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wsjax.data.formats.gather import split_index
-from wsjax.data.formats.paths import by_last_parts, listed_file, read_json_file
+from wsjax.data.formats.paths import by_last_parts, inside, listed_file, read_json_file
 from wsjax.errors import DataError, listing
 
 
@@ -23,14 +23,15 @@ def find_splits(directory: str | Path, splits: str | Path | None) -> Path | None
     """The splits JSON: the one given, else the one `*splits.json` in the directory; None where there is none.
 
     Raises:
-        DataError: several.
+        DataError: several, or one that links out of the directory; a link that is given is the user's own.
     """
     if splits is not None:
         return Path(splits)
-    found = sorted(Path(directory).glob("*splits.json"))
+    root = Path(directory)
+    found = sorted(root.glob("*splits.json"))
     if len(found) > 1:
         raise DataError(f"{directory} holds {listing(p.name for p in found)}; expected one: pass splits=")
-    return found[0] if found else None
+    return inside(found[0], root) if found else None
 
 
 def read_splits(path: Path, files: Iterable[str], parts: int) -> Splits:

@@ -18,7 +18,7 @@ from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.fit_a_nef_files import read_rows
 from wsjax.data.formats.gather import finish
 from wsjax.data.formats.nfn import CIFAR
-from wsjax.data.formats.paths import read_json_file
+from wsjax.data.formats.paths import inside, read_json_file
 from wsjax.data.sources.registry import DIGITS
 from wsjax.errors import DataError, check_choice, listing
 from wsjax.networks import Network
@@ -90,8 +90,9 @@ def read_fit_a_nef(
         wsjax.errors.DataError: /nowhere/nef.json cannot be read as JSON ([Errno 2] No such file or directory: ...
     """
     root = Path(directory)
-    nef = read_json_file(root / "nef.json")
-    settings = read_json_file(root / "cfg.json") if (root / "cfg.json").is_file() else {}
+    nef = read_json_file(inside(root / "nef.json", root))
+    cfg = inside(root / "cfg.json", root)
+    settings = read_json_file(cfg) if cfg.is_file() else {}
     name, fitted = _fitted(root, dataset, settings)
     rows = read_rows(root, leave_out, progress)
     weights = _layers(rows.parameters, root)

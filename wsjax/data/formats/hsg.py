@@ -16,7 +16,7 @@ from wsjax.data.formats.cnn_symmetry import MIXED, cnn_symmetry, our_activation
 from wsjax.data.formats.contents import read_contents
 from wsjax.data.formats.dense import layers_of
 from wsjax.data.formats.gather import finish, gather
-from wsjax.data.formats.paths import MAX_JSON, find_files, natural
+from wsjax.data.formats.paths import MAX_JSON, find_files, inside, natural
 from wsjax.errors import DataError, check_choice, listing
 from wsjax.typing import Layer
 
@@ -125,7 +125,7 @@ def _checkpoints(root: Path, leave_out: Sequence[str]) -> dict[str, dict[int, Pa
 
 def _result(trial: Path, epoch: int) -> Mapping[str, Any]:
     """The accuracies after an epoch, by its number and not by its line: zoos differ in whether epoch 0 has one."""
-    path = trial / "result.json"
+    path = inside(trial / "result.json", trial.parent)
     try:
         if path.stat().st_size > MAX_JSON:
             raise DataError(f"{path} holds {path.stat().st_size} bytes; expected at most {MAX_JSON}: refused")
@@ -133,7 +133,8 @@ def _result(trial: Path, epoch: int) -> Mapping[str, Any]:
         found = next((line for line in lines if line["training_iteration"] == epoch), None)
         if found is None:
             raise DataError(f"{path} has no training_iteration {epoch}; expected the results of each checkpoint")
-        settings = found["config"] if "config" in found else json.loads((trial / "params.json").read_text())
+        params = trial / "params.json"
+        settings = found["config"] if "config" in found else json.loads(inside(params, trial.parent).read_text())
         numbers = {"test": float(found["test_acc"]), "train": float(found["train_acc"])}
         return {**numbers, "activation": settings["model::nlin"]}
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, RecursionError) as error:

@@ -29,6 +29,18 @@ def check_new(path: Path) -> None:
         raise ValueError(f"{path} is not empty; expected a new directory: name another one, or remove it")
 
 
+def inside(path: Path, root: Path) -> Path:
+    """A path in a directory, which it must not leave: a data set from elsewhere may hold links to files of ours.
+
+    Raises:
+        DataError: a link that leads out of the directory.
+    """
+    # Path.resolve raises RuntimeError for a link to itself, which whoever opens it names.
+    if path.is_symlink() and not (end := Path(os.path.realpath(path))).is_relative_to(root.resolve()):
+        raise DataError(f"{path} links to {end}; expected files inside {root}: refused")
+    return path
+
+
 def find_files(directory: str | Path, pattern: str, leave_out: Sequence[str] = ()) -> dict[str, Path]:
     """The files under a directory whose path in it matches a regular expression, by that path, in natural order.
 
@@ -48,10 +60,8 @@ def find_files(directory: str | Path, pattern: str, leave_out: Sequence[str] = (
                 found[relative] = path
     if not found:
         raise DataError(f"{root} holds no file whose path matches {pattern}; expected the unpacked data set")
-    home = root.resolve()
     for path in found.values():
-        if path.is_symlink() and not path.resolve().is_relative_to(home):
-            raise DataError(f"{path} links to {path.resolve()}; expected files inside {root}: refused")
+        inside(path, root)
     absent = sorted(set(leave_out) - set(found))
     if absent:
         raise DataError(f"leave_out names {listing(absent[:5])}; expected paths inside {root}, as messages give them")

@@ -12,7 +12,7 @@ from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.contents import Contents, read_contents
 from wsjax.data.formats.dense import layers_of
 from wsjax.data.formats.gather import SPLIT_NAMES, finish, gather
-from wsjax.data.formats.paths import find_files, read_json_file
+from wsjax.data.formats.paths import find_files, inside, read_json_file
 from wsjax.errors import DataError, listing
 from wsjax.networks import Network
 from wsjax.typing import Layer
@@ -67,7 +67,7 @@ def read_state_dicts(
                 f"{directory} has no {CONTENTS}, which an export writes last: of an export that was stopped remove the "
                 f"directory and export again; of files from elsewhere pass the network"
             )
-        return _read_back(written, files, progress)
+        return _read_back(inside(written, Path(directory)), files, progress)
     card = network if isinstance(network, Card) else Card("state-dicts", network, network.symmetry)
 
     def read(path: Path) -> tuple[tuple[Layer, ...], dict[str, Any]]:
