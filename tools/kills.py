@@ -2,7 +2,7 @@
 an unbroken run makes.
 
     .venv/bin/python tools/kills.py                        # 100 kills, 20 of them inside a shard write
-    .venv/bin/python tools/kills.py --kills 6 --writes 2   # what the test suite does
+    .venv/bin/python tools/kills.py --kills 6 --writes 2   # a short one
     .venv/bin/python tools/kills.py --parts 2              # two processes fit a half each; one of them is killed
     .venv/bin/python tools/kills.py --what refilled        # networks that stop at a target; or --what zoo
 
