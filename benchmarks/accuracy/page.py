@@ -11,6 +11,8 @@ from wsjax.errors import listing
 
 RESULTS = Path(__file__).parents[1] / "results"
 PAGE = Path(__file__).parents[1] / "RESULTS.md"
+FINDINGS = Path(__file__).with_name("findings.md")
+"""What the numbers say of the papers' claims, written by hand."""
 HEAD = """# Results
 
 Made from the reports in `results/` by `python -m benchmarks.accuracy.page`. [README.md](README.md) says how a cell is
@@ -25,7 +27,9 @@ def main() -> None:
         draw(report, path.with_suffix(".png"))
         if overfitting(report):
             viz.curves(overfitting(report), curves_path(path))
-    PAGE.write_text("\n".join([HEAD, *[section(path, report) for path, report in reports.items()]]))
+    PAGE.write_text(
+        "\n".join([HEAD, FINDINGS.read_text(), *[section(path, report) for path, report in reports.items()]])
+    )
     print(f"{PAGE} holds {len(reports)} reports")
 
 
@@ -33,11 +37,13 @@ def section(path: Path, report: Mapping[str, Any]) -> str:
     """One report as Markdown."""
     rows, networks = report["rows"], report["rows"][0]["networks"]
     seconds = sum(row["seconds"] for row in rows)
+    trained = sorted({row["networks"]["train"] for row in rows})
+    count = f"{trained[0]} to {trained[-1]}" if len(trained) > 1 else str(trained[0])
     where = {"{cpu}, {cores} cores, {device}, jax {jax}".format(**row["machine"]) for row in rows}
     return f"""## {report["suite"]}, {report["tier"]}
 
 `{report["command"]}` at {", ".join(sorted({str(row["commit"]) for row in rows}))} on {"; ".join(sorted(where))};
-{seconds / 60:.0f} minutes of training. {networks["train"]} networks to train on, {networks["validation"]} to choose by,
+{seconds / 60:.0f} minutes of training. {count} networks to train on, {networks["validation"]} to choose by,
 {networks["test"]} to test on, which each cell read once.{unrun(report)}
 
 {table(report)}
