@@ -123,8 +123,10 @@ def shear(arrays, *, max_shear):
     return [slopes @ arrays[0], *arrays[1:]]
 
 
-def flip(arrays, *, probability):
+def flip(arrays, *, probability, axis=None):
     signs = torch.empty(len(arrays[0]), 1).bernoulli_(probability).mul_(-2).add_(1)
+    if axis is not None:
+        signs[torch.arange(len(signs)) != axis] = 1
     return [arrays[0] * signs, *arrays[1:]]
 
 

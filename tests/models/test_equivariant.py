@@ -14,6 +14,7 @@ from wsjax.models import EquivariantLinear, features
 from wsjax.models.equivariant import invariant
 from wsjax.models.pieces import lift, unlift
 from wsjax.models.terms import partitions
+from wsjax.models.testing import rank
 from wsjax.symmetry import Symmetry, act, compose, mlp, sample_permutation, sample_signs, siren
 from wsjax.symmetry.axes import Entry, Sum, base
 
@@ -146,6 +147,14 @@ def test_its_rank_is_that_of_all_equivariant_maps(symmetry, signs, expected, get
         assert np.linalg.matrix_rank(np.asarray(drawn), rtol=1e-9) == counted
     if symmetry is not THREE_AXES:  # six axes of three neurons: some of their maps coincide
         assert sum(k.size for k in layer.kernels) == counted  # no parameter is spare
+
+
+@pytest.mark.parametrize(("widths", "signs", "expected"), [((2, 4, 3), False, 117), ((2, 3, 3, 1), True, 15)])
+def test_each_pair_of_channels_has_all_of_them(widths, signs, expected, getkey):
+    symmetry = siren(widths)
+    layer = EquivariantLinear(symmetry, 2, 3, signs=signs, key=getkey())
+    example = [jnp.ones((*f.sizes, 2 * f.fixed)) for f in features(symmetry)]
+    assert rank(layer, example, key=getkey()) == 2 * 3 * expected
 
 
 def test_axes_of_one_group_are_partitioned_in_every_way():

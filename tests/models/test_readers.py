@@ -136,6 +136,16 @@ def test_unknown_names_list_the_valid_ones(untyped, getkey):
             config_of(name, {setting: 2.5})
 
 
+def test_weights_of_another_architecture_are_refused_by_their_leaf(reader, untyped, getkey):
+    for widths, found in (
+        ((2, 6, 4, 3), r"\(2, 6\).* expects \(2, 5\)"),
+        ((3, 5, 4, 3), r"\(3, 5\).* expects \(2, 5\)"),
+    ):
+        other = Network("siren", widths).init(getkey())
+        with pytest.raises(ValueError, match=rf"\[0\]\.kernel has shape {found}"):
+            reader(other)
+
+
 @pytest.mark.parametrize("name", list(CONFIGS))
 def test_a_card_without_classes_is_refused(name, untyped, getkey):
     with pytest.raises(ValueError, match=r"names no classes; expected one at least.*whole numbers.*to give: outputs=1"):

@@ -24,6 +24,9 @@ def activations(
     Returns:
         For each hidden layer (points, neurons), and the values (points, outputs), the offset included.
 
+    Raises:
+        ValueError: weights of another architecture; the leaf is named.
+
     Example:
         >>> import jax
         >>> net = Network("siren", (2, 8, 4, 1), w0=(10.0,))
@@ -31,6 +34,7 @@ def activations(
         >>> [h.shape for h in hidden], values.shape
         ([(5, 8), (5, 4)], (5, 1))
     """
+    network.symmetry.leaves(weights)
     seen: list[Array] = []
 
     def note(_: int, hidden: Array) -> Array:
