@@ -1,8 +1,9 @@
 """What several test files share: a table of small networks, and how to compare two trees of arrays."""
 
 import math
+import os
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any, NamedTuple
 
 import chex
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wsjax import networks, symmetry
+from wsjax.data.store import orbax_calls
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, symmetry_of
 from wsjax.typing import Layer
 
@@ -24,6 +26,18 @@ USERS_CODE = {
     "xla_cpu_use_fusion_emitters": True,
 }
 """What `jax.jit(f, compiler_options=...)` takes to compile as it does outside the tests."""
+
+
+def one_save_then(error: int) -> Callable[[str, Any], None]:
+    """Orbax's save as it is for one call, and from the second on one that raises an error of the system."""
+    save, calls = orbax_calls.ocp.save, count()
+
+    def late(path: str, arrays: Any) -> None:
+        if next(calls):
+            raise OSError(error, os.strerror(error))
+        save(path, arrays)
+
+    return late
 
 
 class Case(NamedTuple):

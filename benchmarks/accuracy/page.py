@@ -25,8 +25,8 @@ def main() -> None:
     reports = {path: json.loads(path.read_text()) for path in sorted(RESULTS.glob("accuracy-*.json"))}
     for path, report in reports.items():
         draw(report, path.with_suffix(".png"))
-        if overfitting(report):
-            viz.curves(overfitting(report), curves_path(path))
+        if arms := overfitting(report):
+            viz.curves(arms, curves_path(path))
     PAGE.write_text(
         "\n".join([HEAD, FINDINGS.read_text(), *[section(path, report) for path, report in reports.items()]])
     )

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from tests.data.test_dataset import FLAX, Tiny, assert_same
+from tests.helpers import one_save_then
 from wsjax.data import (
     WeightDataset,
     fit_dataset,
@@ -203,16 +204,8 @@ def test_a_fit_that_is_given_again_names_damage_and_writes_nothing(stored, image
 @pytest.fixture
 def begun(tmp_path, small_shards, images, recipe, monkeypatch):
     """A fit that failed in its second shard write of three."""
-    saved, calls = orbax_calls.ocp.save, []
-
-    def fail_late(path, arrays):
-        calls.append(path)
-        if len(calls) > 1:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        saved(path, arrays)
-
     with monkeypatch.context() as patch:
-        patch.setattr(orbax_calls.ocp, "save", fail_late)
+        patch.setattr(orbax_calls.ocp, "save", one_save_then(errno.EIO))
         with pytest.raises(OSError, match="What was finished, 4 of 10 networks, stays"):
             fit_dataset(images, recipe, tmp_path / "begun", progress=False)
     return tmp_path / "begun"
@@ -424,15 +417,8 @@ def small_disk(tmp_path, monkeypatch):
         yield where, lambda: mount("-o", "remount,size=8m")
         subprocess.run(["umount", str(where)], check=True)
         return
-    saved, calls = orbax_calls.ocp.save, []
-
-    def fail_late(path, arrays):
-        calls.append(path)
-        if len(calls) > 1:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        saved(path, arrays)
-
-    monkeypatch.setattr(orbax_calls.ocp, "save", fail_late)
+    saved = orbax_calls.ocp.save
+    monkeypatch.setattr(orbax_calls.ocp, "save", one_save_then(errno.ENOSPC))
     yield where, lambda: monkeypatch.setattr(orbax_calls.ocp, "save", saved)
 
 

@@ -1,7 +1,6 @@
 """Checkpoints: what is read is what was written, or it is refused; readers change nothing on the disk."""
 
 import errno
-import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
+from tests.helpers import one_save_then
 from tests.train.helpers import PLAN, SMALL, TRIALS, bits, without_seconds
 from wsjax.data.store import orbax_calls, shards
 from wsjax.data.store.directory import read_json, write_json
@@ -155,16 +155,9 @@ def test_lost_checksums_are_named(networks, run):
 def test_a_full_disk_is_named_the_epoch_before_stays_and_the_training_goes_on(
     networks, finished, tmp_path, monkeypatch
 ):
-    run, save, calls = tmp_path / "run", orbax_calls.ocp.save, []
-
-    def full_after_one(path, arrays):
-        calls.append(path)
-        if len(calls) > 1:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        save(path, arrays)
-
+    run = tmp_path / "run"
     with monkeypatch.context() as patched:
-        patched.setattr(orbax_calls.ocp, "save", full_after_one)
+        patched.setattr(orbax_calls.ocp, "save", one_save_then(errno.ENOSPC))
         with pytest.raises(
             OSError, match=r"of epoch 4 cannot be written to .*run/checkpoints/4: No space left.*epoch 2 st"
         ):
