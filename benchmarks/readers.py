@@ -1,6 +1,7 @@
 """Suite `readers`: one training step of every reader on 2-32-32-1 SIRENs, and how its time and memory grow.
 
-wsjax        forward, cross-entropy, backward and Adam in one compiled program whose state is donated
+wsjax        forward, cross-entropy, backward and Adam in one compiled program whose state is donated;
+             on the whole batch, and in microbatches
 torch        the same eagerly, two threads, foreach or fused Adam; the quicker counts
 
 With linear maps both sides of DWS start from the same parameters and must reach the same losses. With attention ours
@@ -37,6 +38,7 @@ class Size:
     widths: tuple[int, ...] = (2, 32, 32, 1)
     batch: int = 128
     relational_batch: int = 32
+    microbatches: int = 8
     names: tuple[str, ...] = tuple(models.CONFIGS)
     rounded: tuple[str, ...] = ()
     rounds: int = 7
@@ -51,6 +53,7 @@ QUICK = Size(
     widths=(2, 6, 6, 1),
     batch=8,
     relational_batch=2,
+    microbatches=2,
     names=("dws", "mlp", "probe"),
     rounds=3,
     product=256,
@@ -95,10 +98,15 @@ def duels(size: Size) -> list[Duel]:
         (case, "torch_deepsets", published),
         (f"{case}_gated", "torch_deepsets", {**published, "activation": "gated"}),
     ]
-    made = [duel(where, kind, Subject("dws", s, size.widths, size.batch), size.steps) for where, kind, s in asked]
+    made = [
+        duel(where, kind, Subject("dws", s, size.widths, size.batch), size.steps, size.microbatches)
+        for where, kind, s in asked
+    ]
     if "relational" in size.names:
         subject = Subject("relational", {}, size.widths, size.relational_batch)
-        made.append(duel(f"relational_transformer_b{size.relational_batch}", "torch_dense", subject, 1))
+        made.append(
+            duel(f"relational_transformer_b{size.relational_batch}", "torch_dense", subject, 1, size.microbatches)
+        )
     return made
 
 

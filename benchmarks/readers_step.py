@@ -14,6 +14,7 @@ from jaxtyping import Array, PyTree
 from wsjax import models
 from wsjax.data.card import Card
 from wsjax.networks import Network
+from wsjax.train.gradient import value_and_mean_gradient
 from wsjax.train.state import split
 
 CLASSES = 10
@@ -22,13 +23,16 @@ LEARNING_RATE = 1e-3
 
 @dataclass(frozen=True)
 class Subject:
-    """A reader by name and settings, the SIRENs it reads, widths and how many at once, and the dtype it computes in."""
+    """A reader by name and settings, the SIRENs it reads, widths and how many at once, the dtype it computes in, and
+    in how many microbatches it reads them.
+    """
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     widths: tuple[int, ...] = (2, 32, 32, 1)
     batch: int = 128
     compute: str = "float32"
+    microbatches: int = 1
 
     @property
     def network(self) -> Network:
@@ -76,14 +80,15 @@ class Steps:
         rule = optax.adam(LEARNING_RATE)
         self._state = parameters, rule.init(parameters)
 
-        def loss(parameters: PyTree, weights: PyTree, label: Array) -> Array:
+        def loss(parameters: PyTree, batch: tuple[PyTree, Array]) -> Array:
+            weights, label = batch
             model = models.computing_in(eqx.combine(parameters, frozen), subject.compute)
             logits = jax.vmap(model)(weights).astype(jnp.float32)
             return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, label))
 
         def step(state: PyTree, weights: PyTree, label: Array) -> tuple[PyTree, Array]:
             parameters, moments = state
-            value, gradient = jax.value_and_grad(loss)(parameters, weights, label)
+            value, gradient = value_and_mean_gradient(loss, parameters, (weights, label), subject.microbatches)
             with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
                 updates, moments = rule.update(gradient, moments, parameters)
                 return (optax.apply_updates(parameters, updates), moments), value

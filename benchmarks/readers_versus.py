@@ -1,5 +1,6 @@
 """The suite `readers` beside PyTorch: DWS with linear maps and with attention, and the relational transformer."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +22,8 @@ TOLERANCE = 1e-3  # relative, between the losses of both sides
 
 
 class Duel(NamedTuple):
-    """One subject on both sides: PyTorch's contestants differ in their Adam; and our step's matrix products alone.
+    """One subject on both sides: our step on the whole batch and in microbatches; PyTorch's contestants, which differ
+    in their Adam; and our step's matrix products alone.
 
     `same`: both sides start with our parameters.
     """
@@ -29,6 +31,7 @@ class Duel(NamedTuple):
     case: str
     kind: str
     ours: Contestant
+    cut: Contestant
     theirs: list[Contestant]
     products: Contestant
     parameters: tuple[int, int]
@@ -39,8 +42,8 @@ class Duel(NamedTuple):
         return f"readers/{self.case}/vs_{self.kind}"
 
 
-def duel(case: str, kind: str, subject: Subject, steps: int) -> Duel:
-    """Both sides of a subject, so many steps a round."""
+def duel(case: str, kind: str, subject: Subject, steps: int, microbatches: int) -> Duel:
+    """Both sides of a subject, so many steps a round; ours once more in so many microbatches."""
     mine, theirs, modules = Steps(subject, steps), [], []
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(subject.networks())]
     for adam in ADAMS:
@@ -49,9 +52,11 @@ def duel(case: str, kind: str, subject: Subject, steps: int) -> Duel:
         theirs.append(Contestant(f"{case}, {kind}, {adam}", loop, steps))
         modules.append(module)
     ours = Contestant(f"{case}, wsjax for {kind}", mine, steps)
+    parts = Steps(replace(subject, microbatches=microbatches), steps)
+    cut = Contestant(f"{case}, wsjax in {microbatches} microbatches for {kind}", parts, steps)
     counted = mine.parameters, torch_readers.count_parameters(modules[0])
     products = Contestant(f"{case}, products of wsjax for {kind}", Products(mine), 1)
-    return Duel(case, kind, ours, theirs, products, counted, kind == "torch_deepsets")
+    return Duel(case, kind, ours, cut, theirs, products, counted, kind == "torch_deepsets")
 
 
 def versus_rows(duels: list[Duel], rounds: int, product: int, load: float) -> tuple[list[Row], dict[str, Timing], Any]:
@@ -61,24 +66,25 @@ def versus_rows(duels: list[Duel], rounds: int, product: int, load: float) -> tu
         ValueError: two sides that start alike did not reach the same losses.
     """
     large = product_contestant(product)
-    timings = harness.measure([large, *(c for d in duels for c in (d.ours, *d.theirs, d.products))], rounds)
-    rows, marks, floors, notes = [], [], [], []
+    timings = harness.measure([large, *(c for d in duels for c in (d.ours, d.cut, *d.theirs, d.products))], rounds)
+    rows, cut, marks, floors, notes = [], [], [], [], []
     for each in duels:
         best = fastest(timings, each.theirs)
         theirs = 1e3 * timings[best].seconds
-        ours, alone = (1e3 * timings[c.name].seconds for c in (each.ours, each.products))
+        ours, parts, alone = (1e3 * timings[c.name].seconds for c in (each.ours, each.cut, each.products))
         rows.append(harness.compare(each.name, ours, best, theirs, "ms"))
+        cut.append(harness.compare(f"readers/{each.case}_microbatches/vs_{each.kind}", parts, best, theirs, "ms"))
         floors.append(harness.compare(f"{each.name}_products", ours, each.products.name, alone, "ms"))
         notes.append(f"{each.name}: {each.parameters[0]} parameters here, {each.parameters[1]} in PyTorch.")
         if each.same:
-            made = {c.name: timings[c.name].made for c in (each.ours, *each.theirs)}
+            made = {c.name: timings[c.name].made for c in (each.ours, each.cut, *each.theirs)}
             notes.append(check_losses(made, each.ours.name))
         if each.kind not in {row.name.split("/")[-1].removesuffix("_vs_mark") for row in marks}:
             name = f"readers/{each.case}/{each.kind}_vs_mark"
             marks.append(harness.compare(name, theirs, "the earlier mark", MARKS[each.kind], "ms"))
     rate = 1e-9 / float(np.median(timings[large.name].seconds))
-    notes += [verdict(rows), *(ceiling(*pair) for pair in zip(rows, floors, strict=True))]
-    return [*rows, *floors, *marks], timings, [*notes, *explanations(marks, rate, load)]
+    notes += [verdict([*rows, *cut]), *(ceiling(*pair) for pair in zip(rows, floors, strict=True))]
+    return [*rows, *cut, *floors, *marks], timings, [*notes, *explanations(marks, rate, load)]
 
 
 def check_losses(made: dict[str, list[Any]], ours: str) -> str:

@@ -33,6 +33,7 @@ TOY = readers.Size(
     hidden=1,
     widths=(2, 4, 3, 1),
     batch=4,
+    microbatches=2,
     names=("dws", "mlp"),
     rounded=("mlp",),
     rounds=2,
@@ -157,6 +158,8 @@ def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     assert [row.name.removeprefix("readers/") for row in rows] == [
         *("dws_c4_n1_b4/vs_torch_set_attention", "dws_c4_n1_b4/vs_torch_deepsets"),
         "dws_c4_n1_b4_gated/vs_torch_deepsets",
+        *("dws_c4_n1_b4_microbatches/vs_torch_set_attention", "dws_c4_n1_b4_microbatches/vs_torch_deepsets"),
+        "dws_c4_n1_b4_gated_microbatches/vs_torch_deepsets",
         *("dws_c4_n1_b4/vs_torch_set_attention_products", "dws_c4_n1_b4/vs_torch_deepsets_products"),
         *("dws_c4_n1_b4_gated/vs_torch_deepsets_products", "dws_c4_n1_b4/torch_set_attention_vs_mark"),
         *("dws_c4_n1_b4/torch_deepsets_vs_mark", "mlp_b4/bfloat16", "dws_b4/compile"),

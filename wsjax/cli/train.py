@@ -29,6 +29,7 @@ def train(
     settings: Json = "{}",
     trains: Literal["all", "head"] = "all",
     compute: Literal["float32", "bfloat16"] = "float32",
+    microbatches: int = Plan.microbatches,
 ) -> None:
     """Train a reader on a data set, several seeds at once, and score it once on the test split.
 
@@ -53,6 +54,7 @@ def train(
         settings: A size, small, base or published, or the reader's own settings as JSON, e.g. '{"channels": 32}'.
         trains: The whole reader, or its head alone, on a trunk that stays as it was drawn.
         compute: What a step's passes compute in; bfloat16 is for accelerators, and parameters stay in float32.
+        microbatches: Parts in which a step reads its batch, one after the other, in so much less memory.
     """
     check_number("seeds", seeds, low=1)
     networks = data.load(dataset)
@@ -65,6 +67,7 @@ def train(
         evaluate_every=evaluate_every,
         trains=trains,
         compute=compute,
+        microbatches=microbatches,
     )
     trials = [Trial(seed, learning_rate, weight_decay, dropout) for seed in range(seeds)]
     trained = training.train(networks, plan, trials, out)

@@ -7,6 +7,7 @@ from typing import Any
 from wsjax.errors import check_choice, check_number
 from wsjax.models import config_of
 from wsjax.models.precision import DTYPES
+from wsjax.train.gradient import check_microbatches
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class Plan:
     reader_settings: as its record, a mapping, or the name of a size. trains: `"all"` of the reader, or its `"head"`
     alone on a trunk that stays as it was drawn. compute: the dtype of a step's forward and backward passes,
     `"float32"`, or `"bfloat16"` with parameters, gradients, moments, losses and scores in float32 (for accelerators; a
-    CPU is slower for it).
+    CPU is slower for it). microbatches: a step reads its batch in so many parts, one after the other, and takes their
+    mean gradient: the same step up to rounding in an m-th of the memory.
     """
 
     reader: str = "dws"
@@ -29,6 +31,7 @@ class Plan:
     evaluate_every: int = 5
     trains: str = "all"
     compute: str = "float32"
+    microbatches: int = 1
 
     def __post_init__(self):
         settings = self.reader_settings
@@ -41,6 +44,8 @@ class Plan:
         check_number("evaluate_every", self.evaluate_every, low=1)
         check_choice("trains", self.trains, ("all", "head"))
         check_choice("compute", self.compute, DTYPES)
+        check_number("microbatches", self.microbatches, low=1)
+        check_microbatches(self.batch_size, self.microbatches)
         if self.epochs % self.evaluate_every:
             raise ValueError(
                 f"epochs is {self.epochs} and evaluate_every {self.evaluate_every}; "

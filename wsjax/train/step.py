@@ -18,6 +18,7 @@ from wsjax.devices import spread
 from wsjax.floats import widened
 from wsjax.models import computing_in
 from wsjax.train.config import Plan
+from wsjax.train.gradient import value_and_mean_gradient
 from wsjax.train.inputs import Arrays
 from wsjax.train.scores import are_classes, score
 from wsjax.train.state import Static, TrainState, optimiser
@@ -93,9 +94,9 @@ def advance(
     def reader(parameters: PyTree) -> Reader:
         return eqx.combine(parameters, frozen, static.tree)
 
-    def loss(parameters: PyTree, batch: Batch, key: Key, rate: Array) -> Array:
+    def loss(parameters: PyTree, part: tuple[Batch, Array], rate: Array) -> Array:
+        batch, keys = part
         model = computing_in(reader(parameters), plan.compute)
-        keys = jax.random.split(key, batch.label.shape[0])
         given = widened(jax.vmap(lambda w, k: model(w, key=k, rate=rate))(batch.weights, keys))
         if are_classes(train.label):
             return jnp.mean(optax.softmax_cross_entropy(given, batch.label))
@@ -108,9 +109,9 @@ def advance(
         batch = spread(Batch(weights, label, shown), mesh)
         # The barrier keeps XLA from drawing the augmentation anew in every kernel that reads a weight.
         batch = jax.lax.optimization_barrier(pipeline(jax.random.fold_in(key, 0), batch))
-        value, gradient = jax.value_and_grad(loss)(
-            state.parameters, batch, jax.random.fold_in(key, 1), state.settings.dropout
-        )
+        read = batch._replace(object=None), jax.random.split(jax.random.fold_in(key, 1), len(rows))
+        dropping = functools.partial(loss, rate=state.settings.dropout)
+        value, gradient = value_and_mean_gradient(dropping, state.parameters, read, plan.microbatches)
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             rule = optimiser(plan, state.settings, steps * plan.epochs)
             updates, moments = rule.update(gradient, state.optimiser, state.parameters)
