@@ -186,6 +186,10 @@ def test_shapes_are_read_from_a_directory_of_meshes_too(tmp_path):
     assert len(found) == 26
 
 
+def test_so_many_images_are_taken_of_each_split():
+    assert doctest.testmod(networks_of).failed == 0
+
+
 def write_box(path, size):
     corners = [[x * size[0], y * size[1], z * size[2]] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
     faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
