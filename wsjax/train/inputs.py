@@ -38,9 +38,23 @@ def arrays(
             labels that are no such targets. DataError: a target that is not finite.
     """
     part = dataset.take(rows_of(dataset, split_name))
+    return replicate(_held(part, jnp.asarray(labels(part, split_name, targets))), mesh)
+
+
+def unlabelled(dataset: WeightDataset, split_name: str) -> Arrays:
+    """One split on the device, whole, whatever its labels are: a zero stands for each.
+
+    Raises:
+        ValueError: the data set has no network in that split.
+    """
+    part = dataset.take(rows_of(dataset, split_name))
+    return _held(part, jnp.zeros((len(part), 1)))
+
+
+def _held(part: WeightDataset, label: Array) -> Arrays:
     weights = jax.tree.map(jnp.asarray, part.weights)
     shown = jnp.asarray(part.columns["image"], jnp.int32) if "image" in part.columns else None
-    return replicate(Arrays(weights, jnp.asarray(labels(part, split_name, targets)), shown), mesh)
+    return Arrays(weights, label, shown)
 
 
 def learned(dataset: WeightDataset) -> Targets | None:

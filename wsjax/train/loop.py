@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 from tqdm import tqdm
 
 from wsjax.augment import from_spec, needs_pool, needs_statistics, statistics_of
@@ -19,6 +19,7 @@ from wsjax.data.store.locks import locked
 from wsjax.devices import replicate
 from wsjax.interrupts import interrupts_held_back
 from wsjax.models import build
+from wsjax.symmetry import Symmetry
 from wsjax.train import metrics, record
 from wsjax.train.config import Plan, Trial
 from wsjax.train.inputs import arrays, fingerprint, learned
@@ -28,7 +29,7 @@ from wsjax.train.state import TrainState, apart, init_state, split
 from wsjax.train.step import advance, soft
 from wsjax.train.targets import Targets, check_augmentation
 from wsjax.train.trained import Trained
-from wsjax.typing import Batch
+from wsjax.typing import Batch, Transform
 
 CHECKPOINT_SECONDS = 15.0
 
@@ -41,9 +42,13 @@ def start(card: Card, plan: Plan, trials: Sequence[Trial], targets: Targets | No
     Raises:
         ValueError: no trial.
     """
+    return drawn(card, plan, trials, None if targets is None else len(targets.mean))
+
+
+def drawn(card: Card, plan: Plan, trials: Sequence[Trial], outputs: int | None) -> tuple[TrainState, PyTree]:
+    """As `start`, of readers with so many outputs; None takes one for each of the card's classes."""
     if not trials:
         raise ValueError("there are no trials; expected at least one: pass [Trial()]")
-    outputs = None if targets is None else len(targets.mean)
     keys = [jax.random.key(trial.seed) for trial in trials]
     models = [build(plan.reader, card, plan.reader_settings, outputs=outputs, key=key) for key in keys]
     states = [init_state(plan, trial, split(model)[0]) for trial, model in zip(trials, models, strict=True)]
@@ -106,14 +111,12 @@ def train(
     arrays_of_frozen, static = apart(frozen)
     training, validation = (arrays(dataset, name, mesh, targets=targets) for name in ("train", "validation"))
     classes, measure = len(dataset.card.classes), ACCURACY if targets is None else R2
-    statistics = jax.jit(statistics_of)(training.weights) if needs_statistics(plan.augment) else None
-    pool = Batch(training.weights, soft(training.label, classes)) if needs_pool(plan.augment) else None
     step = functools.partial(
         advance,
         plan,
         static,
         replicate(arrays_of_frozen, mesh),
-        from_spec(plan.augment, dataset.symmetry, statistics, pool),
+        pipeline_of(plan.augment, dataset.symmetry, training.weights, soft(training.label, classes)),
         train=training,
         validation=validation,
         classes=classes,
@@ -129,6 +132,12 @@ def train(
             placed = replicate(state, mesh)
             state, history = _loop(plan, trials, placed, epoch, history, step, measure, journal, progress)
     return Trained(plan, tuple(trials), state, frozen, history, dataset.card, targets)
+
+
+def pipeline_of(spec: str, symmetry: Symmetry, weights: PyTree, label: Array) -> Transform[Batch]:
+    """The augmentation that a SPEC describes, with what its steps need of the training networks and their labels."""
+    statistics = jax.jit(statistics_of)(weights) if needs_statistics(spec) else None
+    return from_spec(spec, symmetry, statistics, Batch(weights, label) if needs_pool(spec) else None)
 
 
 def _loop(
@@ -174,5 +183,6 @@ def check_losses(records: list[dict[str, Any]], trials: Sequence[Trial]) -> None
             rate = trials[line["run"]].learning_rate
             raise FloatingPointError(
                 f"the {name} of run {line['run']} (seed {line['seed']}) is {line[name]} at epoch {line['epoch']}; "
-                f"expected a finite number. Lower its learning rate, {rate:g}, and train into another directory"
+                f"expected a finite number. Lower its learning rate, {rate:g}, and train anew, into another "
+                f"directory where it had one"
             )

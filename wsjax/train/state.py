@@ -100,3 +100,12 @@ def init_state(plan: Plan, trial: Trial, parameters: PyTree) -> TrainState:
     moments = optimiser(plan, settings, steps=1).init(parameters)  # the same for any number of steps
     start = (jnp.float32(-jnp.inf), jnp.int32(0), jnp.int32(0))
     return TrainState(parameters, moments, parameters, *start, jax.random.key(trial.seed), settings)
+
+
+def updated(plan: Plan, state: TrainState, gradient: PyTree, steps: int) -> TrainState:
+    """The state after one step of the optimiser, of so many in all."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        rule = optimiser(plan, state.settings, steps)
+        updates, moments = rule.update(gradient, state.optimiser, state.parameters)
+        parameters = optax.apply_updates(state.parameters, updates)
+    return state._replace(parameters=parameters, optimiser=moments, step=state.step + 1)

@@ -21,7 +21,7 @@ from wsjax.train.config import Plan
 from wsjax.train.gradient import value_and_mean_gradient
 from wsjax.train.inputs import Arrays
 from wsjax.train.scores import are_classes, score
-from wsjax.train.state import Static, TrainState, optimiser
+from wsjax.train.state import Static, TrainState, updated
 from wsjax.typing import Batch, Key, Reader, Transform
 
 
@@ -112,11 +112,7 @@ def advance(
         read = batch._replace(object=None), jax.random.split(jax.random.fold_in(key, 1), len(rows))
         dropping = functools.partial(loss, rate=state.settings.dropout)
         value, gradient = value_and_mean_gradient(dropping, state.parameters, read, plan.microbatches)
-        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-            rule = optimiser(plan, state.settings, steps * plan.epochs)
-            updates, moments = rule.update(gradient, state.optimiser, state.parameters)
-            parameters = optax.apply_updates(state.parameters, updates)
-        return state._replace(parameters=parameters, optimiser=moments, step=state.step + 1), value
+        return updated(plan, state, gradient, steps * plan.epochs), value
 
     def epoch(state: TrainState, _) -> tuple[TrainState, Array]:
         return jax.lax.scan(step, state, epoch_order(state.key, state.step // steps, networks, plan.batch_size))

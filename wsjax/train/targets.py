@@ -112,12 +112,21 @@ def targets_of(card: Card, label: np.ndarray) -> Targets:
 
 def check_augmentation(spec: str, name: str) -> None:
     """Raise ValueError where a step of a SPEC needs classes, and the labels of a data set are targets."""
-    found = [step for step in OF_CLASSES if step in _names(read_spec(spec))]
-    if found:
+    if found := of_classes(spec):
         raise ValueError(
             f"{listing(found)} in {spec!r}: the labels of {name} are targets, and that works on distributions over "
             f"classes; leave it out, or mix targets by mixup, mixup_aligned or another of their kind"
         )
+
+
+def of_classes(spec: str) -> list[str]:
+    """The steps of a SPEC that need classes.
+
+    Example:
+        >>> of_classes("noise | label_smoothing(rate=0.1)")
+        ['label_smoothing']
+    """
+    return [step for step in OF_CLASSES if step in _names(read_spec(spec))]
 
 
 def _names(steps: tuple[Call, ...]) -> set[str]:
