@@ -9,6 +9,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from benchmarks.accuracy.views import with_views
 from benchmarks.harness import machine
@@ -71,6 +72,10 @@ class Cell:
         trials = [trial.to_json() for trial in self.trials]
         return checksum({**asdict(self), "settings": asdict(self.plan.reader_settings), "trials": trials})
 
+    def run(self, networks: WeightDataset, out: Path) -> dict[str, Any]:
+        """Its row, as `run_cell` gives it."""
+        return run_cell(self, networks, out)
+
 
 def run_cell(cell: Cell, networks: WeightDataset, out: Path) -> dict[str, Any]:
     """Train a cell, or what is left of it, and give its row; a finished one is read from `out`.
@@ -82,7 +87,7 @@ def run_cell(cell: Cell, networks: WeightDataset, out: Path) -> dict[str, Any]:
     """
     path = out / record.RESULT
     if path.exists():
-        return _same_cell(record.read_json(path), cell, out)
+        return same_cell(record.read_json(path), cell.identity, out)
     networks = with_views(networks, cell.views)
     seen = networks.where(lambda columns: columns["split"] != SPLITS.index("test"))
     with stopwatch(out) as spent:
@@ -137,27 +142,37 @@ def commit() -> str | None:
 
 
 def read_test_once(trained: Trained, networks: WeightDataset, out: Path) -> list[float]:
-    """Each seed's accuracy on the test split, of which a word is left in `out` before it is read.
+    """Each seed's accuracy on the test split, the one look at it.
+
+    Raises:
+        ValueError: other readers have read it for this cell.
+    """
+    take_the_one_look(out, trained.state.best)
+    return evaluate(trained, networks)
+
+
+def take_the_one_look(out: Path, readers: PyTree) -> None:
+    """Leave a word in `out` that the test split is read now by readers of these arrays.
 
     A run that was killed in between reads it again with the same readers, which give the same numbers.
 
     Raises:
         ValueError: other readers have read it for this cell.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(trained.state.best)
-    readers = checksum({jax.tree_util.keystr(path): digest(np.asarray(leaf)) for path, leaf in leaves})
+    leaves = jax.tree_util.tree_leaves_with_path(readers)
+    known = checksum({jax.tree_util.keystr(path): digest(np.asarray(leaf)) for path, leaf in leaves})
     path = out / TEST_READ
-    if path.exists() and record.read_json(path)["readers_sha256"] != readers:
+    if path.exists() and record.read_json(path)["readers_sha256"] != known:
         raise ValueError(
             f"{out} has had its one look at the test split, with other readers; expected none, or the same readers. "
             f"Choose on validation; for other settings make another cell"
         )
-    record.write_json(path, {"readers_sha256": readers})
-    return evaluate(trained, networks)
+    record.write_json(path, {"readers_sha256": known})
 
 
-def _same_cell(row: dict[str, Any], cell: Cell, out: Path) -> dict[str, Any]:
-    if row["identity"] != cell.identity:
+def same_cell(row: dict[str, Any], identity: str, out: Path) -> dict[str, Any]:
+    """A finished cell's row. Raises ValueError where it is another cell's."""
+    if row["identity"] != identity:
         raise ValueError(
             f"{out} holds the cell {row['cell']} with other settings; expected those asked for now. Choose another "
             f"directory, or remove that one"

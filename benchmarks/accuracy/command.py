@@ -5,7 +5,8 @@ from pathlib import Path
 
 from benchmarks import harness
 from benchmarks.accuracy.run import run, save, table
-from benchmarks.accuracy.suites import SUITES, TIERS
+from benchmarks.accuracy.suite import TIERS
+from benchmarks.accuracy.suites import SUITES
 from wsjax.errors import listing
 from wsjax.host import use_host_well
 

@@ -3,10 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from wsjax import data
+from wsjax.data.sources.images import Divided
+
+T = TypeVar("T", bound=Divided)
+
+SOLIDS = 5000
+"""Solids from which those of each split are taken; one in ten is for validation, and one for the test."""
 
 
 def digits(out: Path, limit: int | None, count: int = 1, files: Path | None = None) -> data.WeightDataset:
@@ -28,8 +35,8 @@ def fashion(
     return data.fit_dataset(chosen, recipe, out)
 
 
-def limit_splits(images: data.Images, counts: Sequence[int]) -> data.Images:
-    """The first so many images of each split, of a fixed shuffle.
+def limit_splits(found: T, counts: Sequence[int]) -> T:
+    """The first so many images or signals of each split, of a fixed shuffle.
 
     Raises:
         ValueError: more than a split has.
@@ -40,35 +47,46 @@ def limit_splits(images: data.Images, counts: Sequence[int]) -> data.Images:
         [5, 3, 4]
         >>> limit_splits(data.load_images("digits"), (5, 3, 4000))
         Traceback (most recent call last):
-        ValueError: digits has 400 images in the split 'test'; 4000 were asked for: ask for fewer
+        ValueError: digits has 400 in the split 'test'; 4000 were asked for: ask for fewer
     """
     rng, rows = np.random.default_rng(0), []
     for number, count in enumerate(counts):
-        held = rng.permutation(np.flatnonzero(images.split == number))
+        held = rng.permutation(np.flatnonzero(found.split == number))
         if count > len(held):
             raise ValueError(
-                f"{images.name} has {len(held)} images in the split {data.SPLITS[number]!r}; {count} were asked for: "
-                f"ask for fewer"
+                f"{found.name} has {len(held)} in the split {data.SPLITS[number]!r}; {count} were asked for: ask for "
+                f"fewer"
             )
         rows.append(held[:count])
-    return images.take(np.sort(np.concatenate(rows)))
+    return found.take(np.sort(np.concatenate(rows)))
 
 
-def from_zero() -> data.Recipe:
-    """The recipe `fast`, from networks that start with a zero output."""
-    recipe = data.recipe_named("fast")
+def from_zero(recipe: data.Recipe | None = None) -> data.Recipe:
+    """A recipe, `fast` for None, from networks that start with a zero output."""
+    recipe = recipe or data.recipe_named("fast")
     return replace(recipe, network=replace(recipe.network, family="zero_output"))
 
 
-def fields(out: Path, count: int | None, files: Path | None = None, steps: int | None = None) -> data.WeightDataset:
-    """INRs of signed distances: of so many solids, or of so many of the meshes in a directory, None for all of them.
+def fields(
+    out: Path, limit: int | Sequence[int] | None, files: Path | None = None, steps: int | None = None
+) -> data.WeightDataset:
+    """INRs of signed distances: of so many solids, or meshes in a directory; of each split, or of all for None.
 
-    The source's own recipe; steps: other than its own.
+    The source's own recipe, from networks that start with a zero output; steps: other than its own.
     """
     name = "solids" if files is None else "meshes"
-    recipe = data.default_recipe(name)
-    if files is None:
-        signals = data.load_source(name, options={"count": count})
+    recipe = from_zero(data.default_recipe(name))
+    if files is not None:
+        signals = data.load_source(name, files)
     else:
-        signals = data.limit(data.load_source(name, files), count)
+        count = limit if isinstance(limit, int) else SOLIDS
+        signals = data.load_source(name, options={"count": count})
+    chosen = limit_splits(signals, limit) if isinstance(limit, Sequence) else data.limit(signals, limit)
+    return data.fit_dataset(chosen, recipe if steps is None else replace(recipe, steps=steps), out)
+
+
+def curves(out: Path, count: int, steps: int | None = None) -> data.WeightDataset:
+    """INRs of so many sine curves, by the source's own recipe, or with other steps than its own."""
+    recipe = data.default_recipe("sines")
+    signals = data.load_source("sines", options={"count": count})
     return data.fit_dataset(signals, recipe if steps is None else replace(recipe, steps=steps), out)

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.texts import HEADINGS, texts
+from benchmarks.accuracy.texts import measure_of, texts_of
 from wsjax import viz
+from wsjax.data import SPLITS
 from wsjax.errors import listing
+from wsjax.train.measure import ACCURACY, R2
 
 RESULTS = Path(__file__).parents[1] / "results"
 PAGE = Path(__file__).parents[1] / "RESULTS.md"
@@ -24,7 +26,7 @@ def main() -> None:
     """Write the page and every picture that it shows."""
     reports = {path: json.loads(path.read_text()) for path in sorted(RESULTS.glob("accuracy-*.json"))}
     for path, report in reports.items():
-        draw(report, path.with_suffix(".png"))
+        draw(report, path)
         if arms := overfitting(report):
             viz.curves(arms, curves_path(path))
     PAGE.write_text(
@@ -35,21 +37,32 @@ def main() -> None:
 
 def section(path: Path, report: Mapping[str, Any]) -> str:
     """One report as Markdown."""
-    rows, networks = report["rows"], report["rows"][0]["networks"]
+    rows = report["rows"]
     seconds = sum(row["seconds"] for row in rows)
-    trained = sorted({row["networks"]["train"] for row in rows})
-    count = f"{trained[0]} to {trained[-1]}" if len(trained) > 1 else str(trained[0])
+    train, validation, test = (counts(report, name) for name in SPLITS)
     where = {"{cpu}, {cores} cores, {device}, jax {jax}".format(**row["machine"]) for row in rows}
+    shown = "\n\n".join(f"![{title}](results/{picture.name})" for title, picture in pictures(path, report).items())
     return f"""## {report["suite"]}, {report["tier"]}
 
 `{report["command"]}` at {", ".join(sorted({str(row["commit"]) for row in rows}))} on {"; ".join(sorted(where))};
-{seconds / 60:.0f} minutes of training. {count} networks to train on, {networks["validation"]} to choose by,
-{networks["test"]} to test on, which each cell read once.{unrun(report)}
+{seconds / 60:.0f} minutes of training. {train} networks to train on, {validation} to choose by,
+{test} to test on, which each cell read once.{unrun(report)}
 
 {table(report)}
 
-![accuracies](results/{path.with_suffix(".png").name})
+{shown}
 {curves_text(path, report)}"""
+
+
+def counts(report: Mapping[str, Any], split_name: str) -> str:
+    """How many networks the cells' splits of a name hold.
+
+    Example:
+        >>> counts({"rows": [{"networks": {"test": count}} for count in (30, 20, 30)]}, "test")
+        '20 to 30'
+    """
+    found = sorted({row["networks"][split_name] for row in report["rows"]})
+    return f"{found[0]} to {found[-1]}" if len(found) > 1 else str(found[0])
 
 
 def overfitting(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -100,14 +113,30 @@ def unrun(report: Mapping[str, Any]) -> str:
 
 def table(report: Mapping[str, Any]) -> str:
     """The rows of a report as a Markdown table."""
-    rows = [HEADINGS, ["---"] * len(HEADINGS), *[(f"`{cell}`", *rest) for cell, *rest in map(texts, report["rows"])]]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    headings, *rows = texts_of(report["rows"])
+    lines = [headings, ["---"] * len(headings), *[(f"`{cell}`", *rest) for cell, *rest in rows]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def pictures(path: Path, report: Mapping[str, Any]) -> dict[str, Path]:
+    """Where the scores of a report are drawn, by what they are: accuracies beside the report, R2 in a picture apart.
+
+    Example:
+        >>> report = {"rows": [{}, {"measure": "r2"}]}
+        >>> {title: picture.name for title, picture in pictures(Path("report.json"), report).items()}
+        {'accuracies': 'report.png', 'R2': 'report-r2.png'}
+    """
+    measures = {measure_of(row) for row in report["rows"]}
+    found = {"accuracies": path.with_suffix(".png")} if ACCURACY in measures else {}
+    return {**found, "R2": path.with_name(f"{path.stem}-r2.png")} if R2 in measures else found
 
 
 def draw(report: Mapping[str, Any], path: Path) -> None:
-    """The same as a picture, the best cell first."""
+    """The same as pictures, the best cell first."""
     rows = sorted(report["rows"], key=lambda row: -row["test_accuracy_mean"])
-    viz.scores({row["cell"]: row for row in rows}, path)
+    for title, picture in pictures(path, report).items():
+        measure = R2 if title == "R2" else ACCURACY
+        viz.scores({row["cell"]: row for row in rows if measure_of(row) == measure}, picture, measure=measure)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.accuracy.cell import Cell, commit, run_cell
-from benchmarks.accuracy.suites import SUITES, TIERS
-from benchmarks.accuracy.texts import HEADINGS, texts
+from benchmarks.accuracy.cell import commit
+from benchmarks.accuracy.suite import TIERS, AnyCell
+from benchmarks.accuracy.suites import SUITES
+from benchmarks.accuracy.texts import spread, texts_of
 from benchmarks.harness import Contestant
 from benchmarks.readers_step import Steps, Subject
 from wsjax.data import WeightDataset
@@ -44,9 +45,9 @@ def run(suite: str, tier: str, out: Path, *, files: Path | None = None, finished
     rows = []
     for number, cell in enumerate(cells, 1):
         print(f"\n[{number}/{len(cells)}] {cell.title}")
-        row = run_cell(cell, networks[cell.dataset], out / cell.title)
+        row = cell.run(networks[cell.dataset], out / cell.title)
         rows.append({"name": f"accuracy/{suite}/{cell.title}", **row})
-        print(f"{cell.title}: test {row['test_accuracy_mean']:.1%} +- {row['test_accuracy_sd']:.1%}")
+        print(f"{cell.title}: test {spread(row, 'test_accuracy')}")
     times = step_times(cells, networks, out / "step_times.json")
     by_title = {row["cell"]: row for row in rows}
     for row, cell in zip(rows, cells, strict=True):
@@ -88,7 +89,7 @@ def paired(row: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any] | 
 
 
 def step_times(
-    cells: Sequence[Cell], networks: Mapping[str, WeightDataset], path: Path
+    cells: Sequence[AnyCell], networks: Mapping[str, WeightDataset], path: Path
 ) -> dict[str, dict[str, float | str]]:
     """Milliseconds of one training step of each cell that trains all of a reader of SIRENs, measured side by side.
 
@@ -117,7 +118,7 @@ def step_times(
 
 def table(report: Mapping[str, Any]) -> str:
     """A report as text, a line a cell."""
-    rows = [HEADINGS, *map(texts, report["rows"])]
+    rows = texts_of(report["rows"])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "   ".join([cell.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]) for cell, *numbers in rows

@@ -5,30 +5,17 @@ small    for two CPU cores
 full     for an accelerator
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.accuracy.arms import ARMS, FEW_ARMS, SHAPE_ARMS
 from benchmarks.accuracy.cell import Cell
 from benchmarks.accuracy.networks import digits, fashion, fields, from_zero
+from benchmarks.accuracy.suite import Suite
+from benchmarks.accuracy.suite_contrastive import contrastive
 from wsjax import data, models
-from wsjax.augment import PRESETS, RECOMMENDED
 from wsjax.train import Trial
-
-TIERS = ("smoke", "small", "full")
-
-
-@dataclass(frozen=True)
-class Suite:
-    """Data sets by name, each made or opened in a directory, and the cells in the order in which they run.
-
-    against: the title of the cell that a cell is compared with. The functions that make suites are given a tier, and
-    where the files of their images or meshes are; None for the usual places.
-    """
-
-    datasets: Mapping[str, Callable[[Path], data.WeightDataset]]
-    cells: tuple[Cell, ...]
-    against: Callable[[Cell], str]
 
 
 def readers(tier: str, files: Path | None = None) -> Suite:
@@ -69,25 +56,6 @@ BY_HEART = ("neural_graph", "relational")
 """Readers that know so few networks by heart, and are measured with their signs flipped as well."""
 
 
-INPUTS = "rotate(max_degrees=15) | scale(max_log=0.1) | translate(max_shift=0.1)"
-ARMS = {
-    "none": "",
-    "flip_signs": "flip_signs",
-    "shift_phase": PRESETS["dwsa_shift_phase"],
-    "inputs": INPUTS,
-    "outputs": "contrast | brightness",
-    "noise": PRESETS["dwsa_noise"],
-    "dropout": PRESETS["dwsa_dropout"],
-    "mixup": PRESETS["dwsa_mixup"],
-    "mixup_permuted": PRESETS["dwsa_mixup_permuted"],
-    "mixup_aligned": PRESETS["dwsa_mixup_aligned"],
-    "combination": PRESETS["dwsa_combination"],
-    "recommended": RECOMMENDED,
-    "inputs_aligned": f"{INPUTS} | mixup_aligned(alpha=1.0)",
-}
-"""Augmentations by name: symmetries, of inputs and outputs, perturbations, MixUp in three forms, and pipelines."""
-
-
 def augmentations(tier: str, files: Path | None = None) -> Suite:
     """Readers of Fashion-MNIST's INRs under each augmentation, each against the same reader without one.
 
@@ -106,7 +74,7 @@ def augmentations(tier: str, files: Path | None = None) -> Suite:
     size = "base" if tier == "full" else "small"
     readers_of = {
         "smoke": {"dws": ("none", "recommended")},
-        "small": {"dws": tuple(ARMS), "probe": tuple(ARMS), "scale_gmn": ("none", "recommended")},
+        "small": {"dws": FEW_ARMS, "probe": FEW_ARMS, "scale_gmn": ("none", "recommended")},
         "full": {"dws": tuple(ARMS), "probe": tuple(ARMS), "scale_gmn": tuple(ARMS), "probed_dws": tuple(ARMS)},
     }[tier]
     both = (2e-3, 8e-3)
@@ -163,24 +131,15 @@ def views(tier: str, files: Path | None = None) -> Suite:
     return Suite({name: made}, cells, against=lambda cell: next(c.title for c in cells[::-1] if c.arm == "none"))
 
 
-TURNED = "flip_signs | rotate_uniform | scale(max_log=0.1)"
-SHAPE_ARMS = {
-    **{arm: ARMS[arm] for arm in ("none", "flip_signs")},
-    "rotate": "rotate_uniform",
-    **{arm: ARMS[arm] for arm in ("noise", "mixup", "mixup_aligned", "combination")},
-    "turned": TURNED,
-    "turned_aligned": f"{TURNED} | mixup_aligned(alpha=1.0)",
-}
-"""Augmentations of fields in space; `turned` is what `recommended` is in the plane, with any rotation."""
-
-
 def shapes(tier: str, files: Path | None = None) -> Suite:
     """Readers of INRs of shapes in space, under each augmentation, each against the same reader without one.
 
     The solids of ten classes that need no file; or, of a directory as ModelNet's, its meshes, all of them at `full`.
+    All start from a zero output: of solids that start as SIRENs do, DWS learns those that it trains on, and no other.
     """
     name = "solids" if files is None else "meshes"
-    count = {"smoke": 80, "small": 2000, "full": None if files else 20_000}[tier]
+    few = 2000 if files else (2000, 500, 500)
+    limit = {"smoke": 80, "small": few, "full": None if files else 20_000}[tier]
     size = "base" if tier == "full" else "small"
     readers_of = {"dws": tuple(SHAPE_ARMS), "probe": tuple(SHAPE_ARMS)}
     if tier == "smoke":
@@ -202,7 +161,7 @@ def shapes(tier: str, files: Path | None = None) -> Suite:
         for arm in arms
     )
     steps = 50 if tier == "smoke" else None
-    made = {name: lambda out: fields(out, count, files, steps)}
+    made = {name: lambda out: fields(out, limit, files, steps)}
     return Suite(made, cells, against=lambda cell: replace(cell, arm="none", augment="").title)
 
 
@@ -211,5 +170,6 @@ SUITES: dict[str, Callable[[str, Path | None], Suite]] = {
     "augmentations": augmentations,
     "views": views,
     "shapes": shapes,
+    "contrastive": contrastive,
 }
 """Each makes its suite for a tier, and where its files are."""

@@ -1,27 +1,68 @@
-"""A row of a report as words and numbers to read, for any kind of table."""
+"""Rows of a report as words and numbers to read, for any kind of table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from wsjax.train.measure import ACCURACY, R2, Measure
+
 HEADINGS = ("cell", "test", "training", "parameters", "step", "points against the baseline")
+NEIGHBOURS = "test, nearest neighbours"
+"""The heading of one column more, where a report has such a score."""
+
+
+def texts_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """The headings, and each row under them.
+
+    Example:
+        >>> row = {"cell": "a", "test_accuracy_mean": 0.5, "test_accuracy_sd": 0.015, "train_accuracy_mean": 0.75}
+        >>> rows = [{**row, "parameters": 9, "step_ms": None, "paired": None, "knn_test_mean": 0.4, "knn_test_sd": 0.0}]
+        >>> [line[-1] for line in texts_of(rows)]
+        ['test, nearest neighbours', '40.0% ± 0.0']
+    """
+    if not any("knn_test_mean" in row for row in rows):
+        return [HEADINGS, *map(texts, rows)]
+    return [(*HEADINGS, NEIGHBOURS), *((*texts(row), spread(row, "knn_test")) for row in rows)]
 
 
 def texts(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """A row under `HEADINGS`: accuracies in per cent, differences in points, and nothing where there is none.
+    """A row under `HEADINGS`: accuracies in per cent and points, R2 named and as it is, nothing where there is none.
 
     Example:
         >>> row = {"cell": "dws", "test_accuracy_mean": 0.5, "test_accuracy_sd": 0.015, "train_accuracy_mean": 0.75}
-        >>> texts({**row, "parameters": 1234, "step_ms": {"median": 2.0}, "paired": {"mean": -0.1, "sd": 0.02}})
+        >>> row |= {"parameters": 1234, "step_ms": {"median": 2.0}, "paired": {"mean": -0.1, "sd": 0.02}}
+        >>> texts(row)
         ('dws', '50.0% ± 1.5', '75.0%', '1,234', '2.0 ms', '-10.0 ± 2.0')
-        >>> texts({**row, "parameters": 1234, "step_ms": None, "paired": None})[-2:]
+        >>> texts({**row, "measure": "r2", "step_ms": None})
+        ('dws', 'R2 0.500 ± 0.015', 'R2 0.750', '1,234', '', 'R2 -0.100 ± 0.020')
+        >>> texts({**row, "step_ms": None, "paired": None})[-2:]
         ('', '')
     """
-    step, gain = row["step_ms"], row["paired"]
+    step, gain, train = row["step_ms"], row["paired"], row["train_accuracy_mean"]
+    if measure_of(row) == R2:
+        trained, against = f"R2 {train:.3f}", gain and f"R2 {gain['mean']:+.3f} ± {gain['sd']:.3f}"
+    else:
+        trained, against = f"{train:.1%}", gain and f"{100 * gain['mean']:+.1f} ± {100 * gain['sd']:.1f}"
     return (
         row["cell"],
-        f"{row['test_accuracy_mean']:.1%} ± {100 * row['test_accuracy_sd']:.1f}",
-        f"{row['train_accuracy_mean']:.1%}",
+        spread(row, "test_accuracy"),
+        trained,
         f"{row['parameters']:,}",
         f"{step['median']:.1f} ms" if step else "",
-        f"{100 * gain['mean']:+.1f} ± {100 * gain['sd']:.1f}" if gain else "",
+        against or "",
     )
+
+
+def spread(row: Mapping[str, Any], score: str) -> str:
+    """A score's mean and deviation over seeds.
+
+    Example:
+        >>> spread({"knn_test_mean": 0.5, "knn_test_sd": 0.015}, "knn_test")
+        '50.0% ± 1.5'
+    """
+    mean, deviation = row[f"{score}_mean"], row[f"{score}_sd"]
+    return f"R2 {mean:.3f} ± {deviation:.3f}" if measure_of(row) == R2 else f"{mean:.1%} ± {100 * deviation:.1f}"
+
+
+def measure_of(row: Mapping[str, Any]) -> Measure:
+    """What a row's scores are, R2 under the names of accuracies too; one that does not say so has accuracies."""
+    return R2 if row.get("measure") == R2.key else ACCURACY

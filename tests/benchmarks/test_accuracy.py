@@ -13,10 +13,12 @@ from benchmarks import harness
 from benchmarks.__main__ import main
 from benchmarks.accuracy import cell as cells
 from benchmarks.accuracy import networks as networks_of
-from benchmarks.accuracy import page
+from benchmarks.accuracy import page, texts
 from benchmarks.accuracy import run as runs
+from benchmarks.accuracy.arms import ARMS, CURVE_VIEWS, PICTURE_VIEWS
 from benchmarks.accuracy.cell import Cell, read_test_once, run_cell
-from benchmarks.accuracy.suites import ARMS, SUITES, TIERS, Suite
+from benchmarks.accuracy.suite import TIERS, Suite
+from benchmarks.accuracy.suites import SUITES
 from benchmarks.accuracy.views import with_views
 from tests.train.conftest import networks as networks
 from wsjax.augment import from_spec, statistics_of
@@ -27,6 +29,9 @@ from wsjax.train import Trial, train
 TOY = Cell("toy", "mlp", {"width": 4}, epochs=2, evaluate_every=2, batch_size=16, trials=(Trial(), Trial(0, 1e-2)))
 
 HEAD = replace(TOY, reader="probe", settings={"probes": 3, "width": 4}, trains="head")
+
+ON_THE_PLANE = [(2, augment) for augment in dict.fromkeys([*ARMS.values(), *PICTURE_VIEWS.values()])]
+ON_A_LINE = [(1, augment) for augment in CURVE_VIEWS.values()]
 
 
 def test_a_finished_cell_is_read_and_another_one_there_is_refused(networks, tmp_path, monkeypatch):
@@ -91,6 +96,46 @@ def test_text_and_page_hold_the_same_cells():
     ]
 
 
+def test_r2_is_named_and_no_percentage_and_neighbours_have_a_column_where_a_report_has_them():
+    row = {"cell": "a", "test_accuracy_mean": -0.5, "test_accuracy_sd": 0.015, "train_accuracy_mean": 0.75}
+    row |= {"parameters": 9, "step_ms": None, "paired": {"mean": -0.1, "sd": 0.02}}
+    rows = [
+        {**row, "measure": "r2", "knn_test_mean": 0.25, "knn_test_sd": 0.125},
+        {**row, "measure": "accuracy", "knn_test_mean": 0.25, "knn_test_sd": 0.125},
+    ]
+    assert page.table({"rows": rows}).splitlines() == [
+        "| cell | test | training | parameters | step | points against the baseline | test, nearest neighbours |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| `a` | R2 -0.500 ± 0.015 | R2 0.750 | 9 |  | R2 -0.100 ± 0.020 | R2 0.250 ± 0.125 |",
+        "| `a` | -50.0% ± 1.5 | 75.0% | 9 |  | -10.0 ± 2.0 | 25.0% ± 12.5 |",
+    ]
+    assert "R2 -0.500 ± 0.015" in runs.table({"rows": rows[:1]})
+    assert doctest.testmod(texts).failed == 0
+
+
+def paged():
+    """What the page reads of a row beside its scores."""
+    row = {"machine": harness.machine(), "commit": "a", "seconds": 60.0, "parameters": 1, "paired": None}
+    return row | {"networks": dict(zip(SPLITS, (3, 4, 5), strict=True)), "step_ms": None, "history": {}}
+
+
+def test_accuracies_and_r2_are_drawn_apart(tmp_path):
+    row = {"test_accuracy_mean": 0.5, "test_accuracy_sd": 0.0, "train_accuracy_mean": 0.9}
+    report = {"rows": [{**row, "cell": "a/b/c/1"}, {**row, "cell": "d/b/c/1", "measure": "r2"}]}
+    page.draw(report, tmp_path / "report.json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report-r2.png", "report.png"]
+    assert list(page.pictures(tmp_path / "report.json", {"rows": report["rows"][1:]})) == ["R2"]
+    named = {
+        "suite": "toy",
+        "tier": "smoke",
+        "command": "x",
+        "rows": [{**whole, **paged()} for whole in report["rows"]],
+    }
+    text = page.section(tmp_path / "x.json", named)
+    assert "![accuracies](results/x.png)\n\n![R2](results/x-r2.png)" in text
+    assert "3 networks to train on, 4 to choose by,\n5 to test on" in text
+
+
 def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothing(
     networks, tmp_path, monkeypatch, capsys
 ):
@@ -145,7 +190,8 @@ def test_every_suite_names_each_cell_once_and_what_it_is_compared_with(name, tie
     assert {cell.dataset for cell in suite.cells} == set(suite.datasets)
     assert len({cell.seeds for cell in suite.cells}) == 1
     # The same budget: as many trials, and as many steps where a reader has several networks of each image.
-    assert len({(len(cell.trials), cell.trial_seeds, cell.epochs * cell.views) for cell in suite.cells}) == 1
+    trials = [(len(cell.trials), cell.trial_seeds) if isinstance(cell, Cell) else cell.trial for cell in suite.cells]
+    assert len({(tried, cell.epochs * cell.views) for tried, cell in zip(trials, suite.cells, strict=True)}) == 1
 
 
 @pytest.mark.slow
@@ -154,14 +200,15 @@ def test_every_suite_runs_at_the_size_of_a_toy(name, tmp_path):
     main(["accuracy", "--suite", name, "--tier", "smoke", "--out", str(tmp_path)])
     report = json.loads((tmp_path / f"{name}-smoke" / "report.json").read_text())
     assert [row["cell"] for row in report["rows"]] == [cell.title for cell in SUITES[name]("smoke", None).cells]
-    assert all(0 <= accuracy <= 1 for row in report["rows"] for accuracy in row["test_accuracies"])
+    for row in report["rows"]:
+        least = -np.inf if row.get("measure") == "r2" else 0
+        assert all(least < score <= 1 or score == least for score in row["test_accuracies"])
 
 
 def test_the_page_draws_how_the_fewest_and_the_most_views_overfit(tmp_path, monkeypatch):
     history = {"epoch": [1, 2], "run": [0, 0], "train_accuracy": [0.5, 0.9], "validation_accuracy": [0.4, 0.3]}
-    row = {"test_accuracy_mean": 0.5, "test_accuracy_sd": 0.0, "train_accuracy_mean": 0.9, "step_ms": None}
-    row |= {"networks": dict.fromkeys(SPLITS, 3), "machine": harness.machine(), "commit": "a", "seconds": 60.0}
-    row |= {"parameters": 1, "paired": None, "history": history, "test_accuracies": [0.5]}
+    row = {"test_accuracy_mean": 0.5, "test_accuracy_sd": 0.0, "train_accuracy_mean": 0.9}
+    row |= {**paged(), "history": history, "test_accuracies": [0.5]}
     rows = [{**row, "cell": f"toy/dws/none/{views}"} for views in (1, 2, 5)]
     monkeypatch.setattr(page, "RESULTS", tmp_path)
     monkeypatch.setattr(page, "PAGE", tmp_path / "RESULTS.md")
@@ -212,11 +259,11 @@ def test_a_single_trial_is_taken_untried(networks, tmp_path):
     assert row["trial"]["learning_rate"] == 1e-2
 
 
-@pytest.mark.parametrize("arm", list(ARMS))
-def test_every_arm_is_an_augmentation_of_the_networks_that_it_is_for(arm):
-    spec = siren((2, 4, 1))
+@pytest.mark.parametrize(("inputs", "augment"), ON_THE_PLANE + ON_A_LINE)
+def test_every_arm_is_an_augmentation_of_the_networks_that_it_is_for(inputs, augment):
+    spec = siren((inputs, 4, 1))
     stacked = spec.unflatten([jax.numpy.ones((3, *shape)) for shape in spec.shapes])
-    from_spec(ARMS[arm], spec, statistics_of(stacked))
+    from_spec(augment, spec, statistics_of(stacked))
 
 
 def test_views_are_for_training_and_one_is_scored(networks):

@@ -12,6 +12,7 @@ from matplotlib.image import imread
 from tests.helpers import assert_identical
 from wsjax import viz
 from wsjax.augment import CATALOGUE
+from wsjax.train.measure import R2
 from wsjax.viz.examples import examples, line_of, partner_of
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -173,6 +174,14 @@ def test_scores_show_every_arm_with_its_numbers(tmp_path):
     assert (tmp_path / "scores.png").read_bytes().startswith(PNG)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["mlp", "dws"]
     assert {"81.2%", "± 1.2", "100.0%"} <= set(texts(figure))
+
+
+def test_scores_of_regressors_are_r2():
+    row = {"test_accuracy_mean": -0.25, "test_accuracy_sd": 0.01, "train_accuracy_mean": 0.5}
+    figure = viz.scores({"dws": row}, measure=R2)
+    words = [*texts(figure), *(label.get_text() for label in figure.axes[0].get_xticklabels())]
+    assert {"-0.250", "± 0.010", "0.500", "R2 on networks never seen, and on those trained on"} <= set(words)
+    assert not any("%" in word for word in words)
 
 
 def test_scores_need_an_arm():

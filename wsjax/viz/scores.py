@@ -8,19 +8,23 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from wsjax.train.measure import ACCURACY, Measure
 from wsjax.viz.curves import styles
 from wsjax.viz.style import EDGE, FAINT, INK, PAGE, SOFT, figure, headline, place, plain, save, text_width, write
 
 LINE, TOP, COLUMNS = 0.42, 0.95, (0.54, 1.2)
 
 
-def scores(results: Mapping[str, Mapping[str, Any]], path: str | Path | None = None) -> Figure:
-    """Draw each arm's test accuracy, mean and deviation over runs, and how far its training accuracy lies above.
+def scores(
+    results: Mapping[str, Mapping[str, Any]], path: str | Path | None = None, *, measure: Measure = ACCURACY
+) -> Figure:
+    """Draw each arm's test score, mean and deviation over runs, and how far its training score lies above.
 
     Args:
         results: for each arm "test_accuracy_mean", "test_accuracy_sd" and "train_accuracy_mean" as fractions, and
             where there are "test_accuracies", every run's own; as `wsjax demo` leaves them in results.json.
         path: where to save; None saves nothing.
+        measure: what the numbers of these names are, accuracies or R2.
 
     Raises:
         ValueError: no arm.
@@ -38,8 +42,9 @@ def scores(results: Mapping[str, Mapping[str, Any]], path: str | Path | None = N
     page = figure(TOP + LINE * len(results) + 0.4)
     headline(
         page,
-        "Accuracy on networks never seen, and on those trained on",
-        "Dot: test accuracy, mean ± deviation over runs; tick: one run. Diamond: training accuracy at the last epoch.",
+        f"{measure.title[0].upper()}{measure.title[1:]} on networks never seen, and on those trained on",
+        f"Dot: test {measure.title}, mean ± deviation over runs; tick: one run. "
+        f"Diamond: training {measure.title} at the last epoch.",
     )
     axes = place(page, left, TOP, PAGE - left - sum(COLUMNS) - 0.1, LINE * len(results))
     write(page, PAGE - sum(COLUMNS), TOP - 0.2, "test", color=SOFT)
@@ -56,11 +61,12 @@ def scores(results: Mapping[str, Mapping[str, Any]], path: str | Path | None = N
         runs = np.asarray(row.get("test_accuracies", ()))
         axes.plot(runs, np.full(len(runs), y + 0.28), "|", color=colour, markersize=6, markeredgewidth=1.2)
         top = TOP + LINE * (y + 0.5)
-        write(page, PAGE - sum(COLUMNS), top, f"{mean:.1%}", size=9.5, weight="bold", va="center")
-        write(page, PAGE - sum(COLUMNS[1:]), top, f"± {100 * deviation:.1f}", color=SOFT, va="center")
-        write(page, PAGE - EDGE, top, f"{train:.1%}", color=SOFT, va="center", ha="right")
+        write(page, PAGE - sum(COLUMNS), top, measure.shown(mean), size=9.5, weight="bold", va="center")
+        write(page, PAGE - sum(COLUMNS[1:]), top, f"± {measure.shown(deviation).rstrip('%')}", color=SOFT, va="center")
+        write(page, PAGE - EDGE, top, measure.shown(train), color=SOFT, va="center", ha="right")
     axes.set_ylim(len(results) - 0.5, -0.5)
     axes.set_yticks(range(len(results)), list(results))
     axes.tick_params(axis="y", labelsize=9.5, labelcolor=INK)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    if measure == ACCURACY:
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     return save(page, path)

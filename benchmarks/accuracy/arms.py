@@ -1,0 +1,48 @@
+"""Augmentations by name."""
+
+from wsjax.augment import PRESETS, RECOMMENDED
+
+INPUTS = "rotate(max_degrees=15) | scale(max_log=0.1) | translate(max_shift=0.1)"
+ARMS = {
+    "none": "",
+    "flip_signs": "flip_signs",
+    "shift_phase": PRESETS["dwsa_shift_phase"],
+    "inputs": INPUTS,
+    "outputs": "contrast | brightness",
+    "noise": PRESETS["dwsa_noise"],
+    "dropout": PRESETS["dwsa_dropout"],
+    "mixup": PRESETS["dwsa_mixup"],
+    "mixup_permuted": PRESETS["dwsa_mixup_permuted"],
+    "mixup_aligned": PRESETS["dwsa_mixup_aligned"],
+    "combination": PRESETS["dwsa_combination"],
+    "recommended": RECOMMENDED,
+    "inputs_aligned": f"{INPUTS} | mixup_aligned(alpha=1.0)",
+}
+"""Symmetries, of inputs and outputs, perturbations, MixUp in three forms, and pipelines."""
+
+FEW_ARMS = (
+    *("none", "recommended", "flip_signs", "shift_phase", "inputs", "noise"),
+    *("mixup", "mixup_permuted", "mixup_aligned", "combination"),
+)
+"""Those of the size `small`: of each kind one, and what the papers compare."""
+
+TURNED = "flip_signs | rotate_uniform | scale(max_log=0.1)"
+SHAPE_ARMS = {
+    **{arm: ARMS[arm] for arm in ("none", "flip_signs")},
+    "rotate": "rotate_uniform",
+    **{arm: ARMS[arm] for arm in ("noise", "mixup", "mixup_aligned", "combination")},
+    "turned": TURNED,
+    "turned_aligned": f"{TURNED} | mixup_aligned(alpha=1.0)",
+}
+"""Of fields in space; `turned` is what `recommended` is in the plane, with any rotation."""
+
+VIEWS = {
+    "random": "",
+    **{arm: ARMS[arm] for arm in ("flip_signs", "noise", "dropout")},
+    "noise_dropout": PRESETS["dwsnets_contrastive"],
+}
+"""Of both views of contrastive learning; `random` is none, and no such learning."""
+
+PICTURE_VIEWS = {**VIEWS, **{arm: ARMS[arm] for arm in ("inputs", "recommended")}}
+CURVE_VIEWS = {**VIEWS, "unrotated": "flip_signs | scale(max_log=0.1) | translate(max_shift=0.1)"}
+"""Of fields of pictures, and of curves; `unrotated` is what `recommended` is on a line."""
