@@ -36,6 +36,9 @@ SHAPE_ARMS = {
 }
 """Of fields in space; `turned` is what `recommended` is in the plane, with any rotation."""
 
+FEW_SHAPE_ARMS = ("none", "turned", "flip_signs", "rotate", "mixup_aligned", "turned_aligned")
+"""Those of the size `small`."""
+
 VIEWS = {
     "random": "",
     **{arm: ARMS[arm] for arm in ("flip_signs", "noise", "dropout")},

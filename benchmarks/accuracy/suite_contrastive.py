@@ -24,7 +24,7 @@ def contrastive(tier: str, files: Path | None = None) -> Suite:
         "full": lambda out: fashion(out, None, data.recipe_named("dws"), files),
     }[tier]
     count, steps = {"smoke": (60, 50), "small": (3000, None), "full": (10_000, None)}[tier]
-    epochs = {"smoke": 2, "small": 32, "full": 100}[tier]
+    epochs = {"smoke": 2, "small": 24, "full": 100}[tier]
     cells = tuple(
         PretrainCell(
             dataset,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.accuracy.arms import ARMS, FEW_ARMS, SHAPE_ARMS
+from benchmarks.accuracy.arms import ARMS, FEW_ARMS, FEW_SHAPE_ARMS, SHAPE_ARMS
 from benchmarks.accuracy.cell import Cell
 from benchmarks.accuracy.networks import digits, fashion, fields, from_zero
 from benchmarks.accuracy.suite import Suite
@@ -141,9 +141,7 @@ def shapes(tier: str, files: Path | None = None) -> Suite:
     few = 2000 if files else (2000, 500, 500)
     limit = {"smoke": 80, "small": few, "full": None if files else 20_000}[tier]
     size = "base" if tier == "full" else "small"
-    readers_of = {"dws": tuple(SHAPE_ARMS), "probe": tuple(SHAPE_ARMS)}
-    if tier == "smoke":
-        readers_of = {"dws": ("none", "turned")}
+    arms = {"smoke": ("none", "turned"), "small": FEW_SHAPE_ARMS, "full": tuple(SHAPE_ARMS)}[tier]
     epochs = {"smoke": 2, "small": 48, "full": 60}[tier]
     cells = tuple(
         Cell(
@@ -157,7 +155,7 @@ def shapes(tier: str, files: Path | None = None) -> Suite:
             trials=(Trial(learning_rate=8e-3 if reader == "dws" else 4e-3),),
             seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
         )
-        for reader, arms in readers_of.items()
+        for reader in (("dws",) if tier == "smoke" else ("dws", "probe"))
         for arm in arms
     )
     steps = 50 if tier == "smoke" else None
