@@ -1,5 +1,7 @@
 """Perturbations: magnitude pruning, below a random quantile of each array or of the whole network."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,6 +79,8 @@ def _magnitudes(weights: Weights) -> list[Array]:
     return [jnp.abs(leaf).astype(dtype).reshape(-1) for leaf in leaves]
 
 
+# A loop outside of `jit` is compiled at every call; within `jit` this is no call of its own.
+@functools.partial(jax.jit, inline=True)
 def _quantiles(samples: list[Array], quantile: Array) -> Float[Array, " samples"]:
     """For each of several flat arrays of non-negative floats the entry that this share of it, rounded down, lies below.
 

@@ -4,6 +4,7 @@ On a CPU `jax.random` runs Threefry's rounds as a loop over arrays in memory. He
 which compiles into whatever reads the words: the same bits in a third of the time.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -69,9 +70,14 @@ def permutations(key: Key, sizes: Sequence[int]) -> list[Int[Array, " size"]]:
         >>> [sorted(p.tolist()) for p in permutations(jax.random.key(0), (4, 2))]
         [[0, 1, 2, 3], [0, 1]]
     """
+    return _permutations(key, tuple(sizes)) if len(sizes) else []
+
+
+# One program for each choice of sizes, for a loop outside of `jit` is compiled at every call; within `jit` no call of
+# its own.
+@functools.partial(jax.jit, static_argnums=1, inline=True)
+def _permutations(key: Key, sizes: tuple[int, ...]) -> list[Array]:
     ends = np.cumsum(sizes).tolist()
-    if not ends:
-        return []
     return [_ranks(own) for own in jnp.split(words(key, (ends[-1],)), ends[:-1])]
 
 
