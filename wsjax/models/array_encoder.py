@@ -63,8 +63,10 @@ class ArrayEncoder(eqx.Module):
         >>> config = ArrayEncoderConfig(width=4, heads=2, layers=1, latents=5, mixing=1)
         >>> reader = ArrayEncoder(spec, plain, 10, config, key=jax.random.key(0))
         >>> weights = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
-        >>> reader.array(weights).shape, reader.features(weights).shape, reader(weights).shape
-        ((5, 4), (20,), (10,))
+        >>> jax.eval_shape(reader.array, weights).shape, jax.eval_shape(reader.features, weights).shape
+        ((5, 4), (20,))
+        >>> eqx.filter_jit(reader)(weights).shape
+        (10,)
     """
 
     trunk: NFTTrunk

@@ -127,7 +127,8 @@ class Hybrid(eqx.Module):
         >>> spec = symmetry_of_seen(net, config.seen)
         >>> own = {name: {"mean": 0.0, "std": 1.0, "rms": 1.0} for name in spec.names}
         >>> reader = NFN(spec, normaliser(spec, own), 10, NFNConfig(channels=2), key=keys[0])
-        >>> Hybrid(net, reader, config, key=keys[1])(net.init(jax.random.key(1))).shape
+        >>> hybrid = Hybrid(net, reader, config, key=keys[1])
+        >>> eqx.filter_jit(hybrid)(net.init(jax.random.key(1))).shape
         (10,)
     """
 
