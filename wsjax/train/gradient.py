@@ -19,9 +19,8 @@ def value_and_mean_gradient(
     """A loss that is a mean over networks, and its gradient, one microbatch after the other.
 
     `1/m sum_k L(p, B_k)` and its gradient over the m equal microbatches `B_k = batch[k::m]`: what the whole batch
-    gives, up to rounding, with an m-th of what the backward pass keeps of the forward one. On a CPU that is quicker too
-    where a microbatch stays in the cache. Each takes every m-th network, so that a batch spread over devices stays
-    where it is.
+    gives, up to rounding, with an m-th of what the backward pass keeps of the forward one. Each takes every m-th
+    network, so that a batch spread over devices stays where it is.
 
     Args:
         loss: of the parameters and a batch, a mean over its leading axis.
