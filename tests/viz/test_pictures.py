@@ -176,6 +176,14 @@ def test_scores_show_every_arm_with_its_numbers(tmp_path):
     assert {"81.2%", "± 1.2", "100.0%"} <= set(texts(figure))
 
 
+@pytest.mark.parametrize("spread", [0.02, 0.05, 0.1, 0.3, 0.9])
+def test_a_mark_on_an_axis_of_scores_stands_where_it_says(spread):
+    row = {"test_accuracy_mean": 0.05, "test_accuracy_sd": 0.0, "train_accuracy_mean": 0.05 + spread}
+    axis = viz.scores({"dws": row}).axes[0].xaxis
+    said = [float(label.get_text().rstrip("%")) / 100 for label in axis.get_majorticklabels()]
+    np.testing.assert_allclose(said, axis.get_majorticklocs(), atol=1e-9)
+
+
 def test_scores_of_regressors_are_r2():
     row = {"test_accuracy_mean": -0.25, "test_accuracy_sd": 0.01, "train_accuracy_mean": 0.5}
     figure = viz.scores({"dws": row}, measure=R2)

@@ -68,7 +68,7 @@ def curves(history: History | Mapping[str, History], path: str | Path | None = N
         axes.set_xlabel("epoch", size=8.5, color=SOFT)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if measure == ACCURACY:
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     # In its first epochs a regressor may be worse than the mean by any factor.
     if measure != ACCURACY and left_axes is not None and left_axes.get_ylim()[0] < LOWEST_R2 < left_axes.get_ylim()[1]:
         left_axes.set_ylim(bottom=LOWEST_R2)

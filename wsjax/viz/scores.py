@@ -68,5 +68,5 @@ def scores(
     axes.set_yticks(range(len(results)), list(results))
     axes.tick_params(axis="y", labelsize=9.5, labelcolor=INK)
     if measure == ACCURACY:
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     return save(page, path)
