@@ -96,7 +96,7 @@ def contrast(
     state, frozen = drawn(dataset.card, plan, trials, embedding)
     arrays_of_frozen, static = apart(frozen)
     training, validation = (unlabelled(dataset, name) for name in ("train", "validation"))
-    pipeline = pipeline_of(plan.augment, dataset.symmetry, training.weights, training.label)
+    pipeline = pipeline_of(plan.augment, dataset.symmetry, training, classes=0)
     fixed = (plan, static, arrays_of_frozen, pipeline, jnp.float32(temperature))
     began, history = time.monotonic(), []
     # Inside XLA's compiler a Ctrl-C is lost or crashes the process, so it waits. The first step finds the program made.

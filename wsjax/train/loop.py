@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 from tqdm import tqdm
 
 from wsjax.augment import from_spec, needs_pool, needs_statistics, statistics_of
@@ -22,7 +22,7 @@ from wsjax.models import build
 from wsjax.symmetry import Symmetry
 from wsjax.train import metrics, record
 from wsjax.train.config import Plan, Trial
-from wsjax.train.inputs import arrays, fingerprint, learned
+from wsjax.train.inputs import Arrays, arrays, fingerprint, learned
 from wsjax.train.journal import Journal, open_journal
 from wsjax.train.measure import ACCURACY, R2, Measure
 from wsjax.train.state import TrainState, apart, init_state, split
@@ -116,7 +116,7 @@ def train(
         plan,
         static,
         replicate(arrays_of_frozen, mesh),
-        pipeline_of(plan.augment, dataset.symmetry, training.weights, soft(training.label, classes)),
+        pipeline_of(plan.augment, dataset.symmetry, training, classes),
         train=training,
         validation=validation,
         classes=classes,
@@ -134,10 +134,11 @@ def train(
     return Trained(plan, tuple(trials), state, frozen, history, dataset.card, targets)
 
 
-def pipeline_of(spec: str, symmetry: Symmetry, weights: PyTree, label: Array) -> Transform[Batch]:
+def pipeline_of(spec: str, symmetry: Symmetry, training: Arrays, classes: int) -> Transform[Batch]:
     """The augmentation that a SPEC describes, with what its steps need of the training networks and their labels."""
-    statistics = jax.jit(statistics_of)(weights) if needs_statistics(spec) else None
-    return from_spec(spec, symmetry, statistics, Batch(weights, label) if needs_pool(spec) else None)
+    statistics = jax.jit(statistics_of)(training.weights) if needs_statistics(spec) else None
+    pool = Batch(training.weights, soft(training.label, classes)) if needs_pool(spec) else None
+    return from_spec(spec, symmetry, statistics, pool)
 
 
 def _loop(
