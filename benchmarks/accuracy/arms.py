@@ -49,3 +49,35 @@ VIEWS = {
 PICTURE_VIEWS = {**VIEWS, **{arm: ARMS[arm] for arm in ("inputs", "recommended")}}
 CURVE_VIEWS = {**VIEWS, "unrotated": "flip_signs | scale(max_log=0.1) | translate(max_shift=0.1)"}
 """Of fields of pictures, and of curves; `unrotated` is what `recommended` is on a line."""
+
+TURNS, ZOOM, MOVES = "rotate(max_degrees=15)", "scale(max_log=0.1)", "translate(max_shift=0.1)"
+SEARCHED = {
+    "recommended": RECOMMENDED,
+    "none": "",
+    "without_signs": INPUTS,
+    "without_rotate": f"flip_signs | {ZOOM} | {MOVES}",
+    "without_scale": f"flip_signs | {TURNS} | {MOVES}",
+    "without_translate": f"flip_signs | {TURNS} | {ZOOM}",
+    "milder": "flip_signs | rotate(max_degrees=7.5) | scale(max_log=0.05) | translate(max_shift=0.05)",
+    "stronger": "flip_signs | rotate(max_degrees=30) | scale(max_log=0.2) | translate(max_shift=0.2)",
+    "mixup_02": f"{RECOMMENDED} | mixup(alpha=0.2)",
+    "mixup_1": f"{RECOMMENDED} | mixup(alpha=1.0)",
+    "mixup_permutation": f'{RECOMMENDED} | mixup_aligned(group="permutation", alpha=1.0)',
+    "mixup_signed": f'{RECOMMENDED} | mixup_aligned(group="signed", alpha=1.0)',
+    "mixup_full": f'{RECOMMENDED} | mixup_aligned(group="full", alpha=1.0)',
+    "mixup_within_class": f"{RECOMMENDED} | mixup_within_class(alpha=1.0)",
+    "noise": f"{RECOMMENDED} | noise(std=0.1)",
+    "dropout": f"{RECOMMENDED} | dropout(rate=0.02)",
+    "label_smoothing": f"{RECOMMENDED} | label_smoothing(rate=0.1)",
+    "mirrored": f"{RECOMMENDED} | flip(axis=0)",
+}
+"""`recommended`, without each of its parts, in other strengths, and with each thing that might be added."""
+
+ALIGNED = {
+    "none": "",
+    "inputs": INPUTS,
+    "mixup": "mixup(alpha=1.0)",
+    "inputs_mixup": f"{INPUTS} | mixup(alpha=1.0)",
+    "recommended": RECOMMENDED,
+}
+"""Of networks that were all brought near to one; sign flips undo that."""

@@ -35,6 +35,11 @@ def fashion(
     return data.fit_dataset(chosen, recipe, out)
 
 
+def fashion_within_training(out: Path, counts: Sequence[int], files: Path | None = None) -> data.WeightDataset:
+    """INRs from a zero output of Fashion-MNIST's training images alone, so many for each split."""
+    return data.fit_dataset(within_training(data.load_images("fashion-mnist", files), counts), from_zero(), out)
+
+
 def limit_splits(found: T, counts: Sequence[int]) -> T:
     """The first so many images or signals of each split, of a fixed shuffle.
 
@@ -59,6 +64,33 @@ def limit_splits(found: T, counts: Sequence[int]) -> T:
             )
         rows.append(held[:count])
     return found.take(np.sort(np.concatenate(rows)))
+
+
+def within_training(images: data.Images, counts: Sequence[int]) -> data.Images:
+    """So many images for each split, all of them from the training split, in a fixed shuffle.
+
+    What is chosen by the scores of such a data set has seen nothing of the images that results are given for.
+
+    Raises:
+        ValueError: more than the training split has.
+
+    Example:
+        >>> chosen = within_training(data.load_images("digits"), (5, 3, 4))
+        >>> chosen.name, np.bincount(chosen.split).tolist()
+        ('digits-training', [5, 3, 4])
+        >>> within_training(data.load_images("digits"), (500, 300, 400))
+        Traceback (most recent call last):
+        ValueError: digits has 1100 images to train on; 500 + 300 + 400 were asked for: ask for fewer
+    """
+    held = np.flatnonzero(images.split == 0)
+    if sum(counts) > len(held):
+        raise ValueError(
+            f"{images.name} has {len(held)} images to train on; {' + '.join(map(str, counts))} were asked for: ask "
+            f"for fewer"
+        )
+    chosen = images.take(np.random.default_rng(0).permutation(held)[: sum(counts)])
+    split = np.repeat(np.arange(len(counts), dtype=np.int8), counts)
+    return chosen._replace(name=f"{images.name}-training", split=split)
 
 
 def from_zero(recipe: data.Recipe | None = None) -> data.Recipe:

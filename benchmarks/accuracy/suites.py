@@ -14,6 +14,7 @@ from benchmarks.accuracy.cell import Cell
 from benchmarks.accuracy.networks import digits, fashion, fields, from_zero
 from benchmarks.accuracy.suite import Suite
 from benchmarks.accuracy.suite_contrastive import contrastive
+from benchmarks.accuracy.suite_search import search
 from wsjax import data, models
 from wsjax.train import Trial
 
@@ -169,5 +170,6 @@ SUITES: dict[str, Callable[[str, Path | None], Suite]] = {
     "views": views,
     "shapes": shapes,
     "contrastive": contrastive,
+    "search": search,
 }
 """Each makes its suite for a tier, and where its files are."""

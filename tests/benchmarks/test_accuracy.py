@@ -15,7 +15,7 @@ from benchmarks.accuracy import cell as cells
 from benchmarks.accuracy import networks as networks_of
 from benchmarks.accuracy import page, texts
 from benchmarks.accuracy import run as runs
-from benchmarks.accuracy.arms import ARMS, CURVE_VIEWS, PICTURE_VIEWS
+from benchmarks.accuracy.arms import ALIGNED, ARMS, CURVE_VIEWS, PICTURE_VIEWS, SEARCHED
 from benchmarks.accuracy.cell import Cell, read_test_once, run_cell
 from benchmarks.accuracy.suite import TIERS, Suite
 from benchmarks.accuracy.suites import SUITES
@@ -30,7 +30,8 @@ TOY = Cell("toy", "mlp", {"width": 4}, epochs=2, evaluate_every=2, batch_size=16
 
 HEAD = replace(TOY, reader="probe", settings={"probes": 3, "width": 4}, trains="head")
 
-ON_THE_PLANE = [(2, augment) for augment in dict.fromkeys([*ARMS.values(), *PICTURE_VIEWS.values()])]
+PLANE_ARMS = [augment for arms in (ARMS, PICTURE_VIEWS, SEARCHED, ALIGNED) for augment in arms.values()]
+ON_THE_PLANE = [(2, augment) for augment in dict.fromkeys(PLANE_ARMS)]
 ON_A_LINE = [(1, augment) for augment in CURVE_VIEWS.values()]
 
 

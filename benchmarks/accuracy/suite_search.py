@@ -1,0 +1,49 @@
+"""The suite that looks for what helps, on images that no other suite scores."""
+
+from pathlib import Path
+
+from benchmarks.accuracy.arms import ALIGNED, SEARCHED
+from benchmarks.accuracy.cell import Cell
+from benchmarks.accuracy.networks import digits, fashion_within_training
+from benchmarks.accuracy.suite import Suite
+from wsjax import data
+from wsjax.train import Trial
+
+
+def search(tier: str, files: Path | None = None) -> Suite:
+    """DWS under `recommended`, without each of its parts, in other strengths, and with what might be added to it.
+
+    All images are Fashion-MNIST's training images, those of the test split here too, so that choices by these scores
+    leave the other suites' test images unseen. `aligned` are the same networks, all brought near to one of them by
+    `data.align`. Every cell is compared with `recommended`. `smoke` takes the digits.
+    """
+    name = "digits" if tier == "smoke" else "fashion-mnist"
+    counts = {"small": (2000, 1000, 3000), "full": (20_000, 5_000, 20_000)}
+    epochs = {"smoke": 2, "small": 60, "full": 60}[tier]
+
+    def made(out: Path) -> data.WeightDataset:
+        return digits(out, 120, files=files) if tier == "smoke" else fashion_within_training(out, counts[tier], files)
+
+    def cell(dataset: str, arm: str, augment: str) -> Cell:
+        return Cell(
+            dataset,
+            "dws",
+            "base" if tier == "full" else "small",
+            arm=arm,
+            augment=augment,
+            epochs=epochs,
+            evaluate_every=min(epochs, 5),
+            trials=(Trial(learning_rate=8e-3),),
+            seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
+        )
+
+    few = ("recommended", "none") if tier == "smoke" else tuple(SEARCHED)
+    cells = [cell(name, arm, SEARCHED[arm]) for arm in few]
+    cells += [
+        cell(f"{name}-aligned", arm, augment) for arm, augment in ALIGNED.items() if tier != "smoke" or augment == ""
+    ]
+    return Suite(
+        {name: made, f"{name}-aligned": lambda out: data.align(made(out.with_name(name)))},
+        tuple(cells),
+        against=lambda _: cells[0].title,
+    )
