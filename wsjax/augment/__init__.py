@@ -28,6 +28,7 @@ from wsjax.augment.grammar import format_spec as format_spec
 from wsjax.augment.grammar import from_spec as from_spec
 from wsjax.augment.grammar import needs_pool as needs_pool
 from wsjax.augment.grammar import needs_statistics as needs_statistics
+from wsjax.augment.grammar import network_from_spec as network_from_spec
 from wsjax.augment.grammar import read_spec as read_spec
 from wsjax.augment.labels import label_smoothing as label_smoothing
 from wsjax.augment.mix import mix as mix
@@ -59,3 +60,4 @@ from wsjax.augment.rotations import rotation as rotation
 from wsjax.augment.rotations import rotation_about as rotation_about
 from wsjax.augment.statistics import Statistics as Statistics
 from wsjax.augment.statistics import statistics_of as statistics_of
+from wsjax.augment.strength import at_strength as at_strength

@@ -23,6 +23,13 @@ Level: TypeAlias = Literal["network", "batch"]
 BOUND = ("symmetry", "statistics", "transform", "pool")
 """Arguments that are no settings: the networks' Symmetry, the data set's statistics, steps on networks, partners."""
 
+NOTHING = {
+    **dict.fromkeys(("probability", "rate", "std", "max_degrees", "max_log", "max_quantile"), 0.0),
+    **dict.fromkeys(("max_shear", "max_shift", "max_share", "max_turns"), 0.0),
+    "survivors": 1.0,
+}
+"""The values of settings at which an augmentation is the identity; those of MixUp are its shares, all 1."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -33,6 +40,12 @@ class Entry:
     effect: Effect
     level: Level
     how: str
+
+    @property
+    def nothing(self) -> dict[str, float]:
+        """The settings at which it is the identity, all of them together; none where no setting makes it that."""
+        shares = {name: 1.0 for name in ("low", "high") if self.effect == "mixes"}
+        return {name: value for name, value in {**NOTHING, **shares}.items() if name in self.settings}
 
     @property
     def settings(self) -> dict[str, Any]:

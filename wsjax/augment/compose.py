@@ -227,3 +227,13 @@ class _Static:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **dict(self.settings), **kwargs)
+
+
+def function_of(bound: Partial) -> Callable[..., Any]:
+    """The function that a `Partial` calls, behind settings that `static` bound.
+
+    Example:
+        >>> function_of(Partial(static(max, default=0))) is max
+        True
+    """
+    return bound.func.function if isinstance(bound.func, _Static) else bound.func

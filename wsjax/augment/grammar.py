@@ -27,7 +27,7 @@ from wsjax.augment.presets import PRESETS
 from wsjax.augment.statistics import Statistics
 from wsjax.errors import check_choice, listing
 from wsjax.symmetry import Symmetry
-from wsjax.typing import Batch, Transform
+from wsjax.typing import Batch, Transform, Weights
 
 Literals: TypeAlias = tuple[float | str, ...]
 
@@ -294,6 +294,41 @@ def from_spec(
         label = jax.tree.map(lambda y: jax.ShapeDtypeStruct((2, *jnp.shape(y)[1:]), y.dtype), pool.label)
     example = Batch(networks, label, jax.ShapeDtypeStruct((2,), jnp.int32))
     jax.eval_shape(lambda batch: pipeline(jax.random.key(0), batch), example)
+    return pipeline
+
+
+def network_from_spec(spec: str, symmetry: Symmetry, statistics: Statistics | None = None) -> Transform[Weights]:
+    """Build the pipeline that a SPEC of steps on networks describes, for ONE network.
+
+    The draws are not those that `from_spec` makes for a network of a batch.
+
+    Args:
+        spec: such as `"flip_signs | rotate(max_degrees=30)"`; empty is the identity.
+        symmetry: the networks' Symmetry, bound to the steps that need it.
+        statistics: of the training networks, for the steps that need them.
+
+    Raises:
+        ValueError: as `from_spec`, or a step that works on whole batches.
+
+    Example:
+        >>> import jax
+        >>> from wsjax.networks import siren_init
+        >>> from wsjax.symmetry import siren
+        >>> pipeline = network_from_spec("flip_signs | noise(std=0.1)", siren((2, 8, 1)))
+        >>> moved = pipeline(jax.random.key(0), siren_init(jax.random.key(1), (2, 8, 1)))
+        >>> moved[0].kernel.shape
+        (2, 8)
+    """
+    steps = read_spec(spec)
+    if whole := [step.name for step in steps if _level(step) == "batch"]:
+        raise ValueError(
+            f"{listing(whole)} in {spec!r} works on whole batches; expected steps on single networks: leave it out, or "
+            f"call from_spec for a pipeline of batches"
+        )
+    given = {"symmetry": symmetry} if statistics is None else {"symmetry": symmetry, "statistics": statistics}
+    pipeline = _chain(steps, given, "network")
+    network = symmetry.unflatten([jax.ShapeDtypeStruct(shape, jnp.float32) for shape in symmetry.shapes])
+    jax.eval_shape(lambda weights: pipeline(jax.random.key(0), weights), network)
     return pipeline
 
 

@@ -2,22 +2,24 @@
 
 from wsjax import data
 from wsjax import train as training
-from wsjax.cli.arguments import Dataset, Run
+from wsjax.cli.arguments import Dataset, Run, Spec
 from wsjax.cli.unfinished import say_if_unfinished
 
 
-def evaluate(run: Run, dataset: Dataset, /, *, split: str = "test") -> None:
+def evaluate(run: Run, dataset: Dataset, /, *, split: str = "test", copies: int = 1, augment: Spec = "") -> None:
     """Score a trained reader on a split of a data set: by accuracy; one of targets by R2 and Kendall's tau-b.
 
     Args:
         run: A directory that `wsjax train` made.
         dataset: A directory that `wsjax fit`, `wsjax zoo` or `wsjax convert` made, of the same architecture.
         split: train, validation or test.
+        copies: Times that each network is read, moved anew each time, with the outputs averaged.
+        augment: What moves the copies, steps on networks joined by '|', e.g. "flip_signs".
     """
     trained = training.load_trained(run)
     say_if_unfinished(trained, run)
     networks, measure = data.load(dataset), trained.measure
-    scores = training.evaluate(trained, networks, split)
+    scores = training.evaluate(trained, networks, split, copies=copies, augment=augment)
     taus = None if trained.targets is None else training.kendall_tau(trained, networks, split)
     for i, (trial, score) in enumerate(zip(trained.trials, scores, strict=True)):
         rank = "" if taus is None else f", tau {taus[i]:.3f}"

@@ -30,6 +30,8 @@ def train(
     trains: Literal["all", "head"] = "all",
     compute: Literal["float32", "bfloat16"] = "float32",
     microbatches: int = Plan.microbatches,
+    average: float = Plan.average,
+    strength: Literal["constant", "rising", "falling"] = "constant",
 ) -> None:
     """Train a reader on a data set, several seeds at once, and score it once on the test split.
 
@@ -55,6 +57,8 @@ def train(
         trains: The whole reader, or its head alone, on a trunk that stays as it was drawn.
         compute: What a step's passes compute in; bfloat16 is for accelerators, and parameters stay in float32.
         microbatches: Parts in which a step reads its batch, one after the other, in so much less memory.
+        average: Decay of an average of the parameters over steps, e.g. 0.99, that is scored and kept; 0 keeps none.
+        strength: Of the augmentation over the training: the same, or rising from nothing or falling to it.
     """
     check_number("seeds", seeds, low=1)
     networks = data.load(dataset)
@@ -68,6 +72,8 @@ def train(
         trains=trains,
         compute=compute,
         microbatches=microbatches,
+        average=average,
+        strength=strength,
     )
     trials = [Trial(seed, learning_rate, weight_decay, dropout) for seed in range(seeds)]
     trained = training.train(networks, plan, trials, out)

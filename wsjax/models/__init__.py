@@ -14,6 +14,7 @@ from wsjax.models.build import build as build
 from wsjax.models.build import config_of as config_of
 from wsjax.models.build import parameter_count as parameter_count
 from wsjax.models.build import trainable as trainable
+from wsjax.models.copies import OverCopies as OverCopies
 from wsjax.models.dws import DWS as DWS
 from wsjax.models.dws import DWSConfig as DWSConfig
 from wsjax.models.editor import Editor as Editor

@@ -9,6 +9,9 @@ from wsjax.models import config_of
 from wsjax.models.precision import DTYPES
 from wsjax.train.gradient import check_microbatches
 
+STRENGTHS = ("constant", "rising", "falling")
+"""How strong an augmentation is over a training."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -18,7 +21,10 @@ class Plan:
     alone on a trunk that stays as it was drawn. compute: the dtype of a step's forward and backward passes,
     `"float32"`, or `"bfloat16"` with parameters, gradients, moments, losses and scores in float32 (for accelerators; a
     CPU is slower for it). microbatches: a step reads its batch in so many parts, one after the other, and takes their
-    mean gradient: the same step up to rounding in an m-th of the memory.
+    mean gradient: the same step up to rounding in an m-th of the memory. average: the decay a of an average of the
+    parameters, which is scored, selected and kept in their place: after step t it is d mean + (1 - d) parameters with
+    d = min(a, (1 + t) / (10 + t)); 0 keeps none. strength: of the augmentation over the training, `"constant"`, or
+    `"rising"` from 0 to 1 or `"falling"` from 1 to 0 with the share of steps done (`augment.at_strength`).
     """
 
     reader: str = "dws"
@@ -32,6 +38,8 @@ class Plan:
     trains: str = "all"
     compute: str = "float32"
     microbatches: int = 1
+    average: float = 0.0
+    strength: str = "constant"
 
     def __post_init__(self):
         settings = self.reader_settings
@@ -46,6 +54,8 @@ class Plan:
         check_choice("compute", self.compute, DTYPES)
         check_number("microbatches", self.microbatches, low=1)
         check_microbatches(self.batch_size, self.microbatches)
+        check_number("average", self.average, low=0, high=1)
+        check_choice("strength", self.strength, STRENGTHS)
         if self.epochs % self.evaluate_every:
             raise ValueError(
                 f"epochs is {self.epochs} and evaluate_every {self.evaluate_every}; "

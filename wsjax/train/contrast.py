@@ -43,6 +43,15 @@ class Contrasted(NamedTuple):
         return eqx.combine(jax.tree.map(lambda x: x[run], self.state.parameters), self.frozen)
 
 
+FIXED = {
+    "trains": ("all", "the trunk is what learns"),
+    "microbatches": (1, "every network of a batch is compared with all"),
+    "average": (0.0, "the last step is kept"),
+    "strength": ("constant", "its views are drawn alike throughout"),
+}
+"""Settings of a plan that do not apply, what they must be, and why."""
+
+
 def contrast(
     dataset: WeightDataset,
     plan: Plan,
@@ -74,8 +83,8 @@ def contrast(
 
     Raises:
         ValueError: settings that do not fit the data; an empty augmentation, as both views would be the same; one that
-            works on labels; batches of a single network, which have nothing to move away from; or the plan's `trains`
-            or `microbatches`, which do not apply.
+            works on labels; batches of a single network, which have nothing to move away from; or the plan's `trains`,
+            `microbatches`, `average` or `strength`, which do not apply.
         FloatingPointError: a loss that is not finite.
 
     Source: SimCLR, arXiv 2002.05709; on weights, arXiv 2301.12780, whose views are
@@ -152,9 +161,8 @@ def _check(plan: Plan, dataset: WeightDataset, embedding: int, temperature: floa
     """Raise ValueError for a plan or settings that cannot make a contrastive training of a data set."""
     check_number("embedding", embedding, low=1, whole=True)
     check_number("temperature", temperature, low=0, open_low=True)
-    for name, found, fits in (("trains", plan.trains, "all"), ("microbatches", plan.microbatches, 1)):
-        if found != fits:
-            why = "the trunk is what learns" if name == "trains" else "every network of a batch is compared with all"
+    for name, (fits, why) in FIXED.items():
+        if (found := getattr(plan, name)) != fits:
             raise ValueError(f"{name} is {found!r}; expected {fits!r} of a contrastive training, as {why}")
     if not read_spec(plan.augment):
         raise ValueError(

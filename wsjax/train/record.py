@@ -88,7 +88,7 @@ def claim(
     path = directory / RECORD
     if path.exists():
         known = read_proved(path)
-        for name in ("trains", "compute", "microbatches"):  # which plans of before did not name
+        for name in ("trains", "compute", "microbatches", "average", "strength"):  # which plans of before did not name
             known["plan"].setdefault(name, getattr(Plan, name))
         differences = json_differences(known, asked)
         # What a user chose stands before what follows from it, of which a card has much.

@@ -24,7 +24,8 @@ class Settings(NamedTuple):
 class TrainState(NamedTuple):
     """Everything that changes, of one run. `step` is the whole random state: each step's key is fold_in(key, step).
 
-    `best` holds the parameters at the highest validation score seen, first come first kept.
+    `best` holds the parameters at the highest validation score seen, first come first kept; `average` what is scored in
+    their place, where the plan averages them.
     """
 
     parameters: PyTree
@@ -35,6 +36,12 @@ class TrainState(NamedTuple):
     step: Int[Array, ""]
     key: Key
     settings: Settings
+    average: PyTree = None
+
+    @property
+    def scored(self) -> PyTree:
+        """The parameters that are scored and kept."""
+        return self.parameters if self.average is None else self.average
 
 
 def split(model: PyTree) -> tuple[PyTree, PyTree]:
@@ -99,7 +106,8 @@ def init_state(plan: Plan, trial: Trial, parameters: PyTree) -> TrainState:
     settings = Settings(*[jnp.asarray(n, jnp.float32) for n in numbers])
     moments = optimiser(plan, settings, steps=1).init(parameters)  # the same for any number of steps
     start = (jnp.float32(-jnp.inf), jnp.int32(0), jnp.int32(0))
-    return TrainState(parameters, moments, parameters, *start, jax.random.key(trial.seed), settings)
+    average = parameters if plan.average else None
+    return TrainState(parameters, moments, parameters, *start, jax.random.key(trial.seed), settings, average)
 
 
 def updated(plan: Plan, state: TrainState, gradient: PyTree, steps: int) -> TrainState:
@@ -108,4 +116,16 @@ def updated(plan: Plan, state: TrainState, gradient: PyTree, steps: int) -> Trai
         rule = optimiser(plan, state.settings, steps)
         updates, moments = rule.update(gradient, state.optimiser, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
-    return state._replace(parameters=parameters, optimiser=moments, step=state.step + 1)
+    average = None if state.average is None else averaged(plan.average, state.step, state.average, parameters)
+    return state._replace(parameters=parameters, optimiser=moments, step=state.step + 1, average=average)
+
+
+def averaged(decay: float, step: Int[Array, ""], average: PyTree, parameters: PyTree) -> PyTree:
+    """d average + (1 - d) parameters with d = min(decay, (1 + step) / (10 + step)), so that the start is soon left.
+
+    Example:
+        >>> averaged(0.9, jnp.int32(0), jnp.float32(0), jnp.float32(1)).tolist()   # d = 1 / 10
+        0.8999999761581421
+    """
+    share = jnp.minimum(jnp.float32(decay), (1 + step) / (10 + step)).astype(jnp.float32)
+    return jax.tree.map(lambda mean, now: (mean + (1 - share) * (now - mean)).astype(mean.dtype), average, parameters)

@@ -14,6 +14,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 
+from wsjax.augment import at_strength
 from wsjax.devices import spread
 from wsjax.floats import widened
 from wsjax.models import computing_in
@@ -54,6 +55,13 @@ def epoch_order(key: Key, epoch: Int[Array, ""], networks: int, batch_size: int)
     order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, 0), epoch), networks)
     steps = steps_per_epoch(networks, batch_size)
     return order[jnp.arange(steps * batch_size) % networks].reshape(steps, batch_size)
+
+
+def strengthened(plan: Plan, pipeline: Transform[Batch], done: Float[Array, ""]) -> Transform[Batch]:
+    """The augmentation as strong as the plan wants it when so much of the training is done."""
+    if plan.strength == "constant":
+        return pipeline
+    return at_strength(pipeline, done if plan.strength == "rising" else 1 - done)
 
 
 @functools.partial(jax.jit, static_argnames=("plan", "static", "classes", "mesh"))
@@ -108,7 +116,8 @@ def advance(
         weights, shown = jax.tree.map(lambda x: x[rows], (train.weights, train.object))
         batch = spread(Batch(weights, label, shown), mesh)
         # The barrier keeps XLA from drawing the augmentation anew in every kernel that reads a weight.
-        batch = jax.lax.optimization_barrier(pipeline(jax.random.fold_in(key, 0), batch))
+        moved = strengthened(plan, pipeline, state.step / (steps * plan.epochs))
+        batch = jax.lax.optimization_barrier(moved(jax.random.fold_in(key, 0), batch))
         read = batch._replace(object=None), jax.random.split(jax.random.fold_in(key, 1), len(rows))
         dropping = functools.partial(loss, rate=state.settings.dropout)
         value, gradient = value_and_mean_gradient(dropping, state.parameters, read, plan.microbatches)
@@ -119,12 +128,12 @@ def advance(
 
     def one_run(state: TrainState) -> tuple[TrainState, Metrics]:
         state, losses = jax.lax.scan(epoch, state, None, length=plan.evaluate_every)
-        model = reader(state.parameters)
+        model = reader(state.scored)
         reached = score(model, validation)
         better = reached > state.best_score
         keep = lambda new, old: jnp.where(better, new, old)
         state = state._replace(
-            best=jax.tree.map(keep, state.parameters, state.best),
+            best=jax.tree.map(keep, state.scored, state.best),
             best_score=keep(reached, state.best_score),
             best_epoch=keep(state.step // steps, state.best_epoch),
         )

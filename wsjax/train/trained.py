@@ -9,16 +9,17 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 from scipy.stats import kendalltau
 
+from wsjax.augment import network_from_spec, read_spec
 from wsjax.data import Card, WeightDataset
-from wsjax.errors import listing
-from wsjax.models import Rescaled
+from wsjax.errors import check_number, listing
+from wsjax.models import OverCopies, Rescaled
 from wsjax.train.config import Plan, Trial
 from wsjax.train.inputs import Arrays, arrays, rows_of
 from wsjax.train.measure import ACCURACY, R2, Measure
 from wsjax.train.scores import EVALUATION_BATCH, score
 from wsjax.train.state import Static, TrainState, apart
 from wsjax.train.targets import Targets
-from wsjax.typing import Reader
+from wsjax.typing import Reader, Transform, Weights
 
 
 class Trained(NamedTuple):
@@ -56,7 +57,9 @@ class Trained(NamedTuple):
         return chosen
 
 
-def evaluate(trained: Trained, dataset: WeightDataset, split_name: str = "test") -> list[float]:
+def evaluate(
+    trained: Trained, dataset: WeightDataset, split_name: str = "test", *, copies: int = 1, augment: str = ""
+) -> list[float]:
     """Each run's score on a split, with the parameters selected on validation: accuracies as fractions, or R2.
 
     R2 = 1 - sum (t - y)^2 / sum (t - mean)^2 over the networks of the split, averaged over targets.
@@ -67,10 +70,14 @@ def evaluate(trained: Trained, dataset: WeightDataset, split_name: str = "test")
         trained: what `train` gave.
         dataset: of networks like those trained on.
         split_name: `"train"`, `"validation"` or `"test"`.
+        copies: how many times each network is read, moved anew each time, and the outputs averaged
+            (`models.OverCopies`).
+        augment: what moves the copies, a SPEC of steps on networks, such as `"flip_signs"`.
 
     Raises:
         ValueError: the data set has no network in that split, or holds other networks, classes or targets than those
-            trained on, or a target that is the same for all of the split.
+            trained on, or a target that is the same for all of the split; several copies that nothing moves, or a
+            SPEC of anything but steps on networks.
         DataError: a target that is not finite.
 
     Example:
@@ -86,13 +93,33 @@ def evaluate(trained: Trained, dataset: WeightDataset, split_name: str = "test")
     """
     check_same_kind(trained.card, dataset.card)
     frozen, static = apart(trained.frozen)
+    moved = _moved(dataset, copies, augment)
     data = arrays(dataset, split_name, targets=trained.targets)
-    return [float(reached) for reached in _scores(static, frozen, trained.state.best, data)]
+    return [float(reached) for reached in _scores(static, frozen, trained.state.best, data, moved, copies=copies)]
 
 
-@functools.partial(jax.jit, static_argnames="static")
-def _scores(static: Static, frozen: PyTree, best: PyTree, data: Arrays) -> Float[Array, " runs"]:
-    return jax.vmap(lambda parameters: score(eqx.combine(parameters, frozen, static.tree), data))(best)
+def _moved(dataset: WeightDataset, copies: int, augment: str) -> Transform[Weights] | None:
+    """What moves the copies of a network, None for nothing."""
+    check_number("copies", copies, low=1, whole=True)
+    if read_spec(augment):
+        return network_from_spec(augment, dataset.symmetry)
+    if copies > 1:
+        raise ValueError(
+            f"copies is {copies} and augment is empty, so that all copies are the same; expected a SPEC of steps on "
+            f"networks that moves them, such as augment='flip_signs', or one copy"
+        )
+    return None
+
+
+@functools.partial(jax.jit, static_argnames=("static", "copies"))
+def _scores(
+    static: Static, frozen: PyTree, best: PyTree, data: Arrays, moved: Transform[Weights] | None, *, copies: int
+) -> Float[Array, " runs"]:
+    def scored(parameters: PyTree) -> Array:
+        reader = eqx.combine(parameters, frozen, static.tree)
+        return score(reader if moved is None else OverCopies(reader, moved, copies, key=jax.random.key(0)), data)
+
+    return jax.vmap(scored)(best)
 
 
 def kendall_tau(trained: Trained, dataset: WeightDataset, split_name: str = "test") -> list[float]:

@@ -1,0 +1,78 @@
+"""A strength of 1 is the pipeline, one of 0 the identity, and what lies between is one compiled program."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+
+from tests.augment.test_laws import KEY, SPEC, bound, thing
+from tests.helpers import assert_identical, compiled
+from wsjax.augment import CATALOGUE, at_strength, from_spec, mixup, rotate
+from wsjax.typing import Batch
+
+WITH_STRENGTH = [name for name, entry in CATALOGUE.items() if entry.nothing]
+
+
+def test_all_have_a_strength_but_those_that_only_draw():
+    assert set(CATALOGUE) - set(WITH_STRENGTH) == {"permute", "rotate_uniform"}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_full_strength_is_the_augmentation_itself(name: str):
+    before = thing(name)
+    assert_identical(compiled(at_strength(bound(name), 1.0), KEY, before), compiled(bound(name), KEY, before))
+
+
+@pytest.mark.parametrize("name", WITH_STRENGTH)
+def test_no_strength_is_the_identity(name: str):
+    assert_identical(compiled(at_strength(bound(name), 0.0), KEY, thing(name)), thing(name))
+
+
+def test_settings_go_straight_to_where_they_do_nothing():
+    degrees = at_strength(Partial(rotate, symmetry=SPEC, max_degrees=40.0), 0.25).keywords["max_degrees"]
+    mixed = at_strength(Partial(mixup, low=0.2, high=0.6, alpha=0.3), 0.5).keywords
+    assert degrees == 10.0
+    assert mixed == {"low": 0.6, "high": 0.8, "alpha": 0.3}
+
+
+def test_half_turns_stay_whole():
+    pipeline = from_spec("shift_phase(max_shift=3)", SPEC)
+    assert [float(at_strength(pipeline, s).args[0][0].args[0].args[0].keywords["max_shift"]) for s in (0.4, 0.6)] == [
+        1,
+        2,
+    ]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "one_of(noise(std=0.5), rotate | translate)",
+        "with_probability(0.9, scale | noise(std=0.5))",
+        'leave_out("bias", noise(std=0.5))',
+        "mixup_self(rotate | noise(std=0.5))",
+        'mixup_aligned(group="signed") | contrast | label_smoothing',
+    ],
+)
+def test_strengths_reach_through_whatever_stands_around(spec: str):
+    batch = Batch(
+        SPEC.unflatten([jax.random.normal(jax.random.key(i), (4, *s)) for i, s in enumerate(SPEC.shapes)]), jnp.eye(4)
+    )
+    pipeline = from_spec(spec, SPEC)
+    assert_identical(compiled(at_strength(pipeline, 0.0), KEY, batch), batch)
+    changed = compiled(at_strength(pipeline, 0.5), KEY, batch)
+    assert any((a != b).any() for a, b in zip(jax.tree.leaves(changed), jax.tree.leaves(batch), strict=True))
+
+
+def test_a_strength_may_be_traced():
+    traces = []
+    pipeline, weights = Partial(rotate, symmetry=SPEC), thing("rotate")
+
+    @jax.jit
+    def turned(strength):
+        traces.append(strength)
+        return at_strength(pipeline, strength)(KEY, weights)[0].kernel
+
+    moves = [float(np.abs(turned(s) - weights[0].kernel).max()) for s in (0.0, 0.5, 1.0)]
+    assert moves[0] == 0 < moves[1] < moves[2]
+    assert len(traces) == 1
