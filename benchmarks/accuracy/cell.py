@@ -31,7 +31,8 @@ class Cell:
 
     dataset: the name of one of the suite's, of which so many `views` of each training image are read. trains: all of
     the reader, or its head alone. The trials' settings are tried with each of `trial_seeds`; the best mean validation
-    accuracy chooses, and `seeds` train side by side with that.
+    accuracy chooses, and `seeds` train side by side with that. average, strength: as the plan has them. On the test
+    split each network is read `copies` times, moved by the SPEC `moved`.
     """
 
     dataset: str
@@ -47,6 +48,10 @@ class Cell:
     trials: tuple[Trial, ...] = (Trial(),)
     trial_seeds: tuple[int, ...] = (0,)
     seeds: tuple[int, ...] = (1, 2, 3)
+    average: float = 0.0
+    strength: str = "constant"
+    copies: int = 1
+    moved: str = ""
 
     @property
     def title(self) -> str:
@@ -64,6 +69,8 @@ class Cell:
             batch_size=self.batch_size,
             evaluate_every=self.evaluate_every,
             trains=self.trains,
+            average=self.average,
+            strength=self.strength,
         )
 
     @property
@@ -93,7 +100,7 @@ def run_cell(cell: Cell, networks: WeightDataset, out: Path) -> dict[str, Any]:
     with stopwatch(out) as spent:
         best, tried = choose(cell, seen, out / "trials")
         trained = train(seen, cell.plan, [replace(best, seed=seed) for seed in cell.seeds], out / "seeds")
-        test = read_test_once(trained, networks, out)
+        test = read_test_once(cell, trained, networks, out)
     row = {
         "cell": cell.title,
         "identity": cell.identity,
@@ -141,14 +148,14 @@ def commit() -> str | None:
     return found.stdout.strip()
 
 
-def read_test_once(trained: Trained, networks: WeightDataset, out: Path) -> list[float]:
+def read_test_once(cell: Cell, trained: Trained, networks: WeightDataset, out: Path) -> list[float]:
     """Each seed's accuracy on the test split, the one look at it.
 
     Raises:
         ValueError: other readers have read it for this cell.
     """
     take_the_one_look(out, trained.state.best)
-    return evaluate(trained, networks)
+    return evaluate(trained, networks, copies=cell.copies, augment=cell.moved)
 
 
 def take_the_one_look(out: Path, readers: PyTree) -> None:

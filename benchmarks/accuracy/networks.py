@@ -35,6 +35,16 @@ def fashion(
     return data.fit_dataset(chosen, recipe, out)
 
 
+def fashion_views(out: Path, counts: Sequence[int], views: int, files: Path | None = None) -> data.WeightDataset:
+    """INRs from a zero output of so many images of each split: so many of each to train on, one of each other."""
+    images = limit_splits(data.load_images("fashion-mnist", files), counts)
+    training = images.split == 0
+    several = data.fit_dataset(images.take(np.flatnonzero(training)), replace(from_zero(), views=views), out / "train")
+    one = data.fit_dataset(images.take(np.flatnonzero(~training)), from_zero(), out / "others")
+    # The cards differ in the number of views alone; of each image one network is the same, whatever that is.
+    return data.concatenate([several, replace(one, card=several.card)])
+
+
 def fashion_within_training(out: Path, counts: Sequence[int], files: Path | None = None) -> data.WeightDataset:
     """INRs from a zero output of Fashion-MNIST's training images alone, so many for each split."""
     return data.fit_dataset(within_training(data.load_images("fashion-mnist", files), counts), from_zero(), out)

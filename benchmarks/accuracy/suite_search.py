@@ -1,5 +1,6 @@
 """The suite that looks for what helps, on images that no other suite scores."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.accuracy.arms import ALIGNED, SEARCHED
@@ -12,6 +13,9 @@ from wsjax.train import Trial
 
 def search(tier: str, files: Path | None = None) -> Suite:
     """DWS under `recommended`, without each of its parts, in other strengths, and with what might be added to it.
+
+    Beside augmentations: averaged parameters, strengths that rise or fall, and tests on 16 copies of each network with
+    other signs, whose outputs are averaged.
 
     All images are Fashion-MNIST's training images, those of the test split here too, so that choices by these scores
     leave the other suites' test images unseen. `aligned` are the same networks, all brought near to one of them by
@@ -39,6 +43,14 @@ def search(tier: str, files: Path | None = None) -> Suite:
 
     few = ("recommended", "none") if tier == "smoke" else tuple(SEARCHED)
     cells = [cell(name, arm, SEARCHED[arm]) for arm in few]
+    alone, recommended = cell(name, "none", ""), cells[0]
+    cells += [
+        replace(recommended, arm="averaged", average=0.99),
+        replace(recommended, arm="rising", strength="rising"),
+        replace(recommended, arm="falling", strength="falling"),
+        replace(recommended, arm="copies", copies=16, moved="flip_signs"),
+        replace(alone, arm="none_copies", copies=16, moved="flip_signs"),
+    ]
     cells += [
         cell(f"{name}-aligned", arm, augment) for arm, augment in ALIGNED.items() if tier != "smoke" or augment == ""
     ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.accuracy.arms import ARMS, FEW_ARMS, FEW_SHAPE_ARMS, SHAPE_ARMS
 from benchmarks.accuracy.cell import Cell
-from benchmarks.accuracy.networks import digits, fashion, fields, from_zero
+from benchmarks.accuracy.networks import digits, fashion, fashion_views, fields, from_zero
 from benchmarks.accuracy.suite import Suite
 from benchmarks.accuracy.suite_contrastive import contrastive
 from benchmarks.accuracy.suite_search import search
@@ -102,15 +102,16 @@ def augmentations(tier: str, files: Path | None = None) -> Suite:
 def views(tier: str, files: Path | None = None) -> Suite:
     """One to ten networks of each image of Fashion-MNIST, with and without augmentation, in equally many steps.
 
-    A reader of v views sees each of them a v-th as often. Validation and test are the first views alone. Each cell is
-    compared with the same reader, unaugmented, that has all views: one view augmented is to be as good.
+    A reader of v views sees each of them a v-th as often; the images to train on fill whole batches, so that the steps
+    are as many to one. Validation and test are the first views alone. Each cell is compared with the same reader,
+    unaugmented, that has all views: one view augmented is to be as good.
     """
     name = "digits" if tier == "smoke" else "fashion-mnist"
     counts = (1, 2) if tier == "smoke" else (1, 2, 5, 10)
     made = {
         "smoke": lambda out: digits(out, 60, counts[-1], files=files),
-        "small": lambda out: fashion(out, 1000, replace(from_zero(), views=counts[-1]), files),
-        "full": lambda out: fashion(out, 14_000, replace(from_zero(), views=counts[-1]), files),
+        "small": lambda out: fashion_views(out, (896, 1000, 2000), counts[-1], files),
+        "full": lambda out: fashion_views(out, (10_240, 2_000, 10_000), counts[-1], files),
     }[tier]
     epochs = {"smoke": 4, "small": 160, "full": 200}[tier]
     cells = tuple(

@@ -62,9 +62,9 @@ def test_a_cell_trains_and_chooses_without_the_test_split(networks, tmp_path):
 
 def test_the_test_split_is_read_once_or_again_by_the_same_readers(networks, tmp_path):
     first, second = (train(networks, TOY.plan, [Trial(seed)], progress=False) for seed in (0, 1))
-    assert read_test_once(first, networks, tmp_path) == read_test_once(first, networks, tmp_path)
+    assert read_test_once(TOY, first, networks, tmp_path) == read_test_once(TOY, first, networks, tmp_path)
     with pytest.raises(ValueError, match="has had its one look at the test split, with other readers"):
-        read_test_once(second, networks, tmp_path)
+        read_test_once(TOY, second, networks, tmp_path)
 
 
 def test_rows_are_compared_seed_by_seed_and_only_then():
