@@ -32,7 +32,8 @@ class Cell:
     dataset: the name of one of the suite's, of which so many `views` of each training image are read. trains: all of
     the reader, or its head alone. The trials' settings are tried with each of `trial_seeds`; the best mean validation
     accuracy chooses, and `seeds` train side by side with that. average, strength: as the plan has them. On the test
-    split each network is read `copies` times, moved by the SPEC `moved`.
+    split each network is read `copies` times, moved by the SPEC `moved`. scores: the arm whose readers this cell scores
+    where it differs in the test alone.
     """
 
     dataset: str
@@ -52,6 +53,7 @@ class Cell:
     strength: str = "constant"
     copies: int = 1
     moved: str = ""
+    scores: str = ""
 
     @property
     def title(self) -> str:
@@ -99,7 +101,8 @@ def run_cell(cell: Cell, networks: WeightDataset, out: Path) -> dict[str, Any]:
     seen = networks.where(lambda columns: columns["split"] != SPLITS.index("test"))
     with stopwatch(out) as spent:
         best, tried = choose(cell, seen, out / "trials")
-        trained = train(seen, cell.plan, [replace(best, seed=seed) for seed in cell.seeds], out / "seeds")
+        at = out.parents[1] / cell.scores / out.name if cell.scores else out
+        trained = train(seen, cell.plan, [replace(best, seed=seed) for seed in cell.seeds], at / "seeds")
         test = read_test_once(cell, trained, networks, out)
     row = {
         "cell": cell.title,

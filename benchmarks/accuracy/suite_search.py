@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.accuracy.arms import ALIGNED, SEARCHED
+from benchmarks.accuracy.arms import ALIGNED, ALIGNED_AT_FULL, SEARCHED, SEARCHED_AT_FULL
 from benchmarks.accuracy.cell import Cell
 from benchmarks.accuracy.networks import digits, fashion_within_training
 from benchmarks.accuracy.suite import Suite
@@ -23,7 +23,7 @@ def search(tier: str, files: Path | None = None) -> Suite:
     """
     name = "digits" if tier == "smoke" else "fashion-mnist"
     counts = {"small": (2000, 1000, 3000), "full": (20_000, 5_000, 20_000)}
-    epochs = {"smoke": 2, "small": 60, "full": 60}[tier]
+    epochs = {"smoke": 2, "small": 40, "full": 60}[tier]
 
     def made(out: Path) -> data.WeightDataset:
         return digits(out, 120, files=files) if tier == "smoke" else fashion_within_training(out, counts[tier], files)
@@ -41,21 +41,20 @@ def search(tier: str, files: Path | None = None) -> Suite:
             seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
         )
 
-    few = ("recommended", "none") if tier == "smoke" else tuple(SEARCHED)
-    cells = [cell(name, arm, SEARCHED[arm]) for arm in few]
-    alone, recommended = cell(name, "none", ""), cells[0]
-    cells += [
+    searched = {"smoke": {"recommended": SEARCHED["recommended"], "none": ""}, "small": SEARCHED}
+    aligned = {"smoke": {"none": ""}, "small": ALIGNED}
+    plain = [cell(name, *arm) for arm in searched.get(tier, SEARCHED | SEARCHED_AT_FULL).items()]
+    recommended, alone, *_ = plain
+    others = [
         replace(recommended, arm="averaged", average=0.99),
         replace(recommended, arm="rising", strength="rising"),
         replace(recommended, arm="falling", strength="falling"),
-        replace(recommended, arm="copies", copies=16, moved="flip_signs"),
-        replace(alone, arm="none_copies", copies=16, moved="flip_signs"),
+        replace(recommended, arm="copies", scores="recommended", copies=16, moved="flip_signs"),
+        replace(alone, arm="none_copies", scores="none", copies=16, moved="flip_signs"),
     ]
-    cells += [
-        cell(f"{name}-aligned", arm, augment) for arm, augment in ALIGNED.items() if tier != "smoke" or augment == ""
-    ]
+    near = [cell(f"{name}-aligned", *arm) for arm in aligned.get(tier, ALIGNED_AT_FULL | ALIGNED).items()]
     return Suite(
         {name: made, f"{name}-aligned": lambda out: data.align(made(out.with_name(name)))},
-        tuple(cells),
-        against=lambda _: cells[0].title,
+        (*plain, *others, *near),
+        against=lambda _: recommended.title,
     )

@@ -15,7 +15,15 @@ from benchmarks.accuracy import cell as cells
 from benchmarks.accuracy import networks as networks_of
 from benchmarks.accuracy import page, texts
 from benchmarks.accuracy import run as runs
-from benchmarks.accuracy.arms import ALIGNED, ARMS, CURVE_VIEWS, PICTURE_VIEWS, SEARCHED
+from benchmarks.accuracy.arms import (
+    ALIGNED,
+    ALIGNED_AT_FULL,
+    ARMS,
+    CURVE_VIEWS,
+    PICTURE_VIEWS,
+    SEARCHED,
+    SEARCHED_AT_FULL,
+)
 from benchmarks.accuracy.cell import Cell, read_test_once, run_cell
 from benchmarks.accuracy.suite import TIERS, Suite
 from benchmarks.accuracy.suites import SUITES
@@ -30,7 +38,8 @@ TOY = Cell("toy", "mlp", {"width": 4}, epochs=2, evaluate_every=2, batch_size=16
 
 HEAD = replace(TOY, reader="probe", settings={"probes": 3, "width": 4}, trains="head")
 
-PLANE_ARMS = [augment for arms in (ARMS, PICTURE_VIEWS, SEARCHED, ALIGNED) for augment in arms.values()]
+PLANE_TABLES = (ARMS, PICTURE_VIEWS, SEARCHED, SEARCHED_AT_FULL, ALIGNED, ALIGNED_AT_FULL)
+PLANE_ARMS = [augment for arms in PLANE_TABLES for augment in arms.values()]
 ON_THE_PLANE = [(2, augment) for augment in dict.fromkeys(PLANE_ARMS)]
 ON_A_LINE = [(1, augment) for augment in CURVE_VIEWS.values()]
 
@@ -65,6 +74,19 @@ def test_the_test_split_is_read_once_or_again_by_the_same_readers(networks, tmp_
     assert read_test_once(TOY, first, networks, tmp_path) == read_test_once(TOY, first, networks, tmp_path)
     with pytest.raises(ValueError, match="has had its one look at the test split, with other readers"):
         read_test_once(TOY, second, networks, tmp_path)
+
+
+def test_a_cell_that_differs_in_the_test_alone_scores_the_readers_of_another(networks, tmp_path):
+    """A probe answers alike for copies with other signs, so that all is the same; and nothing is trained twice."""
+    own = replace(HEAD, trains="all", trials=(Trial(),), arm="own")
+    other = replace(own, arm="copies", scores="own", copies=3, moved="flip_signs")
+    first = run_cell(own, networks, tmp_path / own.title)
+    second = run_cell(other, networks, tmp_path / other.title)
+    assert second["test_accuracies"] == first["test_accuracies"]
+    assert second["identity"] != first["identity"]
+    assert not (tmp_path / other.title / "seeds").exists()
+    with pytest.raises(ValueError, match=r"own.* holds a training with other settings: plan\.epochs"):
+        run_cell(replace(other, arm="longer", epochs=4), networks, tmp_path / other.title.replace("copies", "longer"))
 
 
 def test_rows_are_compared_seed_by_seed_and_only_then():
