@@ -1,37 +1,6 @@
 """Strengths of augmentations that the tests of ours and of the benchmarks' PyTorch side share."""
 
-NOTHING: dict[str, dict[str, float]] = {
-    "flip_signs": {"probability": 0.0},
-    "shift_phase": {"max_shift": 0},
-    "shift_turns": {"max_turns": 0},
-    "rescale": {"std": 0.0},
-    "rescale_uniform": {"max_log": 0.0},
-    "rotate": {"max_degrees": 0.0},
-    "translate": {"max_shift": 0.0},
-    "scale": {"max_log": 0.0},
-    "scale_axes": {"max_log": 0.0},
-    "shear": {"max_shear": 0.0},
-    "flip": {"probability": 0.0},
-    "contrast": {"max_log": 0.0},
-    "brightness": {"max_shift": 0.0},
-    "invert": {"probability": 0.0},
-    "mix_channels": {"std": 0.0},
-    "grey": {"max_share": 0.0},
-    "noise": {"std": 0.0},
-    "noise_shared": {"std": 0.0},
-    "dropout": {"rate": 0.0},
-    "drop_neurons": {"rate": 0.0},
-    "prune": {"max_quantile": 0.0},
-    "prune_global": {"max_quantile": 0.0},
-    "towards_mean": {"max_share": 0.0},
-    "mixup": {"low": 1.0},
-    "mixup_aligned": {"low": 1.0},
-    "mixup_permuted": {"low": 1.0},
-    "mixup_hard": {"low": 1.0},
-    "mixup_self": {"low": 1.0},
-    "mixup_with": {"low": 1.0},
-    "mixup_within_class": {"low": 1.0},
-    "mixup_views": {"low": 1.0},
-    "label_smoothing": {"rate": 0.0},
-}
-"""Settings at which an augmentation is the identity, to the bit."""
+from wsjax.augment import CATALOGUE
+
+NOTHING = {name: entry.nothing for name, entry in CATALOGUE.items() if entry.nothing}
+"""Settings at which an augmentation says that it is the identity, and must be, to the bit."""
