@@ -61,15 +61,15 @@ SEARCHED = {
     "milder": "flip_signs | rotate(max_degrees=7.5) | scale(max_log=0.05) | translate(max_shift=0.05)",
     "stronger": "flip_signs | rotate(max_degrees=30) | scale(max_log=0.2) | translate(max_shift=0.2)",
     "mixup_1": f"{RECOMMENDED} | mixup(alpha=1.0)",
-    "mixup_permutation": f'{RECOMMENDED} | mixup_aligned(group="permutation", alpha=1.0)',
     "mixup_signed": f'{RECOMMENDED} | mixup_aligned(group="signed", alpha=1.0)',
     "mixup_full": f'{RECOMMENDED} | mixup_aligned(group="full", alpha=1.0)',
-    "noise": f"{RECOMMENDED} | noise(std=0.1)",
-    "mirrored": f"{RECOMMENDED} | flip(axis=0)",
 }
 """`recommended`, without each of its parts, in other strengths, and with things that might be added to it."""
 
 SEARCHED_AT_FULL = {
+    "mirrored": f"{RECOMMENDED} | flip(axis=0)",
+    "noise": f"{RECOMMENDED} | noise(std=0.1)",
+    "mixup_permutation": f'{RECOMMENDED} | mixup_aligned(group="permutation", alpha=1.0)',
     "mixup_02": f"{RECOMMENDED} | mixup(alpha=0.2)",
     "mixup_within_class": f"{RECOMMENDED} | mixup_within_class(alpha=1.0)",
     "dropout": f"{RECOMMENDED} | dropout(rate=0.02)",
@@ -77,6 +77,6 @@ SEARCHED_AT_FULL = {
 }
 """What else might be added."""
 
-ALIGNED = {"inputs_mixup": f"{INPUTS} | mixup(alpha=1.0)", "recommended": RECOMMENDED}
-ALIGNED_AT_FULL = {"none": "", "inputs": INPUTS, "mixup": "mixup(alpha=1.0)"}
+ALIGNED = {"inputs_mixup": f"{INPUTS} | mixup(alpha=1.0)"}
+ALIGNED_AT_FULL = {"none": "", "inputs": INPUTS, "mixup": "mixup(alpha=1.0)", "recommended": RECOMMENDED}
 """Of networks that were all brought near to one; sign flips undo that."""
