@@ -125,6 +125,9 @@ def test_fit_train_evaluate_show(run, tmp_path):
     code, out, _ = run("evaluate", runs, sets)
     assert code == 0
     assert f"mean {sum(result['test_accuracies']) / 2:.1%}" in out
+    code, out, _ = run("evaluate", runs, sets, "--copies", 3, "--augment", "flip_signs")
+    assert code == 0
+    assert f"mlp of {runs} on {sets}, over 3 copies moved by flip_signs: mean " in out
     for path, picture in ((sets, "gallery.png"), (runs, "curves.png")):
         assert run("show", path)[0] == 0
         assert (path / picture).stat().st_size > 1000

@@ -1,5 +1,7 @@
 """A strength of 1 is the pipeline, one of 0 the identity, and what lies between is one compiled program."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,15 +10,20 @@ from jax.tree_util import Partial
 
 from tests.augment.test_laws import KEY, SPEC, bound, thing
 from tests.helpers import assert_identical, compiled
-from wsjax.augment import CATALOGUE, at_strength, from_spec, mixup, rotate
+from wsjax.augment import CATALOGUE, at_strength, from_spec, mixup, rotate, shift_phase
 from wsjax.typing import Batch
+
+
+def scaled(atom: Partial, strength: float) -> Any:
+    """A bound augmentation at a strength, which is a `Partial` again."""
+    return at_strength(atom, strength)
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_full_strength_is_the_augmentation_and_none_is_where_it_does_nothing(name: str):
     """That it is the identity there is a law of its own, for every entry."""
     whole = bound(name)
-    full, none = (at_strength(whole, strength) for strength in (1.0, 0.0))
+    full, none = scaled(whole, 1.0), scaled(whole, 0.0)
     assert full.func is none.func is whole.func
     numbers = lambda transform: {n: transform.keywords[n] for n in CATALOGUE[name].settings if n in transform.keywords}
     assert numbers(full) == numbers(whole)
@@ -24,18 +31,15 @@ def test_full_strength_is_the_augmentation_and_none_is_where_it_does_nothing(nam
 
 
 def test_settings_go_straight_to_where_they_do_nothing():
-    degrees = at_strength(Partial(rotate, symmetry=SPEC, max_degrees=40.0), 0.25).keywords["max_degrees"]
-    mixed = at_strength(Partial(mixup, low=0.2, high=0.6, alpha=0.3), 0.5).keywords
+    degrees = scaled(Partial(rotate, symmetry=SPEC, max_degrees=40.0), 0.25).keywords["max_degrees"]
+    mixed = scaled(Partial(mixup, low=0.2, high=0.6, alpha=0.3), 0.5).keywords
     assert degrees == 10.0
     assert mixed == {"low": 0.6, "high": 0.8, "alpha": 0.3}
 
 
 def test_half_turns_stay_whole():
-    pipeline = from_spec("shift_phase(max_shift=3)", SPEC)
-    assert [float(at_strength(pipeline, s).args[0][0].args[0].args[0].keywords["max_shift"]) for s in (0.4, 0.6)] == [
-        1,
-        2,
-    ]
+    turned = Partial(shift_phase, symmetry=SPEC, max_shift=3.0)
+    assert [float(scaled(turned, strength).keywords["max_shift"]) for strength in (0.4, 0.6)] == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from scipy.stats import kendalltau
 
 from tests.train.helpers import TRIALS, bits, without_seconds
 from wsjax import data
+from wsjax.augment import network_from_spec
 from wsjax.demo import score_row, summary_table
 from wsjax.errors import DataError
+from wsjax.models import OverCopies
 from wsjax.networks import siren_init
 from wsjax.symmetry import siren
 from wsjax.train import (
@@ -317,6 +319,18 @@ def test_other_targets_than_those_trained_on_are_not_scored(zoo, two, short, net
             read(short, whole)
     with pytest.raises(ValueError, match=r"trained on the classes of digits; expected one trained on float targets"):
         kendall_tau(trained, networks)
+
+
+def test_scores_over_copies_are_those_of_the_averaged_reader(zoo, short):
+    moved = {"copies": 3, "augment": "noise(std=0.5)"}
+    averaged = OverCopies(short.reader(), network_from_spec("noise(std=0.5)", zoo.symmetry), 3, key=jax.random.key(0))
+    part = zoo.split("test")
+    given = np.asarray(jax.jit(jax.vmap(averaged))(part.weights))[:, 0]
+    by_hand = 1 - np.sum((part.label - given) ** 2) / np.sum((part.label - part.label.mean()) ** 2)
+    assert evaluate(short, zoo, **moved)[0] == pytest.approx(by_hand, abs=1e-4)
+    rank: Any = kendalltau(given, part.label)
+    assert kendall_tau(short, zoo, **moved)[0] == pytest.approx(rank.statistic, abs=1e-6)
+    assert evaluate(short, zoo, **moved) != evaluate(short, zoo)
 
 
 def test_scores_of_a_regressor_are_r2_and_tau_in_rows_and_tables(zoo, short):

@@ -19,10 +19,12 @@ def evaluate(run: Run, dataset: Dataset, /, *, split: str = "test", copies: int 
     trained = training.load_trained(run)
     say_if_unfinished(trained, run)
     networks, measure = data.load(dataset), trained.measure
-    scores = training.evaluate(trained, networks, split, copies=copies, augment=augment)
-    taus = None if trained.targets is None else training.kendall_tau(trained, networks, split)
+    moved = {"copies": copies, "augment": augment}
+    scores = training.evaluate(trained, networks, split, **moved)
+    taus = None if trained.targets is None else training.kendall_tau(trained, networks, split, **moved)
     for i, (trial, score) in enumerate(zip(trained.trials, scores, strict=True)):
         rank = "" if taus is None else f", tau {taus[i]:.3f}"
         print(f"seed {trial.seed}: {split} {measure.title} {measure.shown(score)}{rank}")
     rank = "" if taus is None else f", tau {sum(taus) / len(taus):.3f}"
-    print(f"{trained.plan.reader} of {run} on {dataset}: mean {measure.shown(sum(scores) / len(scores))}{rank}")
+    over = f", over {copies} copies moved by {augment}" if augment else ""
+    print(f"{trained.plan.reader} of {run} on {dataset}{over}: mean {measure.shown(sum(scores) / len(scores))}{rank}")

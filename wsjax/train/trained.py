@@ -115,14 +115,17 @@ def _moved(dataset: WeightDataset, copies: int, augment: str) -> Transform[Weigh
 def _scores(
     static: Static, frozen: PyTree, best: PyTree, data: Arrays, moved: Transform[Weights] | None, *, copies: int
 ) -> Float[Array, " runs"]:
-    def scored(parameters: PyTree) -> Array:
-        reader = eqx.combine(parameters, frozen, static.tree)
-        return score(reader if moved is None else OverCopies(reader, moved, copies, key=jax.random.key(0)), data)
-
-    return jax.vmap(scored)(best)
+    return jax.vmap(lambda p: score(over_copies(eqx.combine(p, frozen, static.tree), moved, copies), data))(best)
 
 
-def kendall_tau(trained: Trained, dataset: WeightDataset, split_name: str = "test") -> list[float]:
+def over_copies(reader: Reader, moved: Transform[Weights] | None, copies: int) -> Reader:
+    """A reader averaged over so many moved copies; as it is where nothing moves them."""
+    return reader if moved is None else OverCopies(reader, moved, copies, key=jax.random.key(0))
+
+
+def kendall_tau(
+    trained: Trained, dataset: WeightDataset, split_name: str = "test", *, copies: int = 1, augment: str = ""
+) -> list[float]:
     """Each run's rank correlation on a split between targets and what the regressor gives, averaged over targets.
 
     tau_b = (C - D) / sqrt((C + D + T) (C + D + Y)): of all pairs of networks C are in the order of their targets, D in
@@ -133,6 +136,7 @@ def kendall_tau(trained: Trained, dataset: WeightDataset, split_name: str = "tes
         trained: what `train` gave, of a regressor.
         dataset: of networks like those trained on.
         split_name: `"train"`, `"validation"` or `"test"`.
+        copies, augment: as for `evaluate`.
 
     Raises:
         ValueError: as `evaluate`, or the reader is a classifier.
@@ -160,16 +164,19 @@ def kendall_tau(trained: Trained, dataset: WeightDataset, split_name: str = "tes
     check_same_kind(trained.card, dataset.card)
     frozen, static = apart(trained.frozen)
     data = arrays(dataset, split_name, targets=trained.targets)
-    given = np.asarray(_outputs(static, frozen, trained.state.best, data))
+    moved = _moved(dataset, copies, augment)
+    given = np.asarray(_outputs(static, frozen, trained.state.best, data, moved, copies=copies))
     # As the data set has them: standardising rounds, and could make ties.
     label = np.asarray(dataset.label[rows_of(dataset, split_name)], np.float64).reshape(given.shape[1:])
     return [float(np.mean([_tau(y, t) for y, t in zip(run.T, label.T, strict=True)])) for run in given]
 
 
-@functools.partial(jax.jit, static_argnames="static")
-def _outputs(static: Static, frozen: PyTree, best: PyTree, data: Arrays) -> Float[Array, "runs networks targets"]:
+@functools.partial(jax.jit, static_argnames=("static", "copies"))
+def _outputs(
+    static: Static, frozen: PyTree, best: PyTree, data: Arrays, moved: Transform[Weights] | None, *, copies: int
+) -> Float[Array, "runs networks targets"]:
     read = lambda model: jax.lax.map(model, data.weights, batch_size=EVALUATION_BATCH)
-    return jax.vmap(lambda parameters: read(eqx.combine(parameters, frozen, static.tree)))(best)
+    return jax.vmap(lambda p: read(over_copies(eqx.combine(p, frozen, static.tree), moved, copies)))(best)
 
 
 def _tau(given: np.ndarray, label: np.ndarray) -> float:
