@@ -80,6 +80,25 @@ def test_one_of_takes_each_in_proportion_to_its_weight():
         assert (found[1] == 0) == (shares[1] == 0)
 
 
+def test_an_eager_choice_is_the_compiled_one_and_traces_nothing():
+    """A switch outside of compiled code would compile its branches at every call."""
+    traced = []
+
+    def plus(key, x, *, n):
+        traced.append(isinstance(x, jax.core.Tracer))
+        return x + n
+
+    steps = [Partial(plus, n=n) for n in (1.0, 2.0)]
+    for transform in (wa.one_of(*steps), wa.with_probability(0.5, steps[0])):
+        keys = [jax.random.key(i) for i in range(8)]
+        compiled = [float(jax.jit(transform)(key, jnp.float32(0))) for key in keys]
+        traced.clear()
+        assert [float(transform(key, jnp.float32(0))) for key in keys] == compiled
+        assert len(set(compiled)) == 2
+        assert traced
+        assert not any(traced)
+
+
 def test_combinators_refuse_what_they_cannot_do():
     with pytest.raises(ValueError, match=r"number of transforms in one_of is 0"):
         wa.one_of()

@@ -83,9 +83,10 @@ def one_of(*transforms: Transform[X], weights: ArrayLike | None = None) -> Trans
 
 def _run_one_of(transforms: tuple[Partial, ...], weights: ArrayLike, key: Key, x: Any) -> Any:
     choice = jax.random.categorical(jax.random.fold_in(key, 0), jnp.log(jnp.asarray(weights)))
-    inner = jax.random.fold_in(key, 1)
-    branches = [lambda x, t=t: t(inner, x) for t in transforms]
-    return jax.lax.switch(choice, branches, jax.tree.map(jnp.asarray, x))
+    inner, x = jax.random.fold_in(key, 1), jax.tree.map(jnp.asarray, x)
+    if not isinstance(choice, Tracer):  # an eager switch would compile its branches anew at every call
+        return transforms[int(choice)](inner, x)
+    return jax.lax.switch(choice, [lambda x, t=t: t(inner, x) for t in transforms], x)
 
 
 def with_probability(probability: Scalar, transform: Transform[X]) -> Transform[X]:
@@ -106,8 +107,10 @@ def with_probability(probability: Scalar, transform: Transform[X]) -> Transform[
 
 def _run_with_probability(probability: Scalar, transform: Partial, key: Key, x: Any) -> Any:
     applies = jax.random.bernoulli(jax.random.fold_in(key, 0), probability)
-    inner = jax.random.fold_in(key, 1)
-    return jax.lax.cond(applies, lambda x: transform(inner, x), lambda x: x, jax.tree.map(jnp.asarray, x))
+    inner, x = jax.random.fold_in(key, 1), jax.tree.map(jnp.asarray, x)
+    if not isinstance(applies, Tracer):
+        return transform(inner, x) if applies else x
+    return jax.lax.cond(applies, lambda x: transform(inner, x), lambda x: x, x)
 
 
 def batched(transform: Transform[X]) -> Transform[X]:
