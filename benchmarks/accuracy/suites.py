@@ -107,11 +107,11 @@ def views(tier: str, files: Path | None = None) -> Suite:
     unaugmented, that has all views: one view augmented is to be as good.
     """
     name = "digits" if tier == "smoke" else "fashion-mnist"
-    counts = (1, 2) if tier == "smoke" else (1, 2, 5, 10)
+    counts = (2, 1) if tier == "smoke" else (10, 1, 2, 5)  # what the claim rests on comes first
     made = {
-        "smoke": lambda out: digits(out, 60, counts[-1], files=files),
-        "small": lambda out: fashion_views(out, (896, 1000, 2000), counts[-1], files),
-        "full": lambda out: fashion_views(out, (10_240, 2_000, 10_000), counts[-1], files),
+        "smoke": lambda out: digits(out, 60, counts[0], files=files),
+        "small": lambda out: fashion_views(out, (896, 1000, 2000), counts[0], files),
+        "full": lambda out: fashion_views(out, (10_240, 2_000, 10_000), counts[0], files),
     }[tier]
     epochs = {"smoke": 4, "small": 160, "full": 200}[tier]
     cells = tuple(
@@ -130,7 +130,7 @@ def views(tier: str, files: Path | None = None) -> Suite:
         for count in counts
         for arm in ("none", "recommended")
     )
-    return Suite({name: made}, cells, against=lambda cell: next(c.title for c in cells[::-1] if c.arm == "none"))
+    return Suite({name: made}, cells, against=lambda _: cells[0].title)
 
 
 def shapes(tier: str, files: Path | None = None) -> Suite:
