@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.core import Tracer
 from jax.tree_util import Partial
 
 from tests.helpers import Normed, assert_identical, change, normed_spec, points, random_weights, touched
@@ -85,7 +86,7 @@ def test_an_eager_choice_is_the_compiled_one_and_traces_nothing():
     traced = []
 
     def plus(key, x, *, n):
-        traced.append(isinstance(x, jax.core.Tracer))
+        traced.append(isinstance(x, Tracer))
         return x + n
 
     steps = [Partial(plus, n=n) for n in (1.0, 2.0)]
