@@ -31,12 +31,14 @@ BFLOAT16 = {
     **dict.fromkeys(("permute", "flip_signs", "flip"), 1e-5),  # no entry is rounded
     **dict.fromkeys(("brightness", "contrast", "invert", "mix_channels", "grey"), 0.015),
     **dict.fromkeys(("rescale", "rescale_uniform"), 0.05),
-    **dict.fromkeys(("translate", "scale_axes"), 0.12),
+    "scale_axes": 0.12,
+    "translate": 0.16,
     **dict.fromkeys(("rotate", "rotate_uniform", "scale", "shear", "shift_phase"), 0.3),
     "shift_turns": 0.6,
 }
 """How far the function may be off, as a share of its size, where the weights are kept in bfloat16, in 8 bits: about
-twice what was seen. Sines are the worst, for their w0 of 9.5 multiplies what rounding does to the first layer."""
+twice what was seen. Sines are the worst, for their w0 of 9.5 multiplies what rounding does to the first layer. The
+fitted networks are others on other CPUs: without AVX-512 a translation in float16 was off by 0.0159."""
 
 HALF = {"bfloat16": BFLOAT16, "float16": {name: max(share / 8, 1e-5) for name, share in BFLOAT16.items()}}
 """float16 keeps three bits more."""
