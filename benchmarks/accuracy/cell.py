@@ -100,8 +100,8 @@ def run_cell(cell: Cell, networks: WeightDataset, out: Path) -> dict[str, Any]:
     networks = with_views(networks, cell.views)
     seen = networks.where(lambda columns: columns["split"] != SPLITS.index("test"))
     with stopwatch(out) as spent:
-        best, tried = choose(cell, seen, out / "trials")
         at = out.parents[1] / cell.scores / out.name if cell.scores else out
+        best, tried = choose(cell, seen, at / "trials")
         trained = train(seen, cell.plan, [replace(best, seed=seed) for seed in cell.seeds], at / "seeds")
         test = read_test_once(cell, trained, networks, out)
     row = {

@@ -36,7 +36,7 @@ def fashion(
 
 
 def fashion_views(out: Path, counts: Sequence[int], views: int, files: Path | None = None) -> data.WeightDataset:
-    """INRs from a zero output of so many images of each split: so many of each to train on, one of each other."""
+    """INRs from a zero output of so many images of each split: several of each to train on, one of the others."""
     images = limit_splits(data.load_images("fashion-mnist", files), counts)
     training = images.split == 0
     several = data.fit_dataset(images.take(np.flatnonzero(training)), replace(from_zero(), views=views), out / "train")

@@ -41,10 +41,11 @@ def search(tier: str, files: Path | None = None) -> Suite:
             seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
         )
 
-    searched = {"smoke": {"recommended": SEARCHED["recommended"], "none": ""}, "small": SEARCHED}
-    aligned = {"smoke": {"none": ""}, "small": ALIGNED}
-    plain = [cell(name, *arm) for arm in searched.get(tier, SEARCHED | SEARCHED_AT_FULL).items()]
-    recommended, alone, *_ = plain
+    few = {arm: SEARCHED[arm] for arm in ("recommended", "none")}
+    searched = {"smoke": few, "small": SEARCHED, "full": SEARCHED | SEARCHED_AT_FULL}[tier]
+    aligned = {"smoke": {"none": ""}, "small": ALIGNED, "full": ALIGNED | ALIGNED_AT_FULL}[tier]
+    plain = {arm: cell(name, arm, augment) for arm, augment in searched.items()}
+    recommended, alone = plain["recommended"], plain["none"]
     others = [
         replace(recommended, arm="averaged", average=0.99),
         replace(recommended, arm="rising", strength="rising"),
@@ -52,9 +53,9 @@ def search(tier: str, files: Path | None = None) -> Suite:
         replace(recommended, arm="copies", scores="recommended", copies=16, moved="flip_signs"),
         replace(alone, arm="none_copies", scores="none", copies=16, moved="flip_signs"),
     ]
-    near = [cell(f"{name}-aligned", *arm) for arm in aligned.get(tier, ALIGNED_AT_FULL | ALIGNED).items()]
+    near = [cell(f"{name}-aligned", arm, augment) for arm, augment in aligned.items()]
     return Suite(
         {name: made, f"{name}-aligned": lambda out: data.align(made(out.with_name(name)))},
-        (*plain, *others, *near),
+        (*plain.values(), *others, *near),
         against=lambda _: recommended.title,
     )

@@ -9,10 +9,13 @@ import pytest
 
 from tests.train.helpers import PLAN, SMALL, TRIALS, bits
 from wsjax.augment import from_spec
-from wsjax.train import Plan, evaluate, journal, train
+from wsjax.data.store import directory
+from wsjax.train import Plan, evaluate, journal, record, train
+from wsjax.train import trained as scored
+from wsjax.train.inputs import arrays
 from wsjax.train.loop import start
-from wsjax.train.state import updated
-from wsjax.train.step import strengthened
+from wsjax.train.state import apart, updated
+from wsjax.train.step import advance
 
 AVERAGED = replace(PLAN, average=0.6)
 ONE_STEP = replace(SMALL, epochs=1, evaluate_every=1, batch_size=64, augment="noise(std=0.5)")
@@ -67,12 +70,20 @@ def test_strengths_rise_from_nothing_and_fall_from_all(networks):
     assert after() != after(augment="")
 
 
-def test_a_strength_is_the_share_of_the_steps(networks):
-    pipeline = jax.tree_util.Partial(lambda key, x, *, std: std, std=1.0)
-    assert strengthened(Plan(), pipeline, jnp.float32(0.3)) is pipeline
-    made = from_spec("noise(std=0.5)", networks.symmetry)
-    leaf = lambda strength, done: float(jax.tree.leaves(strengthened(Plan(strength=strength), made, done))[0])
-    np.testing.assert_allclose([leaf("rising", jnp.float32(0.3)), leaf("falling", jnp.float32(0.3))], [0.15, 0.35])
+def test_a_strength_is_the_share_of_the_steps_done(networks):
+    """Of two steps the first comes at a share of 0, the second at a half, whatever the scan is cut into."""
+    plan = replace(ONE_STEP, epochs=2)
+    state, frozen = start(networks.card, plan, TRIALS[:1])
+    arrays_of_frozen, static = apart(frozen)
+    training, validation = (arrays(networks, name) for name in ("train", "validation"))
+    for spec in ("", "noise(std=0.25)"):
+        pipeline = from_spec(spec, networks.symmetry)
+        fixed = (plan, static, arrays_of_frozen, pipeline)
+        state, _ = advance(*fixed, states=state, train=training, validation=validation, classes=10)
+    rising = replace(plan, strength="rising")
+    found = train(networks, rising, TRIALS[:1], progress=False).state.parameters
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(state.parameters), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 def test_copies_that_show_the_same_function_leave_a_probe_as_it_was(networks):
@@ -81,10 +92,26 @@ def test_copies_that_show_the_same_function_leave_a_probe_as_it_was(networks):
     assert evaluate(probe, networks, copies=3, augment="flip_signs") == evaluate(probe, networks)
 
 
-def test_copies_change_a_reader_that_feels_what_moves_them(networks, trained):
-    by = {copies: evaluate(trained, networks, "train", copies=copies, augment="noise(std=1.0)") for copies in (1, 32)}
-    assert by[1] != evaluate(trained, networks, "train")
-    assert by[1] != by[32]
+def test_copies_are_compiled_once(networks, trained, monkeypatch):
+    traced = []
+    monkeypatch.setattr(scored, "score", lambda *args: traced.append(1) or jnp.float32(0))
+    few = networks.take(np.arange(len(networks) - 2))  # shapes that no other test compiled
+    for _ in range(3):
+        evaluate(trained, few, "train", copies=2, augment="flip_signs | noise(std=0.1)")
+    assert len(traced) == 1
+
+
+def test_a_run_recorded_before_there_were_these_settings_goes_on(networks, tmp_path):
+    whole = train(networks, SMALL, TRIALS, tmp_path, progress=False)
+    written = record.read_proved(tmp_path / record.RECORD)
+    for name in ("average", "strength"):
+        del written["plan"][name]
+    directory.write_json(tmp_path / record.RECORD, written)
+    assert bits(train(networks, SMALL, TRIALS, tmp_path, progress=False).state) == bits(whole.state)
+    with pytest.raises(
+        ValueError, match=r"holds a training with other settings: plan\.average is 0\.0 there and 0\.5 here"
+    ):
+        train(networks, replace(SMALL, average=0.5), TRIALS, tmp_path, progress=False)
 
 
 def test_copies_that_nothing_moves_and_steps_on_batches_are_refused(networks, trained, untyped):

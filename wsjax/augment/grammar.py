@@ -285,9 +285,7 @@ def from_spec(
         >>> jax.tree.leaves(pipeline)
         [0.5, 0.4]
     """
-    known = {"symmetry": symmetry, "statistics": statistics, "pool": pool}
-    given = {name: value for name, value in known.items() if value is not None}
-    pipeline = _chain(read_spec(spec), given, "batch")
+    pipeline = _chain(read_spec(spec), _given(symmetry=symmetry, statistics=statistics, pool=pool), "batch")
     networks = symmetry.unflatten([jax.ShapeDtypeStruct((2, *shape), jnp.float32) for shape in symmetry.shapes])
     label = jax.ShapeDtypeStruct((2, 2), jnp.float32)
     if pool is not None:
@@ -325,11 +323,15 @@ def network_from_spec(spec: str, symmetry: Symmetry, statistics: Statistics | No
             f"{listing(whole)} in {spec!r} works on whole batches; expected steps on single networks: leave it out, or "
             f"call from_spec for a pipeline of batches"
         )
-    given = {"symmetry": symmetry} if statistics is None else {"symmetry": symmetry, "statistics": statistics}
-    pipeline = _chain(steps, given, "network")
+    pipeline = _chain(steps, _given(symmetry=symmetry, statistics=statistics), "network")
     network = symmetry.unflatten([jax.ShapeDtypeStruct(shape, jnp.float32) for shape in symmetry.shapes])
     jax.eval_shape(lambda weights: pipeline(jax.random.key(0), weights), network)
     return pipeline
+
+
+def _given(**known: Any) -> dict[str, Any]:
+    """What steps can be bound to."""
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _chain(steps: tuple[Call, ...], given: dict[str, Any], level: Level) -> Transform[Any]:

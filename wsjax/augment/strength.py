@@ -34,22 +34,21 @@ def at_strength(transform: Transform[X], strength: Scalar) -> Transform[X]:
         >>> jax.tree.leaves(at_strength(pipeline, 0.5))   # degrees; high, low
         [15.0, 1.0, 0.75]
     """
-    return jax.tree.map(
-        lambda node: _scaled(node, strength) if _entry(node) else node, transform, is_leaf=lambda n: bool(_entry(n))
-    )
+    known = lambda node: _entry(node) is not None
+    return jax.tree.map(lambda node: _scaled(node, strength), transform, is_leaf=known)
 
 
 def _entry(node: Any) -> Entry | None:
     """What the catalogue knows of a bound augmentation."""
-    if not isinstance(node, Partial):
-        return None
-    entry = CATALOGUE.get(getattr(function_of(node), "__name__", ""))
-    return entry if entry is not None and entry.function is function_of(node) else None
+    function = function_of(node) if isinstance(node, Partial) else None
+    entry = CATALOGUE.get(getattr(function, "__name__", ""))
+    return entry if entry is not None and entry.function is function else None
 
 
-def _scaled(atom: Partial, strength: Scalar) -> Partial:
+def _scaled(atom: Any, strength: Scalar) -> Any:
     entry = _entry(atom)
-    assert entry is not None
+    if entry is None:
+        return atom
     moved = dict(atom.keywords)
     for name, nothing in entry.nothing.items():
         default = entry.settings[name]

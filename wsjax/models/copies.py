@@ -51,10 +51,6 @@ class OverCopies(eqx.Module):
 
     def __call__(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, "*outputs"]:
         """Read one network; a key and a rate are passed on, the key split among the copies."""
-        keys = jax.random.split(self.key, self.copies)
-        if key is None:
-            given = jax.vmap(lambda k: self.reader(self.transform(k, weights)))(keys)
-        else:
-            own = jax.random.split(key, self.copies)
-            given = jax.vmap(lambda k, d: self.reader(self.transform(k, weights), key=d, rate=rate))(keys, own)
-        return jnp.mean(given, axis=0)
+        own = None if key is None else jax.random.split(key, self.copies)
+        read = lambda k, dropping: self.reader(self.transform(k, weights), key=dropping, rate=rate)
+        return jnp.mean(jax.vmap(read)(jax.random.split(self.key, self.copies), own), axis=0)

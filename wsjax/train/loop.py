@@ -156,8 +156,9 @@ def _loop(
     seeds = [trial.seed for trial in trials]
     label = f"train {plan.reader}" + (" (augmented)" if plan.augment else "")
     # Inside XLA's compiler a Ctrl-C is lost or crashes the process, so it waits. The first step finds the program made.
-    with interrupts_held_back():
-        advance.lower(*step.args, states=state, **step.keywords).compile()
+    if epoch < plan.epochs:
+        with interrupts_held_back():
+            advance.lower(*step.args, states=state, **step.keywords).compile()
     with tqdm(total=plan.epochs, initial=epoch, unit="epoch", desc=label, disable=not progress) as bar:
         while epoch < plan.epochs:
             state, scores = jax.block_until_ready(step(states=state))

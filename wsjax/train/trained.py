@@ -115,10 +115,10 @@ def _moved(dataset: WeightDataset, copies: int, augment: str) -> Transform[Weigh
 def _scores(
     static: Static, frozen: PyTree, best: PyTree, data: Arrays, moved: Transform[Weights] | None, *, copies: int
 ) -> Float[Array, " runs"]:
-    return jax.vmap(lambda p: score(over_copies(eqx.combine(p, frozen, static.tree), moved, copies), data))(best)
+    return jax.vmap(lambda p: score(_over_copies(eqx.combine(p, frozen, static.tree), moved, copies), data))(best)
 
 
-def over_copies(reader: Reader, moved: Transform[Weights] | None, copies: int) -> Reader:
+def _over_copies(reader: Reader, moved: Transform[Weights] | None, copies: int) -> Reader:
     """A reader averaged over so many moved copies; as it is where nothing moves them."""
     return reader if moved is None else OverCopies(reader, moved, copies, key=jax.random.key(0))
 
@@ -176,7 +176,7 @@ def _outputs(
     static: Static, frozen: PyTree, best: PyTree, data: Arrays, moved: Transform[Weights] | None, *, copies: int
 ) -> Float[Array, "runs networks targets"]:
     read = lambda model: jax.lax.map(model, data.weights, batch_size=EVALUATION_BATCH)
-    return jax.vmap(lambda p: read(over_copies(eqx.combine(p, frozen, static.tree), moved, copies)))(best)
+    return jax.vmap(lambda p: read(_over_copies(eqx.combine(p, frozen, static.tree), moved, copies)))(best)
 
 
 def _tau(given: np.ndarray, label: np.ndarray) -> float:

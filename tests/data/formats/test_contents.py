@@ -89,6 +89,18 @@ def test_a_state_dict_under_a_key(tmp_path):
         read_contents(tmp_path / "checkpoint.pt", key="net")
 
 
+def test_an_archive_that_asks_for_a_later_zip_is_named(tmp_path):
+    """Its directory alone says so, at which `zipfile` raises NotImplementedError."""
+    save_state(tmp_path / "net.pth", STATE)
+    raw = bytearray((tmp_path / "net.pth").read_bytes())
+    raw[raw.index(b"PK\x01\x02") + 6] = 99  # the version that is needed to extract the first member
+    (tmp_path / "net.pth").write_bytes(raw)
+    with pytest.raises(NotImplementedError, match=r"zip file version 9\.9"):
+        zipfile.ZipFile(tmp_path / "net.pth")
+    with pytest.raises(DataError, match=r"net.pth is no whole zip archive \(zip file version 9\.9\). Put a whole copy"):
+        read_contents(tmp_path / "net.pth")
+
+
 def test_a_pickle_that_would_run_code_is_refused_before_it_runs(tmp_path):
     target = tmp_path / "written"
     torch.save({"seq.0.weight": torch.ones(2), "label": Malicious(target)}, tmp_path / "net.pth")
