@@ -116,7 +116,7 @@ def pair(name: str, subject: Subject) -> Pair:
         "statistics": lambda: statistics_of(batch.weights),
         "pool": lambda: batch,
     }
-    ours = Partial(entry.function, **{need: known[need]() for need in entry.needs if need in known})
+    ours = Partial(entry.function, **{need: known[need]() for need in entry.required})
     if entry.level == "batch":
         pool = torch_pool(networks, batch)
         return Pair(name, compiled(ours), lambda i: theirs(pool, i), batch)

@@ -102,7 +102,7 @@ def test_every_entry_can_be_named_for_networks_that_allow_it(getkey):
 
 
 def test_what_an_entry_takes_besides_its_settings_is_no_setting():
-    names = ("noise", "drop_neurons", "noise_shared", "mixup_self", "mixup_with")
+    names = ("noise", "drop_neurons", "noise_shared", "mixup_self", "mixup_with", "mixup_views")
     needs = {name: CATALOGUE[name].needs for name in names}
     assert needs == {
         "noise": (),
@@ -110,7 +110,10 @@ def test_what_an_entry_takes_besides_its_settings_is_no_setting():
         "noise_shared": ("statistics",),
         "mixup_self": ("transform",),
         "mixup_with": ("pool",),
+        "mixup_views": ("pool",),
     }
+    required = {name for name in names if CATALOGUE[name].required == needs[name]}
+    assert required == {"noise", "drop_neurons", "noise_shared", "mixup_with"}
     assert CATALOGUE["noise_shared"].settings == {"std": 0.1}
     assert CATALOGUE["mixup_self"].settings == CATALOGUE["mixup"].settings
 

@@ -35,6 +35,7 @@ STATISTICS = wa.statistics_of(
 POOL = Batch(
     jax.tree.map(lambda *x: np.stack(x), *(random_weights(jax.random.key(i), SPEC) for i in range(20, 25))),
     np.eye(3, dtype=np.float32)[np.array([2, 0, 1, 2, 1])],
+    np.arange(5, dtype=np.int32) % 3,
 )
 DTYPES = [np.float32, jnp.bfloat16, jnp.float16]
 

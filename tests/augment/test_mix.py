@@ -25,6 +25,8 @@ ROWS = Batch({"kernel": EYE, "step": jnp.arange(SIZE)}, EYE, jnp.array([8, 5, 8,
 """Network i is the i-th unit vector, and so is its label: a mixed row shows who is in it and by how much."""
 
 WITH = Partial(wa.mixup_with, pool=ROWS)
+VIEWS = Partial(wa.mixup_views, pool=ROWS)
+POOLED = {"mixup_with": wa.mixup_with, "mixup_views_of_a_pool": wa.mixup_views}
 FORMS = {
     "mixup": wa.mixup,
     "mixup_hard": wa.mixup_hard,
@@ -32,9 +34,10 @@ FORMS = {
     "mixup_within_class": wa.mixup_within_class,
     "mixup_self": Partial(wa.mixup_self, transform=Partial(wa.noise, std=0.1)),
     "mixup_with": WITH,
+    "mixup_views_of_a_pool": VIEWS,
 }
 forms = pytest.mark.parametrize("name", FORMS)
-BLENDING = {name: FORMS[name] for name in ("mixup", "mixup_views", "mixup_with")}
+BLENDING = {name: FORMS[name] for name in ("mixup", "mixup_views", *POOLED)}
 
 
 def sizes_of_pools(pool: np.ndarray) -> np.ndarray:
@@ -96,7 +99,9 @@ def test_weights_and_labels_mix_two_networks_by_one_share(name: str):
     assert_identical(mixed.object, ROWS.object)
     np.testing.assert_allclose(mixed.label.sum(axis=1), 1, atol=1e-6)
     assert ((mixed.label > 0).sum(axis=1) <= 2).all()
-    assert len(np.unique(jnp.diag(mixed.label).round(5))) == SIZE  # a share for each
+    own = jnp.diag(mixed.label).round(5)
+    met = own[own < 1]  # a pool that holds the batch lets a network meet itself
+    assert len(np.unique(met)) == len(met) >= 2  # a share for each
 
 
 @jax.jit
@@ -157,7 +162,7 @@ def test_no_share_for_the_partner_is_the_identity(name: str):
 @forms
 def test_a_network_without_a_partner_stays(name: str):
     alone = Batch(jnp.full((1, 3), 2.0), jnp.eye(2)[:1], jnp.array([0]))
-    transform = Partial(wa.mixup_with, pool=alone) if name == "mixup_with" else FORMS[name]
+    transform = Partial(POOLED[name], pool=alone) if name in POOLED else FORMS[name]
     if name == "mixup_self":
         transform = Partial(wa.mixup_self, transform=Partial(lambda key, w: w))
     assert change(jax.jit(transform)(KEY, alone).weights, alone.weights) < 1e-6
@@ -228,6 +233,23 @@ def test_partners_come_from_the_pool_given_and_all_of_it():
         assert stats.chisquare(np.bincount(many.weights[:, i].argmax(axis=1), minlength=5)).pvalue > 1e-4
 
 
+def test_views_of_a_pool_are_those_of_the_same_object_each_equally_likely():
+    """Objects in no order, with negative numbers; of the last the pool holds none, so that its network stays."""
+    shown = np.array([4, -2, 9, 4, 4, -2, 0], np.int32)
+    pool = Batch(np.eye(7, dtype=np.float32), np.eye(7, dtype=np.float32), shown)
+    batch = Batch(jnp.full((4, 7), -1.0), jnp.full((4, 7), -1.0), jnp.array([-2, 9, 4, 5]))
+    mix_one = lambda key, others: wa.mixup_views(key, batch, pool=others, low=0.5, high=0.5)
+    many = jax.jit(jax.vmap(mix_one, in_axes=(0, None)))(KEYS, pool)
+    assert_identical(many.weights, many.label)
+    assert_identical(many.object[0], batch.object)
+    assert_identical(many.weights[:, 3], jnp.full((len(KEYS), 7), -1.0))
+    for i in range(3):
+        counts = np.bincount(many.weights[:, i].argmax(axis=1), minlength=7)
+        of_the_object = shown == np.asarray(batch.object)[i]
+        assert (counts[~of_the_object] == 0).all()
+        assert of_the_object.sum() == 1 or stats.chisquare(counts[of_the_object]).pvalue > 1e-4
+
+
 def test_a_permuted_partner_computes_the_same_function_but_its_mixture_another():
     spec, apply, x = CASES["siren"].symmetry((2, 5, 3, 2)), CASES["siren"].apply, points(KEY, 2)
     nets = jax.tree.map(lambda *w: np.stack(w), *[random_weights(key, spec) for key in KEYS[:SIZE]])
@@ -250,10 +272,10 @@ def test_labels_may_be_targets_of_any_shape():
     np.testing.assert_allclose(mixed.label["score"], mixed.weights @ batch.label["score"], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["mixup", "mixup_hard", "mixup_views", "mixup_self", "mixup_with"])
+@pytest.mark.parametrize("name", ["mixup", "mixup_hard", "mixup_views", "mixup_self", *POOLED])
 def test_a_batch_without_labels_mixes_as_one_with(name: str):
     bare = ROWS._replace(label=None)
-    mixed = (Partial(wa.mixup_with, pool=bare) if name == "mixup_with" else FORMS[name])(KEY, bare)
+    mixed = (Partial(POOLED[name], pool=bare) if name in POOLED else FORMS[name])(KEY, bare)
     assert mixed.label is None
     assert_identical(mixed.weights, FORMS[name](KEY, ROWS).weights)
 
@@ -351,6 +373,13 @@ def test_what_needs_classes_says_so(transform, label):
 def test_views_without_objects_are_explained():
     with pytest.raises(ValueError, match=r"object is None; .*Batch\(weights, label, object=numbers\)"):
         wa.mixup_views(KEY, Batch(EYE, EYE))
+    with pytest.raises(ValueError, match=r"pool.object is None; .*Batch\(weights, label, object=numbers\)"):
+        wa.mixup_views(KEY, ROWS, pool=ROWS._replace(object=None))
+
+
+def test_a_pool_of_views_that_does_not_fit_is_named():
+    with pytest.raises(ValueError, match=r"each row of pool.weights.* has shape \(3,\); .*\(4,\)"):
+        wa.mixup_views(KEY, ROWS, pool=ROWS._replace(weights={**ROWS.weights, "kernel": EYE[:, :3]}))
 
 
 def test_a_pool_of_another_length_is_named(untyped):

@@ -98,19 +98,22 @@ def test_views_of_one_image_are_known_to_the_augmentation_that_asks(networks, au
     assert (bits(apart.state) != bits(together.state)) == asks
 
 
-def test_partners_out_of_a_pool_come_from_the_whole_training_split(networks):
+@pytest.mark.parametrize("augment", ["mixup_with", "mixup_views"])
+def test_partners_out_of_a_pool_come_from_the_whole_training_split(networks, augment: str):
     """In a batch of one network a partner of the same batch would be the network itself, and change nothing."""
     plan = replace(SMALL, batch_size=1, epochs=1, evaluate_every=1)
+    networks = replace(networks, columns={**networks.columns, "image": np.zeros(len(networks), np.int32)})
     plain, mixed = (
         jax.tree.leaves(train(networks, replace(plan, augment=augment), progress=False).state.parameters)
-        for augment in ("", "mixup_with(low=0.5, high=0.5)")
+        for augment in ("", f"{augment}(low=0.5, high=0.5)")
     )
     assert max(float(jnp.abs(a - b).max()) for a, b in zip(plain, mixed, strict=True)) > 1e-3
 
 
-@pytest.mark.parametrize("augment", ["noise_shared | towards_mean", "mixup_with"])
+@pytest.mark.parametrize("augment", ["noise_shared | towards_mean", "mixup_with", "mixup_views"])
 def test_augmentations_that_look_beyond_the_batch_know_the_training_split_alone(networks, augment: str):
     plan = replace(SMALL, augment=augment, epochs=1, evaluate_every=1)
+    networks = replace(networks, columns={**networks.columns, "image": np.zeros(len(networks), np.int32)})
 
     def trained_beside(split: str) -> list[bytes]:
         chosen = networks.columns["split"] == data.SPLITS.index(split)

@@ -58,6 +58,11 @@ class Entry:
         return tuple(name for name in BOUND if name in self._named)
 
     @property
+    def required(self) -> tuple[str, ...]:
+        """Which of them it cannot do without."""
+        return tuple(name for name in self.needs if self._named[name].default is inspect.Parameter.empty)
+
+    @property
     def _named(self) -> dict[str, inspect.Parameter]:
         parameters = inspect.signature(self.function).parameters
         return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
@@ -103,7 +108,12 @@ CATALOGUE: dict[str, Entry] = _table(
     (mixup_self, "mixes", "batch", "s w + (1 - s) T(w), T the steps given; the label its own"),
     (mixup_with, "mixes", "batch", "as mixup, the partner out of a pool: in training, the whole training split"),
     (mixup_within_class, "mixes", "batch", "as mixup, the partner of the same class"),
-    (mixup_views, "mixes", "batch", "as mixup, the partner another fit of the same object"),
+    (
+        mixup_views,
+        "mixes",
+        "batch",
+        "as mixup, the partner another fit of the same object",
+    ),
     (label_smoothing, "mixes", "batch", "y' = (1 - rate) y + rate / classes; the weights stay"),
 )
 """Every augmentation by name. Tests run the laws over this table."""

@@ -237,7 +237,9 @@ def needs_statistics(spec: str) -> bool:
 
 
 def needs_pool(spec: str) -> bool:
-    """Whether a step of a SPEC draws partners out of a pool, so that `from_spec` must be given one.
+    """Whether a step of a SPEC draws partners out of a pool, so that `from_spec` is to be given one.
+
+    `mixup_with` must have it; `mixup_views` finds its partners in the batch where it has none.
 
     Args:
         spec: the text, as `read_spec` takes it.
@@ -269,7 +271,8 @@ def from_spec(
         symmetry: the networks' Symmetry, bound to the steps that need it.
         statistics: of the training networks, `statistics_of(dataset.weights)`, for the steps that need them
             (`needs_statistics` tells).
-        pool: stacked networks with their labels, for the steps that draw partners out of it (`needs_pool` tells).
+        pool: stacked networks with their labels, and their objects where a step asks for them, for the steps that draw
+            partners out of it (`needs_pool` tells).
 
     Returns:
         A transform of a `Batch`, a pytree of its numbers, of the statistics and of the pool; text in it is static.
@@ -350,7 +353,7 @@ def _bind(step: Call, given: dict[str, Any], level: Level) -> Transform[Any]:
 
 def _atom(entry: Entry, step: Call, given: dict[str, Any]) -> Partial:
     for need, remedy in REMEDIES.items():
-        if need in entry.needs and need not in given:
+        if need in entry.required and need not in given:
             raise ValueError(f"{entry.name} {remedy}")
     bound = {name: given[name] for name in entry.needs if name in given}
     if step.pipes:

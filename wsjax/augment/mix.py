@@ -175,13 +175,15 @@ def mixup_with(
         [[0.5, 0.0], [0.0, 0.5]]
     """
     check_floating(batch.label)
-    _check_alike(batch._replace(object=None), pool._replace(object=None))
+    check_alike(batch, pool)
     share = draw_shares(jax.random.fold_in(key, 0), size_of(batch), alpha, beta, low, high)
     rows = jax.random.randint(jax.random.fold_in(key, 1), (size_of(batch),), 0, size_of(pool))
     return mix(batch, take(pool, rows), share)
 
 
-def _check_alike(batch: Batch, pool: Batch) -> None:
+def check_alike(batch: Batch, pool: Batch) -> None:
+    """Raise ValueError unless rows of a pool mix with networks of a batch, whatever objects they show."""
+    batch, pool = batch._replace(object=None), pool._replace(object=None)
     check_structure(pool, jax.tree.structure(batch), "the batch they are mixed with")
     for name, mine, other in zip(leaf_names(pool, "pool"), jax.tree.leaves(batch), jax.tree.leaves(pool), strict=True):
         check_shape(f"each row of {name}", jnp.shape(other)[1:], jnp.shape(mine)[1:], "the batch")

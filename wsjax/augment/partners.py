@@ -6,7 +6,7 @@ a network from outside is never seen.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Int
+from jaxtyping import Array, ArrayLike, Bool, Int
 
 from wsjax.symmetry.draws import permutations
 from wsjax.typing import Batch, Key
@@ -42,6 +42,30 @@ def partners(key: Key, size: int, pool: Int[ArrayLike, " batch"] | None = None) 
         start = jax.lax.cummax(jnp.where(first, jnp.arange(size), 0))
         following = jnp.where(jnp.roll(first, -1), order[start], jnp.roll(order, -1))
     return jnp.zeros_like(order).at[order].set(following)
+
+
+def partners_in(
+    key: Key, shown: Int[ArrayLike, " batch"], pool: Int[ArrayLike, " networks"]
+) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
+    """For each network a row of a pool that shows the same object, uniformly drawn, and whether the pool holds one.
+
+    The row is one of the pool's, of whatever object, where it holds none.
+
+    Args:
+        key: a typed key.
+        shown: (batch,) whole numbers, each network's object.
+        pool: (networks,) whole numbers, the objects of the pool's rows, in any order.
+
+    Example:
+        >>> rows, found = partners_in(jax.random.key(0), jnp.array([7, 3, 1]), jnp.array([1, 2, 7]))
+        >>> rows[found].tolist(), found.tolist()
+        ([2, 0], [True, False, True])
+    """
+    order = jnp.argsort(jnp.asarray(pool))
+    known = jnp.asarray(pool)[order]
+    first, end = (jnp.searchsorted(known, jnp.asarray(shown), side=side) for side in ("left", "right"))
+    place = jax.random.randint(key, first.shape, first, jnp.maximum(end, first + 1))
+    return order[jnp.minimum(place, len(order) - 1)], end > first
 
 
 def size_of(batch: Batch) -> int:

@@ -137,7 +137,7 @@ def train(
 def pipeline_of(spec: str, symmetry: Symmetry, training: Arrays, classes: int) -> Transform[Batch]:
     """The augmentation that a SPEC describes, with what its steps need of the training networks and their labels."""
     statistics = jax.jit(statistics_of)(training.weights) if needs_statistics(spec) else None
-    pool = Batch(training.weights, soft(training.label, classes)) if needs_pool(spec) else None
+    pool = Batch(training.weights, soft(training.label, classes), training.object) if needs_pool(spec) else None
     return from_spec(spec, symmetry, statistics, pool)
 
 
