@@ -20,6 +20,13 @@ ARMS = {
 }
 """Symmetries, of inputs and outputs, perturbations, MixUp in three forms, and pipelines."""
 
+VIEW_ARMS = {
+    **{arm: ARMS[arm] for arm in ("none", "recommended")},
+    "mixup_views": "mixup_views(alpha=1.0)",
+    "mixup_views_recommended": f"mixup_views(alpha=1.0) | {RECOMMENDED}",
+}
+"""Of several networks of each image; the last mixes first, so that what it moves is of one image, and moves as one."""
+
 FEW_ARMS = (
     *("none", "recommended", "flip_signs", "shift_phase", "inputs", "noise"),
     *("mixup", "mixup_permuted", "mixup_aligned", "combination"),

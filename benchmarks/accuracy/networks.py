@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from wsjax import data
+from wsjax.data.recipe import Start
 from wsjax.data.sources.images import Divided
 
 T = TypeVar("T", bound=Divided)
@@ -16,13 +17,15 @@ SOLIDS = 5000
 """Solids from which those of each split are taken; one in ten is for validation, and one for the test."""
 
 
-def digits(out: Path, limit: int | None, count: int = 1, files: Path | None = None) -> data.WeightDataset:
-    """The INRs of `digits`, by the source's own recipe, so many of each image.
+def digits(
+    out: Path, limit: int | None, count: int = 1, files: Path | None = None, start: Start = "independent"
+) -> data.WeightDataset:
+    """The INRs of `digits`, by the source's own recipe, so many of each image; each starts as told.
 
     Raises:
         ValueError: a directory, as no file is needed.
     """
-    recipe = replace(data.default_recipe("digits"), views=count)
+    recipe = replace(data.default_recipe("digits"), views=count, start=start)
     return data.fit_dataset(data.limit(data.load_images("digits", files), limit), recipe, out)
 
 
@@ -45,9 +48,12 @@ def fashion_views(out: Path, counts: Sequence[int], views: int, files: Path | No
     return data.concatenate([several, replace(one, card=several.card)])
 
 
-def fashion_within_training(out: Path, counts: Sequence[int], files: Path | None = None) -> data.WeightDataset:
-    """INRs from a zero output of Fashion-MNIST's training images alone, so many for each split."""
-    return data.fit_dataset(within_training(data.load_images("fashion-mnist", files), counts), from_zero(), out)
+def fashion_within_training(
+    out: Path, counts: Sequence[int], files: Path | None = None, recipe: data.Recipe | None = None
+) -> data.WeightDataset:
+    """INRs of Fashion-MNIST's training images alone, so many for each split; None fits from a zero output."""
+    images = within_training(data.load_images("fashion-mnist", files), counts)
+    return data.fit_dataset(images, recipe or from_zero(), out)
 
 
 def limit_splits(found: T, counts: Sequence[int]) -> T:

@@ -53,6 +53,7 @@ def run(suite: str, tier: str, out: Path, *, files: Path | None = None, finished
     for row, cell in zip(rows, cells, strict=True):
         base = by_title.get(asked.against(cell))
         row["step_ms"] = times.get(cell.title)
+        row["psnr"] = mean_psnr(networks[cell.dataset])
         row["paired"] = None if base is None else paired(row, base)
     return {
         "format": 1,
@@ -62,6 +63,11 @@ def run(suite: str, tier: str, out: Path, *, files: Path | None = None, finished
         "rows": rows,
         "missing": [cell.title for cell in asked.cells if cell not in cells],
     }
+
+
+def mean_psnr(networks: WeightDataset) -> float | None:
+    """How well networks decode on average, in dB; None where nobody measured it."""
+    return float(np.mean(networks.columns["psnr"])) if "psnr" in networks.columns else None
 
 
 def paired(row: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.accuracy.arms import ARMS, FEW_ARMS, FEW_SHAPE_ARMS, SHAPE_ARMS
+from benchmarks.accuracy.arms import ARMS, FEW_ARMS, FEW_SHAPE_ARMS, SHAPE_ARMS, VIEW_ARMS
 from benchmarks.accuracy.cell import Cell
 from benchmarks.accuracy.networks import digits, fashion, fashion_views, fields, from_zero
 from benchmarks.accuracy.suite import Suite
 from benchmarks.accuracy.suite_contrastive import contrastive
+from benchmarks.accuracy.suite_fitting import fitting
 from benchmarks.accuracy.suite_search import search
 from wsjax import data, models
 from wsjax.train import Trial
@@ -104,7 +105,8 @@ def views(tier: str, files: Path | None = None) -> Suite:
 
     A reader of v views sees each of them a v-th as often; the images to train on fill whole batches, so that the steps
     are as many to one. Validation and test are the first views alone. Each cell is compared with the same reader,
-    unaugmented, that has all views: one view augmented is to be as good.
+    unaugmented, that has all views: one view augmented is to be as good. The reader of all views mixes them with one
+    another as well.
     """
     name = "digits" if tier == "smoke" else "fashion-mnist"
     counts = (2, 1) if tier == "smoke" else (10, 1, 2, 5)  # what the claim rests on comes first
@@ -114,21 +116,22 @@ def views(tier: str, files: Path | None = None) -> Suite:
         "full": lambda out: fashion_views(out, (10_240, 2_000, 10_000), counts[0], files),
     }[tier]
     epochs = {"smoke": 4, "small": 160, "full": 200}[tier]
+    mixed = () if tier == "smoke" else ("mixup_views", "mixup_views_recommended")  # views of one image with one another
     cells = tuple(
         Cell(
             name,
             "dws",
             "base" if tier == "full" else "small",
             arm=arm,
-            augment=ARMS[arm],
+            augment=VIEW_ARMS[arm],
             views=count,
             epochs=epochs // count,
             evaluate_every=max(1, epochs // count // 20),
             trials=(Trial(learning_rate=8e-3),),
             seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
         )
-        for count in counts
-        for arm in ("none", "recommended")
+        for count, arms in [(count, ("none", "recommended")) for count in counts] + [(counts[0], mixed)]
+        for arm in arms
     )
     return Suite({name: made}, cells, against=lambda _: cells[0].title)
 
@@ -172,5 +175,6 @@ SUITES: dict[str, Callable[[str, Path | None], Suite]] = {
     "shapes": shapes,
     "contrastive": contrastive,
     "search": search,
+    "fitting": fitting,
 }
 """Each makes its suite for a tier, and where its files are."""

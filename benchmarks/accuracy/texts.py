@@ -8,6 +8,8 @@ from wsjax.train.measure import ACCURACY, R2, Measure
 HEADINGS = ("cell", "test", "training", "parameters", "step", "points against the baseline")
 NEIGHBOURS = "test, nearest neighbours"
 """The heading of one column more, where a report has such a score."""
+PSNR = "PSNR of the networks"
+"""The heading of one column more, where the cells' networks differ in that."""
 
 
 def texts_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
@@ -18,10 +20,18 @@ def texts_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
         >>> rows = [{**row, "parameters": 9, "step_ms": None, "paired": None, "knn_test_mean": 0.4, "knn_test_sd": 0.0}]
         >>> [line[-1] for line in texts_of(rows)]
         ['test, nearest neighbours', '40.0% ± 0.0']
+        >>> [line[-1] for line in texts_of([{**rows[0], "psnr": 31.25}, {**rows[0], "psnr": 40.0}])]
+        ['PSNR of the networks', '31.2 dB', '40.0 dB']
     """
-    if not any("knn_test_mean" in row for row in rows):
-        return [HEADINGS, *map(texts, rows)]
-    return [(*HEADINGS, NEIGHBOURS), *((*texts(row), spread(row, "knn_test")) for row in rows)]
+    headings, lines = HEADINGS, [texts(row) for row in rows]
+    if any("knn_test_mean" in row for row in rows):
+        headings = (*headings, NEIGHBOURS)
+        lines = [(*line, spread(row, "knn_test")) for line, row in zip(lines, rows, strict=True)]
+    if len({row.get("psnr") for row in rows}) > 1:
+        headings = (*headings, PSNR)
+        known = [row.get("psnr") for row in rows]
+        lines = [(*line, "" if dB is None else f"{dB:.1f} dB") for line, dB in zip(lines, known, strict=True)]
+    return [headings, *lines]
 
 
 def texts(row: Mapping[str, Any]) -> tuple[str, ...]:
