@@ -23,9 +23,11 @@ from benchmarks.accuracy.arms import (
     PICTURE_VIEWS,
     SEARCHED,
     SEARCHED_AT_FULL,
+    VIEW_ARMS,
 )
 from benchmarks.accuracy.cell import Cell, read_test_once, run_cell
 from benchmarks.accuracy.suite import TIERS, Suite
+from benchmarks.accuracy.suite_fitting import RECIPES, RECIPES_AT_FULL
 from benchmarks.accuracy.suites import SUITES
 from benchmarks.accuracy.views import with_views
 from tests.train.conftest import networks as networks
@@ -38,7 +40,7 @@ TOY = Cell("toy", "mlp", {"width": 4}, epochs=2, evaluate_every=2, batch_size=16
 
 HEAD = replace(TOY, reader="probe", settings={"probes": 3, "width": 4}, trains="head")
 
-PLANE_TABLES = (ARMS, PICTURE_VIEWS, SEARCHED, SEARCHED_AT_FULL, ALIGNED, ALIGNED_AT_FULL)
+PLANE_TABLES = (ARMS, VIEW_ARMS, PICTURE_VIEWS, SEARCHED, SEARCHED_AT_FULL, ALIGNED, ALIGNED_AT_FULL)
 PLANE_ARMS = [augment for arms in PLANE_TABLES for augment in arms.values()]
 ON_THE_PLANE = [(2, augment) for augment in dict.fromkeys(PLANE_ARMS)]
 ON_A_LINE = [(1, augment) for augment in CURVE_VIEWS.values()]
@@ -176,6 +178,7 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
     assert head["parameters"] == 3 * 4 + 4 + 4 * 4 + 4 + 4 * 10 + 10  # and none of the inputs, which do not train
     assert head["step_ms"] is None
     assert report["rows"][0]["step_ms"]["median"] > 0
+    assert whole["psnr"] == head["psnr"] == pytest.approx(np.mean(networks.columns["psnr"]))
     assert "toy/probe_head_only/none/1" in capsys.readouterr().out
     monkeypatch.setattr(page, "RESULTS", tmp_path)
     monkeypatch.setattr(page, "PAGE", tmp_path / "RESULTS.md")
@@ -287,6 +290,11 @@ def test_every_arm_is_an_augmentation_of_the_networks_that_it_is_for(inputs, aug
     spec = siren((inputs, 4, 1))
     stacked = spec.unflatten([jax.numpy.ones((3, *shape)) for shape in spec.shapes])
     from_spec(augment, spec, statistics_of(stacked))
+
+
+def test_no_two_ways_of_fitting_are_the_same():
+    recipes = [*RECIPES.values(), *RECIPES_AT_FULL.values()]
+    assert len(set(recipes)) == len(recipes) == len({*RECIPES, *RECIPES_AT_FULL})
 
 
 def test_views_are_for_training_and_one_is_scored(networks):
