@@ -108,12 +108,7 @@ CATALOGUE: dict[str, Entry] = _table(
     (mixup_self, "mixes", "batch", "s w + (1 - s) T(w), T the steps given; the label its own"),
     (mixup_with, "mixes", "batch", "as mixup, the partner out of a pool: in training, the whole training split"),
     (mixup_within_class, "mixes", "batch", "as mixup, the partner of the same class"),
-    (
-        mixup_views,
-        "mixes",
-        "batch",
-        "as mixup, the partner another fit of the same object",
-    ),
+    (mixup_views, "mixes", "batch", "as mixup, the partner another fit of the same object"),
     (label_smoothing, "mixes", "batch", "y' = (1 - rate) y + rate / classes; the weights stay"),
 )
 """Every augmentation by name. Tests run the laws over this table."""
