@@ -66,13 +66,14 @@ def counts(report: Mapping[str, Any], split_name: str) -> str:
 
 
 def overfitting(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The histories of the fewest and of the most views, by arm, an epoch counted as so many of one view's.
+    """The histories of the fewest and of the most views, of arms that have both, epochs counted in those of one view.
 
     Nothing where all cells read as many views.
 
     Example:
         >>> run = {"epoch": [1], "run": [0], "train_accuracy": [0.5], "validation_accuracy": [0.4]}
-        >>> found = overfitting({"rows": [{"cell": f"digits/dws/none/{n}", "history": run} for n in (1, 2, 5)]})
+        >>> cells = ("none/1", "none/2", "none/5", "mixup_views/5")
+        >>> found = overfitting({"rows": [{"cell": f"digits/dws/{cell}", "history": run} for cell in cells]})
         >>> {arm: records[0]["epoch"] for arm, records in found.items()}
         {'none, 1 view': 1, 'none, 5 views': 5}
     """
@@ -81,7 +82,8 @@ def overfitting(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     arms = {}
     for row in report["rows"]:
         count = views[row["cell"]]
-        if len(ends) > 1 and count in ends:
+        both = {f"{row['cell'].rpartition('/')[0]}/{end}" for end in ends} <= set(views)
+        if len(ends) > 1 and count in ends and both:
             lines = zip(*row["history"].values(), strict=True)
             records = [dict(zip(row["history"], line, strict=True)) for line in lines]
             name = f"{row['cell'].split('/')[2]}, {count} view{'s' * (count > 1)}"

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.text import Text
 
 from tests.helpers import assert_identical
 from wsjax import viz
@@ -129,6 +130,18 @@ def test_curves_have_a_mean_and_a_band_for_each_arm(tmp_path):
     assert plain.get_color() == augmented.get_color()
     assert plain.get_linestyle() != augmented.get_linestyle()
     assert {"dws", "dws, augmented"} <= set(texts(figure))
+
+
+def test_the_names_of_many_arms_stay_on_the_page():
+    names = [f"an arm of a rather long name, {i}" for i in range(7)]
+    figure = viz.curves({name: history(0.0) for name in names})
+    figure.canvas.draw()
+    found = {text.get_text(): text.get_window_extent() for text in figure.findobj(Text) if text.get_text() in names}
+    assert set(found) == set(names)
+    edge = figure.bbox
+    assert all(0 <= box.x0 < box.x1 <= edge.width and 0 <= box.y0 < box.y1 <= edge.height for box in found.values())
+    places = [(round(box.x0), round(box.y0)) for box in found.values()]
+    assert len(set(places)) == len(names) > len({x for x, _ in places}) > 1
 
 
 def test_curves_of_one_history_and_of_one_evaluation():

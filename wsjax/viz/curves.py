@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,6 +15,7 @@ from wsjax.viz.style import INK, PAGE, PALETTE, SOFT, figure, headline, place, p
 History: TypeAlias = Sequence[Mapping[str, Any]]
 
 LOWEST_R2 = -1.0
+MARGIN = 0.6
 
 
 def curves(history: History | Mapping[str, History], path: str | Path | None = None) -> Figure:
@@ -42,8 +43,8 @@ def curves(history: History | Mapping[str, History], path: str | Path | None = N
         raise ValueError("there is no history to draw; expected that of one arm at least: train a reader first")
     measure = measure_of(arms)
     looks = styles(list(arms))
-    tallest = max(sum(look[0] == hue for look in looks.values()) for hue, _ in looks.values())
-    page = figure(3.8 + 0.2 * tallest)
+    keys = keys_of(looks)
+    page = figure(4.0 + 0.2 * max((key.line for key in keys), default=0))
     runs = max(len({r["run"] for r in records}) for records in arms.values())
     what = f"Mean of {runs} runs, and the band from the lowest to the highest" if runs > 1 else "One run"
     shown = f"{measure.title.capitalize()} while training"
@@ -72,7 +73,7 @@ def curves(history: History | Mapping[str, History], path: str | Path | None = N
     # In its first epochs a regressor may be worse than the mean by any factor.
     if measure != ACCURACY and left_axes is not None and left_axes.get_ylim()[0] < LOWEST_R2 < left_axes.get_ylim()[1]:
         left_axes.set_ylim(bottom=LOWEST_R2)
-    legend(page, looks, top=3.8)
+    legend(page, keys, top=3.8)
     return save(page, path)
 
 
@@ -116,12 +117,38 @@ def styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     return found
 
 
-def legend(page: Figure, looks: Mapping[str, tuple[str, str]], *, top: float) -> None:
-    """Keys under the axes, arms of one colour below each other."""
-    left = 0.6
+class LegendKey(NamedTuple):
+    """One arm in the legend: how it is drawn, how many inches from the left, and on which line."""
+
+    name: str
+    colour: str
+    dashes: str
+    left: float
+    line: int
+
+
+def keys_of(looks: Mapping[str, tuple[str, str]]) -> list[LegendKey]:
+    """Arms of one colour below each other, and where the page ends on lines of their own below the others.
+
+    Example:
+        >>> keys = keys_of({name: (name, "-") for name in ("a" * 60, "b" * 60, "c" * 60)})
+        >>> [key.line for key in keys]
+        [0, 1, 2]
+    """
+    keys, left, first, below = [], MARGIN, 0, 0
     for colour in dict.fromkeys(colour for colour, _ in looks.values()):
         family = [(name, dashes) for name, (hue, dashes) in looks.items() if hue == colour and name]
-        for line, (name, dashes) in enumerate(family):
-            stroke(page, left, top + 0.2 * line, 0.36, color=colour, linestyle=dashes, linewidth=1.8)
-            write(page, left + 0.45, top + 0.2 * line, name, va="center_baseline")
-        left += 0.8 + max((text_width(name, 8.5) for name, _ in family), default=0.0)
+        wide = 0.45 + max((text_width(name, 8.5) for name, _ in family), default=0.0)
+        if left > MARGIN and left + wide > PAGE - 0.1:
+            left, first = MARGIN, below
+        keys += [LegendKey(name, colour, dashes, left, first + i) for i, (name, dashes) in enumerate(family)]
+        left, below = left + wide + 0.35, max(below, first + len(family))
+    return keys
+
+
+def legend(page: Figure, keys: Sequence[LegendKey], *, top: float) -> None:
+    """Keys under the axes."""
+    for key in keys:
+        height = top + 0.2 * key.line
+        stroke(page, key.left, height, 0.36, color=key.colour, linestyle=key.dashes, linewidth=1.8)
+        write(page, key.left + 0.45, height, key.name, va="center_baseline")
