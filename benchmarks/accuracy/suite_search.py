@@ -19,7 +19,7 @@ def search(tier: str, files: Path | None = None) -> Suite:
 
     All images are Fashion-MNIST's training images, those of the test split here too, so that choices by these scores
     leave the other suites' test images unseen. `aligned` are the same networks, all brought near to one of them by
-    `data.align`. Every cell is compared with `recommended`. `smoke` takes the digits.
+    `data.align`. Every cell is compared with `recommended`. `smoke` takes the digits, and the MLP.
     """
     name = "digits" if tier == "smoke" else "fashion-mnist"
     counts = {"small": (2000, 1000, 3000), "full": (20_000, 5_000, 20_000)}
@@ -31,7 +31,7 @@ def search(tier: str, files: Path | None = None) -> Suite:
     def cell(dataset: str, arm: str, augment: str) -> Cell:
         return Cell(
             dataset,
-            "dws",
+            "mlp" if tier == "smoke" else "dws",
             "base" if tier == "full" else "small",
             arm=arm,
             augment=augment,

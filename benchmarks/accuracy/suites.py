@@ -106,7 +106,7 @@ def views(tier: str, files: Path | None = None) -> Suite:
     A reader of v views sees each of them a v-th as often; the images to train on fill whole batches, so that the steps
     are as many to one. Validation and test are the first views alone. Each cell is compared with the same reader,
     unaugmented, that has all views: one view augmented is to be as good. The reader of all views mixes them with one
-    another as well.
+    another as well. `smoke` takes the digits, and the MLP.
     """
     name = "digits" if tier == "smoke" else "fashion-mnist"
     counts = (2, 1) if tier == "smoke" else (10, 1, 2, 5)  # what the claim rests on comes first
@@ -120,7 +120,7 @@ def views(tier: str, files: Path | None = None) -> Suite:
     cells = tuple(
         Cell(
             name,
-            "dws",
+            "mlp" if tier == "smoke" else "dws",
             "base" if tier == "full" else "small",
             arm=arm,
             augment=VIEW_ARMS[arm],
@@ -141,6 +141,7 @@ def shapes(tier: str, files: Path | None = None) -> Suite:
 
     The solids of ten classes that need no file; or, of a directory as ModelNet's, its meshes, all of them at `full`.
     All start from a zero output: of solids that start as SIRENs do, DWS learns those that it trains on, and no other.
+    `smoke` takes the MLP.
     """
     name = "solids" if files is None else "meshes"
     few = 2000 if files else (2000, 500, 500)
@@ -160,7 +161,7 @@ def shapes(tier: str, files: Path | None = None) -> Suite:
             trials=(Trial(learning_rate=8e-3 if reader == "dws" else 4e-3),),
             seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
         )
-        for reader in (("dws",) if tier == "smoke" else ("dws", "probe"))
+        for reader in (("mlp",) if tier == "smoke" else ("dws", "probe"))
         for arm in arms
     )
     steps = 50 if tier == "smoke" else None
