@@ -1,7 +1,7 @@
 """A tiny fit as users run it, in a process of its own, without the tests' XLA flags.
 
 `python -m tests.data.as_users DEVICES` prints as JSON the SHA-256 of each network, in several orders, for fits by
-groups (at all points, at some drawn for each step, and by an optimiser that is not elementwise), one with refilled
+groups (at all points, and at some drawn for each step by an optimiser that is not elementwise), one with refilled
 lanes, and a zoo. The last of the fits by groups at all points, and of those with refilled lanes, are over all devices
 of the process; "devices" says how many made them.
 """
@@ -86,8 +86,7 @@ def main(count: int) -> None:
     jobs = np.concatenate(groups(recipe, len(images.pixels)))
     shuffled = np.random.default_rng(0).permutation(jobs)
     odd = [shuffled[:3], shuffled[3:11], shuffled[11:12], shuffled[12:]]
-    drawing = dataclasses.replace(recipe, batch_points=21)
-    whole_layers = dataclasses.replace(recipe, optimiser="lamb")
+    drawing = dataclasses.replace(recipe, batch_points=21, optimiser="lamb")
     runs = [np.array([5, 0]), np.array([3]), np.array([4, 2, 1])]
     made = {
         **{
@@ -95,7 +94,7 @@ def main(count: int) -> None:
                 networks(list(fit_groups(images, one, groups(one, len(jobs)), workers=1))),
                 networks(list(fit_groups(images, one, odd, workers=3))),
             ]
-            for kind, one in (("groups", recipe), ("drawn points", drawing), ("lamb", whole_layers))
+            for kind, one in (("groups", recipe), ("drawn points, lamb", drawing))
         },
         "refilled": [
             networks(list(fit_refilled(images, stopping, jobs, workers=1))),

@@ -34,7 +34,7 @@ def test_order_lanes_workers_devices_and_processes_do_not_matter_without_the_tes
     one, other = (json.loads(text.splitlines()[-1]) for text in said)
     assert [found.pop("devices") for found in (one, other)] == [{"groups": n, "refilled": n} for n in (2, 1)]
     assert one == other
-    counts = {"groups": 20, "drawn points": 20, "lamb": 20, "refilled": 20, "zoo": 6}
+    counts = {"groups": 20, "drawn points, lamb": 20, "refilled": 20, "zoo": 6}
     assert list(one) == list(counts)
     for kind, count in counts.items():
         first, *others = one[kind]

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from tests.models.cards import card
+from tests.models.fewer import FEWER
 from wsjax.models import CONFIGS, build, trainable
 from wsjax.models.testing import check_invariant
 
@@ -21,7 +22,7 @@ CLAIMS = {
     **dict.fromkeys(("probe", "activation_probe"), ("permute", "sign", "phase")),
     **dict.fromkeys(("mlp", "rows"), ()),  # which see the order of neurons
 }
-"""What the readers of SIRENs are blind to, at their sizes `small`."""
+"""What the readers of SIRENs are blind to, at their sizes `small` or with fewer layers."""
 
 
 @pytest.mark.slow
@@ -31,7 +32,7 @@ def test_every_reader_overfits_64_networks(name: str):
     assert described.network is not None
     networks = jax.vmap(described.network.init)(jax.random.split(jax.random.key(0), NETWORKS))
     label = jnp.arange(NETWORKS) % CLASSES
-    reader = build(name, described, "small", key=jax.random.key(1))
+    reader = build(name, described, FEWER.get(name, "small"), key=jax.random.key(1))
     parameters, rest = eqx.partition(reader, trainable(reader))
     rule = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(1e-2, STEPS)))
 

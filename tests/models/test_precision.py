@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from tests.models.cards import card
+from tests.models.fewer import FEWER
 from wsjax.models import (
     CONFIGS,
     Editor,
@@ -28,26 +29,6 @@ from wsjax.networks import Network
 OFF = {"scale_gmn": 0.5, "hybrid": 0.5, "relational": 0.25}
 
 
-# Fewer layers than at the size `small`, which take long to compile.
-FEWER = {
-    "hybrid": {"settings": {"channels": 8, "layers": 2}, "probes": 8},
-    "scale_gmn": {"channels": 8, "layers": 2},
-    "nft": {"width": 8, "layers": 1},
-    "array_encoder": {"width": 8, "layers": 1, "latents": 4},
-    "neural_graph": {"readout": "graph", "width": 8, "edges": 8, "layers": 2},
-    "relational": {
-        "readout": "graph",
-        "width": 8,
-        "edges": 8,
-        "layers": 2,
-        "waves": 4,
-        "attention": 8,
-        "heads": 2,
-        "hidden": 8,
-    },
-}
-
-
 def made(name: str) -> tuple[Any, Any]:
     described = card(classes=3)
     assert described.network is not None
@@ -55,25 +36,42 @@ def made(name: str) -> tuple[Any, Any]:
     return build(name, described, FEWER.get(name, "small"), key=jax.random.key(1)), networks
 
 
-@pytest.mark.parametrize("name", list(CONFIGS))
-def test_every_reader_computes_in_bfloat16_and_learns_in_float32(name: str):
+def learning(name: str) -> tuple[Any, Any]:
+    """What trains of a reader, and its loss on four networks in a dtype, with what the reader gives."""
     reader, networks = made(name)
     parameters, rest = eqx.partition(reader, trainable(reader))
 
-    def loss(parameters, dtype):
+    def loss(parameters, dtype, key=None):
         model = computing_in(eqx.combine(parameters, rest), dtype)
-        given = jax.vmap(lambda w: model(w, key=jax.random.key(2), rate=0.0))(networks)
+        given = jax.vmap(lambda w: model(w, key=key, rate=0.0))(networks)
         return jnp.mean(jnp.square(given.astype(jnp.float32) - 1)), given
 
-    both = eqx.filter_jit(eqx.filter_value_and_grad(loss, has_aux=True))
-    (_, exact), slope = both(parameters, "float32")
-    (_, rounded), rough = both(parameters, "bfloat16")
+    return parameters, loss
+
+
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_every_reader_computes_in_bfloat16_and_learns_in_float32(name: str):
+    parameters, loss = learning(name)
+    exact, rounded = (eqx.filter_jit(loss)(parameters, dtype)[1] for dtype in ("float32", "bfloat16"))
     assert (exact.dtype, rounded.dtype) == (jnp.float32, jnp.bfloat16)
     off = float(jnp.max(jnp.abs(rounded.astype(jnp.float32) - exact)) / jnp.max(jnp.abs(exact)))
     assert 0 < off < OFF.get(name, 0.1)
+    # Compiled, these would take minutes; their dtypes and that of what dropout gives are known without.
+    slopes = eqx.filter_grad(lambda parameters: loss(parameters, "bfloat16", jax.random.key(2)), has_aux=True)
+    rough, given = eqx.filter_eval_shape(slopes, parameters)
     assert {leaf.dtype for leaf in jax.tree.leaves(rough)} == {jnp.dtype("float32")}
-    flat, other = (jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)]) for tree in (slope, rough))
-    assert float(flat @ other / jnp.linalg.norm(flat) / jnp.linalg.norm(other)) > 0.9  # they point the same way
+    assert given.dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("name", ["dws", "rows", "activation_probe"])  # maps of arrays, attention, runs of the network
+def test_gradients_in_bfloat16_point_where_those_in_float32_do(name: str):
+    parameters, loss = learning(name)
+    gradient = eqx.filter_jit(eqx.filter_grad(loss, has_aux=True))
+    flat, other = (
+        jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(gradient(parameters, dtype)[0])])
+        for dtype in ("float32", "bfloat16")
+    )
+    assert float(flat @ other / jnp.linalg.norm(flat) / jnp.linalg.norm(other)) > 0.9
 
 
 def products(function, *arguments) -> set[jnp.dtype]:

@@ -27,7 +27,7 @@ TINY = {
 """Every reader that is blind to the order of neurons, with as few channels as it works with."""
 RUN = ("probe", "activation_probe", "probed_dws", "hybrid")
 """Those that run a network, which a CNN's card of pictures is another thing for."""
-WIDTHS = ((3, 64, 64, 64, 1), (2, 32, 32, 3), (2, 32, 32, 1), (2, 32, 3))
+WIDTHS = ((3, 64, 64, 64, 1), (2, 32, 32, 3), (2, 32, 1))
 SLOW = ("relational", "neural_graph", "scale_gmn", "array_encoder")
 """Those that take many seconds to compile meet the first widths alone, and CNNs without gradients."""
 

@@ -57,7 +57,7 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize("width", [8, 32, pytest.param(64, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("width", [8, pytest.param(64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("planted", PLANTED)
 def test_what_was_planted_is_found(planted: str, width: int):
     case, draw, group = PLANTED[planted]
@@ -75,16 +75,15 @@ def test_what_was_planted_is_found(planted: str, width: int):
 
 def test_permutations_alone_do_not_find_planted_signs():
     """Why signs matter: the sign-flipped copy of a network stays far away."""
-    spec = ws.siren((2, 16, 16, 1))
-    weights = random_weights(KEY, spec)
+    spec, weights, _ = two("siren")
     moved = ws.act(signs_and_order(KEY, spec), weights)
     size = ws.squared_distance(weights, jax.tree.map(np.zeros_like, weights))
     assert float(aligned(moved, weights, spec, group="permutation").distance / size) > 0.3
     assert float(aligned(moved, weights, spec, group="signed").distance / size) < 1e-6
 
 
-def two(case: str, widths=(2, 6, 5, 2)):
-    spec = CASES[case].symmetry(widths)
+def two(case: str):
+    spec = CASES[case].symmetry((2, 6, 5, 2))
     return spec, random_weights(jax.random.key(0), spec), random_weights(jax.random.key(1), spec)
 
 
@@ -150,8 +149,8 @@ def test_each_step_is_the_least_over_its_group(case: str):
 
 
 def test_the_distance_never_rises_with_the_sweeps():
-    spec, weights, reference = two("tanh", (2, 12, 12, 12, 1))
-    distances = [float(aligned(weights, reference, spec, max_sweeps=n).distance) for n in (1, 2, 3, 4)]
+    spec, weights, reference = two("tanh")
+    distances = [float(aligned(weights, reference, spec, max_sweeps=n).distance) for n in (1, 2, 50)]
     assert distances == sorted(distances, reverse=True)
     assert distances[0] < float(ws.squared_distance(weights, reference))
 
@@ -167,7 +166,7 @@ def test_an_aligned_network_stays():
 
 
 def test_restarts_never_lose_and_a_key_decides_them():
-    spec, weights, reference = two("tanh", (2, 8, 8, 1))
+    spec, weights, reference = two("tanh")
     plain = aligned(weights, reference, spec)
     tries = [aligned(weights, reference, spec, restarts=6, key=KEY) for _ in range(2)]
     assert tries[0].distance <= plain.distance
@@ -202,7 +201,7 @@ def test_half_types_stay_and_whole_numbers_pass():
 
 def test_float64_is_aligned_in_float64():
     with jax.enable_x64(True):
-        spec = ws.siren((2, 8, 8, 1))
+        spec = SHALLOW["siren"]
         weights = random_weights(KEY, spec, np.float64)
         found = aligned(ws.act(phases_too(KEY, spec), weights), weights, spec)
         assert found.distance.dtype == jnp.float64
@@ -231,7 +230,7 @@ def test_a_batch_spread_over_devices_is_mixed_after_alignment():
 
 
 DEEP = {
-    "relu": (CASES["relu"].symmetry((2, 10, 9, 11, 2)), 0),
+    "relu": (CASES["relu"].symmetry((2, 8, 7, 2)), 0),
     "siren": (CASES["siren"].symmetry((2, 6, 5, 2)), 0),
     "tanh": (CASES["tanh"].symmetry((2, 6, 5, 2)), 0),
     "residual": (RESIDUAL, 8),
