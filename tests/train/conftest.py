@@ -5,7 +5,7 @@ import pytest
 from tests.train.helpers import PLAN, TRIALS
 from wsjax import data
 from wsjax.networks import Network
-from wsjax.train import Trained, train
+from wsjax.train import Trained, metrics, train
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +18,22 @@ def networks() -> data.WeightDataset:
 @pytest.fixture(scope="session")
 def trained(networks) -> Trained:
     return train(networks, PLAN, TRIALS, progress=False)
+
+
+@pytest.fixture
+def after_evaluation(monkeypatch):
+    """`after_evaluation(2, f)` calls f once the second evaluation is written down, before its checkpoint."""
+    append, calls = metrics.append, []
+
+    def watch(number, then):
+        def appended(path, records):
+            append(path, records)
+            calls.append(records[0]["epoch"])
+            if len(calls) == number:
+                monkeypatch.undo()
+                then()
+
+        monkeypatch.setattr(metrics, "append", appended)
+        return calls
+
+    return watch

@@ -23,25 +23,6 @@ from wsjax.train import Trial, checkpoint, load, load_trained, metrics, record, 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def after_evaluation(monkeypatch):
-    """`after_evaluation(2, f)` calls f once the second evaluation is written down, before its checkpoint."""
-    append, calls = metrics.append, []
-
-    def watch(number, then):
-        def appended(path, records):
-            append(path, records)
-            calls.append(records[0]["epoch"])
-            if len(calls) == number:
-                monkeypatch.undo()
-                then()
-
-        monkeypatch.setattr(metrics, "append", appended)
-        return calls
-
-    return watch
-
-
 def ctrl_c():
     raise KeyboardInterrupt
 

@@ -68,12 +68,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Trial:
-    """One run's own part: its seed and the settings that may differ between runs trained side by side."""
+    """One run's own part: its seed and the settings that may differ between runs trained side by side.
+
+    augment: a SPEC of the plan's steps, each with the same settings named, with numbers of this run's own; None takes
+    the plan's. So a search over strengths is one compiled program.
+    """
 
     seed: int = 0
     learning_rate: float = 6e-3
     weight_decay: float = 0.1
     dropout: float = 0.0
+    augment: str | None = None
 
     def __post_init__(self):
         check_number("learning_rate", self.learning_rate, low=0, open_low=True)
@@ -81,4 +86,5 @@ class Trial:
         check_number("dropout", self.dropout, low=0, high=0.95)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Without `augment` where that is the plan's, as records of before have it."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("augment", None)}

@@ -18,7 +18,8 @@ from wsjax.interrupts import interrupts_held_back
 from wsjax.train.config import Plan, Trial
 from wsjax.train.contrast_step import Comparison, approach
 from wsjax.train.inputs import rows_of, unlabelled
-from wsjax.train.loop import check_losses, drawn, pipeline_of
+from wsjax.train.loop import check_losses, drawn
+from wsjax.train.pipelines import pipelines_of
 from wsjax.train.scores import EVALUATION_BATCH
 from wsjax.train.state import TrainState, apart
 from wsjax.train.targets import of_classes
@@ -84,7 +85,7 @@ def contrast(
     Raises:
         ValueError: settings that do not fit the data; an empty augmentation, as both views would be the same; one that
             works on labels; batches of a single network, which have nothing to move away from; or the plan's `trains`,
-            `microbatches`, `average` or `strength`, which do not apply.
+            `microbatches`, `average` or `strength`, or a trial's `augment`, which do not apply.
         FloatingPointError: a loss that is not finite.
 
     Source: SimCLR, arXiv 2002.05709; on weights, arXiv 2301.12780, whose views are
@@ -102,10 +103,16 @@ def contrast(
         (24, 42)
     """
     _check(plan, dataset, embedding, temperature)
+    for number, trial in enumerate(trials):
+        if trial.augment is not None:
+            raise ValueError(
+                f"trials[{number}].augment is {trial.augment!r}; expected None: views of other strengths are told "
+                f"apart more or less easily, so that scores of runs would not compare. Give the plan that augmentation"
+            )
     state, frozen = drawn(dataset.card, plan, trials, embedding)
     arrays_of_frozen, static = apart(frozen)
     training, validation = (unlabelled(dataset, name) for name in ("train", "validation"))
-    pipeline = pipeline_of(plan.augment, dataset.symmetry, training, classes=0)
+    pipeline = pipelines_of(plan, trials, dataset.symmetry, training, classes=0).shared
     fixed = (plan, static, arrays_of_frozen, pipeline, jnp.float32(temperature))
     began, history = time.monotonic(), []
     # Inside XLA's compiler a Ctrl-C is lost or crashes the process, so it waits. The first step finds the program made.

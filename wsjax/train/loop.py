@@ -13,23 +13,21 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 from tqdm import tqdm
 
-from wsjax.augment import from_spec, needs_pool, needs_statistics, statistics_of
 from wsjax.data import Card, WeightDataset
 from wsjax.data.store.locks import locked
 from wsjax.devices import replicate
 from wsjax.interrupts import interrupts_held_back
 from wsjax.models import build
-from wsjax.symmetry import Symmetry
 from wsjax.train import metrics, record
 from wsjax.train.config import Plan, Trial
-from wsjax.train.inputs import Arrays, arrays, fingerprint, learned
+from wsjax.train.inputs import arrays, fingerprint, learned
 from wsjax.train.journal import Journal, open_journal
 from wsjax.train.measure import ACCURACY, R2, Measure
+from wsjax.train.pipelines import pipelines_of
 from wsjax.train.state import TrainState, apart, init_state, split
-from wsjax.train.step import advance, soft
+from wsjax.train.step import advance
 from wsjax.train.targets import Targets, check_augmentation
 from wsjax.train.trained import Trained
-from wsjax.typing import Batch, Transform
 
 CHECKPOINT_SECONDS = 15.0
 
@@ -78,7 +76,7 @@ def train(
     Args:
         dataset: networks with splits; held on the device whole.
         plan: what all runs share.
-        trials: a seed and settings for each run.
+        trials: a seed and settings for each run, and its own numbers in the plan's augmentation.
         out: a directory for the record, metrics and checkpoints; a training that a break left there goes on from
             its newest checkpoint, bit for bit. None keeps all in memory.
         mesh: devices to spread each batch over (`wsjax.devices.data_mesh()`); None takes one.
@@ -111,12 +109,14 @@ def train(
     arrays_of_frozen, static = apart(frozen)
     training, validation = (arrays(dataset, name, mesh, targets=targets) for name in ("train", "validation"))
     classes, measure = len(dataset.card.classes), ACCURACY if targets is None else R2
+    pipelines = pipelines_of(plan, trials, dataset.symmetry, training, classes)
     step = functools.partial(
         advance,
         plan,
         static,
         replicate(arrays_of_frozen, mesh),
-        pipeline_of(plan.augment, dataset.symmetry, training, classes),
+        pipelines.shared,
+        own=pipelines.own,
         train=training,
         validation=validation,
         classes=classes,
@@ -132,13 +132,6 @@ def train(
             placed = replicate(state, mesh)
             state, history = _loop(plan, trials, placed, epoch, history, step, measure, journal, progress)
     return Trained(plan, tuple(trials), state, frozen, history, dataset.card, targets)
-
-
-def pipeline_of(spec: str, symmetry: Symmetry, training: Arrays, classes: int) -> Transform[Batch]:
-    """The augmentation that a SPEC describes, with what its steps need of the training networks and their labels."""
-    statistics = jax.jit(statistics_of)(training.weights) if needs_statistics(spec) else None
-    pool = Batch(training.weights, soft(training.label, classes), training.object) if needs_pool(spec) else None
-    return from_spec(spec, symmetry, statistics, pool)
 
 
 def _loop(

@@ -75,6 +75,7 @@ def advance(
     validation: Arrays,
     *,
     classes: int,
+    own: PyTree = None,
     mesh: Mesh | None = None,
 ) -> tuple[TrainState, Metrics]:
     """`plan.evaluate_every` epochs of stacked runs and the evaluation after them, in one compiled program.
@@ -87,10 +88,11 @@ def advance(
         plan: the shared settings.
         static: the reader without arrays.
         frozen: its arrays that do not train.
-        pipeline: the augmentation.
+        pipeline: the augmentation; None at settings that are the runs' own.
         states: every leaf with a leading axis of runs.
         train, validation: the splits, on the device.
         classes: how many there are; 0 where labels are targets.
+        own: those settings, each with a leading axis of runs, and None at all others; None where all are shared.
         mesh: where to spread each batch; None keeps one device.
 
     Returns:
@@ -110,24 +112,26 @@ def advance(
             return jnp.mean(optax.softmax_cross_entropy(given, batch.label))
         return jnp.mean(jnp.square(given - batch.label))
 
-    def step(state: TrainState, rows: Int[Array, " batch"]) -> tuple[TrainState, Array]:
+    def step(augment: Transform[Batch], state: TrainState, rows: Int[Array, " batch"]) -> tuple[TrainState, Array]:
         key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
         label = soft(train.label[rows], classes)
         weights, shown = jax.tree.map(lambda x: x[rows], (train.weights, train.object))
         batch = spread(Batch(weights, label, shown), mesh)
         # The barrier keeps XLA from drawing the augmentation anew in every kernel that reads a weight.
-        moved = strengthened(plan, pipeline, state.step / (steps * plan.epochs))
+        moved = strengthened(plan, augment, state.step / (steps * plan.epochs))
         batch = jax.lax.optimization_barrier(moved(jax.random.fold_in(key, 0), batch))
         read = batch._replace(object=None), jax.random.split(jax.random.fold_in(key, 1), len(rows))
         dropping = functools.partial(loss, rate=state.settings.dropout)
         value, gradient = value_and_mean_gradient(dropping, state.parameters, read, plan.microbatches)
         return updated(plan, state, gradient, steps * plan.epochs), value
 
-    def epoch(state: TrainState, _) -> tuple[TrainState, Array]:
-        return jax.lax.scan(step, state, epoch_order(state.key, state.step // steps, networks, plan.batch_size))
+    def epoch(augment: Transform[Batch], state: TrainState, _) -> tuple[TrainState, Array]:
+        order = epoch_order(state.key, state.step // steps, networks, plan.batch_size)
+        return jax.lax.scan(functools.partial(step, augment), state, order)
 
-    def one_run(state: TrainState) -> tuple[TrainState, Metrics]:
-        state, losses = jax.lax.scan(epoch, state, None, length=plan.evaluate_every)
+    def one_run(state: TrainState, own: PyTree) -> tuple[TrainState, Metrics]:
+        augment = eqx.combine(own, pipeline)
+        state, losses = jax.lax.scan(functools.partial(epoch, augment), state, None, length=plan.evaluate_every)
         model = reader(state.scored)
         reached = score(model, validation)
         better = reached > state.best_score
@@ -139,4 +143,4 @@ def advance(
         )
         return state, Metrics(jnp.mean(losses), score(model, train), reached)
 
-    return jax.vmap(one_run)(states)
+    return jax.vmap(one_run)(states, own)
