@@ -16,6 +16,7 @@ from benchmarks.accuracy.suite import Suite
 from benchmarks.accuracy.suite_contrastive import contrastive
 from benchmarks.accuracy.suite_fitting import fitting
 from benchmarks.accuracy.suite_search import search
+from benchmarks.accuracy.suite_strengths import strengths
 from wsjax import data, models
 from wsjax.train import Trial
 
@@ -177,5 +178,6 @@ SUITES: dict[str, Callable[[str, Path | None], Suite]] = {
     "contrastive": contrastive,
     "search": search,
     "fitting": fitting,
+    "strengths": strengths,
 }
 """Each makes its suite for a tier, and where its files are."""

@@ -13,7 +13,7 @@ from benchmarks import harness
 from benchmarks.__main__ import main
 from benchmarks.accuracy import cell as cells
 from benchmarks.accuracy import networks as networks_of
-from benchmarks.accuracy import page, texts
+from benchmarks.accuracy import page, suite_strengths, texts
 from benchmarks.accuracy import run as runs
 from benchmarks.accuracy.arms import (
     ALIGNED,
@@ -257,6 +257,14 @@ def test_shapes_are_read_from_a_directory_of_meshes_too(tmp_path):
     found = networks_of.fields(tmp_path / "out", None, tmp_path, 10)
     assert found.card.classes == ("cube", "slab")
     assert len(found) == 26
+
+
+def test_a_random_search_begins_with_what_the_other_suites_take_and_draws_the_rest_once_and_for_all():
+    assert doctest.testmod(suite_strengths).failed == 0
+    for draw in (suite_strengths.settings_drawn, suite_strengths.strengths_drawn):
+        assert draw(8)[0] == suite_strengths.PLAIN
+        assert draw(32)[:8] == draw(8)
+        assert len(set(draw(32))) == 32
 
 
 def test_so_many_images_are_taken_of_each_split():

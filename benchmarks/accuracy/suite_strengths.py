@@ -1,0 +1,87 @@
+"""The suite that searches at random: the settings of a training, and the strengths of an augmentation."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.accuracy.cell import Cell
+from benchmarks.accuracy.networks import digits, fashion_within_training
+from benchmarks.accuracy.suite import Suite
+from wsjax import data
+from wsjax.train import Trial
+
+STEPS = "flip_signs(probability={}) | rotate(max_degrees={}) | scale(max_log={}) | translate(max_shift={})"
+RECOMMENDED, LEAST, MOST = (0.5, 15, 0.1, 0.1), (0.05, 3, 0.02, 0.02), (0.5, 60, 0.4, 0.4)
+"""The numbers of `recommended`, and between which others are drawn, log-uniformly."""
+
+PLAIN = Trial(learning_rate=8e-3)
+
+
+def strengths(tier: str, files: Path | None = None) -> Suite:
+    """DWS without augmentation, under `recommended`, and under its steps with numbers drawn at random.
+
+    Each has as many trials, side by side in one program, of which validation chooses one. The first two draw learning
+    rate, weight decay and dropout, `drawn` the numbers of the augmentation; the first trial of each is what the other
+    suites take. Images are those of `fitting`, all of the training split. Every cell is compared with `recommended`.
+    `smoke` takes the digits, and the MLP.
+    """
+    name = "digits" if tier == "smoke" else "fashion-mnist"
+    counts = {"small": (1024, 400, 1000), "full": (20_000, 5_000, 20_000)}
+    tries = {"smoke": 2, "small": 8, "full": 32}[tier]
+    epochs = {"smoke": 2, "small": 40, "full": 60}[tier]
+
+    def made(out: Path) -> data.WeightDataset:
+        return digits(out, 60, files=files) if tier == "smoke" else fashion_within_training(out, counts[tier], files)
+
+    def cell(arm: str, augment: str, trials: tuple[Trial, ...]) -> Cell:
+        return Cell(
+            name,
+            "mlp" if tier == "smoke" else "dws",
+            "base" if tier == "full" else "small",
+            arm=arm,
+            augment=augment,
+            epochs=epochs,
+            evaluate_every=min(epochs, 5),
+            trials=trials,
+            seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
+        )
+
+    recommended = STEPS.format(*RECOMMENDED)
+    cells = (
+        cell("none", "", settings_drawn(tries)),
+        cell("recommended", recommended, settings_drawn(tries)),
+        cell("drawn", recommended, strengths_drawn(tries)),
+    )
+    return Suite({name: made}, cells, against=lambda _: cells[1].title)
+
+
+def settings_drawn(count: int) -> tuple[Trial, ...]:
+    """So many trials: the plain one, and others whose settings are drawn, the same at every call.
+
+    Example:
+        >>> [round(trial.learning_rate, 4) for trial in settings_drawn(3)]
+        [0.008, 0.0087, 0.0021]
+    """
+    rng = np.random.default_rng(0)
+    drawn = [
+        Trial(
+            learning_rate=float(np.exp(rng.uniform(np.log(2e-3), np.log(2e-2)))),
+            weight_decay=float(np.exp(rng.uniform(np.log(0.01), np.log(1.0)))),
+            dropout=float(rng.uniform(0, 0.3)),
+        )
+        for _ in range(count - 1)
+    ]
+    return PLAIN, *drawn
+
+
+def strengths_drawn(count: int) -> tuple[Trial, ...]:
+    """So many trials: the plain one, and others whose augmentation has drawn numbers, the same at every call.
+
+    Example:
+        >>> strengths_drawn(2)[1].augment
+        'flip_signs(probability=0.217) | rotate(max_degrees=6.73) | scale(max_log=0.0226) | translate(max_shift=0.021)'
+    """
+    rng, low, high = np.random.default_rng(0), np.log(LEAST), np.log(MOST)
+    drawn = [np.exp(rng.uniform(low, high)) for _ in range(count - 1)]
+    return PLAIN, *(replace(PLAIN, augment=STEPS.format(*(f"{x:.3g}" for x in numbers))) for numbers in drawn)
