@@ -66,7 +66,7 @@ def trace(field: Partial, *, side: int = 256) -> Float[Array, "side side"]:
 def _rays(side: int) -> tuple[Array, Array, Array, np.ndarray]:
     """Rays that meet the cube: where each starts, between which distances it is inside, and whose pixel it is.
 
-    Those that miss it, two in five, are never followed.
+    Those that miss it, one in seven, are never followed.
     """
     toward, right, up = _frame()
     ticks = ((np.arange(0.5, side, dtype=np.float32) / side) * 2 - 1) * FRAME
