@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.train.helpers import SMALL, bits
-from wsjax.train import Plan, Trial, contrast, load_trained, train
+from wsjax.train import Plan, Trial, checkpoint, contrast, load_trained, train
 from wsjax.train.inputs import arrays
 from wsjax.train.pipelines import pipelines_of
 
@@ -32,11 +32,14 @@ def test_a_broken_training_goes_on_with_the_numbers_of_each_run(networks, tmp_pa
         raise KeyboardInterrupt
 
     whole = train(networks, PLAN, TRIALS, progress=False)
-    after_evaluation(1, stop)
+    after_evaluation(2, stop)
     with pytest.raises(KeyboardInterrupt):
         train(networks, PLAN, TRIALS, tmp_path, progress=False, checkpoint_seconds=0.0)
+    assert checkpoint.epochs(tmp_path) == [2]  # it goes on from there, and does not begin anew
     assert bits(train(networks, PLAN, TRIALS, tmp_path, progress=False).state) == bits(whole.state)
     assert load_trained(tmp_path).trials == tuple(TRIALS)
+    with pytest.raises(ValueError, match=r"holds a training with other settings: trials\[2\]\.augment is None there"):
+        train(networks, PLAN, [*TRIALS[:2], replace(TRIALS[2], augment=STRENGTHS[0])], tmp_path, progress=False)
 
 
 def test_only_the_numbers_that_differ_are_the_runs_own(networks):
