@@ -5,11 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.accuracy.arms import ARMS
-from benchmarks.accuracy.cell import Cell
+from benchmarks.accuracy.dws_cells import dws_cell
 from benchmarks.accuracy.networks import digits, fashion_within_training, from_zero
 from benchmarks.accuracy.suite import Suite
 from wsjax import data
-from wsjax.train import Trial
 
 FAST, ZERO = data.recipe_named("fast"), from_zero()
 RECIPES: Mapping[str, data.Recipe] = {
@@ -45,22 +44,7 @@ def fitting(tier: str, files: Path | None = None) -> Suite:
         return lambda out: fashion_within_training(out, counts[tier], files, recipe)
 
     source = "digits" if tier == "smoke" else "fashion-mnist"
-    epochs = {"smoke": 2, "small": 40, "full": 60}[tier]
-    cells = [
-        Cell(
-            f"{source}-{name}",
-            "mlp" if tier == "smoke" else "dws",
-            "base" if tier == "full" else "small",
-            arm=arm,
-            augment=ARMS[arm],
-            epochs=epochs,
-            evaluate_every=min(epochs, 5),
-            trials=(Trial(learning_rate=8e-3),),
-            seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
-        )
-        for name in recipes
-        for arm in ("none", "recommended")
-    ]
+    cells = [dws_cell(tier, f"{source}-{name}", arm, ARMS[arm]) for name in recipes for arm in ("none", "recommended")]
     return Suite(
         {f"{source}-{name}": made(recipe) for name, recipe in recipes.items()},
         tuple(cells),

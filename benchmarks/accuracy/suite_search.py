@@ -4,11 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.accuracy.arms import ALIGNED, ALIGNED_AT_FULL, SEARCHED, SEARCHED_AT_FULL
-from benchmarks.accuracy.cell import Cell
-from benchmarks.accuracy.networks import digits, fashion_within_training
+from benchmarks.accuracy.dws_cells import dws_cell, of_training_images
 from benchmarks.accuracy.suite import Suite
 from wsjax import data
-from wsjax.train import Trial
 
 
 def search(tier: str, files: Path | None = None) -> Suite:
@@ -21,30 +19,12 @@ def search(tier: str, files: Path | None = None) -> Suite:
     leave the other suites' test images unseen. `aligned` are the same networks, all brought near to one of them by
     `data.align`. Every cell is compared with `recommended`. `smoke` takes the digits, and the MLP.
     """
-    name = "digits" if tier == "smoke" else "fashion-mnist"
     counts = {"small": (2000, 1000, 3000), "full": (20_000, 5_000, 20_000)}
-    epochs = {"smoke": 2, "small": 40, "full": 60}[tier]
-
-    def made(out: Path) -> data.WeightDataset:
-        return digits(out, 120, files=files) if tier == "smoke" else fashion_within_training(out, counts[tier], files)
-
-    def cell(dataset: str, arm: str, augment: str) -> Cell:
-        return Cell(
-            dataset,
-            "mlp" if tier == "smoke" else "dws",
-            "base" if tier == "full" else "small",
-            arm=arm,
-            augment=augment,
-            epochs=epochs,
-            evaluate_every=min(epochs, 5),
-            trials=(Trial(learning_rate=8e-3),),
-            seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
-        )
-
+    name, made = of_training_images(tier, 120, counts, files)
     few = {arm: SEARCHED[arm] for arm in ("recommended", "none")}
     searched = {"smoke": few, "small": SEARCHED, "full": SEARCHED | SEARCHED_AT_FULL}[tier]
     aligned = {"smoke": {"none": ""}, "small": ALIGNED, "full": ALIGNED | ALIGNED_AT_FULL}[tier]
-    plain = {arm: cell(name, arm, augment) for arm, augment in searched.items()}
+    plain = {arm: dws_cell(tier, name, arm, augment) for arm, augment in searched.items()}
     recommended, alone = plain["recommended"], plain["none"]
     averaged = replace(recommended, arm="averaged", average=0.99)
     schedules = [replace(recommended, arm=strength, strength=strength) for strength in ("rising", "falling")]
@@ -52,7 +32,7 @@ def search(tier: str, files: Path | None = None) -> Suite:
     alone_copies = replace(alone, arm="none_copies", scores="none", copies=16, moved="flip_signs")
     # Each training that compiles takes seconds, which the toy has few of.
     others = [averaged, alone_copies] if tier == "smoke" else [averaged, *schedules, copies, alone_copies]
-    near = [cell(f"{name}-aligned", arm, augment) for arm, augment in aligned.items()]
+    near = [dws_cell(tier, f"{name}-aligned", arm, augment) for arm, augment in aligned.items()]
     return Suite(
         {name: made, f"{name}-aligned": lambda out: data.align(made(out.with_name(name)))},
         (*plain.values(), *others, *near),

@@ -5,17 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.accuracy.cell import Cell
-from benchmarks.accuracy.networks import digits, fashion_within_training
+from benchmarks.accuracy.dws_cells import PLAIN, dws_cell, of_training_images
 from benchmarks.accuracy.suite import Suite
-from wsjax import data
 from wsjax.train import Trial
 
 STEPS = "flip_signs(probability={}) | rotate(max_degrees={}) | scale(max_log={}) | translate(max_shift={})"
 RECOMMENDED, LEAST, MOST = (0.5, 15, 0.1, 0.1), (0.05, 3, 0.02, 0.02), (0.5, 60, 0.4, 0.4)
 """The numbers of `recommended`, and between which others are drawn, log-uniformly."""
-
-PLAIN = Trial(learning_rate=8e-3)
 
 
 def strengths(tier: str, files: Path | None = None) -> Suite:
@@ -26,32 +22,14 @@ def strengths(tier: str, files: Path | None = None) -> Suite:
     suites take. Images are those of `fitting`, all of the training split. Every cell is compared with `recommended`.
     `smoke` takes the digits, and the MLP.
     """
-    name = "digits" if tier == "smoke" else "fashion-mnist"
     counts = {"small": (1024, 400, 1000), "full": (20_000, 5_000, 20_000)}
+    name, made = of_training_images(tier, 60, counts, files)
     tries = {"smoke": 2, "small": 8, "full": 32}[tier]
-    epochs = {"smoke": 2, "small": 40, "full": 60}[tier]
-
-    def made(out: Path) -> data.WeightDataset:
-        return digits(out, 60, files=files) if tier == "smoke" else fashion_within_training(out, counts[tier], files)
-
-    def cell(arm: str, augment: str, trials: tuple[Trial, ...]) -> Cell:
-        return Cell(
-            name,
-            "mlp" if tier == "smoke" else "dws",
-            "base" if tier == "full" else "small",
-            arm=arm,
-            augment=augment,
-            epochs=epochs,
-            evaluate_every=min(epochs, 5),
-            trials=trials,
-            seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
-        )
-
     recommended = STEPS.format(*RECOMMENDED)
     cells = (
-        cell("none", "", settings_drawn(tries)),
-        cell("recommended", recommended, settings_drawn(tries)),
-        cell("drawn", recommended, strengths_drawn(tries)),
+        dws_cell(tier, name, "none", "", settings_drawn(tries)),
+        dws_cell(tier, name, "recommended", recommended, settings_drawn(tries)),
+        dws_cell(tier, name, "drawn", recommended, strengths_drawn(tries)),
     )
     return Suite({name: made}, cells, against=lambda _: cells[1].title)
 

@@ -26,6 +26,7 @@ from benchmarks.accuracy.arms import (
     VIEW_ARMS,
 )
 from benchmarks.accuracy.cell import Cell, read_test_once, run_cell
+from benchmarks.accuracy.dws_cells import PLAIN
 from benchmarks.accuracy.suite import TIERS, Suite
 from benchmarks.accuracy.suite_fitting import RECIPES, RECIPES_AT_FULL
 from benchmarks.accuracy.suites import SUITES
@@ -262,7 +263,7 @@ def test_shapes_are_read_from_a_directory_of_meshes_too(tmp_path):
 def test_a_random_search_begins_with_what_the_other_suites_take_and_draws_the_rest_once_and_for_all():
     assert doctest.testmod(suite_strengths).failed == 0
     for draw in (suite_strengths.settings_drawn, suite_strengths.strengths_drawn):
-        assert draw(8)[0] == suite_strengths.PLAIN
+        assert draw(8)[0] == PLAIN
         assert draw(32)[:8] == draw(8)
         assert len(set(draw(32))) == 32
 
