@@ -18,7 +18,7 @@ NETWORKS, CLASSES, STEPS, AT_ONCE = 64, 4, 400, 40
 
 CLAIMS = {
     **dict.fromkeys(CONFIGS, ("permute",)),
-    **dict.fromkeys(("scale_gmn", "hybrid"), ("permute", "sign")),
+    **dict.fromkeys(("scale_gmn", "weight_gcn", "hybrid"), ("permute", "sign")),
     **dict.fromkeys(("probe", "activation_probe"), ("permute", "sign", "phase")),
     **dict.fromkeys(("mlp", "rows"), ()),  # which see the order of neurons
 }

@@ -28,6 +28,7 @@ SMALL = {
     "statistics": {"width": 8},
     "rows": {"width": 8, "heads": 2},
     "scale_gmn": {"channels": 3, "layers": 2},
+    "weight_gcn": {"channels": 3},
     "neural_graph": {"width": 4, "edges": 3, "layers": 3, "waves": 0},
     "relational": {"width": 4, "edges": 3, "layers": 3, "waves": 0, "attention": 4, "heads": 2, "hidden": 4},
     "nfn": {"channels": 2, "bands": 2},

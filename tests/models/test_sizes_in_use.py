@@ -18,6 +18,7 @@ TINY = {
     "hybrid": {"reader": "dws", "settings": {"channels": 2, "layers": 1, "head": 16}, "probes": 3, "seen": 2},
     "statistics": {"width": 4},
     "scale_gmn": {"channels": 4, "layers": 4, "head": 16},
+    "weight_gcn": {"channels": 4, "head": 16},
     "nfn": {"channels": 2, "layers": 1, "head": 16},
     "nft": {"width": 4, "layers": 1, "head": 16},
     "array_encoder": {"width": 4, "layers": 1, "head": 16, "latents": 2},

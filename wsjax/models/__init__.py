@@ -70,3 +70,5 @@ from wsjax.models.scale_gmn import ScaleGMNConfig as ScaleGMNConfig
 from wsjax.models.sizes import SIZES as SIZES
 from wsjax.models.statistics_mlp import StatisticsConfig as StatisticsConfig
 from wsjax.models.statistics_mlp import StatisticsMLP as StatisticsMLP
+from wsjax.models.weight_gcn import WeightGCN as WeightGCN
+from wsjax.models.weight_gcn import WeightGCNConfig as WeightGCNConfig

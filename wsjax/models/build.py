@@ -26,6 +26,7 @@ from wsjax.models.rows import RowConfig, RowTransformer
 from wsjax.models.scale_gmn import ScaleGMN, ScaleGMNConfig
 from wsjax.models.sizes import size_settings
 from wsjax.models.statistics_mlp import StatisticsConfig, StatisticsMLP
+from wsjax.models.weight_gcn import WeightGCN, WeightGCNConfig
 from wsjax.networks import Network
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Reader
@@ -40,6 +41,7 @@ CONFIGS: dict[str, type] = {
     "statistics": StatisticsConfig,
     "rows": RowConfig,
     "scale_gmn": ScaleGMNConfig,
+    "weight_gcn": WeightGCNConfig,
     "nfn": NFNConfig,
     "nft": NFTConfig,
     "array_encoder": ArrayEncoderConfig,
@@ -54,6 +56,7 @@ WEIGHT_READERS = {
     "statistics": StatisticsMLP,
     "rows": RowTransformer,
     "scale_gmn": ScaleGMN,
+    "weight_gcn": WeightGCN,
     "nfn": NFN,
     "nft": NFT,
     "array_encoder": ArrayEncoder,

@@ -39,6 +39,29 @@ def wiring_of(graph: Graph, symmetry: Symmetry) -> Wiring:
     return Wiring(roles, gains, tuple((places[edges.source], places[edges.target]) for edges in graph.edges))
 
 
+def sizes_of(
+    graph: Graph, wiring: Wiring, nodes: Sequence[Float[Array, "_ _"]], edges: Sequence[Float[Array, "_ _ _"]]
+) -> list[tuple[Float[Array, " _"], Float[Array, " _"]]]:
+    """D^2 and 1 / D^2 of every set of nodes, of what the arrays hold for nodes and weights; see `reciprocal`.
+
+    Example:
+        >>> from wsjax.symmetry import mlp
+        >>> spec = mlp((2, 4, 1))
+        >>> graph, leaves = graph_of(spec), [2 * jnp.ones(shape) for shape in spec.shapes]
+        >>> sizes = sizes_of(graph, wiring_of(graph, spec), node_inputs(graph, leaves), edge_inputs(graph, leaves))
+        >>> [float(square[0]) for square, _ in sizes]
+        [1.0, 4.0, 1.0]
+    """
+    own = [x[:, : _own(one)] for x, one in zip(nodes, graph.nodes, strict=True)]
+    rescaled = [gain.rescale for gain in wiring.gains]
+    return [(size, inverted(size)) for size in squared_sizes(rescaled, own, edges, wiring.wires)]
+
+
+def _own(nodes: Nodes) -> int:
+    """How many numbers have the gain of a node: those of arrays that make it. They come first."""
+    return sum(piece.fixed for piece in nodes.produced)
+
+
 class Start(eqx.Module):
     """The vectors that a set of nodes begins with: a linear map of its numbers, and where nothing multiplies them an
     embedding, of each node at inputs and outputs, of the group at hidden ones.
@@ -52,7 +75,7 @@ class Start(eqx.Module):
     channels: int = eqx.field(static=True)
 
     def __init__(self, nodes: Nodes, role: str, channels: int, *, key: Key):
-        self.produced, self.channels = sum(piece.fixed for piece in nodes.produced), channels
+        self.produced, self.channels = _own(nodes), channels
         kernel_key, embedding_key = jax.random.split(key)
         self.kernel = normal(kernel_key, nodes.channels, channels) if nodes.channels else None
         places = {"moved": 0, "free": 1}.get(role, nodes.size)
@@ -134,6 +157,4 @@ class ScaleTrunk(eqx.Module):
         return States(xs, es, sizes)
 
     def _sizes(self, nodes: Sequence[Array], edges: Sequence[Array]) -> list[tuple[Array, Array]]:
-        own = [x[:, : start.produced] for x, start in zip(nodes, self.starts, strict=True)]
-        rescaled = [gain.rescale for gain in self.wiring.gains]
-        return [(size, inverted(size)) for size in squared_sizes(rescaled, own, edges, self.wiring.wires)]
+        return sizes_of(self.graph, self.wiring, nodes, edges)

@@ -41,6 +41,7 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             # Its settings for MNIST, arXiv 2406.10685.
             "published": {"channels": 128, "layers": 4, "head": 128, "readout": "outputs"},
         },
+        "weight_gcn": {"small": {"channels": 32}, "base": {"channels": 128, "head": 128}},
         "nfn": {
             "small": {"channels": 8},
             "base": {"channels": 32, "layers": 4, "head": 128},

@@ -1,0 +1,145 @@
+"""WeightGCN: signs and scales change nothing, one sweep is a pass of the network, and every array is heard."""
+
+from dataclasses import fields
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.models.specs import CONVOLUTION, NESTED, RECURRENT, SKIP
+from tests.models.test_scale_gmn import LOOP, MIXED, SCALES, SIGNS, pruned, widely_scaled
+from wsjax.models import Normaliser, WeightGCN, WeightGCNConfig
+from wsjax.models.sweep import Sweep
+from wsjax.models.testing import check_invariant, check_reader, random_weights
+from wsjax.models.testing.precise import in_float64, read, to_float64
+from wsjax.networks import Network
+from wsjax.symmetry import act, mlp, siren
+
+CASES = {
+    "signs": (siren((2, 4, 3, 2)), SIGNS, {}),
+    "scales": (mlp((2, 4, 3, 2)), SCALES, {}),
+    "signs, one sweep": (siren((2, 3, 2)), SIGNS, {"sweeps": 1}),
+    "scales, three sweeps": (mlp((2, 4, 3, 2)), SCALES, {"sweeps": 3}),
+    "deep": (mlp((2, 3, 3, 3, 2)), SCALES, {}),
+    "mixed": (MIXED, ("permute", "sign", "rescale"), {}),
+    "skip": (SKIP, SIGNS, {}),
+    "nested": (NESTED, SIGNS, {}),
+    "convolution": (CONVOLUTION, SCALES, {}),
+    "recurrent signs": (RECURRENT, SIGNS, {}),
+    "recurrent scales": (LOOP, SCALES, {}),
+}
+WHOLE = {"signs, one sweep", "deep"}
+"""Those on which the whole kit is run; the others are held to their law alone."""
+
+
+def reader_of(name: str, key) -> WeightGCN:
+    symmetry, _, settings = CASES[name]
+    plain = Normaliser(*(tuple(jnp.float32(v) for _ in symmetry.axes) for v in (0.0, 1.5)))
+    return WeightGCN(symmetry, plain, 3, WeightGCNConfig(**{"channels": 3, "head": 8, **settings}), key=key)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_is_invariant_to_all_that_it_claims(name, getkey):
+    symmetry, actions, _ = CASES[name]
+    reader = reader_of(name, getkey())
+    if name in WHOLE:
+        check_reader(reader, symmetry, actions=actions, key=getkey())
+    else:
+        check_invariant(reader, symmetry, actions=actions, draws=1, key=getkey())
+
+
+@pytest.mark.parametrize("name", ["scales", "mixed"])
+def test_zeros_among_the_weights_and_large_scales_are_no_exception(name, getkey):
+    symmetry = CASES[name][0]
+    with in_float64():
+        reader, dense = to_float64(reader_of(name, getkey())), to_float64(random_weights(getkey(), symmetry))
+        element = widely_scaled(symmetry, getkey())
+        for weights in (dense, pruned(dense, getkey())):
+            still = read(reader, weights)
+            assert np.abs(still - read(reader, jax.tree.map(jnp.zeros_like, weights))).max() > 1e-3
+            np.testing.assert_allclose(read(reader, act(element, weights)), still, rtol=1e-10, atol=1e-10)
+
+
+def test_gradients_are_finite_where_weights_are_zero(getkey):
+    reader, dense = reader_of("scales", getkey()), random_weights(getkey(), CASES["scales"][0])
+
+    @eqx.filter_jit
+    def slopes(reader, weights):
+        total = lambda both: jnp.sum(both[0](both[1]) * jnp.arange(1.0, 4.0))
+        return eqx.filter_grad(total)((reader, weights))
+
+    for weights in (pruned(dense, getkey()), jax.tree.map(jnp.zeros_like, dense)):
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves(slopes(reader, weights)))
+
+
+class AlongTheWeights(WeightGCN):
+    """The mistake of earlier code: messages backward go along the weights as they are, not along their reciprocals."""
+
+    def __init__(self, reader: WeightGCN):
+        for field in fields(reader):
+            setattr(self, field.name, getattr(reader, field.name))
+
+    def _sizes(self, nodes, edges):
+        ones = [jnp.ones(len(x), x.dtype) for x in nodes]
+        return list(zip(ones, ones, strict=True))
+
+
+def test_weights_that_lead_forward_do_not_serve_backward(getkey):
+    with pytest.raises(AssertionError, match=r"'rescale' on group 'h1' changes output by"):
+        check_invariant(
+            AlongTheWeights(reader_of("scales", getkey())), CASES["scales"][0], actions=SCALES, draws=1, key=getkey()
+        )
+    mistaken = AlongTheWeights(reader_of("signs", getkey()))  # a sign is its own reciprocal
+    check_invariant(mistaken, CASES["signs"][0], actions=SIGNS, draws=1, key=getkey())
+
+
+def test_a_sweep_against_the_weights_tells_hidden_nodes_of_what_follows(getkey):
+    weights = random_weights(getkey(), mlp((2, 4, 3, 2)))
+    other = (*weights[:2], weights[2]._replace(kernel=2 * weights[2].kernel))
+    for sweeps, told in ((1, False), (2, True)):
+        reader = WeightGCN(
+            mlp((2, 4, 3, 2)), reader_of("scales", getkey()).normaliser, 3, WeightGCNConfig(3, sweeps), key=getkey()
+        )
+        hidden = eqx.filter_jit(lambda reader, weights: reader.vectors(weights)[1])
+        assert (np.abs(hidden(reader, weights) - hidden(reader, other)).max() > 1e-4) == told
+
+
+def test_one_sweep_can_run_the_network_at_as_many_points_as_it_has_channels(getkey):
+    """With U the identity and B ones, undivided, vectors are the neurons' activations at the points in the channels."""
+    points, network = 5, Network("mlp", (2, 4, 3, 2), activation="tanh")
+    plain = Normaliser(*(tuple(jnp.float32(v) for _ in network.symmetry.axes) for v in (0.0, 1.0)))
+    reader = WeightGCN(network.symmetry, plain, 3, WeightGCNConfig(points, 1), key=getkey())
+    run = eqx.tree_at(lambda r: r.sweeps[0], reader, running(reader.sweeps[0]))
+    weights = random_weights(getkey(), network.symmetry)
+    inputs, *_, outputs = eqx.filter_jit(run.vectors)(weights)
+    expected = network.apply(weights, inputs.T)
+    np.testing.assert_allclose(outputs, jax.nn.silu(expected.T), rtol=1e-5, atol=1e-6)
+
+
+def running(sweep: Sweep) -> Sweep:
+    """Each node hears its own numbers and its only array of weights: two terms, of which the root is taken out."""
+    root = 2**0.5
+    whole = lambda matrices, sources: jnp.eye(matrices.shape[1])[None] * root * sources**0.5
+    ones = lambda start: (
+        start
+        if start.kernel is None
+        else eqx.tree_at(
+            lambda s: (s.kernel, s.embedding),
+            start,
+            (root * jnp.ones_like(start.kernel), None if start.embedding is None else jnp.zeros_like(start.embedding)),
+            is_leaf=lambda x: x is None,
+        )
+    )
+    through = tuple(whole(m, sources) for m, sources in zip(sweep.through, (2, 4, 3), strict=True))
+    return eqx.tree_at(lambda s: (s.starts, s.through), sweep, (tuple(map(ones, sweep.starts)), through))
+
+
+@pytest.mark.usefixtures("untyped")
+def test_settings_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match=r"channels is 1; it must be one whole number in \[2, inf\]"):
+        WeightGCNConfig(channels=1)
+    for name in ("sweeps", "head"):
+        with pytest.raises(ValueError, match=rf"{name} is 0; it must be one whole number in \[1, inf\]"):
+            WeightGCNConfig(**{name: 0})

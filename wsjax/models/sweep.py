@@ -1,0 +1,106 @@
+"""A sweep through a network: every set of neurons in turn, after those it hears from, along its own weights."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from wsjax.models.graph import Graph
+from wsjax.models.reciprocal import inverted, order
+from wsjax.models.scale_layer import Wiring
+from wsjax.models.scale_maps import Gain, normal, reciprocal_size
+from wsjax.models.scale_trunk import Start
+from wsjax.typing import Key
+
+
+def turned(y: Float[Array, "nodes channels"], gain: Gain) -> Float[Array, "nodes channels"]:
+    """|y| f(y / |y|), with |y| left out where no scale acts; f is tanh where signs act, silu elsewhere.
+
+    **Preserves** equivariance: turned(g y) = g turned(y) for every g that the gain allows.
+
+    Example:
+        >>> y = jax.random.normal(jax.random.key(0), (5, 3))
+        >>> bool((turned(-y, Gain(sign=True)) == -turned(y, Gain(sign=True))).all())
+        True
+        >>> bool((turned(4 * y, Gain(rescale=True)) == 4 * turned(y, Gain(rescale=True))).all())
+        True
+    """
+    f = jnp.tanh if gain.sign else jax.nn.silu
+    if not gain.rescale:
+        return f(y)
+    one_over = reciprocal_size(y)
+    return f(y * one_over) * inverted(one_over)
+
+
+class Sweep(eqx.Module):
+    """Vectors of all sets of nodes, each made of those made before it, along the weights or against them:
+
+        x_i = turned((B a_i + A x_i + sum over j of w_ji U x_j / sqrt(n)) / sqrt(terms))                       along
+        x_j = turned((B a_j + A x_j + D_j^2 sum over i of w_ji U x_i / D_i^2 / sqrt(n)) / sqrt(terms))        against
+
+    with the numbers a_i that live on a node (its bias), n summands, and the sizes D of `reciprocal`. The weights are
+    the adjacency matrix: what a neuron hears is what the network itself would have summed, of vectors. Every set has
+    maps A and B of its own, every array of weights its U, a convolution's one for each place in its window. Along the
+    weights sets come in topological order, against them in the reverse. The first sweep finds no x_i, and in it a set
+    within a cycle hears B a_j of those not reached yet. Sets that hear from none stay as they are after the first.
+
+    **Preserves** equivariance: x_i moves with the gain of its neuron, and in the order of the neurons.
+
+    Args:
+        graph: the network's.
+        wiring: of it, by `scale_trunk.wiring_of`.
+        channels: of each node.
+        first: whether there are no vectors yet.
+        against: the weights, or along them.
+        key: a typed key.
+    """
+
+    starts: tuple[Start, ...]
+    kept: tuple[Array, ...]
+    through: tuple[Array, ...]
+    wiring: Wiring = eqx.field(static=True)
+    turns: tuple[tuple[int, tuple[int, ...]], ...] = eqx.field(static=True)
+    against: bool = eqx.field(static=True)
+
+    def __init__(self, graph: Graph, wiring: Wiring, channels: int, *, first: bool, against: bool, key: Key):
+        start_key, kept_key, through_key = (jax.random.fold_in(key, i) for i in range(3))
+        self.wiring, self.against = wiring, against
+        places = order(len(graph.nodes), wiring.wires)
+        heard = {i: tuple(w for w, ends in enumerate(wiring.wires) if ends[not against] == i) for i in places}
+        self.turns = tuple((i, heard[i]) for i in (reversed(places) if against else places) if heard[i] or first)
+        fold, updated = jax.random.fold_in, [i for i, _ in self.turns]
+        self.starts = tuple(Start(graph.nodes[i], wiring.roles[i], channels, key=fold(start_key, i)) for i in updated)
+        self.kept = () if first else tuple(normal(fold(kept_key, i), channels, channels) for i in updated)
+        self.through = tuple(
+            jnp.stack(
+                [normal(fold(fold(through_key, w), place), channels, channels) for place in range(edges.channels)]
+            )
+            for w, edges in enumerate(graph.edges)
+        )
+
+    def __call__(
+        self,
+        xs: Sequence[Float[Array, "_ channels"]] | None,
+        nodes: Sequence[Float[Array, "_ _"]],
+        edges: Sequence[Float[Array, "_ _ _"]],
+        sizes: Sequence[tuple[Float[Array, " _"], Float[Array, " _"]]],
+    ) -> list[Float[Array, "_ channels"]]:
+        """Vectors of nodes (None at first), numbers of nodes and of weights, and D^2 and 1 / D^2, each by sets."""
+        own = {i: start(nodes[i], sizes[i][0]) for (i, _), start in zip(self.turns, self.starts, strict=True)}
+        made = [own[i] for i in range(len(nodes))] if xs is None else list(xs)
+        for number, (i, heard) in enumerate(self.turns):
+            terms = [own[i], *(made[i] @ matrix for matrix in self.kept[number : number + 1])]
+            terms += [self._message(w, made, edges[w], sizes) for w in heard]
+            made[i] = turned(sum(terms[1:], terms[0]) * len(terms) ** -0.5, self.wiring.gains[i])
+        return made
+
+    def _message(self, w: int, xs: Sequence[Array], edge: Array, sizes: Sequence[tuple[Array, Array]]) -> Array:
+        source, target = self.wiring.wires[w]
+        if not self.against:
+            sent = jnp.einsum("jip,jc,pcd->id", edge, xs[source], self.through[w])
+            return sent * (edge.shape[0] * edge.shape[2]) ** -0.5
+        turned_around = xs[target] * sizes[target][1][:, None]
+        sent = jnp.einsum("jip,ic,pcd->jd", edge, turned_around, self.through[w]) * sizes[source][0][:, None]
+        return sent * (edge.shape[1] * edge.shape[2]) ** -0.5

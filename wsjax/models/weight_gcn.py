@@ -1,0 +1,127 @@
+"""WeightGCN: graph convolutions whose adjacency matrices are the weights, one set of neurons after the other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from wsjax.errors import check_number
+from wsjax.models.dropout import dropout
+from wsjax.models.flat import Stack
+from wsjax.models.graph import Graph, edge_inputs, graph_of, node_inputs
+from wsjax.models.normalise import Normaliser
+from wsjax.models.scale_layer import Wiring
+from wsjax.models.scale_maps import Invariant
+from wsjax.models.scale_trunk import sizes_of, wiring_of
+from wsjax.models.sweep import Sweep
+from wsjax.symmetry import Symmetry
+from wsjax.typing import Key, Scalar, Weights
+
+
+@dataclass(frozen=True)
+class WeightGCNConfig:
+    """channels: of each node. sweeps: along the weights and against them, in turn. head: width of its hidden layer."""
+
+    channels: int = 64
+    sweeps: int = 2
+    head: int = 64
+
+    def __post_init__(self):
+        check_number("channels", self.channels, low=2, whole=True)
+        for name in ("sweeps", "head"):
+            check_number(name, getattr(self, name), low=1, whole=True)
+
+
+class WeightGCN(eqx.Module):
+    """A reader that goes through the network as its own inputs do, with vectors in place of numbers, and back again.
+
+    A neuron hears the sum of its inputs' vectors, each times the weight to it and through a learned matrix, `models.
+    sweep`; so one sweep brings what the first array says to the outputs, however deep the network is, at the cost of a
+    pass of the network. Hidden sets are then averaged, of what no gain changes; inputs and outputs are read whole.
+    Signs and positive scales are treated as in `ScaleGMN`, whose weights have vectors too and pass gated messages in
+    rounds; this reader has no vectors of weights, and no gates.
+
+    **Preserves**: the output is invariant to every permutation of the Symmetry, to every sign and to every positive
+    scale that its groups allow. Phase shifts of sines are no part of it.
+
+    Args:
+        symmetry: of the networks that are read.
+        normaliser: theirs, which shifts no array that signs or scales act on.
+        outputs: numbers that the reader gives.
+        config: its settings.
+        key: a typed key.
+
+    Raises:
+        ValueError: an array that no graph takes.
+
+    Source: ours. The message is the graph convolution of Kipf and Welling, arXiv 1609.02907, with a weighted and
+    directed adjacency; going through layers in their order is the forward pass that arXiv 2406.10685 shows its own
+    messages to contain; the maps of gains are of its section 4.
+
+    Example:
+        >>> from wsjax.symmetry import act, mlp, sample
+        >>> spec = mlp((2, 4, 1))
+        >>> plain = Normaliser((jnp.zeros(()),) * 4, (jnp.ones(()),) * 4)
+        >>> reader = WeightGCN(spec, plain, 3, WeightGCNConfig(channels=2), key=jax.random.key(0))
+        >>> w = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
+        >>> read, features = eqx.filter_jit(reader), eqx.filter_jit(reader.features)
+        >>> features(w).shape, read(w).shape   # two inputs, h1 averaged, one output
+        ((8,), (3,))
+        >>> moved = act(sample(jax.random.key(1), spec), w)
+        >>> bool(jnp.allclose(read(moved), read(w), atol=1e-4))
+        True
+    """
+
+    normaliser: Normaliser
+    sweeps: tuple[Sweep, ...]
+    pools: dict[int, Invariant]
+    norm: eqx.nn.LayerNorm
+    head: Stack
+    symmetry: Symmetry = eqx.field(static=True)
+    graph: Graph = eqx.field(static=True)
+    wiring: Wiring = eqx.field(static=True)
+    read: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, symmetry: Symmetry, normaliser: Normaliser, outputs: int, config: WeightGCNConfig, *, key: Key):
+        sweep_key, pool_key, head_key = (jax.random.fold_in(key, i) for i in range(3))
+        self.normaliser, self.symmetry, self.graph = normaliser, symmetry, graph_of(symmetry)
+        self.wiring, nodes, channels = wiring_of(self.graph, symmetry), self.graph.nodes, config.channels
+        sweep = lambda i: Sweep(
+            self.graph, self.wiring, channels, first=i == 0, against=i % 2 == 1, key=jax.random.fold_in(sweep_key, i)
+        )
+        self.sweeps = tuple(sweep(i) for i in range(config.sweeps))
+        # After one sweep along the weights inputs have heard nothing of them.
+        self.read = tuple(i for i, n in enumerate(nodes) if n.role != "input" or config.sweeps > 1)
+        pool = lambda i: Invariant(channels, channels, key=jax.random.fold_in(pool_key, i))
+        self.pools = {i: pool(i) for i in self.read if nodes[i].role == "hidden"}
+        width = channels * sum(1 if i in self.pools else nodes[i].size for i in self.read)
+        self.norm = eqx.nn.LayerNorm(width)
+        self.head = Stack(width, outputs, config.head, 1, key=head_key)
+
+    def features(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " features"]:
+        """What no reordering, sign or scale changes of one network; with a key, features are dropped at the rate."""
+        xs = self.vectors(weights)
+        return dropout(self.norm(jnp.concatenate([self._seen(i, xs[i]) for i in self.read])), key, rate, salt=1)
+
+    def vectors(self, weights: Weights) -> list[Float[Array, "_ channels"]]:
+        """Those of each set of nodes after all sweeps; they move with the gains and the order of neurons."""
+        leaves = self.normaliser(self.symmetry.leaves(weights))
+        nodes, edges = node_inputs(self.graph, leaves), edge_inputs(self.graph, leaves)
+        sizes = self._sizes(nodes, edges)
+        xs = self.sweeps[0](None, nodes, edges, sizes)
+        for sweep in self.sweeps[1:]:
+            xs = sweep(xs, nodes, edges, sizes)
+        return xs
+
+    def _sizes(self, nodes: Sequence[Array], edges: Sequence[Array]) -> list[tuple[Array, Array]]:
+        return sizes_of(self.graph, self.wiring, nodes, edges)
+
+    def _seen(self, i: int, x: Array) -> Array:
+        return jnp.mean(self.pools[i](x, self.wiring.gains[i]), axis=0) if i in self.pools else x.reshape(-1)
+
+    def __call__(self, weights: Weights, *, key: Key | None = None, rate: Scalar = 0.0) -> Float[Array, " outputs"]:
+        """Read one network; with a key, drop features and hidden units of the head at the given rate."""
+        return self.head(self.features(weights, key=key, rate=rate), key=key, rate=rate)
