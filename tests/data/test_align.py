@@ -114,3 +114,63 @@ def test_a_reference_of_another_network_is_refused(untyped):
         data.align(copies(), reference=random_weights(jax.random.key(0), ws.siren((2, 7, 5, 1))), progress=False)
     with pytest.raises(ValueError, match=r"unknown group 'signs'"):
         data.align(copies(), group="signs", progress=False)  # pyright: ignore[reportArgumentType]
+
+
+def views(objects: int = 4, count: int = 3, noise: float = 0.05) -> WeightDataset:
+    """So many copies of each of several networks, each moved along its orbit and disturbed a little; views first."""
+    bases = [random_weights(jax.random.key(i), SPEC) for i in range(objects)]
+
+    @jax.jit
+    def one(base, key):
+        moved = ws.act(ws.sample(key, SPEC), base)
+        return jax.tree.map(lambda x: x + noise * jax.random.normal(key, x.shape), moved)
+
+    many = [one(bases[i], jax.random.key(100 * v + i)) for v in range(count) for i in range(objects)]
+    split = np.array([0, 0, 0, 2] * count, np.int8)[: objects * count]
+    columns = {"split": split, "image": np.tile(np.arange(objects, dtype=np.int32)[::-1], count)}
+    return WeightDataset.from_networks(many, np.arange(len(many)) % objects, symmetry=SPEC, columns=columns)
+
+
+def test_views_of_an_object_come_together_and_objects_stay_apart():
+    before = views()
+    near = data.align_within(before, progress=False)
+    noise = 2 * 0.05**2 * sum(np.prod(s) for s in SPEC.shapes)
+    distance = lambda dataset, i, j: float(squared_distance(dataset.network(i), dataset.network(j)))
+    x = points(jax.random.key(0), 2)
+    for i in range(len(before)):
+        first = i % 4
+        assert distance(near, i, first) < 2 * noise
+        if i != first:
+            assert distance(before, i, first) > 3 * noise
+            assert distance(near, i, (first + 1) % 4) > 3 * noise
+        assert change(apply(near.network(i), x), apply(before.network(i), x)) < 1e-4
+    for leaf, old in zip(jax.tree.leaves(near.weights), jax.tree.leaves(before.weights), strict=True):
+        np.testing.assert_array_equal(leaf[:4], old[:4])  # the first of each stays, to the bit
+    assert near.card.source["alignment"]["to"] == "first of each image"
+    np.testing.assert_array_equal(near.label, before.label)
+    chex.assert_trees_all_equal(near.columns, before.columns)
+    again = near.card.with_statistics(near.weights, np.flatnonzero(near.columns["split"] == 0))
+    assert near.card.statistics == again.statistics != before.card.statistics
+
+
+def test_single_networks_of_an_object_stay_as_they_are():
+    alone = views(count=1)
+    near = data.align_within(alone, progress=False)
+    chex.assert_trees_all_equal(near.weights, alone.weights)
+
+
+def test_an_object_in_two_splits_is_aligned_within_each():
+    """A network to train on is no reference of one to test on."""
+    both = views(objects=1, count=4)
+    both.columns["split"][:] = [0, 2, 0, 2]
+    near = data.align_within(both, progress=False)
+    for leaf, old in zip(jax.tree.leaves(near.weights), jax.tree.leaves(both.weights), strict=True):
+        np.testing.assert_array_equal(leaf[:2], old[:2])
+    for row in (2, 3):
+        assert np.abs(near.weights[0].kernel[row] - both.weights[0].kernel[row]).max() > 0.1
+
+
+@pytest.mark.usefixtures("untyped")
+def test_a_column_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match=r"unknown column 'object'; the valid ones are: .*image"):
+        data.align_within(views(count=1), column="object")

@@ -1,6 +1,7 @@
 """Images and other signals in, fitted weight data sets out: sources, fit, and a store that keeps them whole."""
 
 from wsjax.data.align import align as align
+from wsjax.data.align_within import align_within as align_within
 from wsjax.data.card import Card as Card
 from wsjax.data.collection import Collection as Collection
 from wsjax.data.collection import collect as collect

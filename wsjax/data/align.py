@@ -1,19 +1,17 @@
 """Align a whole data set once, so that MixUp in the training step needs no matching."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, PyTree
-from tqdm import tqdm
+from jaxtyping import PyTree
 
+from wsjax.data.aligning import align_all
 from wsjax.data.dataset import WeightDataset, training_rows
 from wsjax.errors import check_number
 from wsjax.floats import floating, wide
 from wsjax.symmetry import Symmetry
-from wsjax.symmetry import align as align_one
 from wsjax.symmetry.align import Over
 from wsjax.typing import Weights
 
@@ -73,7 +71,7 @@ def align(
         record |= {"to": "centre", "mean_squared_distance": distances}
     symmetry.leaves(reference)
     before = _mean_distance(networks, reference)
-    aligned, distance = _align_all(networks, reference, symmetry, group, chunk, progress)
+    aligned, distance = align_all(networks, reference, symmetry, group, chunk=chunk, progress=progress)
     record |= {"mean_squared_distance_before": before, "mean_squared_distance_after": float(distance.mean())}
     card = replace(dataset.card, source={**dataset.card.source, "alignment": record})
     return WeightDataset(aligned, dataset.label, dataset.columns, card.with_statistics(aligned, train))
@@ -88,7 +86,7 @@ def _centre(
     centre, distances = jax.tree.map(lambda leaf: leaf[nearest], networks), []
     for number in range(rounds):
         name = f"centre {number + 1}/{rounds}"
-        networks, distance = _align_all(networks, centre, symmetry, group, chunk, progress, name)
+        networks, distance = align_all(networks, centre, symmetry, group, chunk=chunk, progress=progress, name=name)
         distances.append(float(distance.mean()))
         centre = jax.tree.map(_mean, networks)
         if number and distances[-1] > distances[-2] * (1 - LEAST_GAIN):
@@ -98,39 +96,6 @@ def _centre(
 
 def _mean(leaf: np.ndarray) -> np.ndarray:
     return leaf.astype(wide(leaf)).mean(axis=0).astype(leaf.dtype) if floating(leaf) else leaf[0]
-
-
-def _align_all(
-    networks: PyTree,
-    reference: Weights,
-    symmetry: Symmetry,
-    group: Over,
-    chunk: int,
-    progress: bool,
-    name: str = "align",
-) -> tuple[PyTree, np.ndarray]:
-    """Aligned networks and their squared distances, in chunks of one size so that one program serves all."""
-    count = len(jax.tree.leaves(networks)[0])
-    chunk = min(chunk, count)
-    parts, distances = [], []
-    with tqdm(total=count, unit="net", desc=name, disable=not progress) as bar:
-        for start in range(0, count, chunk):
-            rows = np.arange(start, start + chunk) % count
-            part = jax.tree.map(lambda leaf, rows=rows: leaf[rows], networks)
-            moved, distance = _align_chunk(symmetry, group, part, reference)
-            real = min(chunk, count - start)
-            parts.append(jax.tree.map(lambda leaf, n=real: np.asarray(leaf[:n]), moved))
-            distances.append(np.asarray(distance[:real]))
-            bar.update(real)
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts), np.concatenate(distances)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _align_chunk(
-    symmetry: Symmetry, group: Over, networks: PyTree, reference: Weights
-) -> tuple[PyTree, Float[Array, " networks"]]:
-    found = jax.vmap(lambda weights: align_one(weights, reference, symmetry, group=group))(networks)
-    return found.weights, found.distance
 
 
 def _distances(networks: PyTree, reference: Weights) -> np.ndarray:
