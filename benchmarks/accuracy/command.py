@@ -27,12 +27,15 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--json", type=Path, metavar="PATH", help="save the report here")
     parser.add_argument("--finished", action="store_true", help="report the cells that are finished, and train none")
+    parser.add_argument(
+        "--cells", nargs="+", default=(), metavar="PART", help="only cells with a PART in their title, as weight_gcn"
+    )
     asked = parser.parse_args(arguments)
     if asked.json:
         harness.check_writable(asked.json)
     use_host_well()
     out = asked.out / f"{asked.suite}-{asked.tier}"
-    report = run(asked.suite, asked.tier, out, files=asked.directory, finished=asked.finished)
+    report = run(asked.suite, asked.tier, out, files=asked.directory, finished=asked.finished, only=asked.cells)
     save(report, out / "report.json")
     print(f"\n{table(report)}\n")
     if report["missing"]:

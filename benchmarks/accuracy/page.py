@@ -27,8 +27,8 @@ def main() -> None:
     reports = {path: json.loads(path.read_text()) for path in sorted(RESULTS.glob("accuracy-*.json"))}
     for path, report in reports.items():
         draw(report, path)
-        if arms := overfitting(report):
-            viz.curves(arms, curves_path(path))
+        for reader, arms in overfitting(report).items():
+            viz.curves(arms, curves_path(path, reader))
     PAGE.write_text(
         "\n".join([HEAD, FINDINGS.read_text(), *[section(path, report) for path, report in reports.items()]])
     )
@@ -65,8 +65,9 @@ def counts(report: Mapping[str, Any], split_name: str) -> str:
     return f"{found[0]} to {found[-1]}" if len(found) > 1 else str(found[0])
 
 
-def overfitting(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The histories of the fewest and of the most views, of arms that have both, epochs counted in those of one view.
+def overfitting(report: Mapping[str, Any]) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """By reader, the histories of the fewest and of the most views, of arms that have both, epochs counted in those of
+    one view.
 
     Nothing where all cells read as many views.
 
@@ -74,37 +75,38 @@ def overfitting(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
         >>> run = {"epoch": [1], "run": [0], "train_accuracy": [0.5], "validation_accuracy": [0.4]}
         >>> cells = ("none/1", "none/2", "none/5", "mixup_views/5")
         >>> found = overfitting({"rows": [{"cell": f"digits/dws/{cell}", "history": run} for cell in cells]})
-        >>> {arm: records[0]["epoch"] for arm, records in found.items()}
+        >>> {arm: records[0]["epoch"] for arm, records in found["dws"].items()}
         {'none, 1 view': 1, 'none, 5 views': 5}
     """
     views = {row["cell"]: int(row["cell"].rpartition("/")[2]) for row in report["rows"]}
     ends = {min(views.values()), max(views.values())}
-    arms = {}
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for row in report["rows"]:
         count = views[row["cell"]]
         both = {f"{row['cell'].rpartition('/')[0]}/{end}" for end in ends} <= set(views)
         if len(ends) > 1 and count in ends and both:
             lines = zip(*row["history"].values(), strict=True)
             records = [dict(zip(row["history"], line, strict=True)) for line in lines]
-            name = f"{row['cell'].split('/')[2]}, {count} view{'s' * (count > 1)}"
-            arms[name] = [{**record, "epoch": record["epoch"] * count} for record in records]
-    return arms
+            _, reader, arm, _ = row["cell"].split("/")
+            name = f"{arm}, {count} view{'s' * (count > 1)}"
+            found.setdefault(reader, {})[name] = [{**record, "epoch": record["epoch"] * count} for record in records]
+    return found
 
 
-def curves_path(path: Path) -> Path:
-    """Where the curves of a report are drawn."""
-    return path.with_name(f"{path.stem}-curves.png")
+def curves_path(path: Path, reader: str) -> Path:
+    """Where the curves of a reader are drawn."""
+    return path.with_name(f"{path.stem}-curves-{reader}.png")
 
 
 def curves_text(path: Path, report: Mapping[str, Any]) -> str:
     """The curves in Markdown, where there are any."""
-    if not overfitting(report):
+    shown = [f"![curves of {reader}](results/{curves_path(path, reader).name})" for reader in overfitting(report)]
+    if not shown:
         return ""
-    return f"""
-One epoch in these curves is as many steps as one of a single view; the test split is read at the end alone.
-
-![curves](results/{curves_path(path).name})
-"""
+    said = (
+        "One epoch in these curves is as many steps as one of a single view; the test split is read at the end alone."
+    )
+    return "\n" + "\n\n".join([said, *shown]) + "\n"
 
 
 def unrun(report: Mapping[str, Any]) -> str:

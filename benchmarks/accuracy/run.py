@@ -16,32 +16,39 @@ from benchmarks.harness import Contestant
 from benchmarks.readers_step import Steps, Subject
 from wsjax.data import WeightDataset
 from wsjax.demo import deviation
-from wsjax.errors import check_choice
+from wsjax.errors import check_choice, listing
 from wsjax.train import record
 
 ROUNDS, STEPS = 5, 2
 
 
-def run(suite: str, tier: str, out: Path, *, files: Path | None = None, finished: bool = False) -> dict[str, Any]:
-    """All cells of a suite at a tier, in `out`, and their report; or of those that are finished, and none is trained.
+def run(
+    suite: str, tier: str, out: Path, *, files: Path | None = None, finished: bool = False, only: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The cells of a suite at a tier, in `out`, and their report, which names the cells that are missing.
 
-    The report names the cells that are missing.
+    All of them, or those with one of `only` in their titles; of these, where asked, such that are finished, and none
+    is trained.
 
     Args:
         suite, tier: their names.
         out: a directory for data sets and cells.
         files: where the images or meshes are; None for the usual places.
         finished: whether to leave out what is not finished.
+        only: parts of titles, as "weight_gcn" or "/recommended/"; none takes every cell.
 
     Raises:
-        ValueError: an unknown suite or tier, a directory that holds other cells, or files for a suite without any.
+        ValueError: an unknown suite or tier, a part that no title has, a directory that holds other cells, or files
+            for a suite without any.
     """
     check_choice("suite", suite, tuple(SUITES))
     check_choice("tier", tier, TIERS)
     asked = SUITES[suite](tier, files)
-    done = [cell for cell in asked.cells if (out / cell.title / record.RESULT).exists()]
-    cells = done if finished else asked.cells
-    networks = {name: make(out / "data" / name) for name, make in asked.datasets.items()}
+    cells = chosen(asked.cells, only)
+    if finished:
+        cells = [cell for cell in cells if (out / cell.title / record.RESULT).exists()]
+    used = {cell.dataset for cell in cells}
+    networks = {name: make(out / "data" / name) for name, make in asked.datasets.items() if name in used}
     rows = []
     for number, cell in enumerate(cells, 1):
         print(f"\n[{number}/{len(cells)}] {cell.title}")
@@ -59,10 +66,26 @@ def run(suite: str, tier: str, out: Path, *, files: Path | None = None, finished
         "format": 1,
         "suite": suite,
         "tier": tier,
-        "command": f"python -m benchmarks accuracy --suite {suite} --tier {tier}" + " --directory PATH" * bool(files),
+        "command": f"python -m benchmarks accuracy --suite {suite} --tier {tier}"
+        + " --directory PATH" * bool(files)
+        + (f" --cells {' '.join(only)}" if only else ""),
         "rows": rows,
         "missing": [cell.title for cell in asked.cells if cell not in cells],
     }
+
+
+def chosen(cells: Sequence[AnyCell], only: Sequence[str]) -> list[AnyCell]:
+    """Those with one of the given parts in their titles, or all where none is given.
+
+    Raises:
+        ValueError: a part that no title has.
+    """
+    for part in only:
+        if not any(part in cell.title for cell in cells):
+            raise ValueError(
+                f"no cell has {part!r} in its title; expected a part of one of: {listing([c.title for c in cells])}"
+            )
+    return [cell for cell in cells if not only or any(part in cell.title for part in only)]
 
 
 def mean_psnr(networks: WeightDataset) -> float | None:

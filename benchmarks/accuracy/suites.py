@@ -77,8 +77,8 @@ def augmentations(tier: str, files: Path | None = None) -> Suite:
     size = "base" if tier == "full" else "small"
     readers_of = {
         "smoke": {"dws": ("none", "recommended")},
-        "small": {"dws": FEW_ARMS, "probe": FEW_ARMS, "scale_gmn": ("none", "recommended")},
-        "full": {"dws": tuple(ARMS), "probe": tuple(ARMS), "scale_gmn": tuple(ARMS), "probed_dws": tuple(ARMS)},
+        "small": {"dws": FEW_ARMS, "probe": FEW_ARMS, "scale_gmn": FEW_ARMS[:2], "weight_gcn": FEW_ARMS[:2]},
+        "full": dict.fromkeys(("dws", "probe", "scale_gmn", "weight_gcn", "probed_dws"), tuple(ARMS)),
     }[tier]
     both = (2e-3, 8e-3)
     rates = {reader: both if tier == "full" else (8e-3 if reader == "dws" else 4e-3,) for reader in readers_of}
@@ -106,10 +106,12 @@ def views(tier: str, files: Path | None = None) -> Suite:
 
     A reader of v views sees each of them a v-th as often; the images to train on fill whole batches, so that the steps
     are as many to one. Validation and test are the first views alone. Each cell is compared with the same reader,
-    unaugmented, that has all views: one view augmented is to be as good. The reader of all views mixes them with one
-    another as well. `smoke` takes the digits, and the MLP.
+    unaugmented, that has all views: one view augmented is to be as good. DWS of all views mixes them with one another
+    as well, as they are and aligned within each image, and reads the aligned ones unmixed. `smoke` takes the digits,
+    and the MLP.
     """
     name = "digits" if tier == "smoke" else "fashion-mnist"
+    aligned = f"{name}-aligned"
     counts = (2, 1) if tier == "smoke" else (10, 1, 2, 5)  # what the claim rests on comes first
     made = {
         "smoke": lambda out: digits(out, 60, counts[0], files=files),
@@ -117,24 +119,30 @@ def views(tier: str, files: Path | None = None) -> Suite:
         "full": lambda out: fashion_views(out, (10_240, 2_000, 10_000), counts[0], files),
     }[tier]
     epochs = {"smoke": 4, "small": 160, "full": 200}[tier]
-    mixed = () if tier == "smoke" else ("mixup_views", "mixup_views_recommended")  # views of one image with one another
+    both, mixed = ("none", "recommended"), ("mixup_views", "mixup_views_recommended")  # the latter with one another
+    every = [(name, "dws", arm, count) for count in counts for arm in both]
+    every += [(place, "dws", arm, counts[0]) for place in (name, aligned) for arm in mixed]
+    every += [(aligned, "dws", "none", counts[0])]
+    every += [(name, "weight_gcn", arm, count) for count in counts[:2] for arm in both]
+    toys = [(name, "mlp", arm, count) for count in counts for arm in both]
     cells = tuple(
         Cell(
-            name,
-            "mlp" if tier == "smoke" else "dws",
+            place,
+            reader,
             "base" if tier == "full" else "small",
             arm=arm,
             augment=VIEW_ARMS[arm],
             views=count,
             epochs=epochs // count,
             evaluate_every=max(1, epochs // count // 20),
-            trials=(Trial(learning_rate=8e-3),),
+            trials=(Trial(learning_rate=4e-3 if reader == "weight_gcn" else 8e-3),),
             seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
         )
-        for count, arms in [(count, ("none", "recommended")) for count in counts] + [(counts[0], mixed)]
-        for arm in arms
+        for place, reader, arm, count in (toys if tier == "smoke" else every)
     )
-    return Suite({name: made}, cells, against=lambda _: cells[0].title)
+    near = lambda out: data.align_within(made(out.with_name(name)))
+    made_of = {name: made} if tier == "smoke" else {name: made, aligned: near}
+    return Suite(made_of, cells, against=lambda cell: f"{name}/{cell.reader}/none/{counts[0]}")
 
 
 def shapes(tier: str, files: Path | None = None) -> Suite:

@@ -203,6 +203,14 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
     assert some["rows"] == report["rows"]
     assert some["missing"] == [later.title]
     assert "not run yet: toy/mlp/flip_signs/1" in capsys.readouterr().out
+    main([*command, "--cells", "head_only"])
+    part = json.loads((tmp_path / "cells" / "readers-smoke" / "report.json").read_text())
+    assert [row["cell"] for row in part["rows"]] == [HEAD.title]
+    assert part["missing"] == [TOY.title, later.title]
+    assert part["command"].endswith(" --cells head_only")
+    with pytest.raises(SystemExit):
+        main([*command, "--cells", "head_only", "head_alone"])
+    assert "no cell has 'head_alone' in its title; expected a part of one of: toy/mlp" in capsys.readouterr().err
     page.main()
     assert "Not run yet: `toy/mlp/flip_signs/1`." in (tmp_path / "RESULTS.md").read_text()
 
@@ -243,8 +251,8 @@ def test_the_page_draws_how_the_fewest_and_the_most_views_overfit(tmp_path, monk
         json.dumps({"suite": "views", "tier": "smoke", "command": "x", "rows": rows})
     )
     page.main()
-    assert (tmp_path / "accuracy-views-curves.png").stat().st_size > 10_000
-    assert "![curves](results/accuracy-views-curves.png)" in (tmp_path / "RESULTS.md").read_text()
+    assert (tmp_path / "accuracy-views-curves-dws.png").stat().st_size > 10_000
+    assert "![curves of dws](results/accuracy-views-curves-dws.png)" in (tmp_path / "RESULTS.md").read_text()
     assert doctest.testmod(page).failed == 0
 
 
