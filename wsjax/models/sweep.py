@@ -67,17 +67,15 @@ class Sweep(eqx.Module):
     def __init__(self, graph: Graph, wiring: Wiring, channels: int, *, first: bool, against: bool, key: Key):
         start_key, kept_key, through_key = (jax.random.fold_in(key, i) for i in range(3))
         self.wiring, self.against = wiring, against
-        places = order(len(graph.nodes), wiring.wires)
-        heard = {i: tuple(w for w, ends in enumerate(wiring.wires) if ends[not against] == i) for i in places}
+        places, hearer = order(len(graph.nodes), wiring.wires), 0 if against else 1
+        heard = {i: tuple(w for w, ends in enumerate(wiring.wires) if ends[hearer] == i) for i in places}
         self.turns = tuple((i, heard[i]) for i in (reversed(places) if against else places) if heard[i] or first)
         fold, updated = jax.random.fold_in, [i for i, _ in self.turns]
         self.starts = tuple(Start(graph.nodes[i], wiring.roles[i], channels, key=fold(start_key, i)) for i in updated)
         self.kept = () if first else tuple(normal(fold(kept_key, i), channels, channels) for i in updated)
+        draw = lambda w, place: normal(fold(fold(through_key, w), place), channels, channels)
         self.through = tuple(
-            jnp.stack(
-                [normal(fold(fold(through_key, w), place), channels, channels) for place in range(edges.channels)]
-            )
-            for w, edges in enumerate(graph.edges)
+            jnp.stack([draw(w, place) for place in range(edges.channels)]) for w, edges in enumerate(graph.edges)
         )
 
     def __call__(
@@ -91,8 +89,9 @@ class Sweep(eqx.Module):
         own = {i: start(nodes[i], sizes[i][0]) for (i, _), start in zip(self.turns, self.starts, strict=True)}
         made = [own[i] for i in range(len(nodes))] if xs is None else list(xs)
         for number, (i, heard) in enumerate(self.turns):
-            terms = [own[i], *(made[i] @ matrix for matrix in self.kept[number : number + 1])]
-            terms += [self._message(w, made, edges[w], sizes) for w in heard]
+            terms = [own[i], *(self._message(w, made, edges[w], sizes) for w in heard)]
+            if self.kept:
+                terms.append(made[i] @ self.kept[number])
             made[i] = turned(sum(terms[1:], terms[0]) * len(terms) ** -0.5, self.wiring.gains[i])
         return made
 
