@@ -40,7 +40,7 @@ def section(path: Path, report: Mapping[str, Any]) -> str:
     rows = report["rows"]
     seconds = sum(row["seconds"] for row in rows)
     train, validation, test = (counts(report, name) for name in SPLITS)
-    where = {"{cpu}, {cores} cores, {device}, jax {jax}".format(**row["machine"]) for row in rows}
+    where = {"{cpu} ({vector}), {cores} cores, {device}, jax {jax}".format(**row["machine"]) for row in rows}
     shown = "\n\n".join(f"![{title}](results/{picture.name})" for title, picture in pictures(path, report).items())
     return f"""## {report["suite"]}, {report["tier"]}
 
