@@ -110,9 +110,16 @@ def curves_text(path: Path, report: Mapping[str, Any]) -> str:
 
 
 def unrun(report: Mapping[str, Any]) -> str:
-    """Which cells of the suite a report lacks, in words."""
-    missing = report.get("missing")
-    return f" Not run yet: {listing(f'`{title}`' for title in missing)}." if missing else ""
+    """Which cells of the suite a report lacks, in words; of those that nobody asked for, how many.
+
+    Example:
+        >>> unrun({"rows": [{}, {}], "missing": [], "left_out": ["a/b/c/1"] * 7})
+        " 7 of the suite's 9 cells were left out."
+    """
+    missing, left_out = report.get("missing", []), report.get("left_out", [])
+    said = f" Not run yet: {listing(f'`{title}`' for title in missing)}." if missing else ""
+    whole = len(report["rows"]) + len(missing) + len(left_out)
+    return said + (f" {len(left_out)} of the suite's {whole} cells were left out." if left_out else "")
 
 
 def table(report: Mapping[str, Any]) -> str:

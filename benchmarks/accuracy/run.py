@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.accuracy.cell import commit
+from benchmarks.accuracy.cell import commit, same_cell
 from benchmarks.accuracy.suite import TIERS, AnyCell
 from benchmarks.accuracy.suites import SUITES
 from benchmarks.accuracy.texts import spread, texts_of
@@ -25,10 +25,11 @@ ROUNDS, STEPS = 5, 2
 def run(
     suite: str, tier: str, out: Path, *, files: Path | None = None, finished: bool = False, only: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The cells of a suite at a tier, in `out`, and their report, which names the cells that are missing.
+    """The cells of a suite at a tier, in `out`, and their report.
 
     All of them, or those with one of `only` in their titles; of these, where asked, such that are finished, and none
-    is trained.
+    is trained. The report names those that are `missing`, as they are not finished, and those that are `left_out`, as
+    nobody asked for them. A cell is compared with its baseline where that is finished, asked for or not.
 
     Args:
         suite, tier: their names.
@@ -44,9 +45,8 @@ def run(
     check_choice("suite", suite, tuple(SUITES))
     check_choice("tier", tier, TIERS)
     asked = SUITES[suite](tier, files)
-    cells = chosen(asked.cells, only)
-    if finished:
-        cells = [cell for cell in cells if (out / cell.title / record.RESULT).exists()]
+    wanted = chosen(asked.cells, only)
+    cells = [cell for cell in wanted if not finished or (out / cell.title / record.RESULT).exists()]
     used = {cell.dataset for cell in cells}
     networks = {name: make(out / "data" / name) for name, make in asked.datasets.items() if name in used}
     rows = []
@@ -56,9 +56,9 @@ def run(
         rows.append({"name": f"accuracy/{suite}/{cell.title}", **row})
         print(f"{cell.title}: test {spread(row, 'test_accuracy')}")
     times = step_times(cells, networks, out / "step_times.json")
-    by_title = {row["cell"]: row for row in rows}
+    there = {cell.title: finished_row(cell, out) for cell in asked.cells}
     for row, cell in zip(rows, cells, strict=True):
-        base = by_title.get(asked.against(cell))
+        base = there[asked.against(cell)]
         row["step_ms"] = times.get(cell.title)
         row["psnr"] = mean_psnr(networks[cell.dataset])
         row["paired"] = None if base is None else paired(row, base)
@@ -70,8 +70,15 @@ def run(
         + " --directory PATH" * bool(files)
         + (f" --cells {' '.join(only)}" if only else ""),
         "rows": rows,
-        "missing": [cell.title for cell in asked.cells if cell not in cells],
+        "missing": [cell.title for cell in wanted if cell not in cells],
+        "left_out": [cell.title for cell in asked.cells if cell not in wanted],
     }
+
+
+def finished_row(cell: AnyCell, out: Path) -> dict[str, Any] | None:
+    """What a cell gave, if it has been run in `out`."""
+    path = out / cell.title / record.RESULT
+    return same_cell(record.read_json(path), cell.identity, path.parent) if path.exists() else None
 
 
 def chosen(cells: Sequence[AnyCell], only: Sequence[str]) -> list[AnyCell]:

@@ -206,7 +206,9 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
     main([*command, "--cells", "head_only"])
     part = json.loads((tmp_path / "cells" / "readers-smoke" / "report.json").read_text())
     assert [row["cell"] for row in part["rows"]] == [HEAD.title]
-    assert part["missing"] == [TOY.title, later.title]
+    assert (part["missing"], part["left_out"]) == ([], [TOY.title, later.title])
+    assert part["rows"][0]["paired"] == report["rows"][1]["paired"]  # its baseline was finished before
+    assert "not run yet" not in capsys.readouterr().out
     assert part["command"].endswith(" --cells head_only")
     with pytest.raises(SystemExit):
         main([*command, "--cells", "head_only", "head_alone"])
@@ -270,7 +272,7 @@ def test_shapes_are_read_from_a_directory_of_meshes_too(tmp_path):
 
 def test_a_random_search_begins_with_what_the_other_suites_take_and_draws_the_rest_once_and_for_all():
     assert doctest.testmod(suite_strengths).failed == 0
-    for draw in (suite_strengths.settings_drawn, suite_strengths.strengths_drawn):
+    for draw in (suite_strengths.settings_drawn, suite_strengths.strengths_drawn, suite_strengths.shapes_drawn):
         assert draw(8)[0] == PLAIN
         assert draw(32)[:8] == draw(8)
         assert len(set(draw(32))) == 32

@@ -1,5 +1,7 @@
 """A data set aligned once: nearer together, the same functions, the rest untouched."""
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -147,6 +149,7 @@ def test_views_of_an_object_come_together_and_objects_stay_apart():
     for leaf, old in zip(jax.tree.leaves(near.weights), jax.tree.leaves(before.weights), strict=True):
         np.testing.assert_array_equal(leaf[:4], old[:4])  # the first of each stays, to the bit
     assert near.card.source["alignment"]["to"] == "first of each image"
+    assert near.card.source["alignment"]["moved"] == 8
     np.testing.assert_array_equal(near.label, before.label)
     chex.assert_trees_all_equal(near.columns, before.columns)
     again = near.card.with_statistics(near.weights, np.flatnonzero(near.columns["split"] == 0))
@@ -171,6 +174,13 @@ def test_an_object_in_two_splits_is_aligned_within_each():
 
 
 @pytest.mark.usefixtures("untyped")
-def test_a_column_that_is_not_there_is_named():
+def test_what_cannot_be_is_refused_though_no_network_would_move():
     with pytest.raises(ValueError, match=r"unknown column 'object'; the valid ones are: .*image"):
         data.align_within(views(count=1), column="object")
+    wrong: Any = "signd"
+    with pytest.raises(ValueError, match=r"unknown group 'signd'; the valid ones are"):
+        data.align_within(views(count=1), group=wrong)
+    scored = views(count=1)
+    scored.columns["psnr"] = np.linspace(20, 30, len(scored), dtype=np.float32)
+    with pytest.raises(ValueError, match=r"column 'psnr' holds float32; expected whole numbers or names.*'image'"):
+        data.align_within(scored, column="psnr")

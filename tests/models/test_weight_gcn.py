@@ -11,8 +11,10 @@ import pytest
 from tests.models.specs import CONVOLUTION, NESTED, RECURRENT, SKIP
 from tests.models.test_scale_gmn import LOOP, MIXED, SCALES, SIGNS, pruned, widely_scaled
 from wsjax.models import Normaliser, WeightGCN, WeightGCNConfig
-from wsjax.models.sweep import Sweep
-from wsjax.models.testing import check_invariant, check_reader, random_weights
+from wsjax.models.graph import edge_inputs, node_inputs
+from wsjax.models.scale_trunk import sizes_of
+from wsjax.models.sweep import Sweep, turned
+from wsjax.models.testing import check_gradients, check_invariant, check_reader, check_sensitive, random_weights
 from wsjax.models.testing.precise import in_float64, read, to_float64
 from wsjax.networks import Network
 from wsjax.symmetry import act, mlp, siren
@@ -31,7 +33,9 @@ CASES = {
     "recurrent scales": (LOOP, SCALES, {}),
 }
 WHOLE = {"signs, one sweep", "deep"}
-"""Those on which the whole kit is run; the others are held to their law alone."""
+"""Those on which the whole kit is run."""
+HEARD = {"scales, three sweeps", "skip", "nested", "convolution", "recurrent signs", "recurrent scales"}
+"""Those of which every array has to be heard, and every parameter to learn; the others are held to their law alone."""
 
 
 def reader_of(name: str, key) -> WeightGCN:
@@ -41,13 +45,16 @@ def reader_of(name: str, key) -> WeightGCN:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_it_is_invariant_to_all_that_it_claims(name, getkey):
+def test_it_is_blind_to_all_that_it_claims_and_hears_the_rest(name, getkey):
     symmetry, actions, _ = CASES[name]
     reader = reader_of(name, getkey())
     if name in WHOLE:
         check_reader(reader, symmetry, actions=actions, key=getkey())
     else:
         check_invariant(reader, symmetry, actions=actions, draws=1, key=getkey())
+    if name in HEARD:
+        check_sensitive(reader, symmetry, draws=1, key=getkey())
+        check_gradients(reader, symmetry, draws=8, share=0.98, key=getkey())
 
 
 @pytest.mark.parametrize("name", ["scales", "mixed"])
@@ -104,6 +111,32 @@ def test_a_sweep_against_the_weights_tells_hidden_nodes_of_what_follows(getkey):
         )
         hidden = eqx.filter_jit(lambda reader, weights: reader.vectors(weights)[1])
         assert (np.abs(hidden(reader, weights) - hidden(reader, other)).max() > 1e-4) == told
+
+
+def test_a_sweep_against_the_weights_is_the_sum_that_it_says(getkey):
+    """Neuron by neuron: D_j^2 of what was sent, over D_i^2, through the weight forward and U."""
+    reader, weights = reader_of("scales", getkey()), random_weights(getkey(), CASES["scales"][0])
+    leaves = reader.normaliser(reader.symmetry.leaves(weights))
+    nodes, edges = node_inputs(reader.graph, leaves), edge_inputs(reader.graph, leaves)
+    sizes = sizes_of(reader.graph, reader.wiring, nodes, edges)
+    first, second = reader.sweeps
+    xs = first(None, nodes, edges, sizes)
+    made = [np.asarray(x, np.float64) for x in xs]
+    for number, (group, heard) in enumerate(second.turns):  # h2, h1, in
+        own = np.array(second.starts[number](nodes[group], sizes[group][0]), np.float64)
+        terms = own + made[group] @ np.asarray(second.kept[number])
+        for w in heard:
+            source, target = reader.wiring.wires[w]
+            assert source == group
+            for j in range(len(terms)):
+                for i in range(len(made[target])):
+                    sent = made[target][i] / float(sizes[target][0][i]) @ np.asarray(second.through[w][0])
+                    share = float(sizes[source][0][j] * edges[w][j, i, 0]) / len(made[target]) ** 0.5
+                    terms[j] += share * sent
+        made[group] = np.asarray(turned(jnp.float32(terms / (2 + len(heard)) ** 0.5), reader.wiring.gains[group]))
+    assert [group for group, _ in second.turns] == [2, 1, 0]
+    for found, expected in zip(second(xs, nodes, edges, sizes), made, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_one_sweep_can_run_the_network_at_as_many_points_as_it_has_channels(getkey):

@@ -60,8 +60,8 @@ def align(
         >>> near.card.source["alignment"]["to"]
         'centre'
     """
-    check_number("rounds", rounds, low=1)
-    check_number("chunk", chunk, low=1)
+    check_number("rounds", rounds, low=1, whole=True)
+    check_number("chunk", chunk, low=1, whole=True)
     symmetry, train = dataset.symmetry, training_rows(dataset.columns["split"])
     networks = jax.tree.map(np.asarray, dataset.weights)
     training = jax.tree.map(lambda leaf: leaf[train], networks)

@@ -8,6 +8,7 @@ import numpy as np
 from wsjax.data.aligning import align_all
 from wsjax.data.dataset import WeightDataset, training_rows
 from wsjax.errors import check_choice, check_number
+from wsjax.symmetry import align
 from wsjax.symmetry.align import Over
 
 
@@ -31,7 +32,7 @@ def align_within(
         progress: show a bar.
 
     Raises:
-        ValueError: a column that is not there, or a group that the Symmetry does not allow.
+        ValueError: a column that is not there or holds floats, or a group that the Symmetry does not allow.
 
     Source: ours; the alignment of arXiv 2402.04081, section 5, between fits of one object alone.
 
@@ -49,11 +50,18 @@ def align_within(
         True
     """
     check_choice("column", column, tuple(dataset.columns))
-    check_number("chunk", chunk, low=1)
+    if dataset.columns[column].dtype.kind == "f":
+        raise ValueError(
+            f"the column {column!r} holds {dataset.columns[column].dtype}; expected whole numbers or names, the same "
+            f"for all networks of an object: name the column that tells objects apart, such as 'image'"
+        )
+    check_number("chunk", chunk, low=1, whole=True)
+    # No network may have to move, and a group that is not allowed is refused all the same.
+    jax.eval_shape(lambda weights: align(weights, weights, dataset.symmetry, group=group), dataset.network(0))
     first = first_rows(dataset.columns[column], dataset.columns["split"])
     networks = jax.tree.map(np.asarray, dataset.weights)
     later = np.flatnonzero(first != np.arange(len(first)))
-    record: dict[str, object] = {"group": group, "to": f"first of each {column}"}
+    record: dict[str, object] = {"group": group, "to": f"first of each {column}", "moved": len(later)}
     if len(later):
         views, goals = (jax.tree.map(lambda leaf, rows=rows: leaf[rows], networks) for rows in (later, first[later]))
         moved, distance = align_all(views, goals, dataset.symmetry, group, chunk=chunk, progress=progress, each=True)
@@ -68,11 +76,13 @@ def first_rows(objects: np.ndarray, split: np.ndarray) -> np.ndarray:
     """For each row the first one of the same object in the same split.
 
     Example:
-        >>> first_rows(np.array([7, 5, 7, 5]), np.array([0, 0, 0, 1])).tolist()
+        >>> first_rows(np.array(["b", "a", "b", "a"]), np.array([0, 0, 0, 1])).tolist()
         [0, 1, 0, 3]
     """
-    _, first, place = np.unique(np.stack([objects, split]), axis=1, return_index=True, return_inverse=True)
-    return first[place.reshape(-1)]
+    # Numbered first, so that objects may have any numbers or names.
+    number = np.unique(objects, return_inverse=True)[1].astype(np.int64)
+    _, first, place = np.unique(number * (int(split.max()) + 1) + split, return_index=True, return_inverse=True)
+    return first[place]
 
 
 def _placed(leaf: np.ndarray, rows: np.ndarray, new: np.ndarray) -> np.ndarray:

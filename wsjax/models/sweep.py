@@ -16,7 +16,7 @@ from wsjax.typing import Key
 
 
 def turned(y: Float[Array, "nodes channels"], gain: Gain) -> Float[Array, "nodes channels"]:
-    """|y| f(y / |y|), with |y| left out where no scale acts; f is tanh where signs act, silu elsewhere.
+    """|y| f(y / |y|), f(y) where no scale acts; f is tanh where signs act, silu elsewhere. |y|: root mean square.
 
     **Preserves** equivariance: turned(g y) = g turned(y) for every g that the gain allows.
 
@@ -37,14 +37,16 @@ def turned(y: Float[Array, "nodes channels"], gain: Gain) -> Float[Array, "nodes
 class Sweep(eqx.Module):
     """Vectors of all sets of nodes, each made of those made before it, along the weights or against them:
 
-        x_i = turned((B a_i + A x_i + sum over j of w_ji U x_j / sqrt(n)) / sqrt(terms))                       along
-        x_j = turned((B a_j + A x_j + D_j^2 sum over i of w_ji U x_i / D_i^2 / sqrt(n)) / sqrt(terms))        against
+        x_i = turned((s_i + A x_i + sum over j of w_ji U x_j / sqrt(n)) / sqrt(terms))                       along
+        x_j = turned((s_j + A x_j + D_j^2 sum over i of w_ji U x_i / D_i^2 / sqrt(n)) / sqrt(terms))        against
 
-    with the numbers a_i that live on a node (its bias), n summands, and the sizes D of `reciprocal`. The weights are
-    the adjacency matrix: what a neuron hears is what the network itself would have summed, of vectors. Every set has
-    maps A and B of its own, every array of weights its U, a convolution's one for each place in its window. Along the
-    weights sets come in topological order, against them in the reverse. The first sweep finds no x_i, and in it a set
-    within a cycle hears B a_j of those not reached yet. Sets that hear from none stay as they are after the first.
+    with n summands, the sizes D of `reciprocal`, and s = B a + e: a linear map of the numbers a that live on a node,
+    such as its bias, and an embedding where nothing multiplies the node, `scale_trunk.Start`; inputs have no numbers.
+    The weights are the adjacency matrix: what a neuron hears is what the network itself would have summed, of vectors.
+    Every set has maps A and B of its own, every array of weights its U, a convolution's one for each place in its
+    window. Along the weights sets come in topological order, against them in the reverse. The first sweep finds no
+    x_i, and in it a set within a cycle hears s_j of those not reached yet. Sets that hear from none stay as they are
+    after the first.
 
     **Preserves** equivariance: x_i moves with the gain of its neuron, and in the order of the neurons.
 

@@ -40,7 +40,8 @@ class WeightGCN(eqx.Module):
 
     A neuron hears the sum of its inputs' vectors, each times the weight to it and through a learned matrix, `models.
     sweep`; so one sweep brings what the first array says to the outputs, however deep the network is, at the cost of a
-    pass of the network. Hidden sets are then averaged, of what no gain changes; inputs and outputs are read whole.
+    pass of as many inputs as there are channels, and of a matrix for each neuron. Hidden sets are then averaged after
+    a map that no gain changes; inputs and outputs are read whole, so that hundreds of them make a wide head.
     Signs and positive scales are treated as in `ScaleGMN`, whose weights have vectors too and pass gated messages in
     rounds; this reader has no vectors of weights, and no gates.
 
