@@ -28,7 +28,7 @@ def readers(tier: str, files: Path | None = None) -> Suite:
     epochs at one learning rate, so that the slowest readers fit into an hour too.
     """
     size = {"smoke": "small", "small": "small", "full": "base"}[tier]
-    names = ("mlp", "dws") if tier == "smoke" else tuple(models.CONFIGS)
+    names = ("mlp", "probe") if tier == "smoke" else tuple(models.CONFIGS)
     epochs = {"smoke": 2, "small": 30, "full": 60}[tier]
     rates = (2e-3, 8e-3) if tier == "full" else (4e-3,)
     whole = [
@@ -65,7 +65,7 @@ def augmentations(tier: str, files: Path | None = None) -> Suite:
     Every arm has the same trials, the same epochs and its own best validation epoch. At `small` 2,000 networks train,
     fitted from a zero output, as far more are needed of those that start as SIRENs do; 1,000 choose and 2,000 test, so
     that a point is more than chance. At `full` all 70,000 by the recipe of the published files. `smoke` takes the
-    digits.
+    digits, and the MLP.
     """
     name = "digits" if tier == "smoke" else "fashion-mnist"
     made = {
@@ -76,7 +76,7 @@ def augmentations(tier: str, files: Path | None = None) -> Suite:
     settings = {"scale_gmn": {"channels": 8, "layers": 2, "head": 32}} if tier == "small" else {}
     size = "base" if tier == "full" else "small"
     readers_of = {
-        "smoke": {"dws": ("none", "recommended")},
+        "smoke": {"mlp": ("none", "recommended")},
         "small": {"dws": FEW_ARMS, "probe": FEW_ARMS, "scale_gmn": FEW_ARMS[:2], "weight_gcn": FEW_ARMS[:2]},
         "full": dict.fromkeys(("dws", "probe", "scale_gmn", "weight_gcn", "probed_dws"), tuple(ARMS)),
     }[tier]
