@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.models.scale_laws import pruned, widely_scaled
 from tests.models.test_editor import losses
-from tests.models.test_scale_gmn import CASES, pruned, widely_scaled
+from tests.models.test_scale_gmn import CASES
 from wsjax.models import Normaliser, ScaleEditor, ScaleGMNConfig
 from wsjax.models.testing import check_equivariant, check_gradients, random_weights
 from wsjax.models.testing.precise import in_float64, to_float64

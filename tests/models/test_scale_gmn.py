@@ -1,21 +1,18 @@
 """ScaleGMN: signs and scales of neurons change nothing, forward and backward, zeros among the weights or not."""
 
-from dataclasses import fields
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.models.scale_laws import along_the_weights, check_finite_slopes, check_wide_scales
 from tests.models.specs import CONVOLUTION, IN, OUT, RECURRENT, dense_axes
 from wsjax.models import Normaliser
 from wsjax.models.scale_gmn import ScaleGMN, ScaleGMNConfig
-from wsjax.models.scale_trunk import ScaleTrunk
 from wsjax.models.testing import check_invariant, check_reader, random_weights
-from wsjax.models.testing.precise import in_float64, read, to_float64
-from wsjax.symmetry import Axes, Element, Fixed, Group, Move, Symmetry, act, mlp, siren, symmetry_of
+from wsjax.symmetry import Axes, Fixed, Group, Symmetry, mlp, siren, symmetry_of
 from wsjax.symmetry.group import Action
 
 KINDS = ("relu", "tanh", "linear", "gelu")
@@ -67,61 +64,18 @@ def test_it_is_invariant_to_all_that_it_claims(name, getkey):
         check_invariant(reader, symmetry, actions=actions, draws=1, key=getkey())
 
 
-def pruned(weights, key):
-    """Half of the weights exactly zero, and the first neuron of every layer with all that leads to it."""
-    leaves, treedef = jax.tree.flatten(weights)
-    kept = [jax.random.bernoulli(jax.random.fold_in(key, i), 0.5, w.shape) for i, w in enumerate(leaves)]
-    return jax.tree.unflatten(
-        treedef, [jnp.where(k, w, 0).at[..., 0].set(0) for k, w in zip(kept, leaves, strict=True)]
-    )
-
-
-def widely_scaled(symmetry: Symmetry, key) -> Element:
-    """Scales from a thousandth to a thousand."""
-    draw = lambda i, n: 10 ** jax.random.uniform(jax.random.fold_in(key, i), (n,), minval=-3.0, maxval=3.0)
-    scales = {n: draw(i, g.size) for i, (n, g) in enumerate(symmetry.groups.items()) if g.allows("rescale")}
-    return Element(symmetry, {name: Move(gain=scales.get(name)) for name in symmetry.groups})
-
-
 @pytest.mark.parametrize("name", ["scales, both ways", "mixed"])
 def test_zeros_among_the_weights_and_large_scales_are_no_exception(name, getkey):
-    symmetry = CASES[name][0]
-    with in_float64():
-        reader, dense = to_float64(reader_of(name, getkey())), to_float64(random_weights(getkey(), symmetry))
-        element = widely_scaled(symmetry, getkey())
-        for weights in (dense, pruned(dense, getkey())):
-            still = read(reader, weights)
-            assert np.abs(still - read(reader, jax.tree.map(jnp.zeros_like, weights))).max() > 1e-3
-            np.testing.assert_allclose(read(reader, act(element, weights)), still, rtol=1e-10, atol=1e-10)
+    check_wide_scales(reader_of(name, getkey()), CASES[name][0], getkey)
 
 
 def test_gradients_are_finite_where_weights_are_zero(getkey):
     name = "one hidden layer"
-    reader, dense = reader_of(name, getkey()), random_weights(getkey(), CASES[name][0])
-
-    @eqx.filter_jit
-    def slopes(reader, weights):
-        total = lambda both: jnp.sum(both[0](both[1]) * jnp.arange(1.0, 4.0))
-        return eqx.filter_grad(total)((reader, weights))
-
-    for weights in (pruned(dense, getkey()), jax.tree.map(jnp.zeros_like, dense)):
-        assert all(np.isfinite(x).all() for x in jax.tree.leaves(slopes(reader, weights)))
-
-
-class AlongTheWeights(ScaleTrunk):
-    """The mistake of earlier code: messages backward go along the weights as they are, not along their reciprocals."""
-
-    def __init__(self, trunk: ScaleTrunk):
-        for field in fields(trunk):
-            setattr(self, field.name, getattr(trunk, field.name))
-
-    def _sizes(self, nodes, edges):
-        ones = [jnp.ones(len(x), x.dtype) for x in nodes]
-        return list(zip(ones, ones, strict=True))
+    check_finite_slopes(reader_of(name, getkey()), CASES[name][0], getkey)
 
 
 def mistaken(reader: ScaleGMN) -> ScaleGMN:
-    return eqx.tree_at(lambda r: r.trunk, reader, AlongTheWeights(reader.trunk))
+    return eqx.tree_at(lambda r: r.trunk, reader, along_the_weights(reader.trunk))
 
 
 def test_weights_that_lead_forward_do_not_serve_backward(getkey):

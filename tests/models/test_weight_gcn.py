@@ -1,23 +1,21 @@
 """WeightGCN: signs and scales change nothing, one sweep is a pass of the network, and every array is heard."""
 
-from dataclasses import fields
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.models.scale_laws import along_the_weights, check_finite_slopes, check_wide_scales
 from tests.models.specs import CONVOLUTION, NESTED, RECURRENT, SKIP
-from tests.models.test_scale_gmn import LOOP, MIXED, SCALES, SIGNS, pruned, widely_scaled
+from tests.models.test_scale_gmn import LOOP, MIXED, SCALES, SIGNS
 from wsjax.models import Normaliser, WeightGCN, WeightGCNConfig
 from wsjax.models.graph import edge_inputs, node_inputs
 from wsjax.models.scale_trunk import sizes_of
 from wsjax.models.sweep import Sweep, turned
 from wsjax.models.testing import check_gradients, check_invariant, check_reader, check_sensitive, random_weights
-from wsjax.models.testing.precise import in_float64, read, to_float64
 from wsjax.networks import Network
-from wsjax.symmetry import act, mlp, siren
+from wsjax.symmetry import mlp, siren
 
 CASES = {
     "signs": (siren((2, 4, 3, 2)), SIGNS, {}),
@@ -59,46 +57,18 @@ def test_it_is_blind_to_all_that_it_claims_and_hears_the_rest(name, getkey):
 
 @pytest.mark.parametrize("name", ["scales", "mixed"])
 def test_zeros_among_the_weights_and_large_scales_are_no_exception(name, getkey):
-    symmetry = CASES[name][0]
-    with in_float64():
-        reader, dense = to_float64(reader_of(name, getkey())), to_float64(random_weights(getkey(), symmetry))
-        element = widely_scaled(symmetry, getkey())
-        for weights in (dense, pruned(dense, getkey())):
-            still = read(reader, weights)
-            assert np.abs(still - read(reader, jax.tree.map(jnp.zeros_like, weights))).max() > 1e-3
-            np.testing.assert_allclose(read(reader, act(element, weights)), still, rtol=1e-10, atol=1e-10)
+    check_wide_scales(reader_of(name, getkey()), CASES[name][0], getkey)
 
 
 def test_gradients_are_finite_where_weights_are_zero(getkey):
-    reader, dense = reader_of("scales", getkey()), random_weights(getkey(), CASES["scales"][0])
-
-    @eqx.filter_jit
-    def slopes(reader, weights):
-        total = lambda both: jnp.sum(both[0](both[1]) * jnp.arange(1.0, 4.0))
-        return eqx.filter_grad(total)((reader, weights))
-
-    for weights in (pruned(dense, getkey()), jax.tree.map(jnp.zeros_like, dense)):
-        assert all(np.isfinite(x).all() for x in jax.tree.leaves(slopes(reader, weights)))
-
-
-class AlongTheWeights(WeightGCN):
-    """The mistake of earlier code: messages backward go along the weights as they are, not along their reciprocals."""
-
-    def __init__(self, reader: WeightGCN):
-        for field in fields(reader):
-            setattr(self, field.name, getattr(reader, field.name))
-
-    def _sizes(self, nodes, edges):
-        ones = [jnp.ones(len(x), x.dtype) for x in nodes]
-        return list(zip(ones, ones, strict=True))
+    check_finite_slopes(reader_of("scales", getkey()), CASES["scales"][0], getkey)
 
 
 def test_weights_that_lead_forward_do_not_serve_backward(getkey):
+    mistaken = along_the_weights(reader_of("scales", getkey()))
     with pytest.raises(AssertionError, match=r"'rescale' on group 'h1' changes output by"):
-        check_invariant(
-            AlongTheWeights(reader_of("scales", getkey())), CASES["scales"][0], actions=SCALES, draws=1, key=getkey()
-        )
-    mistaken = AlongTheWeights(reader_of("signs", getkey()))  # a sign is its own reciprocal
+        check_invariant(mistaken, CASES["scales"][0], actions=SCALES, draws=1, key=getkey())
+    mistaken = along_the_weights(reader_of("signs", getkey()))  # a sign is its own reciprocal
     check_invariant(mistaken, CASES["signs"][0], actions=SIGNS, draws=1, key=getkey())
 
 
