@@ -56,7 +56,8 @@ def run(
         rows.append({"name": f"accuracy/{suite}/{cell.title}", **row})
         print(f"{cell.title}: test {spread(row, 'test_accuracy')}")
     times = step_times(cells, networks, out / "step_times.json")
-    there = {cell.title: finished_row(cell, out) for cell in asked.cells}
+    baselines = {asked.against(cell) for cell in cells}
+    there = {cell.title: finished_row(cell, out) for cell in asked.cells if cell.title in baselines}
     for row, cell in zip(rows, cells, strict=True):
         base = there[asked.against(cell)]
         row["step_ms"] = times.get(cell.title)
