@@ -7,14 +7,19 @@ PIP := $(BIN)/pip install --disable-pip-version-check --retries 2 --constraint c
 # pip's own words go to a file; whoever has no network gets one line.
 OR_SAY := || { echo "error: the installation failed; it needs a network that reaches the Python package index (details: $(LOG))" >&2; exit 1; }
 
-.PHONY: demo test lint bench-setup clean
+.PHONY: demo test test-all lint bench-setup clean
 
 demo: $(VENV)/.ready
 	@$(BIN)/wsjax demo
 
 # Files of PyTorch, safetensors and HDF5 are read too, and the benchmarks run against PyTorch.
+# All laws, at their smallest.
 test: $(VENV)/.ready-bench
-	@$(BIN)/python -m pytest tests wsjax
+	@$(BIN)/python -m pytest tests wsjax -m "not slow"
+
+# Besides these what is slow by nature: kills, notebooks, the demonstration, sizes that users have.
+test-all: test
+	@$(BIN)/python -m pytest tests wsjax -m slow
 
 # Types are checked through the optional packages too.
 lint: $(VENV)/.ready-bench

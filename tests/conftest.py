@@ -10,9 +10,12 @@ The settings hold for doctests too: `pytest tests wsjax` reads this file before 
 import gc
 import itertools
 import os
+import re
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Most of a test is its compilation, which takes half the time without most of XLA's optimisations, and half of that
 # again with its older code generator and one module a program. In the environment, so that processes which tests start
@@ -65,6 +68,50 @@ def pytest_runtest_logfinish() -> None:
         gc.collect()
 
 
+COMPILED: Counter[str] = Counter()
+"""How many programs XLA compiled, by the process that compiled them; a worker's count arrives when it ends."""
+
+
+def count_program(event: str, seconds: float, **_: Any) -> None:
+    if event.endswith("backend_compile_duration"):
+        COMPILED[os.environ.get("PYTEST_XDIST_WORKER", "here")] += 1
+
+
+jax.monitoring.register_event_duration_secs_listener(count_program)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["compiled"] = COMPILED.total()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    COMPILED[node.gateway.id] = getattr(node, "workeroutput", {}).get("compiled", 0)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What the budgets of CONTRIBUTING.md are held against."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if hasattr(report, "duration"):
+                seconds["/".join(report.nodeid.split("/")[:2]).split("::")[0]] += report.duration
+    terminalreporter.section("seconds by area, of both workers together")
+    for area, spent in seconds.most_common():
+        terminalreporter.write_line(f"{spent:7.1f}  {area}")
+    terminalreporter.write_line(f"{COMPILED.total()} programs compiled, without those of subprocesses")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of one file run in one worker, and so do the examples of one package: they share programs."""
+    for item in items:
+        if not any(item.iter_markers("xdist_group")):
+            where = item.path.parent if isinstance(item, pytest.DoctestItem) else item.path
+            item.add_marker(pytest.mark.xdist_group(where.relative_to(item.config.rootpath).as_posix()))
+
+
 @pytest.fixture
 def getkey() -> Callable[[], jax.Array]:
     """A function that gives another key at each call, the same ones in each run."""
@@ -78,3 +125,33 @@ def untyped() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+EXAMPLES = ("networks", "trained")
+"""The names that a docstring's example may use without making them: session fixtures."""
+
+
+@pytest.fixture(autouse=True)
+def names_of_examples(request: pytest.FixtureRequest, doctest_namespace: dict[str, Any]) -> None:
+    if isinstance(request.node, pytest.DoctestItem) and request.node.dtest is not None:
+        words = set(re.findall(r"\w+", "".join(example.source for example in request.node.dtest.examples)))
+        doctest_namespace.update({name: request.getfixturevalue(name) for name in EXAMPLES if name in words})
+
+
+@pytest.fixture(scope="session")
+def networks():
+    """40 SIRENs of digits in three splits, fitted once: for every test that needs *a* data set."""
+    from wsjax import data
+    from wsjax.networks import Network
+
+    recipe = data.Recipe(Network("siren", (2, 4, 4, 1), w0=(3.0,), offset=0.5), steps=20, learning_rate=2e-2, lanes=8)
+    return data.fit_dataset_in_memory(data.limit(data.load_images("digits"), 40), recipe, progress=False)
+
+
+@pytest.fixture(scope="session")
+def trained(networks):
+    """Two small DWS readers trained on them, `tests.train.helpers.PLAN`: for every test that needs *a* training."""
+    from tests.train.helpers import PLAN, TRIALS
+    from wsjax.train import train
+
+    return train(networks, PLAN, TRIALS, progress=False)
