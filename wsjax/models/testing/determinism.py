@@ -1,6 +1,7 @@
 """Evaluation is evaluation: without a key nothing is random, and at rate 0 nothing is dropped."""
 
 import inspect
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from wsjax.models.testing.invariance import TOLERANCES
-from wsjax.models.testing.precise import Module, case, difference, in_float64, read
+from wsjax.models.testing.precise import Case, Module, case, difference, in_float64, read, same_program, to_float64
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Weights
 
@@ -23,9 +24,10 @@ def check_deterministic(
 ) -> float:
     """Prove that a reader evaluates the same way each time, and that its dropout is off when it should be.
 
-    Two compilations without a key agree in every bit; so do two different keys at rate 0. Without a key at any rate,
+    Two traces without a key agree in every operation, or else two compilations in every bit; so do two runs, and two
+    different keys at rate 0. Without a key at any rate,
     and with any key at rate 0, the output is that of a plain call. A reader that does not take both `key` and `rate`,
-    by name or as `**settings`, is only compiled twice.
+    by name or as `**settings`, is only run twice.
 
     Args:
         reader: `reader(weights, *, key=None, rate=0.0) -> output`, for one network.
@@ -47,27 +49,43 @@ def check_deterministic(
         >>> check_deterministic(lambda weights: weights[0].bias.mean(), mlp((2, 4, 1)), key=jax.random.key(0))
         0.0
     """
-    keys = jax.random.split(key, 3)
     with in_float64():
-        reader, weights, plain, dtype = case(reader, symmetry, weights, keys[0])
-        allowed = TOLERANCES[dtype] if tolerance is None else tolerance
-        again = eqx.filter_jit(lambda module, w: module(w))(reader, weights)  # another function, traced anew
-        _check_same(again, plain, "two calls without a key")
-        accepted = inspect.signature(reader).parameters.values()
-        passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted)
-        if not passes_on and not {"key", "rate"} <= {parameter.name for parameter in accepted}:
+        reader = to_float64(reader)
+        return deterministic(case(partial(read, reader), symmetry, weights, key), reader, key, tolerance)
+
+
+def deterministic(one: Case, reader: Module, key: Key, tolerance: float | None = None) -> float:
+    """`check_deterministic` of a case of a reader in float64."""
+    allowed = TOLERANCES[one.dtype] if tolerance is None else tolerance
+    _check_same(one.evaluate(one.weights), one.output, "two calls without a key")
+    accepted = inspect.signature(reader).parameters.values()
+    passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted)
+    takes_both = passes_on or {"key", "rate"} <= {parameter.name for parameter in accepted}
+    found = {}
+    if not takes_both or not same_program(reader, reader, one.weights, rate=0.5):
+        again = eqx.filter_jit(lambda module, w: module(w))(reader, one.weights)  # another function, traced anew
+        _check_same(again, read(reader, one.weights), "two calls without a key")
+        if not takes_both:
             return 0.0
-        first, second = (read(reader, weights, key=k, rate=0.0) for k in keys[1:])
-        _check_same(second, first, "two keys at rate 0")
-        off = {"a key at rate 0": first, "rate 0.5 without a key": read(reader, weights, rate=0.5)}
-        found = {what: difference(output, plain) for what, output in off.items()}
+        found["rate 0.5 without a key"] = difference(read(reader, one.weights, rate=0.5), one.output)
+    first, second = (keyed(reader, one.weights, k, 0.0) for k in jax.random.split(key))
+    _check_same(second, first, "two keys at rate 0")
+    found["a key at rate 0"] = difference(first, one.output)
     for what, (share, leaf) in found.items():
         if not share <= allowed:
             raise AssertionError(
                 f"{what} changes {leaf} by {share:.2g} of its root mean square; expected at most {allowed:.2g}, "
-                f"computed in {dtype}. Dropout must be off without a key and drop nothing at rate 0."
+                f"computed in {one.dtype}. Dropout must be off without a key and drop nothing at rate 0."
             )
     return max(share for share, _ in found.values())
+
+
+def keyed(reader: Module, weights: Weights, key: Key, rate: float) -> PyTree:
+    """The output with a key, from one program for all rates where the reader takes a rate that is traced."""
+    try:
+        return read(reader, weights, key=key, rate=np.asarray(rate))
+    except jax.errors.JAXTypeError:
+        return read(reader, weights, key=key, rate=rate)
 
 
 def _check_same(found: PyTree, expected: PyTree, what: str) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
 from wsjax.errors import check_choice
 from wsjax.models.build import trainable
-from wsjax.models.testing.precise import Module, in_float64, to_float64
+from wsjax.models.testing.precise import Module, generator, in_float64, to_float64
 from wsjax.symmetry import Group, Sum, Symmetry
 from wsjax.symmetry.axes import Axes, Entry, base, consumes
 from wsjax.symmetry.group import Action
@@ -133,28 +132,22 @@ def rank(linear_map: Module, example: PyTree, *, key: Key, tolerance: float = 1e
     with in_float64():
         module, example = to_float64(linear_map), to_float64(example)
         varying, rest = eqx.partition(module, trainable(module))
-        parameters, to_parameters = ravel_pytree(varying)
-        flat, to_input = ravel_pytree(example)
-        if not parameters.size:
+        parameters, entries = (sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (varying, example))
+        if not parameters:
             raise ValueError("the linear map has no parameters that train; expected a module, or a Partial of one")
+        affine = jax.jit(lambda *arrays: _outputs(rest, *arrays))
 
-        def output(p: Array, x: Array) -> Array:
-            return ravel_pytree(eqx.combine(to_parameters(p), rest)(to_input(x)))[0]
-
-        affine = jax.jit(jax.vmap(jax.vmap(output, in_axes=(None, 0)), in_axes=(0, None)))
-
-        def linear(ps: Array, xs: Array) -> np.ndarray:
-            outputs = np.asarray(affine(ps, jnp.concatenate([jnp.zeros_like(xs[:1]), xs])))
+        def linear(ps: np.ndarray, xs: np.ndarray) -> np.ndarray:
+            outputs = np.asarray(affine(varying, example, ps, np.concatenate([np.zeros_like(xs[:1]), xs])))
             return outputs[:, 1:] - outputs[:, :1]
 
-        def draw(salt: int, i: int, length: int) -> Array:
-            return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, salt), i), (BLOCK, length))
+        def draw(salt: int, i: int, length: int) -> np.ndarray:
+            return generator(key, salt, i).normal(size=(BLOCK, length))
 
-        _check_affine(linear, draw(0, 0, parameters.size), draw(1, 0, flat.size))
-        size = jax.eval_shape(output, parameters, flat).size
+        size = _check_affine(linear, draw(0, 0, parameters), draw(1, 0, entries))
         blocks = 1
         while True:
-            lengths = (parameters.size, flat.size, size)
+            lengths = (parameters, entries, size)
             ps, xs, ys = ([draw(salt, i, n) for i in range(blocks)] for salt, n in enumerate(lengths))
             rows = [[np.einsum("pxo,xo->px", linear(p, x), y) for x, y in zip(xs, ys, strict=True)] for p in ps]
             found = int(np.linalg.matrix_rank(np.block(rows), rtol=tolerance))
@@ -163,10 +156,20 @@ def rank(linear_map: Module, example: PyTree, *, key: Key, tolerance: float = 1e
             blocks *= 2
 
 
-def _check_affine(linear: Callable[[Array, Array], np.ndarray], ps: Array, xs: Array) -> None:
-    x, y, both = linear(ps, xs.at[2].set(2 * xs[0] + xs[1]))[:, :3].swapaxes(0, 1)
+def _outputs(rest: PyTree, varying: PyTree, example: PyTree, ps: Array, xs: Array) -> Array:
+    """A flat output for each flat vector of parameters and each flat input."""
+    to_parameters, to_input = ravel_pytree(varying)[1], ravel_pytree(example)[1]
+    output = lambda p, x: ravel_pytree(eqx.combine(to_parameters(p), rest)(to_input(x)))[0]
+    return jax.vmap(jax.vmap(output, in_axes=(None, 0)), in_axes=(0, None))(ps, xs)
+
+
+def _check_affine(linear: Callable[[np.ndarray, np.ndarray], np.ndarray], ps: np.ndarray, xs: np.ndarray) -> int:
+    """The number of outputs, of a map that is affine."""
+    outputs = linear(ps, np.concatenate([xs[:2], 2 * xs[:1] + xs[1:2], xs[3:]]))
+    x, y, both = outputs[:, :3].swapaxes(0, 1)
     if not np.allclose(both, 2 * x + y, rtol=1e-8, atol=1e-8 * np.abs(both).max()):
         raise ValueError(
             "the map is not affine in its input: L(2x + y) - L(0) differs from 2 (L(x) - L(0)) + L(y) - L(0); expected "
             "a linear layer without its activation, and one that computes in the type of its parameters"
         )
+    return outputs.shape[-1]

@@ -5,11 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, ArrayLike, PyTree
 
 from wsjax.errors import check_number, leaf_names
 from wsjax.models.build import trainable
-from wsjax.models.testing.precise import Module, in_float64, network, to_float64
+from wsjax.models.testing.precise import Module, generator, in_float64, network, to_float64
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Weights
 
@@ -60,23 +60,26 @@ def check_gradients(
         varying, rest = eqx.partition(reader, trainable(reader))
         if not jax.tree.leaves(varying):
             raise ValueError("the reader has no parameters that train; expected a module, or a Partial of one")
+        rng = generator(key)
+        sizes = jax.tree.map(lambda leaf: float(np.sqrt(np.mean(np.asarray(leaf) ** 2))) if leaf.size else 0.0, varying)
+        redraw = lambda leaf, size: (size or 0.1) * rng.normal(size=leaf.shape)
         largest = jax.tree.map(lambda leaf: np.zeros(leaf.shape), varying)
-        for k in jax.random.split(key, draws):
-            network_key, own_key = jax.random.split(k)
-            slopes = _slopes(varying, rest, network(symmetry, weights, network_key), own_key)
-            largest = jax.tree.map(lambda seen, slope: np.maximum(seen, np.abs(slope)), largest, slopes)
-    names, sizes = leaf_names(largest, "reader"), [np.asarray(leaf) for leaf in jax.tree.leaves(largest)]
-    broken = [name for name, leaf in zip(names, sizes, strict=True) if not np.isfinite(leaf).all()]
+        for _ in range(draws):
+            drawn, angle = network(symmetry, weights, rng), np.asarray(rng.uniform(0, 2 * np.pi))
+            slopes = _slopes(jax.tree.map(redraw, varying, sizes), rest, drawn, angle)
+            largest = jax.tree.map(lambda a, b: np.maximum(a, np.abs(b)), largest, slopes)
+    names, seen = leaf_names(largest, "reader"), jax.tree.leaves(largest)
+    broken = [name for name, leaf in zip(names, seen, strict=True) if not np.isfinite(leaf).all()]
     if broken:
         raise AssertionError(
             f"the gradient of {', '.join(broken)} is not finite; expected finite numbers: look for a root, a division "
             f"or a norm at zero"
         )
-    floor = tolerance * max(float(leaf.max(initial=0.0)) for leaf in sizes)
-    reached = [int((leaf > floor).sum()) for leaf in sizes]
+    floor = tolerance * max(float(leaf.max(initial=0.0)) for leaf in seen)
+    reached = [int((leaf > floor).sum()) for leaf in seen]
     dead = [
         f"{name} ({n} of its {leaf.size} entries get one)"
-        for name, leaf, n in zip(names, sizes, reached, strict=True)
+        for name, leaf, n in zip(names, seen, reached, strict=True)
         if leaf.size and n < max(1, share * leaf.size)
     ]
     if dead:
@@ -85,21 +88,15 @@ def check_gradients(
             f"with a gradient above {tolerance:.2g} of the largest in one of {draws} draws. Use these parameters on "
             f"the way to the output, or remove them."
         )
-    return min(n / leaf.size for n, leaf in zip(reached, sizes, strict=True) if leaf.size)
+    return min(n / leaf.size for n, leaf in zip(reached, seen, strict=True) if leaf.size)
 
 
 @eqx.filter_jit
-def _slopes(varying: PyTree, rest: PyTree, weights: Weights, key: Key) -> PyTree:
-    parameter_key, direction_key = jax.random.split(key)
-    flat, unravel = ravel_pytree(varying)
-    noise = unravel(jax.random.normal(parameter_key, flat.shape))
-
-    def redrawn(leaf: Array, noise: Array) -> Array:
-        size = jnp.sqrt(jnp.mean(jnp.square(leaf)))
-        return jnp.where(size > 0, size, 0.1) * noise
+def _slopes(parameters: PyTree, rest: PyTree, weights: Weights, angle: ArrayLike) -> PyTree:
+    """Along a direction of the output, which an angle gives: to draw it here would be compiled as well."""
 
     def along(parameters: PyTree) -> Array:
         output = ravel_pytree(eqx.combine(parameters, rest)(weights))[0]
-        return output @ jax.random.normal(direction_key, output.shape)
+        return output @ jnp.cos(angle * jnp.arange(1, output.size + 1))
 
-    return jax.grad(along)(jax.tree.map(redrawn, varying, noise))
+    return jax.grad(along)(parameters)

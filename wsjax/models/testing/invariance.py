@@ -1,7 +1,7 @@
 """Laws under the declared group: a reader's output stays, an editor's output moves along with its input."""
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import PyTree
 
 from wsjax.errors import check_choice, check_number, listing
-from wsjax.models.testing.precise import Module, case, difference, in_float64, read
-from wsjax.symmetry import Element, Move, Symmetry, act, compose
-from wsjax.symmetry.check import SAMPLERS
-from wsjax.symmetry.group import ACTIONS, Action
+from wsjax.models.testing.precise import Case, Module, case, difference, generator, in_float64, read, to_float64
+from wsjax.symmetry import Element, Move, Symmetry, act
+from wsjax.symmetry.group import ACTIONS, Action, Group
 from wsjax.typing import Key, Weights
 
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4}
@@ -34,29 +33,39 @@ def trials(symmetry: Symmetry, actions: Sequence[Action], draws: int, key: Key) 
         check_choice("action", action, ACTIONS)
         if not any(group.allows(action) for group in symmetry.groups.values()):
             raise ValueError(f"no group of {symmetry} allows {action!r}; leave it out of `actions`")
-    alone = [(a, n) for a in actions for n, group in symmetry.groups.items() if group.allows(a)]
-    for i, (action, name) in enumerate(alone):
-        for k in jax.random.split(jax.random.fold_in(key, i), draws):
-            drawn = _draw(k, symmetry, (action,))
-            moves = {n: move if n == name else _still(move) for n, move in drawn.moves.items()}
-            yield Trial(f"{action!r} on group {name!r}", Element(symmetry, moves))
-    for k in jax.random.split(jax.random.fold_in(key, len(alone)), draws):
-        yield Trial(" and ".join(map(repr, actions)) + " on all groups", _draw(k, symmetry, tuple(actions)))
+    rng = generator(key)
+    for action in actions:
+        for name in (n for n, group in symmetry.groups.items() if group.allows(action)):
+            for _ in range(draws):
+                moves = {n: _draw(rng, g, (action,) if n == name else ()) for n, g in symmetry.groups.items()}
+                yield Trial(f"{action!r} on group {name!r}", Element(symmetry, moves))
+    for _ in range(draws):
+        moves = {n: _draw(rng, g, actions) for n, g in symmetry.groups.items()}
+        yield Trial(" and ".join(map(repr, actions)) + " on all groups", Element(symmetry, moves))
 
 
-@functools.partial(jax.jit, static_argnames=("symmetry", "actions"))
-def _draw(key: Key, symmetry: Symmetry, actions: tuple[Action, ...]) -> Element:
-    drawn = [SAMPLERS[action](jax.random.fold_in(key, i), symmetry) for i, action in enumerate(actions)]
-    return functools.reduce(compose, drawn)
+def _draw(rng: np.random.Generator, group: Group, actions: Sequence[Action]) -> Move:
+    """From the distributions of `symmetry.sample`, though never the identity.
 
-
-def _still(move: Move) -> Move:
-    """The same parts, doing nothing: elements of one form need one compiled action."""
-    permutation, gain, phase = (None if part is None else np.asarray(part) for part in move)
+    Every part that the group allows is there, if it does nothing: elements of one form need one compiled action.
+    """
+    drawn = {action: action in actions for action in ACTIONS}
+    order, signs, phase = np.arange(group.size), np.ones(group.size), np.zeros(group.size, int)
+    if drawn["permute"]:
+        order = rng.permutation(group.size)
+        order = np.roll(order, 1) if np.array_equal(order, np.arange(group.size)) else order
+    if drawn["sign"]:
+        signs = rng.choice([-1.0, 1.0], group.size)
+        signs[rng.integers(group.size)] = -1.0
+    if drawn["phase"]:
+        phase = rng.integers(-1, 2, group.size)
+        phase[rng.integers(group.size)] = 1
+    scales = np.exp(0.3 * rng.normal(size=group.size)) if drawn["rescale"] else 1.0
+    gains = group.allows("sign") or group.allows("rescale")
     return Move(
-        None if permutation is None else np.arange(len(permutation), dtype=permutation.dtype),
-        None if gain is None else np.ones_like(gain),
-        None if phase is None else np.zeros_like(phase),
+        order if group.allows("permute") else None,
+        np.where(group.allows("sign"), signs, 1.0) * np.where(group.allows("rescale"), scales, 1.0) if gains else None,
+        phase if group.allows("phase") else None,
     )
 
 
@@ -102,8 +111,10 @@ def check_invariant(
         Traceback (most recent call last):
         AssertionError: 'permute' on group 'h1' changes output by ... of its root mean square; expected at most 1e-10...
     """
-    stays = lambda element, output: output
-    return _compare(reader, symmetry, weights, stays, "changes {} by", actions, draws, key, tolerance)
+    check_number("draws", draws, low=1, whole=True)
+    with in_float64():
+        evaluate = partial(read, to_float64(reader))
+        return invariant(case(evaluate, symmetry, weights, key), symmetry, actions, draws, key, tolerance)
 
 
 def check_equivariant(
@@ -140,14 +151,25 @@ def check_equivariant(
         >>> check_equivariant(double, mlp((2, 4, 1)), key=jax.random.key(0)) < 1e-10
         True
     """
-    law = "moves {} away from where it should be by"
-    return _compare(module, symmetry, weights, act_on_output, law, actions, draws, key, tolerance)
+    check_number("draws", draws, low=1, whole=True)
+    moved = _act if act_on_output is act else act_on_output
+    with in_float64():
+        evaluate = partial(read, to_float64(module))
+        law = "moves {} away from where it should be by"
+        return _hold(case(evaluate, symmetry, weights, key), symmetry, moved, law, actions, draws, key, tolerance)
 
 
-def _compare(
-    module: Module,
+def invariant(
+    one: Case, symmetry: Symmetry, actions: Sequence[Action], draws: int, key: Key, tolerance: float | None = None
+) -> float:
+    """`check_invariant` of a case."""
+    stays = lambda element, output: output
+    return _hold(one, symmetry, stays, "changes {} by", actions, draws, key, tolerance)
+
+
+def _hold(
+    one: Case,
     symmetry: Symmetry,
-    weights: Weights | None,
     act_on_output: Callable[[Element, PyTree], PyTree],
     law: str,
     actions: Sequence[Action],
@@ -155,21 +177,17 @@ def _compare(
     key: Key,
     tolerance: float | None,
 ) -> float:
-    check_number("draws", draws, low=1, whole=True)
+    allowed = TOLERANCES[one.dtype] if tolerance is None else tolerance
     worst = 0.0
-    with in_float64():
-        module, weights, output, dtype = case(module, symmetry, weights, jax.random.fold_in(key, 0))
-        allowed = TOLERANCES[dtype] if tolerance is None else tolerance
-        for what, element in trials(symmetry, actions, draws, jax.random.fold_in(key, 1)):
-            moved = read(module, _act(element, weights))
-            found, leaf = difference(moved, act_on_output(element, output))
-            if not found <= allowed:
-                raise AssertionError(
-                    f"{what} {law.format(leaf)} {found:.2g} of its root mean square; expected at most {allowed:.2g}, "
-                    f"computed in {dtype}. Look for what tells these neurons apart or reads their signs and scales "
-                    f"(flattening, sorting, statistics for each entry, biases), or leave the action out of `actions`."
-                )
-            worst = float(np.maximum(worst, found))
+    for what, element in trials(symmetry, actions, draws, key):
+        found, leaf = difference(one.evaluate(_act(element, one.weights)), act_on_output(element, one.output))
+        if not found <= allowed:
+            raise AssertionError(
+                f"{what} {law.format(leaf)} {found:.2g} of its root mean square; expected at most {allowed:.2g}, "
+                f"computed in {one.dtype}. Look for what tells these neurons apart or reads their signs and scales "
+                f"(flattening, sorting, statistics for each entry, biases), or leave the action out of `actions`."
+            )
+        worst = float(np.maximum(worst, found))
     return worst
 
 

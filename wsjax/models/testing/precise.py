@@ -1,12 +1,17 @@
-"""What the checks share: modules and networks in float64, and differences as a share of an output's size."""
+"""What the checks share: modules and networks in float64, and differences as a share of an output's size.
+
+A check costs what its programs take to compile, a second or more for a reader, and little besides. So all that is drawn
+is drawn by NumPy, every row of every check runs in one program for a kind of module, and what is traced to the same
+program is not compiled again.
+"""
 
 import functools
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,8 +25,62 @@ from wsjax.typing import Key, Weights
 Module = Callable[..., PyTree]
 """What is proved: an Equinox module, or any function of one network's weights."""
 
-read = eqx.filter_jit(lambda module, weights, **settings: module(weights, **settings))
-"""Compiled once for a kind of module, whatever its parameters."""
+
+def read(module: Module, weights: Weights, **settings: Any) -> PyTree:
+    """What a module makes of a network, compiled once for a kind of module, whatever its parameters."""
+    return _run(*_parted((module, weights, settings)))
+
+
+def same_program(module: Module, other: Module, weights: Weights, **settings: Any) -> bool:
+    """Whether `module(weights)` is traced to the program of `other(weights, **settings)`, or to one that gives more.
+
+    Then the outputs are equal, and one of the two need not be compiled.
+    """
+    one, two = _traced(module, weights, {}), _traced(other, weights, settings)
+    outputs = two.outputs[: len(one.outputs)]
+    same = one.text == two.text and one.outputs == outputs and len(one.consts) == len(two.consts)
+    return same and all(map(_equal, one.consts, two.consts))
+
+
+def _equal(one: Any, two: Any) -> bool:
+    if jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
+        one, two = map(jax.random.key_data, (one, two))
+    return np.array_equal(one, two)
+
+
+def _parted(tree: PyTree) -> tuple[Any, list[Any]]:
+    """What a program is compiled for, and the arrays that it takes."""
+    leaves, treedef = jax.tree.flatten(tree)
+    held = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
+    arrays = [leaf if may else None for leaf, may in zip(leaves, held, strict=True)]
+    return (treedef, tuple(None if may else leaf for leaf, may in zip(leaves, held, strict=True))), arrays
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _run(static: Any, arrays: list[Any]) -> PyTree:
+    treedef, rest = static
+    leaves = [leaf if array is None else array for array, leaf in zip(arrays, rest, strict=True)]
+    module, weights, settings = jax.tree.unflatten(treedef, leaves)
+    return module(weights, **settings)
+
+
+class Traced(NamedTuple):
+    """A program without the addresses of functions in it, the names of its outputs, and the arrays it closes over."""
+
+    text: str
+    outputs: list[str]
+    consts: list[Any]
+
+
+def _traced(*arguments: Any) -> Traced:
+    closed = _run.trace(*_parted(arguments)).jaxpr
+    text, outputs = re.sub(r" at 0x[0-9a-f]+", "", str(closed.jaxpr)).rsplit("in (", 1)
+    return Traced(text, re.findall(r"[^\s,(){}]+", outputs), closed.consts)
+
+
+def generator(key: Key, *salt: int) -> np.random.Generator:
+    """Draws from a key that compile nothing."""
+    return np.random.default_rng([*np.asarray(jax.random.key_data(key)).reshape(-1).tolist(), *salt])
 
 
 @contextmanager
@@ -36,7 +95,7 @@ def to_float64(tree: PyTree) -> PyTree:
 
     def cast(leaf: Any) -> Any:
         held = isinstance(leaf, jax.Array | np.ndarray) and floating(leaf)
-        return jnp.asarray(np.asarray(leaf).astype(np.float64)) if held else leaf
+        return jax.device_put(np.asarray(leaf).astype(np.float64)) if held else leaf
 
     return jax.tree.map(cast, tree)
 
@@ -64,50 +123,52 @@ def _normal(key: Key, shapes: tuple[tuple[int, ...], ...]) -> list[Array]:
     return [x.reshape(shape) * max((1, *shape)) ** -0.5 for x, shape in zip(pieces, shapes, strict=True)]
 
 
-class Case(NamedTuple):
-    """A module and a network in float64, what the module makes of it, and the type that it computes in."""
+def network(symmetry: Symmetry, weights: Weights | None, rng: np.random.Generator) -> Weights:
+    """Weights in float64, held to the Symmetry before a module meets them; random ones for None."""
+    if weights is None:
+        return symmetry.unflatten([rng.normal(size=s) * max((1, *s)) ** -0.5 for s in symmetry.shapes])
+    found = to_float64(weights)
+    symmetry.leaves(found)
+    return found
 
-    module: Any
+
+class Case(NamedTuple):
+    """A network in float64, how a module is read, what it makes of the network, and the type that it computes in."""
+
     weights: Weights
+    evaluate: Callable[[Weights], PyTree]
     output: PyTree
     dtype: str
 
 
-def case(module: Module, symmetry: Symmetry, weights: Weights | None, key: Key) -> Case:
+def case(evaluate: Callable[[Weights], PyTree], symmetry: Symmetry, weights: Weights | None, key: Key) -> Case:
     """What a check begins with, within `in_float64`; without weights they are drawn.
 
     Raises:
         ValueError: weights that do not fit the Symmetry.
     """
-    module, weights = to_float64(module), network(symmetry, weights, key)
-    return Case(module, weights, read(module, weights), precision(module, weights))
+    weights = network(symmetry, weights, generator(key))
+    return Case(weights, evaluate, evaluate(weights), precision(evaluate, weights))
 
 
-def network(symmetry: Symmetry, weights: Weights | None, key: Key) -> Weights:
-    """Weights in float64, held to the Symmetry before a module meets them; random ones for None."""
-    found = to_float64(random_weights(key, symmetry) if weights is None else weights)
-    symmetry.leaves(found)
-    return found
-
-
-def precision(module: Module, weights: Weights) -> str:
+def precision(evaluate: Callable[[Weights], PyTree], weights: Weights) -> str:
     """The type a module computes in, found from outside: `"float64"`, or `"float32"` where it rounds by itself.
 
     It rounds its weights where a change of one part in ten changes the output and one of one part in 10^9 changes no
     bit of it, and its output where that is of a lower type.
     """
-    outputs = jax.tree.leaves(read(module, weights))
+    outputs = jax.tree.leaves(evaluate(weights))
     if any(floating(leaf) and leaf.dtype != jnp.float64 for leaf in outputs):
         return "float32"
     # From numbers of float32, which lie far from where rounding turns over.
     start = jax.tree.map(lambda w: np.asarray(w).astype(np.float32).astype(w.dtype) if floating(w) else w, weights)
 
-    def feels(change: float) -> bool:
-        moved = jax.tree.map(lambda w: w * (1 + change) if floating(w) else w, start)
-        before, after = (jax.tree.leaves(read(module, w)) for w in (start, moved))
+    def changes(by: float) -> bool:
+        moved = jax.tree.map(lambda w: w * (1 + by) if floating(w) else w, start)
+        before, after = (jax.tree.leaves(evaluate(w)) for w in (start, moved))
         return any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
-    return "float32" if feels(0.1) and not feels(1e-9) else "float64"
+    return "float32" if changes(0.1) and not changes(1e-9) else "float64"
 
 
 def difference(found: PyTree, expected: PyTree, root: str = "output") -> tuple[float, str]:

@@ -1,17 +1,16 @@
 """All checks of a reader in one call, and the numbers they measured as a table."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import jax
 
 from wsjax.models.build import trainable
-from wsjax.models.testing.determinism import check_deterministic
+from wsjax.models.testing.determinism import deterministic
 from wsjax.models.testing.gradients import check_gradients
-from wsjax.models.testing.invariance import TOLERANCES, check_invariant
-from wsjax.models.testing.parts import check_parts
-from wsjax.models.testing.precise import Module, case, in_float64
-from wsjax.models.testing.sensitivity import LEAST, check_sensitive
+from wsjax.models.testing.invariance import TOLERANCES, invariant
+from wsjax.models.testing.parts import check_parts, evaluations
+from wsjax.models.testing.precise import Module, case, generator, in_float64, network, to_float64
+from wsjax.models.testing.sensitivity import LEAST, sensitive
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.group import Action
 from wsjax.typing import Key, Weights
@@ -28,6 +27,7 @@ def check_reader(
     """Prove all that a reader of weights should be: invariant, sensitive, trainable, deterministic, in two parts.
 
     Every check runs, so that one failure hides no other; `features` and `head` are checked where the reader has them.
+    For a reader that is its head after its features three programs are compiled: values, with a key, and gradients.
 
     Args:
         reader: `reader(weights, *, key=None, rate=0.0) -> output`, for one network.
@@ -54,28 +54,33 @@ def check_reader(
         sensitive ... failed ... more than 1e-08
         ...
     """
+    keys = jax.random.split(key, 6)
     with in_float64():
-        dtype = case(reader, symmetry, weights, key).dtype
-    small = f"at most {TOLERANCES[dtype]:g}"
-    checks: list[tuple[str, Callable[..., float], str]] = [
-        (f"invariant to {', '.join(actions)}", partial(check_invariant, reader, actions=actions), small),
-        ("sensitive to other moves", partial(check_sensitive, reader), f"more than {LEAST[dtype]:g}"),
-        ("deterministic", partial(check_deterministic, reader), small),
-    ]
-    if any(jax.tree.leaves(trainable(reader))):
-        checks.append(("share of parameters that learn", partial(check_gradients, reader), "1"))
-    if callable(getattr(reader, "features", None)):
-        features = reader.features  # type: ignore[attr-defined]
-        checks.append(("invariant features", partial(check_invariant, features, actions=actions), small))
-        checks.append(("head after features", partial(check_parts, reader), small))
-    lines, failures = [_line("check", "found", f"expected, in {dtype}")], []
-    for i, (name, check, expected) in enumerate(checks):
-        try:
-            found = f"{check(symmetry, weights, key=jax.random.fold_in(key, i)):.2g}"
-        except AssertionError as failure:
-            found = "failed"
-            failures.append(f"{name}: {failure}")
-        lines.append(_line(name, found, expected))
+        precise, drawn = to_float64(reader), network(symmetry, weights, generator(key))
+        evaluate, evaluate_features = evaluations(precise, drawn)
+        whole = case(evaluate, symmetry, drawn, key)
+        small, enough = f"at most {TOLERANCES[whole.dtype]:g}", f"more than {LEAST[whole.dtype]:g}"
+        checks: list[tuple[str, Callable[[], float], str]] = [
+            (f"invariant to {', '.join(actions)}", lambda: invariant(whole, symmetry, actions, 3, keys[0]), small),
+            ("sensitive to other moves", lambda: sensitive(whole, symmetry, 3, keys[1]), enough),
+            ("deterministic", lambda: deterministic(whole, precise, keys[2]), small),
+        ]
+        if any(jax.tree.leaves(trainable(reader))):
+            learns = lambda: check_gradients(reader, symmetry, weights, key=keys[3])
+            checks.append(("share of parameters that learn", learns, "1"))
+        if evaluate_features is not None:
+            inside = lambda: case(evaluate_features, symmetry, drawn, key)
+            joined = lambda: check_parts(reader, symmetry, drawn, key=keys[5])
+            checks.append(("invariant features", lambda: invariant(inside(), symmetry, actions, 3, keys[4]), small))
+            checks.append(("head after features", joined, small))
+        lines, failures = [_line("check", "found", f"expected, in {whole.dtype}")], []
+        for name, check, expected in checks:
+            try:
+                found = f"{check():.2g}"
+            except AssertionError as failure:
+                found = "failed"
+                failures.append(f"{name}: {failure}")
+            lines.append(_line(name, found, expected))
     if failures:
         raise AssertionError("\n".join([*lines, "", *failures]))
     return "\n".join(lines)

@@ -1,13 +1,13 @@
 """The opposite law: a move that is no symmetry makes another network, and a reader must notice it."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from wsjax.errors import check_number
-from wsjax.models.testing.precise import Module, case, difference, in_float64, read
+from wsjax.models.testing.precise import Case, Module, case, difference, generator, in_float64, read, to_float64
 from wsjax.symmetry import Sum, Symmetry
 from wsjax.symmetry.axes import Entry, atoms, base, size
 from wsjax.typing import Key, Weights
@@ -79,25 +79,30 @@ def check_sensitive(
         AssertionError: the reader is blind to axis 'h1' of weights[0].kernel (change ...); axis ...
     """
     check_number("draws", draws, low=1, whole=True)
-    seen: dict[str, float] = {}
     with in_float64():
-        reader, weights, output, dtype = case(reader, symmetry, weights, jax.random.fold_in(key, 0))
-        least = LEAST[dtype] if threshold is None else threshold
-        for i, move in enumerate(non_symmetries(symmetry)):
-            keys = jax.random.split(jax.random.fold_in(key, i + 1), draws)
-            seen[move.what] = max(difference(read(reader, _moved(move, symmetry, weights, k)), output)[0] for k in keys)
+        evaluate = partial(read, to_float64(reader))
+        return sensitive(case(evaluate, symmetry, weights, key), symmetry, draws, key, threshold)
+
+
+def sensitive(one: Case, symmetry: Symmetry, draws: int, key: Key, threshold: float | None = None) -> float:
+    """`check_sensitive` of a case."""
+    least, rng = LEAST[one.dtype] if threshold is None else threshold, generator(key, 1)
+    seen: dict[str, float] = {}
+    for move in non_symmetries(symmetry):
+        outputs = [one.evaluate(_moved(move, symmetry, one.weights, rng)) for _ in range(draws)]
+        seen[move.what] = max(difference(output, one.output)[0] for output in outputs)
     blind = [f"{what} (change {change:.2g})" for what, change in seen.items() if not change > least]
     if blind:
         raise AssertionError(
             f"the reader is blind to {'; '.join(blind)}: its output should change by more than {least:.2g} of its root "
-            f"mean square, computed in {dtype}, when that axis alone is permuted, for this makes another network. "
+            f"mean square, computed in {one.dtype}, when that axis alone is permuted, for this makes another network. "
             f"Look for what averages over the axis before it meets the arrays that share it."
         )
     return min(seen.values(), default=float("inf"))
 
 
-def _moved(move: NonSymmetry, symmetry: Symmetry, weights: Weights, key: Key) -> Weights:
-    order = np.asarray(jax.random.permutation(key, symmetry.sizes[base(move.atom)]))
+def _moved(move: NonSymmetry, symmetry: Symmetry, weights: Weights, rng: np.random.Generator) -> Weights:
+    order = rng.permutation(symmetry.sizes[base(move.atom)])
     order = order[::-1] if np.array_equal(order, np.arange(len(order))) else order
     before = [np.asarray(leaf) for leaf in symmetry.leaves(weights)]
     after = list(before)
