@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from wsjax.errors import check_number
 from wsjax.floats import all_widened
 from wsjax.models.activations import activations
+from wsjax.models.draws import linear, uniform
 from wsjax.models.flat import Stack
 from wsjax.models.generator import LinearGenerator
 from wsjax.models.probe import centred
@@ -65,9 +66,9 @@ class NeuronSet(eqx.Module):
         self.even = group.allows("sign") or group.allows("phase")
         self.homogeneous = group.allows("rescale")
         keys = jax.random.split(key, 3)
-        self.first = eqx.nn.Linear(probes, width, use_bias=False, key=keys[0])
-        self.bias = jax.random.uniform(keys[1], (width,), minval=-(probes**-0.5), maxval=probes**-0.5)
-        self.second = eqx.nn.Linear(width, width, key=keys[2])
+        self.first = linear(probes, width, use_bias=False, key=keys[0])
+        self.bias = uniform(keys[1], (width,), -(probes**-0.5), probes**-0.5)
+        self.second = linear(width, width, key=keys[2])
 
     def __call__(self, a: Float[Array, "neurons probes"]) -> Float[Array, " width"]:
         if self.homogeneous:
@@ -106,8 +107,8 @@ class ActivationProbe(eqx.Module):
         >>> net = Network("siren", (2, 8, 8, 1))
         >>> reader = ActivationProbe(net, 10, ActivationProbeConfig(probes=4, neuron=3), key=jax.random.key(0))
         >>> weights = net.init(jax.random.key(1))
-        >>> reader.features(weights).shape, reader(weights).shape
-        ((10,), (10,))
+        >>> [jax.eval_shape(read, weights).shape for read in (reader.features, reader)]
+        [(10,), (10,)]
     """
 
     points: LinearGenerator

@@ -7,6 +7,7 @@ import jax
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
+from wsjax.models.draws import normal
 from wsjax.models.dropout import dropout
 from wsjax.models.flat import Stack
 from wsjax.models.nft import NFTConfig, NFTTrunk
@@ -65,7 +66,7 @@ class ArrayEncoder(eqx.Module):
         >>> weights = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
         >>> jax.eval_shape(reader.array, weights).shape, jax.eval_shape(reader.features, weights).shape
         ((5, 4), (20,))
-        >>> eqx.filter_jit(reader)(weights).shape
+        >>> jax.eval_shape(reader, weights).shape
         (10,)
     """
 
@@ -83,7 +84,7 @@ class ArrayEncoder(eqx.Module):
         keys = jax.random.split(key, 5)
         width = config.width
         self.trunk = NFTTrunk(symmetry, normaliser, config, key=keys[0])
-        self.latents = jax.random.normal(keys[1], (config.latents, width))
+        self.latents = normal(keys[1], (config.latents, width))
         self.asks, self.norm = LayerNorm(width), LayerNorm(width)
         self.gathers = eqx.nn.MultiheadAttention(config.heads, width, key=keys[2])
         self.blocks = tuple(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
+from wsjax.models.draws import normal
 from wsjax.models.equivariant import Layout, layout
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key
@@ -48,7 +49,7 @@ class SetAttention(eqx.Module):
         if columns % heads:
             raise ValueError(f"heads is {heads}; it must divide the {columns} channels that attention gives")
         self.heads = heads
-        self.out = jax.random.normal(keys[3], (columns, columns)) * columns**-0.5
+        self.out = normal(keys[3], (columns, columns), columns**-0.5)
         self.query_bias, self.out_bias = jnp.zeros(columns), jnp.zeros(columns)
 
     def __call__(self, x: Float[Array, "elements rows"]) -> Float[Array, "elements columns"]:
@@ -79,7 +80,7 @@ class EquivariantAttention(eqx.Module):
         >>> from wsjax.symmetry import siren
         >>> layer = EquivariantAttention(siren((2, 4, 1)), 1, 2, heads=2, key=jax.random.key(0))
         >>> xs = [jnp.ones((4, 2)), jnp.ones((4, 1)), jnp.ones((4, 1)), jnp.ones(1)]
-        >>> [y.shape for y in layer(xs)]
+        >>> [y.shape for y in jax.eval_shape(layer, xs)]
         [(4, 4), (4, 2), (4, 2), (2,)]
     """
 

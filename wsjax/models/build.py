@@ -130,14 +130,11 @@ def build(name: str, card: CardLike, config: Any = None, *, outputs: int | None 
 
     Example:
         >>> import jax
-        >>> from wsjax.data import Recipe, default_recipe, fit_dataset_in_memory, limit, load_images
-        >>> from dataclasses import replace
-        >>> recipe = replace(default_recipe("digits"), steps=2)
-        >>> data = fit_dataset_in_memory(limit(load_images("digits"), 16), recipe, progress=False)
-        >>> reader = build("dws", data.card, {"channels": 2}, key=jax.random.key(0))
-        >>> reader(data.network(0)).shape
+        >>> card, weights = networks.card, networks.network(0)   # a data set of digits
+        >>> reader = build("dws", card, {"channels": 2}, key=jax.random.key(0))
+        >>> jax.eval_shape(reader, weights).shape
         (10,)
-        >>> build("statistics", data.card, outputs=1, key=jax.random.key(0))(data.network(0)).shape
+        >>> jax.eval_shape(build("statistics", card, outputs=1, key=jax.random.key(0)), weights).shape
         (1,)
     """
     check_choice("reader", name, tuple(CONFIGS))

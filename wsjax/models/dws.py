@@ -10,6 +10,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from wsjax.errors import check_choice, check_number
 from wsjax.models.attention import EquivariantAttention
+from wsjax.models.draws import linear
 from wsjax.models.dropout import dropout
 from wsjax.models.equivariant import EquivariantLinear, ends, invariant
 from wsjax.models.normalise import Normaliser
@@ -103,8 +104,10 @@ class DWS(eqx.Module):
         >>> spec, w = siren((2, 4, 1)), networks.siren_init(jax.random.key(0), (2, 4, 1))
         >>> norm = normaliser(spec, {name: {"mean": 0.0, "std": 1.0, "rms": 1.0} for name in spec.names})
         >>> reader = DWS(spec, norm, 3, DWSConfig(channels=2), key=jax.random.key(1))
-        >>> reader.features(w).shape, reader(w).shape   # (2 + 1 + 1 + 1) fixed entries times 2 channels
-        ((10,), (3,))
+        >>> jax.eval_shape(reader.features, w).shape   # (2 + 1 + 1 + 1) fixed entries times 2 channels
+        (10,)
+        >>> jax.eval_shape(reader, w).shape
+        (3,)
     """
 
     HEAD_FIELDS: ClassVar = ("hidden", "last")
@@ -125,11 +128,11 @@ class DWS(eqx.Module):
         self.layers = config.trunk(symmetry, keys[2:])
         self.spec = features(symmetry)
         summands = [pattern.pooled(f.sizes) for f in self.spec for pattern in ends(f) for _ in range(f.fixed)]
-        self.hidden = eqx.nn.Linear(len(summands) * config.channels, config.head, key=keys[0])
+        self.hidden = linear(len(summands) * config.channels, config.head, key=keys[0])
         if config.pooling == "sum":  # starts as the average does
             shares = 1 / jnp.repeat(jnp.array(summands, self.hidden.weight.dtype), config.channels)
             self.hidden = eqx.tree_at(lambda linear: linear.weight, self.hidden, self.hidden.weight * shares[None, :])
-        self.last = eqx.nn.Linear(config.head, outputs, key=keys[1])
+        self.last = linear(config.head, outputs, key=keys[1])
 
     def features(
         self, weights: Weights, *, key: Key | None = None, rate: Float[ArrayLike, ""] | float = 0.0

@@ -37,7 +37,7 @@ class Editor(eqx.Module):
         >>> spec, w = siren((2, 4, 1)), networks.siren_init(jax.random.key(0), (2, 4, 1))
         >>> norm = normaliser(spec, {name: {"mean": 0.0, "std": 1.0, "rms": 1.0} for name in spec.names})
         >>> edit = Editor(spec, norm, DWSConfig(channels=2), key=jax.random.key(1))
-        >>> edit(w)[0].kernel.shape
+        >>> jax.eval_shape(edit, w)[0].kernel.shape
         (2, 4)
     """
 

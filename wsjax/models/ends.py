@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice, check_number
+from wsjax.models.draws import normal
 from wsjax.models.pieces import features
 from wsjax.symmetry import Fixed, Group, Symmetry
 from wsjax.typing import Key
@@ -106,7 +107,7 @@ class EndCode(eqx.Module):
 
         def start(i: int, feature: int, size: int) -> Array:
             shape = (size if kind == "learned" else rows, widths[feature])
-            return jax.random.normal(jax.random.fold_in(key, i), shape) * (LEARNED if kind == "learned" else rows**-0.5)
+            return normal(jax.random.fold_in(key, i), shape, LEARNED if kind == "learned" else rows**-0.5)
 
         self.kernels = tuple(start(i, f, size) for i, (f, _, size) in enumerate(ends))
         self.places, self.kind = tuple((f, axis) for f, axis, _ in ends), kind

@@ -26,9 +26,11 @@ from dataclasses import dataclass
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from wsjax.errors import check_choice, check_number
+from wsjax.models.draws import normal
 from wsjax.models.pieces import Feature, features
 from wsjax.models.terms import POOLINGS, Pattern, Term, patterns, terms
 from wsjax.symmetry import Symmetry
@@ -63,8 +65,8 @@ class Layout:
         for other in self.terms:
             for i, _ in other.writes:
                 fan_in[i] += self.rows(other)
-        scale = jnp.concatenate([jnp.full(self.widths[i], fan_in[i] ** -0.5) for i, _ in term.writes])
-        drawn = jax.random.normal(key, (self.rows(term), len(scale))) * scale[None, :]
+        scale = np.concatenate([np.full(self.widths[i], fan_in[i] ** -0.5) for i, _ in term.writes])
+        drawn = normal(key, (self.rows(term), len(scale)), scale[None, :])
         return drawn if self.pooling != "sum" else drawn / self._summands(term)[:, None]
 
     def _summands(self, term: Term) -> Array:
@@ -92,11 +94,10 @@ class Layout:
         for (i, pattern), bias in zip(self._constants(), biases, strict=True):
             add(i, pattern, bias)
         for term, mix in zip(self.terms, mixers, strict=True):
-            mixed = mix(term.gather(xs, self.pooling))
-            start = 0
-            for i, pattern in term.writes:
-                add(i, pattern, mixed[..., start : start + self.widths[i]])
-                start += self.widths[i]
+            # A split, whose gradient is one concatenation; that of slices would be a sum of padded arrays.
+            parts = jax.lax.split(mix(term.gather(xs, self.pooling)), [self.widths[i] for i, _ in term.writes], -1)
+            for (i, pattern), part in zip(term.writes, parts, strict=True):
+                add(i, pattern, part)
         return [x for x in out if x is not None]
 
 

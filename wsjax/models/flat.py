@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
 from wsjax.floats import all_widened
+from wsjax.models.draws import linear
 from wsjax.models.dropout import dropout
 from wsjax.models.normalise import Normaliser
 from wsjax.symmetry import Symmetry, canonicalize
@@ -39,7 +40,7 @@ class Stack(eqx.Module):
     def __init__(self, inputs: int, outputs: int, width: int, depth: int, *, key: Key):
         sizes = [inputs, *[width] * depth, outputs]
         pairs = pairwise(sizes)
-        self.layers = tuple(eqx.nn.Linear(a, b, key=jax.random.fold_in(key, i)) for i, (a, b) in enumerate(pairs))
+        self.layers = tuple(linear(a, b, key=jax.random.fold_in(key, i)) for i, (a, b) in enumerate(pairs))
 
     @property
     def dtype(self) -> np.dtype:
@@ -78,8 +79,8 @@ class FlatMLP(eqx.Module):
         >>> plain = Normaliser((jnp.zeros(()),) * 4, (jnp.ones(()),) * 4)
         >>> reader = FlatMLP(spec, plain, 10, FlatConfig(canonical=True), key=jax.random.key(0))
         >>> weights = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
-        >>> reader.features(weights).shape, reader(weights).shape
-        ((17,), (10,))
+        >>> [jax.eval_shape(read, weights).shape for read in (reader.features, reader)]
+        [(17,), (10,)]
     """
 
     normaliser: Normaliser

@@ -4,7 +4,6 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.special import ndtri
 
 from wsjax.errors import check_number
 from wsjax.networks.sine import sine
@@ -44,6 +43,8 @@ class FourierFeatures(eqx.Module):
     frequencies: Array
 
     def __init__(self, bands: int, scale: float):
+        from scipy.special import ndtri
+
         check_number("bands", bands, low=1, whole=True)
         check_number("fourier scale", scale, low=0, open_low=True)
         middles = (np.arange(bands) + 0.5) / bands

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_number, check_range
+from wsjax.models.draws import normal, uniform
 from wsjax.typing import Key, Layer
 
 LATENT = 32
@@ -52,7 +53,7 @@ class LinearGenerator(eqx.Module):
         check_number("generator", depth, low=0, whole=True)
         check_range("coordinate_range", coordinate_range)
         low, high = coordinate_range
-        target = jax.random.uniform(key, (probes, inputs), minval=low, maxval=high)
+        target = uniform(key, (probes, inputs), low, high)
         if depth == 0:
             self.latents, self.layers = target, ()
             return
@@ -64,7 +65,7 @@ class LinearGenerator(eqx.Module):
         kernels[-1] = spread * kernels[-1]
         biases = [*[jnp.zeros(width)] * (depth - 1), jnp.full(inputs, (low + high) / 2)]
         self.layers = tuple(Layer(kernel, bias) for kernel, bias in zip(kernels, biases, strict=True))
-        drawn = jax.random.normal(keys[0], (probes, width))
+        drawn = normal(keys[0], (probes, width))
         back = functools.reduce(jnp.matmul, kernels).T / spread**2  # the pseudo-inverse of all layers in one
         self.latents = drawn + (target - _through(self.layers, drawn)) @ back
 

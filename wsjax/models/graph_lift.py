@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from wsjax.models.draws import normal
 from wsjax.models.graph import Graph, Nodes
 from wsjax.models.graph_parts import along_last
 from wsjax.models.padding import Padded, centre
@@ -50,7 +51,7 @@ class Lift(eqx.Module):
 
     def __init__(self, channels: int, width: int, waves: int, sigma: float, *, key: Key):
         rows, variance = (2 * waves, 1 / waves) if waves else (channels, 1 / max(channels, 1))
-        self.kernel = jax.random.normal(key, (rows, width)) * variance**0.5
+        self.kernel = normal(key, (rows, width), variance**0.5)
         self.bias = jnp.zeros(width)
         self.channels, self.waves, self.sigma = channels, waves, sigma
 
@@ -104,7 +105,7 @@ class GraphLift(eqx.Module):
         }
         count = lambda nodes: 1 if nodes.role == "hidden" else nodes.size
         self.places = {
-            nodes.name: EMBEDDING * jax.random.normal(jax.random.fold_in(keys[2], i), (count(nodes), width))
+            nodes.name: normal(jax.random.fold_in(keys[2], i), (count(nodes), width), EMBEDDING)
             for i, nodes in enumerate(graph.nodes)
         }
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from wsjax.models.draws import normal
 from wsjax.models.norms import LayerNorm
 from wsjax.typing import Key
 
@@ -23,7 +24,7 @@ class Affine(eqx.Module):
     bias: Float[Array, " columns"]
 
     def __init__(self, rows: int, columns: int, *, key: Key):
-        self.kernel = jax.random.normal(key, (rows, columns)) * max(rows, 1) ** -0.5
+        self.kernel = normal(key, (rows, columns), max(rows, 1) ** -0.5)
         self.bias = jnp.zeros(columns)
 
     def __call__(self, x: Float[Array, "*axes rows"]) -> Float[Array, "*axes columns"]:
@@ -53,7 +54,7 @@ class EdgeUpdate(eqx.Module):
     def __init__(self, nodes: int, edges: int, hidden: int, activation: Callable[[Array], Array], *, key: Key):
         keys = jax.random.split(key, 4)
         self.activation = activation
-        draw = lambda k: jax.random.normal(k, (nodes, hidden)) * (3 * nodes) ** -0.5
+        draw = lambda k: normal(k, (nodes, hidden), (3 * nodes) ** -0.5)
         self.edge = Affine(edges, hidden, key=keys[0])
         self.source, self.target = draw(keys[1]), draw(keys[2])
         self.down = Affine(hidden, edges, key=keys[3])

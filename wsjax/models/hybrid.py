@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from wsjax.errors import check_number
 from wsjax.floats import all_widened
 from wsjax.models.activations import activations
+from wsjax.models.draws import normal
 from wsjax.models.generator import LinearGenerator
 from wsjax.models.probe import centred
 from wsjax.networks import Network
@@ -128,7 +129,7 @@ class Hybrid(eqx.Module):
         >>> own = {name: {"mean": 0.0, "std": 1.0, "rms": 1.0} for name in spec.names}
         >>> reader = NFN(spec, normaliser(spec, own), 10, NFNConfig(channels=2), key=keys[0])
         >>> hybrid = Hybrid(net, reader, config, key=keys[1])
-        >>> eqx.filter_jit(hybrid)(net.init(jax.random.key(1))).shape
+        >>> jax.eval_shape(hybrid, net.init(jax.random.key(1))).shape
         (10,)
     """
 
@@ -153,9 +154,7 @@ class Hybrid(eqx.Module):
         inputs, layers = network.widths[0], len(network.widths) - 1
         self.points = LinearGenerator(inputs, config.probes, config.generator, coordinate_range, key=points_key)
         shape, variance = (config.probes, config.seen), 1 / config.probes
-        self.entries = tuple(
-            variance**0.5 * jax.random.normal(jax.random.fold_in(entries_key, i), shape) for i in range(layers)
-        )
+        self.entries = tuple(normal(jax.random.fold_in(entries_key, i), shape, variance**0.5) for i in range(layers))
 
     def _seen(self, weights: Weights) -> Seen:
         self.network.symmetry.leaves(weights)  # what does not fit is refused here, by the names of its own arrays

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from wsjax.models.draws import normal
 from wsjax.models.graph import Graph
 from wsjax.models.graph_parts import Affine, EdgeUpdate, along_last
 from wsjax.models.graph_steps import Step
@@ -81,7 +82,7 @@ class MessageLayer(eqx.Module):
     def __init__(self, graph: Graph, step: Step, width: int, edges: int, *, key: Key):
         keys = jax.random.split(key, 6)
         ways = step.along + step.against
-        draw = lambda k: jax.random.normal(k, (width, width)) * (2 * width) ** -0.5
+        draw = lambda k: normal(k, (width, width), (2 * width) ** -0.5)
         self.source, self.target, self.bias = draw(keys[0]), draw(keys[1]), jnp.zeros(width)
         self.out = Affine(width, ways * width, key=keys[2])
         self.modulate = Affine(edges, 2 * ways * width, key=keys[3])

@@ -46,14 +46,14 @@ class NeuralGraph(GraphReader):
     nodes; here every array names its own.
 
     Example:
-        >>> import equinox as eqx, jax, jax.numpy as jnp
+        >>> import jax, jax.numpy as jnp
         >>> from wsjax.symmetry import siren
         >>> spec = siren((2, 4, 1))
         >>> plain = Normaliser((jnp.zeros(()),) * 4, (jnp.ones(()),) * 4)
         >>> small = NeuralGraphConfig(width=4, edges=3, layers=2)
         >>> reader = NeuralGraph(spec, plain, 10, small, key=jax.random.key(0))
         >>> weights = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
-        >>> jax.eval_shape(reader.features, weights).shape, eqx.filter_jit(reader)(weights).shape
+        >>> jax.eval_shape(reader.features, weights).shape, jax.eval_shape(reader, weights).shape
         ((4,), (10,))
     """
 

@@ -110,9 +110,9 @@ class NFN(eqx.Module):
         >>> for layer, code in (("hnp", "none"), ("np", "learned")):
         ...     config = NFNConfig(layer, channels=2, layers=1, bands=3, code=code)
         ...     reader = NFN(spec, plain, 10, config, key=jax.random.key(0))
-        ...     reader.features(weights).shape, reader(weights).shape
-        ((10,), (10,))
-        ((8,), (10,))
+        ...     [jax.eval_shape(read, weights).shape for read in (reader.features, reader)]
+        [(10,), (10,)]
+        [(8,), (10,)]
     """
 
     normaliser: Normaliser

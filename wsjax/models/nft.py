@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice, check_number
 from wsjax.models.attention_heads import check_heads
+from wsjax.models.draws import normal
 from wsjax.models.dropout import dropout
 from wsjax.models.ends import CODES, EndCode, permutable_ends
 from wsjax.models.equivariant import ends, invariant
@@ -51,7 +52,7 @@ class NFTConfig:
 
 
 def _kernel(key: Key, rows: int, columns: int) -> Array:
-    return jax.random.normal(key, (rows, columns)) * rows**-0.5
+    return normal(key, (rows, columns), rows**-0.5)
 
 
 class NFTBlock(eqx.Module):
@@ -69,7 +70,7 @@ class NFTBlock(eqx.Module):
         >>> from wsjax.symmetry import siren
         >>> tokens = Tokens(features(permutable_ends(siren((2, 3, 1)))))
         >>> block = NFTBlock(4, 2, key=jax.random.key(0))
-        >>> block(jnp.ones((13, 4)), tokens, None, 0.0, 0).shape    # 13 weights
+        >>> jax.eval_shape(lambda x: block(x, tokens, None, 0.0, 0), jnp.ones((13, 4))).shape    # 13 weights
         (13, 4)
     """
 
@@ -116,7 +117,7 @@ class NFTTrunk(eqx.Module):
         >>> spec = siren((2, 3, 1))
         >>> plain = Normaliser((jnp.zeros(()),) * 4, (jnp.ones(()),) * 4)
         >>> trunk = NFTTrunk(spec, plain, NFTConfig(width=4, heads=2, layers=1), key=jax.random.key(0))
-        >>> trunk(spec.unflatten([jnp.ones(shape) for shape in spec.shapes])).shape
+        >>> jax.eval_shape(trunk, spec.unflatten([jnp.ones(shape) for shape in spec.shapes])).shape
         (13, 4)
     """
 
@@ -137,7 +138,7 @@ class NFTTrunk(eqx.Module):
         self.fourier = FourierFeatures(config.bands, config.scale) if config.bands else None
         rows = [f.fixed * (2 * config.bands or 1) for f in self.spec]
         self.lifts = tuple(_kernel(jax.random.fold_in(keys[0], i), n, config.width) for i, n in enumerate(rows))
-        self.arrays = EMBEDDING * jax.random.normal(keys[1], (len(self.spec), config.width))
+        self.arrays = normal(keys[1], (len(self.spec), config.width), EMBEDDING)
         widths = (config.width,) * len(self.spec)
         self.code = None if config.code == "none" else EndCode(symmetry, widths, config.code, key=keys[2])
         self.blocks = tuple(
@@ -187,8 +188,8 @@ class NFT(eqx.Module):
         >>> plain = Normaliser((jnp.zeros(()),) * 4, (jnp.ones(()),) * 4)
         >>> reader = NFT(spec, plain, 10, NFTConfig(width=4, heads=2, layers=1), key=jax.random.key(0))
         >>> weights = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
-        >>> reader.features(weights).shape, reader(weights).shape
-        ((16,), (10,))
+        >>> [jax.eval_shape(read, weights).shape for read in (reader.features, reader)]
+        [(16,), (10,)]
     """
 
     trunk: NFTTrunk

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
 from wsjax.floats import all_widened
+from wsjax.models.draws import normal
 from wsjax.models.flat import Stack
 from wsjax.models.generator import LATENT
 from wsjax.networks import CNN
@@ -82,14 +83,14 @@ class PictureGenerator(eqx.Module):
         check_number("depth", depth, low=1, whole=True)
         keys = [jax.random.fold_in(key, i) for i in range(depth + 2)]
         self.image_shape, self.picture_range = image_shape, picture_range
-        self.latents = jax.random.normal(keys[0], (probes, LATENT))
+        self.latents = normal(keys[0], (probes, LATENT))
         rows, columns = _start(image_shape, depth)
         started = rows * columns * channels
-        self.first = Layer(jax.random.normal(keys[1], (LATENT, started)) * LATENT**-0.5, jnp.zeros(started))
+        self.first = Layer(normal(keys[1], (LATENT, started), LATENT**-0.5), jnp.zeros(started))
         taps = (WINDOW // STRIDE) ** 2  # that reach one pixel
         deviation = (taps * channels) ** -0.5
         self.convolutions = tuple(
-            Layer(jax.random.normal(k, (WINDOW, WINDOW, channels, made)) * deviation, jnp.zeros(made))
+            Layer(normal(k, (WINDOW, WINDOW, channels, made), deviation), jnp.zeros(made))
             for k, made in zip(keys[2:], [*[channels] * (depth - 1), image_shape[2]], strict=True)
         )
 
@@ -134,8 +135,8 @@ class PictureProbe(eqx.Module):
         >>> config = PictureProbeConfig(probes=4, generator=2, channels=4)
         >>> reader = PictureProbe(net, 1, config, key=jax.random.key(0))
         >>> weights = net.init(jax.random.key(1))
-        >>> reader.features(weights).shape, reader(weights).shape
-        ((12,), (1,))
+        >>> [jax.eval_shape(read, weights).shape for read in (reader.features, reader)]
+        [(12,), (1,)]
     """
 
     pictures: PictureGenerator

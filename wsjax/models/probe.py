@@ -67,8 +67,8 @@ class Probe(eqx.Module):
         >>> net = Network("siren", (2, 8, 1))
         >>> reader = Probe(net.apply, 2, 1, 10, ProbeConfig(probes=4, generator=2), key=jax.random.key(0))
         >>> weights = net.init(jax.random.key(1))
-        >>> reader.features(weights).shape, reader(weights).shape
-        ((4,), (10,))
+        >>> [jax.eval_shape(read, weights).shape for read in (reader.features, reader)]
+        [(4,), (10,)]
     """
 
     points: LinearGenerator

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from wsjax.errors import check_number
 from wsjax.floats import all_widened
 from wsjax.models.activations import activations, nodes
+from wsjax.models.draws import normal
 from wsjax.models.dropout import dropout
 from wsjax.models.dws import activate, run_residual
 from wsjax.models.equivariant import EquivariantLinear, invariant
@@ -69,8 +70,8 @@ class ProbedDWS(eqx.Module):
         >>> plain = Normaliser((jax.numpy.zeros(()),) * 4, (jax.numpy.ones(()),) * 4)
         >>> reader = ProbedDWS(net, plain, 10, ProbedDWSConfig(channels=2, layers=1, probes=3), key=jax.random.key(0))
         >>> weights = net.init(jax.random.key(1))
-        >>> reader.features(weights).shape, reader(weights).shape
-        ((10,), (10,))
+        >>> [jax.eval_shape(read, weights).shape for read in (reader.features, reader)]
+        [(10,), (10,)]
     """
 
     normaliser: Normaliser
@@ -102,8 +103,7 @@ class ProbedDWS(eqx.Module):
         self.points = LinearGenerator(inputs, config.probes, config.generator, coordinate_range, key=points_key)
         shapes = [*[(config.probes, width)] * len(symmetry.groups), (config.probes * channels, channels * width)]
         self.entries = tuple(
-            jax.random.normal(jax.random.fold_in(entries_key, i), shape) * shape[0] ** -0.5
-            for i, shape in enumerate(shapes)
+            normal(jax.random.fold_in(entries_key, i), shape, shape[0] ** -0.5) for i, shape in enumerate(shapes)
         )
         self.layers = tuple(
             EquivariantLinear(symmetry, n, width, key=jax.random.fold_in(layers_key, i))

@@ -119,8 +119,8 @@ class RelationalTransformer(GraphReader):
         >>> small = RelationalConfig(width=4, edges=3, layers=2, attention=4, heads=2, waves=0)
         >>> reader = RelationalTransformer(spec, plain, 10, small, key=jax.random.key(0))
         >>> weights = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
-        >>> reader.features(weights).shape, reader(weights).shape
-        ((4,), (10,))
+        >>> [jax.eval_shape(read, weights).shape for read in (reader.features, reader)]
+        [(4,), (10,)]
     """
 
     def __init__(

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from wsjax.models.draws import normal
 from wsjax.models.graph_steps import Step
 from wsjax.models.padding import Padded
 from wsjax.typing import Key
@@ -58,7 +59,8 @@ class RelationalAttention(eqx.Module):
         >>> graph, leaves = graph_of(spec), [jnp.ones(shape) for shape in spec.shapes]
         >>> attend = RelationalAttention(steps(graph, 2, "graph")[0], 6, 3, 8, 2, key=jax.random.key(0))
         >>> nodes, edges = [jnp.ones((n, 6)) for n in (2, 4, 1)], [jnp.ones((2, 4, 3)), jnp.ones((4, 1, 3))]
-        >>> [attend(nodes, edges, whole(graph, leaves))[name].shape for name in ("in", "h1", "out")]
+        >>> found = jax.eval_shape(attend, nodes, edges, whole(graph, leaves))
+        >>> [found[name].shape for name in ("in", "h1", "out")]
         [(2, 8), (4, 8), (1, 8)]
     """
 
@@ -70,13 +72,13 @@ class RelationalAttention(eqx.Module):
         own = channels // heads
 
         def relation(k: Key) -> Array:
-            drawn = 0.1 * jax.random.normal(k, (heads, PARTS, own))
+            drawn = normal(k, (heads, PARTS, own), 0.1)
             return drawn.at[:, 2].add(1).reshape(heads, -1)  # values start as they are
 
         self.step = step
         self.heads = Head(
-            jax.random.normal(node_key, (heads, 3 * own, width)) * width**-0.5,
-            jax.random.normal(edge_key, (heads, PARTS * own, edges)) * edges**-0.5,
+            normal(node_key, (heads, 3 * own, width), width**-0.5),
+            normal(edge_key, (heads, PARTS * own, edges), edges**-0.5),
             relation(keys[0]),
             relation(keys[1]) if step.along else None,
             relation(keys[2]) if step.against else None,

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice, check_number
 from wsjax.models.attention_heads import check_heads
+from wsjax.models.draws import linear, normal
 from wsjax.models.dropout import dropout
 from wsjax.models.flat import Stack
 from wsjax.models.normalise import Normaliser
@@ -51,8 +52,8 @@ class Block(eqx.Module):
         keys = jax.random.split(key, 3)
         self.norms = eqx.nn.LayerNorm(width), eqx.nn.LayerNorm(width)
         self.attention = eqx.nn.MultiheadAttention(heads, width, key=keys[0])
-        self.up = eqx.nn.Linear(width, 2 * width, key=keys[1])
-        self.down = eqx.nn.Linear(2 * width, width, key=keys[2])
+        self.up = linear(width, 2 * width, key=keys[1])
+        self.down = linear(2 * width, width, key=keys[2])
 
     def __call__(self, x: Float[Array, "tokens width"], key: Key | None, rate: Scalar, salt: int) -> Array:
         normed = jax.vmap(self.norms[0])(x)
@@ -86,8 +87,8 @@ class RowTransformer(eqx.Module):
         >>> plain = Normaliser((jnp.zeros(()),) * 4, (jnp.ones(()),) * 4)
         >>> reader = RowTransformer(spec, plain, 10, RowConfig(width=8, layers=1), key=jax.random.key(0))
         >>> weights = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
-        >>> reader.features(weights).shape, reader(weights).shape
-        ((8,), (10,))
+        >>> [jax.eval_shape(read, weights).shape for read in (reader.features, reader)]
+        [(8,), (10,)]
     """
 
     normaliser: Normaliser
@@ -105,13 +106,13 @@ class RowTransformer(eqx.Module):
         self.normaliser, self.symmetry = normaliser, symmetry
         shapes = [rows(jnp.zeros(shape)).shape for shape in symmetry.shapes]
         self.lifts = tuple(
-            eqx.nn.Linear(length, config.width, use_bias=False, key=jax.random.fold_in(keys[0], i))
+            linear(length, config.width, use_bias=False, key=jax.random.fold_in(keys[0], i))
             for i, (_, length) in enumerate(shapes)
         )
         most = max(count for count, _ in shapes)
-        self.arrays = EMBEDDING * jax.random.normal(keys[1], (len(shapes), config.width))
-        self.places = EMBEDDING * jax.random.normal(keys[2], (most, config.width))
-        self.token = EMBEDDING * jax.random.normal(keys[3], (1, config.width)) if config.pool == "token" else None
+        self.arrays = normal(keys[1], (len(shapes), config.width), EMBEDDING)
+        self.places = normal(keys[2], (most, config.width), EMBEDDING)
+        self.token = normal(keys[3], (1, config.width), EMBEDDING) if config.pool == "token" else None
         self.blocks = tuple(
             Block(config.width, config.heads, key=jax.random.fold_in(keys[4], i)) for i in range(config.layers)
         )

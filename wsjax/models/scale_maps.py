@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from wsjax.models import draws
 from wsjax.typing import Key
 
 
@@ -132,4 +133,4 @@ class Plain(eqx.Module):
 
 def normal(key: Key, inputs: int, outputs: int) -> Float[Array, "inputs outputs"]:
     """N(0, 1 / inputs)."""
-    return jax.random.normal(key, (inputs, outputs)) * inputs**-0.5
+    return draws.normal(key, (inputs, outputs), inputs**-0.5)

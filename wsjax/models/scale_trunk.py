@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from wsjax.models import draws
 from wsjax.models.graph import Graph, Nodes, edge_inputs, graph_of, node_inputs
 from wsjax.models.normalise import Normaliser
 from wsjax.models.reciprocal import inverted, squared_sizes
@@ -79,7 +80,7 @@ class Start(eqx.Module):
         kernel_key, embedding_key = jax.random.split(key)
         self.kernel = normal(kernel_key, nodes.channels, channels) if nodes.channels else None
         places = {"moved": 0, "free": 1}.get(role, nodes.size)
-        self.embedding = jax.random.normal(embedding_key, (places, channels)) if places else None
+        self.embedding = draws.normal(embedding_key, (places, channels)) if places else None
 
     def __call__(self, x: Float[Array, "nodes numbers"], size: Float[Array, " nodes"]) -> Array:
         started = jnp.zeros((len(x), self.channels), x.dtype)
@@ -117,9 +118,8 @@ class ScaleTrunk(eqx.Module):
         >>> spec = siren((2, 4, 1))
         >>> plain = Normaliser((jnp.zeros(()),) * 4, (jnp.ones(()),) * 4)
         >>> plan = rounds(wiring_of(graph_of(spec), spec), 2, False, [2])
-        >>> states = ScaleTrunk(spec, plain, 3, plan, key=jax.random.key(0))(
-        ...     spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
-        ... )
+        >>> trunk = ScaleTrunk(spec, plain, 3, plan, key=jax.random.key(0))
+        >>> states = jax.eval_shape(trunk, spec.unflatten([jnp.ones(shape) for shape in spec.shapes]))
         >>> [x.shape for x in states.nodes], [e.shape for e in states.edges]
         ([(2, 3), (4, 3), (1, 3)], [(2, 4, 3), (4, 1, 3)])
     """

@@ -61,8 +61,8 @@ class StatisticsMLP(eqx.Module):
         >>> plain = Normaliser((jnp.zeros(()),) * 4, (jnp.ones(()),) * 4)
         >>> reader = StatisticsMLP(spec, plain, 10, StatisticsConfig(), key=jax.random.key(0))
         >>> weights = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
-        >>> reader.features(weights).shape, reader(weights).shape
-        ((28,), (10,))
+        >>> [jax.eval_shape(read, weights).shape for read in (reader.features, reader)]
+        [(28,), (10,)]
     """
 
     normaliser: Normaliser
