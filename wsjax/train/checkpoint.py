@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wsjax.data.store import orbax_calls
 from wsjax.data.store.directory import why, write_json
 from wsjax.data.store.shards import digest, file_digests
 from wsjax.errors import DataError, leaf_names, listing
@@ -47,6 +46,8 @@ def save(run: Path, epoch: int, state: TrainState) -> None:
     Raises:
         OSError: the disk is full or failed; names the checkpoint, and says what stays.
     """
+    from wsjax.data.store import orbax_calls
+
     arrays = {name: np.asarray(leaf) for name, leaf in _flat(state).items()}
     where = _place(run, epoch)
     shutil.rmtree(where, ignore_errors=True)  # one that is not listed
@@ -76,6 +77,8 @@ def restore(run: Path, like: TrainState) -> tuple[TrainState, int]:
     Raises:
         DataError: a file is missing or altered, or the state is another reader's: names, shapes or dtypes differ.
     """
+    from wsjax.data.store import orbax_calls
+
     entries = _read(run)
     if not entries:
         return like, 0

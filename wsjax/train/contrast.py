@@ -9,18 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
-from tqdm import tqdm
 
 from wsjax.augment import read_spec
 from wsjax.data import Card, WeightDataset
 from wsjax.errors import check_number, listing
 from wsjax.interrupts import interrupts_held_back
+from wsjax.progress import progress_of
 from wsjax.train.config import Plan, Trial
 from wsjax.train.contrast_step import Comparison, approach
 from wsjax.train.inputs import rows_of, unlabelled
 from wsjax.train.loop import check_losses, drawn
 from wsjax.train.pipelines import pipelines_of
-from wsjax.train.scores import EVALUATION_BATCH
+from wsjax.train.scores import read_all
 from wsjax.train.state import TrainState, apart
 from wsjax.train.targets import of_classes
 from wsjax.typing import Reader
@@ -92,15 +92,12 @@ def contrast(
         `PRESETS["dwsnets_contrastive"]`.
 
     Example:
-        >>> from dataclasses import replace
-        >>> from wsjax import data
-        >>> few = data.limit(data.load_images("digits"), 24)
-        >>> recipe = replace(data.default_recipe("digits"), steps=2)
-        >>> networks = data.fit_dataset_in_memory(few, recipe, progress=False)
-        >>> plan = Plan("statistics", augment="noise(std=0.2)", epochs=2, evaluate_every=2, batch_size=8)
+        `networks` is a data set of 40 networks, as `data.fit_dataset_in_memory` gives one.
+
+        >>> plan = Plan("mlp", augment="rotate(max_degrees=30)", epochs=2, evaluate_every=2, batch_size=8)
         >>> learned = contrast(networks, plan, progress=False)
-        >>> features_of(learned.reader(), networks.weights).shape   # seven statistics of each of six arrays
-        (24, 42)
+        >>> features_of(learned.reader(), networks.weights).shape   # the numbers of each network, as the MLP reads them
+        (40, 37)
     """
     _check(plan, dataset, embedding, temperature)
     for number, trial in enumerate(trials):
@@ -118,7 +115,7 @@ def contrast(
     # Inside XLA's compiler a Ctrl-C is lost or crashes the process, so it waits. The first step finds the program made.
     with interrupts_held_back():
         approach.lower(*fixed, state, training, validation).compile()
-    with tqdm(total=plan.epochs, unit="epoch", desc=f"contrast {plan.reader}", disable=not progress) as bar:
+    with progress_of(total=plan.epochs, unit="epochs", desc=f"contrast {plan.reader}", disable=not progress) as bar:
         for epoch in range(plan.evaluate_every, plan.epochs + 1, plan.evaluate_every):
             state, found = jax.block_until_ready(approach(*fixed, state, training, validation))
             records = _lines(found, epoch, time.monotonic() - began, trials)
@@ -161,7 +158,7 @@ def features_of(reader: Reader, weights: PyTree) -> Float[Array, "networks featu
 @eqx.filter_jit
 def _features(reader: Reader, weights: PyTree) -> Array:
     # Not the bound method: a compiled function is known by what it is given.
-    return jax.lax.map(lambda w: reader.features(w), weights, batch_size=EVALUATION_BATCH)  # type: ignore[attr-defined]
+    return read_all(lambda w: reader.features(w), weights)[0]  # type: ignore[attr-defined]
 
 
 def _check(plan: Plan, dataset: WeightDataset, embedding: int, temperature: float) -> None:

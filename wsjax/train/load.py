@@ -23,13 +23,10 @@ def load(run: str | Path, index: int = 0) -> Reader:
         DataError: no run there, or no checkpoint yet. ValueError: no run of that number.
 
     Example:
+        `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
+
         >>> import tempfile
-        >>> from dataclasses import replace
-        >>> from wsjax import data
         >>> from wsjax.train import Plan, train
-        >>> few = data.limit(data.load_images("digits"), 24)
-        >>> recipe = replace(data.default_recipe("digits"), steps=2)
-        >>> networks = data.fit_dataset_in_memory(few, recipe, progress=False)
         >>> out = tempfile.mkdtemp()
         >>> _ = train(networks, Plan("mlp", epochs=2, evaluate_every=2), out=out, progress=False)
         >>> load(out)(networks.network(0)).shape
@@ -45,12 +42,9 @@ def load_trained(run: str | Path) -> Trained:
         DataError: no run there, a damaged record or checkpoint, or no checkpoint yet.
 
     Example:
+        `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
+
         >>> import tempfile
-        >>> from dataclasses import replace
-        >>> from wsjax import data
-        >>> few = data.limit(data.load_images("digits"), 24)
-        >>> recipe = replace(data.default_recipe("digits"), steps=2)
-        >>> networks = data.fit_dataset_in_memory(few, recipe, progress=False)
         >>> from wsjax.train import Plan, train
         >>> out = tempfile.mkdtemp()
         >>> _ = train(networks, Plan("mlp", epochs=2, evaluate_every=2), out=out, progress=False)

@@ -9,23 +9,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import Mesh
-from jaxtyping import PyTree
-from tqdm import tqdm
+from jaxtyping import Array, PyTree
 
 from wsjax.data import Card, WeightDataset
 from wsjax.data.store.locks import locked
 from wsjax.devices import replicate
 from wsjax.interrupts import interrupts_held_back
 from wsjax.models import build
+from wsjax.progress import progress_of
 from wsjax.train import metrics, record
 from wsjax.train.config import Plan, Trial
 from wsjax.train.inputs import arrays, fingerprint, learned
 from wsjax.train.journal import Journal, open_journal
 from wsjax.train.measure import ACCURACY, R2, Measure
 from wsjax.train.pipelines import pipelines_of
-from wsjax.train.state import TrainState, apart, init_state, split
-from wsjax.train.step import advance
+from wsjax.train.state import TrainState, apart, init_states, split
+from wsjax.train.step import advance, prepare
 from wsjax.train.targets import Targets, check_augmentation
 from wsjax.train.trained import Trained
 
@@ -49,8 +50,13 @@ def drawn(card: Card, plan: Plan, trials: Sequence[Trial], outputs: int | None) 
         raise ValueError("there are no trials; expected at least one: pass [Trial()]")
     keys = [jax.random.key(trial.seed) for trial in trials]
     models = [build(plan.reader, card, plan.reader_settings, outputs=outputs, key=key) for key in keys]
-    states = [init_state(plan, trial, split(model)[0]) for trial, model in zip(trials, models, strict=True)]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states), split(models[0])[1]
+    parameters = jax.tree.map(lambda *leaves: _stacked(leaves), *[split(model)[0] for model in models])
+    return init_states(plan, trials, parameters), split(models[0])[1]
+
+
+def _stacked(leaves: Sequence[Array]) -> Array:
+    """On the host, as JAX compiles a program for each shape that it stacks."""
+    return jnp.stack(leaves) if isinstance(leaves[0], Tracer) else jax.device_put(np.stack(leaves))
 
 
 def train(
@@ -93,12 +99,9 @@ def train(
     Source: selection and protocol as arXiv 2402.04081, whose code scores the test split every epoch.
 
     Example:
-        >>> from wsjax import data
-        >>> from dataclasses import replace
-        >>> recipe = replace(data.default_recipe("digits"), steps=2)
-        >>> few = data.limit(data.load_images("digits"), 24)
-        >>> networks = data.fit_dataset_in_memory(few, recipe, progress=False)
-        >>> trained = train(networks, Plan("mlp", epochs=2, evaluate_every=2, batch_size=8), progress=False)
+        `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
+
+        >>> trained = train(networks, Plan("mlp", epochs=2, evaluate_every=2), progress=False)
         >>> len(trained.history)
         1
     """
@@ -151,8 +154,8 @@ def _loop(
     # Inside XLA's compiler a Ctrl-C is lost or crashes the process, so it waits. The first step finds the program made.
     if epoch < plan.epochs:
         with interrupts_held_back():
-            advance.lower(*step.args, states=state, **step.keywords).compile()
-    with tqdm(total=plan.epochs, initial=epoch, unit="epoch", desc=label, disable=not progress) as bar:
+            prepare(*step.args, states=state, **step.keywords)
+    with progress_of(total=plan.epochs, initial=epoch, unit="epochs", desc=label, disable=not progress) as bar:
         while epoch < plan.epochs:
             state, scores = jax.block_until_ready(step(states=state))
             epoch += plan.evaluate_every

@@ -1,10 +1,14 @@
 """`TrainState`: arrays only, so that it checkpoints, shards and stacks over runs."""
 
+import functools
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -56,6 +60,65 @@ def split(model: PyTree) -> tuple[PyTree, PyTree]:
     return eqx.partition(model, trainable(model))
 
 
+class Packing(NamedTuple):
+    """How the trainable arrays of stacked runs become one vector a run, and arrays again.
+
+    The optimiser's rule looks at each number by itself, so that inside a compiled program it is a few operations on one
+    vector, and not a few on each of dozens of arrays, which takes seconds more to compile. Outside it is done on the
+    host, where nothing is compiled.
+    """
+
+    structure: Any
+    shapes: tuple[tuple[int, ...], ...]
+
+    def tree(self, vector: Float[Array, " numbers"]) -> PyTree:
+        """One run's arrays, inside a compiled program."""
+        parts = jax.lax.split(vector, [math.prod(shape) for shape in self.shapes])
+        leaves = [part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        return jax.tree.unflatten(self.structure, leaves)
+
+    def pack(self, states: TrainState) -> TrainState:
+        """States with a vector a run wherever they have a tree like the trainable arrays: moments, best, average."""
+        join = lambda tree: np.concatenate([np.asarray(x).reshape(len(x), -1) for x in jax.tree.leaves(tree)], axis=1)
+        return jax.tree.map(lambda node: join(node) if self._has(node) else node, states, is_leaf=self._has)
+
+    def unpack(self, states: TrainState, like: TrainState) -> TrainState:
+        """Packed states with the trees, on the host, that those have of which they were made."""
+        ends = np.cumsum([math.prod(shape) for shape in self.shapes])[:-1]
+
+        def cut(node: PyTree, found: PyTree) -> PyTree:
+            if not self._has(node):
+                return found
+            parts = zip(np.split(np.asarray(found), ends, axis=1), self.shapes, strict=True)
+            return jax.tree.unflatten(self.structure, [part.reshape(len(part), *shape) for part, shape in parts])
+
+        return jax.tree.map(cut, like, states, is_leaf=self._has)
+
+    def _has(self, node: PyTree) -> bool:
+        return jax.tree.structure(node) == self.structure
+
+
+class Apart(NamedTuple):
+    """In place of a `Packing` where arrays stay apart."""
+
+    def tree(self, parameters: PyTree) -> PyTree:
+        return parameters
+
+    def pack(self, states: TrainState) -> TrainState:
+        return states
+
+    def unpack(self, states: TrainState, like: TrainState) -> TrainState:
+        return states
+
+
+def packing_of(plan: Plan, states: TrainState) -> Packing | Apart:
+    """How stacked states are packed: not where the rule asks which arrays are the head's, or they differ in dtype."""
+    leaves, structure = jax.tree.flatten(states.parameters)
+    if plan.trains != "all" or len({leaf.dtype for leaf in leaves}) != 1 or len(leaves) == 1:
+        return Apart()
+    return Packing(structure, tuple(leaf.shape[1:] for leaf in leaves))
+
+
 class Static(NamedTuple):
     """What a reader holds beside arrays. Its modules cannot be hashed where they hold a dict; their structure can."""
 
@@ -100,14 +163,29 @@ def optimiser(plan: Plan, settings: Settings, steps: int) -> optax.GradientTrans
     return optax.partition({True: rule, False: optax.set_to_zero()}, head_arrays)
 
 
-def init_state(plan: Plan, trial: Trial, parameters: PyTree) -> TrainState:
-    """The state of a run before its first step. Its key is `jax.random.key(trial.seed)`."""
-    numbers = (trial.learning_rate, trial.weight_decay, trial.dropout)
-    settings = Settings(*[jnp.asarray(n, jnp.float32) for n in numbers])
-    moments = optimiser(plan, settings, steps=1).init(parameters)  # the same for any number of steps
-    start = (jnp.float32(-jnp.inf), jnp.int32(0), jnp.int32(0))
+def init_states(plan: Plan, trials: Sequence[Trial], parameters: PyTree) -> TrainState:
+    """The states of runs before their first step, every leaf with a leading axis of runs.
+
+    A run's key is `jax.random.key(trial.seed)`.
+
+    Args:
+        plan: what the runs share.
+        trials: their own settings.
+        parameters: theirs, every leaf with a leading axis of runs.
+    """
+    numbers = np.array([(trial.learning_rate, trial.weight_decay, trial.dropout) for trial in trials], np.float32)
+    settings = Settings(*map(jax.device_put, numbers.T))
+    fill = lambda value, dtype: jax.device_put(np.full(len(trials), value, dtype))
+    start = fill(-np.inf, np.float32), fill(0, np.int32), fill(0, np.int32)
+    keys = jnp.stack([jax.random.key(trial.seed) for trial in trials])
     average = parameters if plan.average else None
-    return TrainState(parameters, moments, parameters, *start, jax.random.key(trial.seed), settings, average)
+    return TrainState(parameters, _moments(plan, settings, parameters), parameters, *start, keys, settings, average)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _moments(plan: Plan, settings: Settings, parameters: PyTree) -> PyTree:
+    # The same for any number of steps.
+    return jax.vmap(lambda own, run: optimiser(plan, own, steps=1).init(run))(settings, parameters)
 
 
 def updated(plan: Plan, state: TrainState, gradient: PyTree, steps: int) -> TrainState:

@@ -5,7 +5,7 @@ derive from the step number alone, so a scan split anywhere between epochs gives
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,14 +15,14 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 
 from wsjax.augment import at_strength
-from wsjax.devices import spread
+from wsjax.devices import replicate, spread
 from wsjax.floats import widened
 from wsjax.models import computing_in
 from wsjax.train.config import Plan
 from wsjax.train.gradient import value_and_mean_gradient
 from wsjax.train.inputs import Arrays
-from wsjax.train.scores import are_classes, score
-from wsjax.train.state import Static, TrainState, updated
+from wsjax.train.scores import are_classes, scores
+from wsjax.train.state import Apart, Packing, Static, TrainState, packing_of, updated
 from wsjax.typing import Batch, Key, Reader, Transform
 
 
@@ -64,7 +64,6 @@ def strengthened(plan: Plan, pipeline: Transform[Batch], done: Float[Array, ""])
     return at_strength(pipeline, done if plan.strength == "rising" else 1 - done)
 
 
-@functools.partial(jax.jit, static_argnames=("plan", "static", "classes", "mesh"))
 def advance(
     plan: Plan,
     static: Static,
@@ -98,11 +97,50 @@ def advance(
     Returns:
         The states and the metrics, every leaf with a leading axis of runs.
     """
+    packing = packing_of(plan, states)
+    given = (replicate(packing.pack(states), mesh), train, validation)
+    made, metrics = _advance(plan, static, frozen, pipeline, *given, packing, classes=classes, own=own, mesh=mesh)
+    return replicate(packing.unpack(made, states), mesh), metrics
+
+
+def prepare(
+    plan: Plan,
+    static: Static,
+    frozen: PyTree,
+    pipeline: Transform[Batch],
+    states: TrainState,
+    train: Arrays,
+    validation: Arrays,
+    *,
+    mesh: Mesh | None = None,
+    **settings: Any,
+) -> None:
+    """Compile what `advance` of the same arguments will run."""
+    packing = packing_of(plan, states)
+    given = (replicate(packing.pack(states), mesh), train, validation)
+    _advance.lower(plan, static, frozen, pipeline, *given, packing, **settings, mesh=mesh).compile()
+
+
+@functools.partial(jax.jit, static_argnames=("plan", "static", "packing", "classes", "mesh"))
+def _advance(
+    plan: Plan,
+    static: Static,
+    frozen: PyTree,
+    pipeline: Transform[Batch],
+    states: TrainState,
+    train: Arrays,
+    validation: Arrays,
+    packing: Packing | Apart,
+    *,
+    classes: int,
+    own: PyTree = None,
+    mesh: Mesh | None = None,
+) -> tuple[TrainState, Metrics]:
     networks = len(train.label)
     steps = steps_per_epoch(networks, plan.batch_size)
 
     def reader(parameters: PyTree) -> Reader:
-        return eqx.combine(parameters, frozen, static.tree)
+        return eqx.combine(packing.tree(parameters), frozen, static.tree)
 
     def loss(parameters: PyTree, part: tuple[Batch, Array], rate: Array) -> Array:
         batch, keys = part
@@ -132,8 +170,7 @@ def advance(
     def one_run(state: TrainState, own: PyTree) -> tuple[TrainState, Metrics]:
         augment = eqx.combine(own, pipeline)
         state, losses = jax.lax.scan(functools.partial(epoch, augment), state, None, length=plan.evaluate_every)
-        model = reader(state.scored)
-        reached = score(model, validation)
+        reached, fitted = scores(reader(state.scored), validation, train)
         better = reached > state.best_score
         keep = lambda new, old: jnp.where(better, new, old)
         state = state._replace(
@@ -141,6 +178,6 @@ def advance(
             best_score=keep(reached, state.best_score),
             best_epoch=keep(state.step // steps, state.best_epoch),
         )
-        return state, Metrics(jnp.mean(losses), score(model, train), reached)
+        return state, Metrics(jnp.mean(losses), fitted, reached)
 
     return jax.vmap(one_run)(states, own)

@@ -7,7 +7,6 @@ import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
-from scipy.stats import kendalltau
 
 from wsjax.augment import network_from_spec, read_spec
 from wsjax.data import Card, WeightDataset
@@ -16,7 +15,7 @@ from wsjax.models import OverCopies, Rescaled
 from wsjax.train.config import Plan, Trial
 from wsjax.train.inputs import Arrays, arrays, rows_of
 from wsjax.train.measure import ACCURACY, R2, Measure
-from wsjax.train.scores import EVALUATION_BATCH, score
+from wsjax.train.scores import read_all, score
 from wsjax.train.state import Static, TrainState, apart
 from wsjax.train.targets import Targets
 from wsjax.typing import Reader, Transform, Weights
@@ -81,12 +80,9 @@ def evaluate(
         DataError: a target that is not finite.
 
     Example:
-        >>> from dataclasses import replace
-        >>> from wsjax import data
+        `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
+
         >>> from wsjax.train import train
-        >>> few = data.limit(data.load_images("digits"), 24)
-        >>> recipe = replace(data.default_recipe("digits"), steps=2)
-        >>> networks = data.fit_dataset_in_memory(few, recipe, progress=False)
         >>> trained = train(networks, Plan("mlp", epochs=2, evaluate_every=2), progress=False)
         >>> 0 <= evaluate(trained, networks)[0] <= 1
         True
@@ -144,16 +140,14 @@ def kendall_tau(
     Source: Kendall 1945; how arXiv 2302.14040 compares predictors of the accuracies in a zoo.
 
     Example:
-        >>> import numpy as np
-        >>> from wsjax.data import WeightDataset
-        >>> from wsjax.networks import siren_init
-        >>> from wsjax.symmetry import siren
+        `networks` is a data set, as `data.fit_dataset_in_memory` gives one: how well is each of them fitted?
+
+        >>> from dataclasses import replace
         >>> from wsjax.train import train
-        >>> few = [siren_init(jax.random.key(i), (1, 3, 1)) for i in range(9)]
-        >>> split = {"split": np.arange(9, dtype=np.int8) % 3}
-        >>> zoo = WeightDataset.from_networks(few, np.linspace(0, 1, 9), symmetry=siren((1, 3, 1)), columns=split)
-        >>> trained = train(zoo, Plan("statistics", epochs=2, evaluate_every=2), progress=False)
-        >>> -1 <= kendall_tau(trained, zoo)[0] <= 1
+        >>> card = replace(networks.card, classes=(), label="target")
+        >>> labelled = replace(networks, label=networks.columns["psnr"], card=card)
+        >>> trained = train(labelled, Plan("mlp", epochs=2, evaluate_every=2), progress=False)
+        >>> -1 <= kendall_tau(trained, labelled)[0] <= 1
         True
     """
     if trained.targets is None:
@@ -175,11 +169,13 @@ def kendall_tau(
 def _outputs(
     static: Static, frozen: PyTree, best: PyTree, data: Arrays, moved: Transform[Weights] | None, *, copies: int
 ) -> Float[Array, "runs networks targets"]:
-    read = lambda model: jax.lax.map(model, data.weights, batch_size=EVALUATION_BATCH)
+    read = lambda model: read_all(model, data.weights)[0]
     return jax.vmap(lambda p: read(_over_copies(eqx.combine(p, frozen, static.tree), moved, copies)))(best)
 
 
 def _tau(given: np.ndarray, label: np.ndarray) -> float:
+    from scipy.stats import kendalltau
+
     if np.ptp(given) == 0:
         return 0.0
     found: Any = kendalltau(given, label)  # scipy's annotations do not know its fields
