@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 from jaxtyping import Array, Float
@@ -38,7 +39,7 @@ def decode(
         >>> decode(card, net.init(jax.random.key(0)), shape=(32, 32)).shape
         (32, 32, 1)
     """
-    return _decode_one(*_frame(source, shape), weights)
+    return decoded(*frame_of(source, shape), weights)
 
 
 def decode_batch(
@@ -63,8 +64,8 @@ def decode_batch(
         >>> decode_batch(card, jax.vmap(net.init)(jax.random.split(jax.random.key(0), 3))).shape
         (3, 8, 8, 1)
     """
-    frame = _frame(source, shape)
-    return jax.vmap(lambda one: _decode_one(*frame, one))(jax.tree.map(jax.numpy.asarray, weights))
+    frame = frame_of(source, shape)
+    return jax.vmap(lambda one: decoded(*frame, one))(jax.tree.map(jax.numpy.asarray, weights))
 
 
 def refined(shape: Sequence[int], factor: int) -> tuple[int, int]:
@@ -78,19 +79,28 @@ def refined(shape: Sequence[int], factor: int) -> tuple[int, int]:
     return rows, columns
 
 
+class Frame(NamedTuple):
+    """How networks are decoded: the architecture, the order and range of coordinates, and rows and columns."""
+
+    network: Network
+    order: Order
+    limits: tuple[float, float]
+    shape: tuple[int, int]
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _decode_one(
+def decoded(
     network: Network, order: Order, limits: tuple[float, float], shape: tuple[int, int], weights: Weights
 ) -> Float[Array, "rows columns channels"]:
+    """The picture of one network in a frame."""
     symmetry = network.symmetry
     checked = symmetry.unflatten([widened(leaf) for leaf in symmetry.leaves(weights)])  # half types are for the disk
     points = grid(shape, order=order, low=limits[0], high=limits[1])
     return network.apply(checked, points).reshape(*shape, -1)
 
 
-def _frame(
-    source: Card | WeightDataset, shape: Sequence[int] | None
-) -> tuple[Network, Order, tuple[float, float], tuple[int, int]]:
+def frame_of(source: Card | WeightDataset, shape: Sequence[int] | None) -> Frame:
+    """How a card's networks are decoded at a resolution; None takes the one that was fitted."""
     card = source.card if isinstance(source, WeightDataset) else source
     network = network_of(card)
     wanted = card.image_shape if shape is None else shape
@@ -99,7 +109,7 @@ def _frame(
             f"the card of {card.name} has no image_shape; expected a resolution: pass shape=(rows, columns)"
         )
     low, high = card.coordinate_range
-    return network, card.coordinate_order, (float(low), float(high)), (int(wanted[0]), int(wanted[1]))
+    return Frame(network, card.coordinate_order, (float(low), float(high)), (int(wanted[0]), int(wanted[1])))
 
 
 def network_of(card: Card) -> Network:

@@ -44,11 +44,12 @@ def draw(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
         ValueError: networks of which nothing is known that could be drawn.
 
     Example:
-        >>> from wsjax import data
-        >>> recipe = data.Recipe(data.default_recipe("sines").network, steps=1, lanes=2)
-        >>> networks = data.fit_dataset_in_memory(data.sines(2, points=4), recipe, progress=False)
-        >>> len(draw(networks).axes)
-        2
+        `networks` is a data set of images, as `data.fit_dataset_in_memory` gives one; as functions they are fields.
+
+        >>> from dataclasses import replace
+        >>> functions = replace(networks, card=replace(networks.card, image_shape=None))
+        >>> len(draw(functions).axes)   # of some of them
+        9
     """
     match drawn_as(dataset):
         case "zoo":

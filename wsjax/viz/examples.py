@@ -1,6 +1,7 @@
 """What each augmentation of the catalogue makes of one network: the weights, before they are drawn."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -10,12 +11,13 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from wsjax.augment import Entry, from_spec, needs_pool, needs_statistics, statistics_of
+from wsjax.augment.statistics import Statistics
 from wsjax.data import Card, WeightDataset
-from wsjax.typing import Batch, Key
-from wsjax.viz.decode import decode_batch
+from wsjax.typing import Batch, Key, Transform
+from wsjax.viz.decode import Frame, decoded, frame_of
 
 POOL = 16
-# The program of an augmentation runs once here, and XLA would spend seconds on making it fast.
+# The program runs once here, and XLA would spend seconds on making it fast.
 RUN_ONCE: dict[str, bool | str] = {"xla_backend_optimization_level": "0"}
 
 
@@ -46,30 +48,76 @@ def examples(dataset: WeightDataset, row: int, entry: Entry, *, key: Key, draws:
         key: a typed key.
         draws: how many.
     """
-    try:
-        pair = dataset.take(np.array([row, partner_of(dataset, row, entry.name)]))
-        names, label = labels_of(pair)
-        batch = jax.tree.map(jnp.asarray, Batch(pair.weights, label, object=np.zeros(2, np.int32)))
-        statistics = statistics_of(dataset.weights) if needs_statistics(entry.name) else None
-        other = jax.tree.map(lambda x: x[1:], batch) if needs_pool(entry.name) else None
-        known = settings_of(dataset.card, entry)
-        spec = f"{entry.name}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
-        pipeline = from_spec(spec, dataset.symmetry, statistics, other)
-    except ValueError as error:
-        return Examples(entry, None, refusal=str(error))
-    keys = jax.random.split(key, POOL * draws)
-    draw = jax.vmap(lambda key, batch: jax.tree.map(lambda x: x[0], pipeline(key, batch)), in_axes=(0, None))
-    many = jax.jit(draw, compiler_options=RUN_ONCE)(keys, batch)
-    if entry.level == "network":
-        change = decode_batch(dataset, many.weights) - decode_batch(dataset, pair.weights)[:1]
+    return all_examples(dataset, row, [entry], keys=[key], draws=[draws])[0]
+
+
+def all_examples(
+    dataset: WeightDataset, row: int, entries: Sequence[Entry], *, keys: Sequence[Key], draws: Sequence[int]
+) -> list[Examples]:
+    """The `examples` of several augmentations, each with its own key and number of draws, made by one program."""
+    statistics = jax.jit(statistics_of)(dataset.weights) if any(needs_statistics(e.name) for e in entries) else None
+    found: list[Ready | str] = []
+    for entry in entries:
+        try:
+            found.append(ready(dataset, row, entry, statistics))
+        except ValueError as error:
+            found.append(str(error))
+    allowed = {i: one for i, one in enumerate(found) if isinstance(one, Ready)}
+    kinds = tuple((entries[i].level, draws[i]) for i in allowed)
+    inputs = [(one.pipeline, keys[i], one.batch) for i, one in allowed.items()]
+    drawn = dict(zip(allowed, _draw(frame_of(dataset, None), kinds, inputs), strict=True))
+    made = []
+    for i, (entry, one) in enumerate(zip(entries, found, strict=True)):
+        if isinstance(one, str):
+            made.append(Examples(entry, None, refusal=one))
+            continue
+        shown: Batch = jax.tree.map(np.asarray, drawn[i])
+        captions = tuple(caption(one.names, label) if entry.level == "batch" else "" for label in shown.label)
+        made.append(Examples(entry, shown.weights, captions, settings={**entry.settings, **one.known}))
+    return made
+
+
+class Ready(NamedTuple):
+    """What draws of an augmentation are made from: the pipeline, this network beside its partner, the names of the
+    classes, and the settings that the card asks for."""
+
+    pipeline: Transform[Batch]
+    batch: Batch
+    names: tuple[str, ...]
+    known: dict[str, float]
+
+
+def ready(dataset: WeightDataset, row: int, entry: Entry, statistics: Statistics | None) -> Ready:
+    """Raises ValueError where the networks' Symmetry, or the data set, does not allow the augmentation."""
+    pair = dataset.take(np.array([row, partner_of(dataset, row, entry.name)]))
+    names, label = labels_of(pair)
+    batch = Batch(jax.tree.map(np.asarray, pair.weights), label, object=np.zeros(2, np.int32))
+    other = jax.tree.map(lambda x: x[1:], batch) if needs_pool(entry.name) else None
+    known = settings_of(dataset.card, entry)
+    spec = f"{entry.name}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
+    own = statistics if needs_statistics(entry.name) else None
+    return Ready(from_spec(spec, dataset.symmetry, own, other), batch, names, known)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), compiler_options=RUN_ONCE)
+def _draw(
+    frame: Frame, kinds: tuple[tuple[str, int], ...], inputs: Sequence[tuple[Transform[Batch], Key, Batch]]
+) -> list[Batch]:
+    """For each (level, draws) so many batches of one network, from the least changed to the most."""
+    return [_drawn(frame, *kind, *given) for kind, given in zip(kinds, inputs, strict=True)]
+
+
+def _drawn(frame: Frame, level: str, draws: int, pipeline: Transform[Batch], key: Key, batch: Batch) -> Batch:
+    many = jax.vmap(lambda key: jax.tree.map(lambda x: x[0], pipeline(key, batch)))(jax.random.split(key, POOL * draws))
+    if level == "network":
+        decode = lambda weights: decoded(*frame, weights)
+        change = jax.vmap(decode)(many.weights) - decode(jax.tree.map(lambda x: x[0], batch.weights))[None]
         rank = jnp.mean(jnp.square(change), axis=(1, 2, 3))
     else:
         moves = jax.tree.map(lambda new, old: jnp.square(new - old[:1]), many.weights, batch.weights)
         rank = sum(jnp.sum(move, axis=range(1, move.ndim)) for move in jax.tree.leaves(moves))
-    picked = np.argsort(np.asarray(rank), kind="stable")[POOL // 2 :: POOL]
-    captions = tuple(caption(names, many.label[i]) if entry.level == "batch" else "" for i in picked)
-    shown = jax.tree.map(lambda x: np.asarray(x)[picked], many.weights)
-    return Examples(entry, shown, captions, settings={**entry.settings, **known})
+    picked = jnp.argsort(rank, stable=True)[POOL // 2 :: POOL]
+    return jax.tree.map(lambda x: x[picked], many)
 
 
 def line_of(dataset: WeightDataset, row: int, shown: Examples) -> PyTree:
@@ -122,14 +170,14 @@ def partner_of(dataset: WeightDataset, row: int, name: str = "mixup") -> int:
     return int(others[0])
 
 
-def labels_of(pair: WeightDataset) -> tuple[tuple[str, ...], Array]:
+def labels_of(pair: WeightDataset) -> tuple[tuple[str, ...], np.ndarray]:
     """Names of the classes, and the labels of two networks as distributions over them."""
     if pair.card.classes:
-        return pair.card.classes, jax.nn.one_hot(jnp.asarray(pair.label), len(pair.card.classes))
-    return ("this", "other"), jnp.eye(2)
+        return pair.card.classes, np.eye(len(pair.card.classes), dtype=np.float32)[np.asarray(pair.label)]
+    return ("this", "other"), np.eye(2, dtype=np.float32)
 
 
-def caption(names: tuple[str, ...], label: Array) -> str:
+def caption(names: tuple[str, ...], label: np.ndarray | Array) -> str:
     """A label in words, the largest share first; shares of more than two classes are not told apart.
 
     Example:

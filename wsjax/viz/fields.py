@@ -41,10 +41,8 @@ def fields(dataset: WeightDataset, path: str | Path | None = None, *, rows: Sequ
         ValueError: networks that cannot be run, or of more than three inputs.
 
     Example:
-        >>> from wsjax import data
-        >>> recipe = data.Recipe(data.default_recipe("digits").network, steps=1, lanes=3)
-        >>> few = data.limit(data.load_images("digits"), 3)
-        >>> networks = data.fit_dataset_in_memory(few, recipe, workers=1, progress=False)
+        `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
+
         >>> len(fields(networks, rows=[0, 2]).axes)
         2
     """

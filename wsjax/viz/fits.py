@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -44,11 +44,11 @@ def fits(
         ValueError: networks that cannot be decoded, or an image or signal that is not there.
 
     Example:
+        `networks` is a data set, as `data.fit_dataset_in_memory` made it of these images.
+
         >>> from wsjax import data
-        >>> recipe = data.Recipe(data.default_recipe("digits").network, steps=1, lanes=3)
-        >>> few = data.limit(data.load_images("digits"), 3)
-        >>> networks = data.fit_dataset_in_memory(few, recipe, workers=1, progress=False)
-        >>> len(fits(few, networks, rows=[0, 2]).axes)
+        >>> images = data.limit(data.load_images("digits"), 40)
+        >>> len(fits(images, networks, rows=[0, 2]).axes)
         6
     """
     if isinstance(found, Signals):
@@ -57,8 +57,9 @@ def fits(
     part = dataset.take(chosen)
     originals = found.pixels[rows_of(found, part.columns["image"])]
     shape = originals.shape[1:3]
-    coarse, fine = (np.asarray(decode_batch(part, part.weights, shape=s)) for s in (shape, refined(shape, FINER)))
-    quality = np.asarray(psnr(jnp.asarray(np.square(coarse - originals).mean(axis=(1, 2, 3)))))
+    fine = np.asarray(decode_batch(part, part.weights, shape=refined(shape, FINER)))
+    coarse = fine[:, ::FINER, ::FINER]
+    quality = np.asarray(jax.jit(psnr)(np.square(coarse - originals).mean(axis=(1, 2, 3))))
     side = min(1.2, (PAGE - 2 * EDGE - LABELS) / len(chosen) - GAP)
     tall = side * shape[0] / shape[1]
     steps = np.cumsum([0.7, tall + GAP, tall + 0.24])

@@ -6,7 +6,6 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
-from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 
 from wsjax.data import Signals, WeightDataset, solid
 from wsjax.floats import widened
@@ -25,10 +24,8 @@ def held(dataset: WeightDataset, row: int) -> Partial:
         ValueError: a card without an architecture.
 
     Example:
-        >>> from wsjax import data
-        >>> recipe = data.Recipe(data.default_recipe("digits").network, steps=1, lanes=3)
-        >>> few = data.limit(data.load_images("digits"), 3)
-        >>> networks = data.fit_dataset_in_memory(few, recipe, workers=1, progress=False)
+        `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
+
         >>> held(networks, 2)(jnp.zeros((5, 2))).shape
         (5,)
     """
@@ -59,6 +56,8 @@ def given(signals: Signals, row: int) -> Partial:
         order = np.argsort(points[:, 0])
         found = np.interp(wanted[:, 0], points[order, 0], values[order])
     else:
+        from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
+
         found = LinearNDInterpolator(points, values)(wanted)
         beyond = np.isnan(found)
         found[beyond] = NearestNDInterpolator(points, values)(wanted[beyond])

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from wsjax.augment import CATALOGUE, Entry
 from wsjax.data import WeightDataset
 from wsjax.typing import Key
-from wsjax.viz.decode import decode, decode_batch, refined
-from wsjax.viz.examples import Examples, examples, line_of
+from wsjax.viz.decode import decode_batch, frame_of, refined
+from wsjax.viz.examples import Examples, all_examples, line_of
 from wsjax.viz.style import EDGE, PAGE, PALETTE, SOFT, bare, figure, headline, picture, place, save, write
 
 EFFECTS = {
@@ -58,22 +58,23 @@ def gallery(
         ValueError: networks that cannot be decoded.
 
     Example:
-        >>> from wsjax import data
-        >>> recipe = data.Recipe(data.default_recipe("digits").network, steps=1, lanes=3)
-        >>> few = data.limit(data.load_images("digits"), 3)
-        >>> networks = data.fit_dataset_in_memory(few, recipe, workers=1, progress=False)
+        `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
+
         >>> page = gallery(networks, 0, entries={"permute": CATALOGUE["permute"]}, draws=1)
         >>> [text.get_text() for text in page.texts if "per" in text.get_text()]
         ['permute']
     """
     keys = jax.random.key(0) if key is None else key
     ordered = sorted(entries.values(), key=lambda entry: list(EFFECTS).index(entry.effect))
-    found = [
-        examples(dataset, row, e, key=jax.random.fold_in(keys, i), draws=draws - (e.level == "batch"))
-        for i, e in enumerate(ordered)
-    ]
-    fitted = decode(dataset, dataset.network(row)).shape
-    shape = refined(fitted, max(4, -(-64 // max(fitted[:2]))))
+    found = all_examples(
+        dataset,
+        row,
+        ordered,
+        keys=[jax.random.fold_in(keys, i) for i in range(len(ordered))],
+        draws=[draws - (entry.level == "batch") for entry in ordered],
+    )
+    fitted = frame_of(dataset, None).shape
+    shape = refined(fitted, max(4, -(-64 // max(fitted))))
     side = (PAGE - 2 * EDGE - LABELS) / (draws + 1) - GAP
     tall = side * shape[0] / shape[1]
     heights = [line_height(f, tall) for f in found]

@@ -23,10 +23,8 @@ def quality(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
         ValueError: a data set without those columns, or without a network.
 
     Example:
-        >>> from wsjax import data
-        >>> recipe = data.Recipe(data.default_recipe("digits").network, steps=1, lanes=3)
-        >>> few = data.limit(data.load_images("digits"), 3)
-        >>> networks = data.fit_dataset_in_memory(few, recipe, workers=1, progress=False)
+        `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
+
         >>> [axes.get_xlabel() for axes in quality(networks).axes]
         ['PSNR, dB']
     """

@@ -28,12 +28,13 @@ img { display: block; width: 100%; height: auto; margin: 1rem 0; background: #ff
 
 
 class Section(NamedTuple):
-    """One part of a report: paragraphs (a blank line between them), a table whose first row is its head, figures."""
+    """One part of a report: paragraphs (a blank line between them), a table whose first row is its head, and figures,
+    or PNG files of such."""
 
     title: str
     text: str
     table: Sequence[Sequence[object]] | None
-    figures: Sequence[Figure]
+    figures: Sequence[Figure | Path]
 
 
 def report(path: str | Path, title: str, sections: Sequence[Section]) -> Path:
@@ -85,13 +86,17 @@ def cells(tag: str, row: Sequence[object]) -> str:
     return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in row) + "</tr>"
 
 
-def alternative(figure: Figure, section: Section) -> str:
+def alternative(figure: Figure | Path, section: Section) -> str:
     """What a reader hears in place of a picture: the figure's title, or the section's."""
-    return figure.get_suptitle() or section.title
+    return (figure.get_suptitle() if isinstance(figure, Figure) else "") or section.title
 
 
-def data_url(figure: Figure) -> str:
-    """A figure as a PNG inside a URL."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+def data_url(figure: Figure | Path) -> str:
+    """A picture as a PNG inside a URL."""
+    if isinstance(figure, Path):
+        content = figure.read_bytes()
+    else:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=DPI)
+        content = buffer.getvalue()
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

@@ -57,12 +57,15 @@ def scores(
         train = row["train_accuracy_mean"]
         axes.plot([mean, train], [y, y], color=FAINT, linewidth=3, solid_capstyle="round", zorder=1)
         axes.plot(train, y, "D", color="white", markeredgecolor=colour, markersize=6.5, zorder=3)
-        axes.errorbar(mean, y, xerr=deviation, color=colour, fmt="o", markersize=8, elinewidth=1.6, capsize=3, zorder=4)
         runs = np.asarray(row.get("test_accuracies", ()))
+        spread = None if len(runs) == 1 else deviation  # one run has none
+        axes.errorbar(mean, y, xerr=spread, color=colour, fmt="o", markersize=8, elinewidth=1.6, capsize=3, zorder=4)
         axes.plot(runs, np.full(len(runs), y + 0.28), "|", color=colour, markersize=6, markeredgewidth=1.2)
         top = TOP + LINE * (y + 0.5)
         write(page, PAGE - sum(COLUMNS), top, measure.shown(mean), size=9.5, weight="bold", va="center")
-        write(page, PAGE - sum(COLUMNS[1:]), top, f"± {measure.shown(deviation).rstrip('%')}", color=SOFT, va="center")
+        if spread is not None:
+            shown = f"± {measure.shown(spread).rstrip('%')}"
+            write(page, PAGE - sum(COLUMNS[1:]), top, shown, color=SOFT, va="center")
         write(page, PAGE - EDGE, top, measure.shown(train), color=SOFT, va="center", ha="right")
     axes.set_ylim(len(results) - 0.5, -0.5)
     axes.set_yticks(range(len(results)), list(results))
