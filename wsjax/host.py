@@ -2,8 +2,6 @@
 
 import ctypes
 
-import jax
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 KEPT = 2**30
 """Bytes up to which the C library keeps what is freed."""
@@ -25,6 +23,8 @@ def use_host_well() -> None:
         >>> subprocess.run([sys.executable, "-c", program], capture_output=True).stdout
         b'2.0...'
     """
+    import jax
+
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     try:
         library = ctypes.CDLL(None)

@@ -38,7 +38,8 @@ def mix_channels(key: Key, weights: Weights, *, symmetry: Symmetry, std: Scalar 
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (2, 4, 3))
         >>> grey = (w[0], w[1]._replace(kernel=jnp.ones((4, 3)), bias=jnp.ones(3)))
-        >>> moved = mix_channels(jax.random.key(1), grey, symmetry=symmetry.siren((2, 4, 3)))
+        >>> mix = jax.jit(lambda key, w: mix_channels(key, w, symmetry=symmetry.siren((2, 4, 3))))
+        >>> moved = mix(jax.random.key(1), grey)
         >>> bool(jnp.allclose(moved[1].kernel, 1.0)), bool(jnp.allclose(moved[1].bias, 1.0))
         (True, True)
     """

@@ -315,7 +315,7 @@ def network_from_spec(spec: str, symmetry: Symmetry, statistics: Statistics | No
         >>> import jax
         >>> from wsjax.networks import siren_init
         >>> from wsjax.symmetry import siren
-        >>> pipeline = network_from_spec("flip_signs | noise(std=0.1)", siren((2, 8, 1)))
+        >>> pipeline = network_from_spec("flip_signs | translate(max_shift=0.1)", siren((2, 8, 1)))
         >>> moved = pipeline(jax.random.key(0), siren_init(jax.random.key(1), (2, 8, 1)))
         >>> moved[0].kernel.shape
         (2, 8)

@@ -45,8 +45,9 @@ def mixup_permuted(
     Example:
         >>> import jax
         >>> from wsjax import networks, symmetry
+        >>> spec = symmetry.siren((2, 4, 1))
         >>> w = jax.vmap(lambda k: networks.siren_init(k, (2, 4, 1)))(jax.random.split(jax.random.key(0), 3))
-        >>> mixed = mixup_permuted(jax.random.key(1), Batch(w, None), symmetry=symmetry.siren((2, 4, 1)))
+        >>> mixed = jax.jit(lambda k, w: mixup_permuted(k, Batch(w, None), symmetry=spec))(jax.random.key(1), w)
         >>> mixed.weights[0].kernel.shape
         (3, 2, 4)
     """
@@ -91,8 +92,9 @@ def mixup_aligned(
     Example:
         >>> import jax
         >>> from wsjax import networks, symmetry
+        >>> spec = symmetry.siren((2, 4, 1))
         >>> w = jax.vmap(lambda k: networks.siren_init(k, (2, 4, 1)))(jax.random.split(jax.random.key(0), 3))
-        >>> mixed = mixup_aligned(jax.random.key(1), Batch(w, None), symmetry=symmetry.siren((2, 4, 1)))
+        >>> mixed = jax.jit(lambda k, w: mixup_aligned(k, Batch(w, None), symmetry=spec))(jax.random.key(1), w)
         >>> mixed.weights[0].kernel.shape
         (3, 2, 4)
     """

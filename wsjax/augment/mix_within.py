@@ -78,11 +78,11 @@ def mixup_views(
     Example:
         >>> import jax, jax.numpy as jnp
         >>> batch = Batch(jnp.eye(4), None, object=jnp.array([5, 2, 5, 2]))
-        >>> mixed = mixup_views(jax.random.key(0), batch, low=0.5, high=0.5)
+        >>> mixed = jax.jit(mixup_views)(jax.random.key(0), batch, low=0.5, high=0.5)
         >>> mixed.weights[0].tolist()
         [0.5, 0.0, 0.5, 0.0]
         >>> others = Batch(-jnp.eye(4), None, object=jnp.array([7, 5, 8, 9]))
-        >>> mixed = mixup_views(jax.random.key(0), batch, pool=others, low=0.5, high=0.5)
+        >>> mixed = jax.jit(mixup_views)(jax.random.key(0), batch, pool=others, low=0.5, high=0.5)
         >>> mixed.weights[:2].tolist()
         [[0.5, -0.5, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     """

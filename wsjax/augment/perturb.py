@@ -36,10 +36,9 @@ def noise(key: Key, weights: Weights, *, std: Scalar = 0.1) -> Weights:
     of noise.
 
     Example:
-        >>> import jax
-        >>> from wsjax import networks
-        >>> w = networks.siren_init(jax.random.key(0), (2, 4, 1))
-        >>> bool((noise(jax.random.key(1), w, std=0.5)[0].kernel == w[0].kernel).any())
+        >>> import jax, jax.numpy as jnp
+        >>> w = {"kernel": jnp.arange(4.0)}
+        >>> bool((noise(jax.random.key(1), w, std=0.5)["kernel"] == w["kernel"]).any())
         False
     """
     check_number("std", std, low=0)

@@ -1,7 +1,12 @@
-"""`wsjax fit | zoo | train | evaluate | show | convert | verify | demo`: a thin front over the library."""
+"""`wsjax fit | zoo | train | evaluate | show | convert | verify | demo`: a thin front over the library.
 
+Commands import what they need when they run, so that help comes without JAX.
+"""
+
+import functools
 import os
 import sys
+from collections.abc import Callable
 
 import tyro
 
@@ -19,15 +24,25 @@ from wsjax.host import use_host_well
 COMMANDS = {command.__name__: command for command in (fit, zoo, train, evaluate, show, convert, verify, demo)}
 
 
+def on_its_host(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, which first sets the process up for its work."""
+
+    @functools.wraps(command)
+    def run(*arguments, **settings) -> None:
+        use_host_well()
+        command(*arguments, **settings)
+
+    return run
+
+
 def main() -> None:
     """The console command."""
     if sys.argv[1:] == ["--version"]:
         print(f"wsjax {__version__}")
         return
-    use_host_well()
     try:
         tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
+            {name: on_its_host(command) for name, command in COMMANDS.items()},
             prog="wsjax",
             description="Learning on the weights of neural networks. (--version says which wsjax this is.)",
             sort_subcommands=False,

@@ -1,6 +1,5 @@
 """`wsjax convert`."""
 
-from wsjax import data
 from wsjax.cli.arguments import Directory, Format, Json, Out
 from wsjax.cli.settings import parse_settings
 
@@ -15,5 +14,7 @@ def convert(format: Format, source: Directory, out: Out, /, *, options: Json = "
         out: A new directory.
         options: The format's own options as JSON, e.g. '{"views": 3}'.
     """
+    from wsjax import data
+
     made = data.convert(format, source, out, **parse_settings(options, name="options"))
     print(f"{made!r} is in {out}")

@@ -1,9 +1,6 @@
 """`wsjax evaluate`."""
 
-from wsjax import data
-from wsjax import train as training
 from wsjax.cli.arguments import Dataset, Run, Spec
-from wsjax.cli.unfinished import say_if_unfinished
 
 
 def evaluate(run: Run, dataset: Dataset, /, *, split: str = "test", copies: int = 1, augment: Spec = "") -> None:
@@ -16,6 +13,10 @@ def evaluate(run: Run, dataset: Dataset, /, *, split: str = "test", copies: int 
         copies: Times that each network is read, moved anew each time, with the outputs averaged.
         augment: What moves the copies, steps on networks joined by '|', e.g. "flip_signs".
     """
+    from wsjax import data
+    from wsjax import train as training
+    from wsjax.cli.unfinished import say_if_unfinished
+
     trained = training.load_trained(run)
     say_if_unfinished(trained, run)
     networks, measure = data.load(dataset), trained.measure

@@ -1,10 +1,13 @@
 """`wsjax fit`."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from wsjax import data, viz
 from wsjax.cli.arguments import Json, MaybeNumber, MaybePath, MaybeText, MaybeWhole, Out, Source
 from wsjax.cli.settings import parse_settings, whole_or_part
+
+if TYPE_CHECKING:
+    from wsjax.data import Recipe
 
 
 def fit(
@@ -19,8 +22,8 @@ def fit(
     steps: MaybeWhole = None,
     learning_rate: MaybeNumber = None,
     target_psnr: MaybeNumber = None,
-    views: int = data.Recipe.views,
-    seed: int = data.Recipe.seed,
+    views: int = 1,
+    seed: int = 0,
     workers: MaybeWhole = None,
     part: MaybeText = None,
 ) -> None:
@@ -45,6 +48,8 @@ def fit(
         workers: Groups fitted at the same time; one a core by default.
         part: Fit only a part, such as 1/4, the first of four; as many processes may fit them at the same time.
     """
+    from wsjax import data, viz
+
     own = data.default_recipe(source) if recipe is None else named_recipe(recipe, source)
     found = data.limit(data.load_source(source, directory, parse_settings(options, name="options")), limit)
     given = {"steps": steps, "learning_rate": learning_rate, "target_psnr": target_psnr, "views": views, "seed": seed}
@@ -59,12 +64,14 @@ def fit(
     print(f"the data set is in {out}; a picture of some fits is in {picture}")
 
 
-def named_recipe(name: str, source: str) -> data.Recipe:
+def named_recipe(name: str, source: str) -> "Recipe":
     """A recipe by name, for the images of a source.
 
     Raises:
         ValueError: an unknown name or source, or a source of signals that are no images.
     """
+    from wsjax import data
+
     channels = data.default_recipe(source).network.widths[-1]
     if not data.SOURCES[source].images:
         raise ValueError(

@@ -3,8 +3,7 @@
 import functools
 import json
 from collections.abc import Callable
-
-from wsjax.data import Part, WeightDataset
+from typing import Any
 
 
 def parse_settings(text: str, name: str = "settings") -> dict:
@@ -22,9 +21,7 @@ def parse_settings(text: str, name: str = "settings") -> dict:
     return settings
 
 
-def whole_or_part(
-    whole: Callable[..., WeightDataset], one_part: Callable[..., WeightDataset | None], part: str | None
-) -> Callable[..., WeightDataset | None]:
+def whole_or_part(whole: Callable[..., Any], one_part: Callable[..., Any], part: str | None) -> Callable[..., Any]:
     """What fits the whole of a data set, or the part of it that is named; that takes the same arguments.
 
     Raises:
@@ -37,4 +34,6 @@ def whole_or_part(
         >>> whole_or_part(fit_dataset, fit_part, "1/4").keywords
         {'part': Part(number=1, count=4)}
     """
+    from wsjax.data import Part
+
     return whole if part is None else functools.partial(one_part, part=Part.parse(part))

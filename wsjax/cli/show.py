@@ -1,11 +1,12 @@
 """`wsjax show`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wsjax import data, viz
 from wsjax.cli.arguments import Directory, MaybePath
-from wsjax.cli.unfinished import say_if_unfinished
-from wsjax.train import load_trained, record
+
+if TYPE_CHECKING:
+    from wsjax.data import WeightDataset
 
 
 def show(path: Directory, /, *, out: MaybePath = None) -> None:
@@ -15,6 +16,10 @@ def show(path: Directory, /, *, out: MaybePath = None) -> None:
         path: A directory that `wsjax fit`, `wsjax zoo`, `wsjax convert` or `wsjax train` made.
         out: Where to put the picture, inside the directory by default; each member of a collection has its own.
     """
+    from wsjax import data, viz
+    from wsjax.cli.unfinished import say_if_unfinished
+    from wsjax.train import load_trained, record
+
     if (path / record.RECORD).exists():
         trained = load_trained(path)
         say_if_unfinished(trained, path)
@@ -35,8 +40,10 @@ def show(path: Directory, /, *, out: MaybePath = None) -> None:
         show_dataset(data.load(path / name), path / name, own)
 
 
-def show_dataset(dataset: data.WeightDataset, path: Path, out: Path | None) -> None:
+def show_dataset(dataset: "WeightDataset", path: Path, out: Path | None) -> None:
     """Describe and draw one data set, by default in a picture inside its directory."""
+    from wsjax import data, viz
+
     columns, kind = dataset.columns, viz.drawn_as(dataset)
     print(f"{len(dataset)} networks {dataset.symmetry} of {dataset.card.name}")
     for name in data.SPLITS:

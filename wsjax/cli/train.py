@@ -2,14 +2,8 @@
 
 from typing import Literal
 
-from wsjax import data, models, viz
-from wsjax import train as training
-from wsjax.augment import format_spec, read_spec
 from wsjax.cli.arguments import Dataset, Json, Out, Spec
 from wsjax.cli.settings import parse_settings
-from wsjax.demo import score_row, summary_table
-from wsjax.errors import check_number
-from wsjax.train import Plan, Trial, record
 
 
 def train(
@@ -17,20 +11,20 @@ def train(
     out: Out,
     /,
     *,
-    reader: str = Plan.reader,
-    augment: Spec = Plan.augment,
-    epochs: int = Plan.epochs,
-    batch_size: int = Plan.batch_size,
-    learning_rate: float = Trial.learning_rate,
-    weight_decay: float = Trial.weight_decay,
-    dropout: float = Trial.dropout,
+    reader: str = "dws",
+    augment: Spec = "",
+    epochs: int = 60,
+    batch_size: int = 128,
+    learning_rate: float = 6e-3,
+    weight_decay: float = 0.1,
+    dropout: float = 0.0,
     seeds: int = 3,
-    evaluate_every: int = Plan.evaluate_every,
+    evaluate_every: int = 5,
     settings: Json = "{}",
     trains: Literal["all", "head"] = "all",
     compute: Literal["float32", "bfloat16"] = "float32",
-    microbatches: int = Plan.microbatches,
-    average: float = Plan.average,
+    microbatches: int = 1,
+    average: float = 0.0,
     strength: Literal["constant", "rising", "falling"] = "constant",
 ) -> None:
     """Train a reader on a data set, several seeds at once, and score it once on the test split.
@@ -60,6 +54,13 @@ def train(
         average: Decay of an average of the parameters over steps, e.g. 0.99, that is scored and kept; 0 keeps none.
         strength: Of the augmentation over the training: the same, or rising from nothing or falling to it.
     """
+    from wsjax import data, models, viz
+    from wsjax import train as training
+    from wsjax.augment import format_spec, read_spec
+    from wsjax.demo import score_row, summary_table
+    from wsjax.errors import check_number
+    from wsjax.train import Plan, Trial, record
+
     check_number("seeds", seeds, low=1)
     networks = data.load(dataset)
     plan = Plan(

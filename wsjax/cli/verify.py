@@ -1,6 +1,5 @@
 """`wsjax verify`."""
 
-from wsjax import data
 from wsjax.cli.arguments import Directory, MaybePath
 
 
@@ -12,6 +11,8 @@ def verify(path: Directory, /, *, sample: int = 64, directory: MaybePath = None)
         sample: How many networks to decode or to run.
         directory: Where the IDX files of its source are; else Debian's package or an earlier download.
     """
+    from wsjax import data
+
     found = data.verify(path, sample=sample, directory=directory)
     print(found)
     if not found.ok:

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-from wsjax import data, viz
 from wsjax.cli.arguments import Hidden, MaybePath, MaybeText, MaybeWhole, Out, Source, Stops
 from wsjax.cli.settings import whole_or_part
 
@@ -12,22 +11,22 @@ def zoo(
     out: Out,
     /,
     *,
-    networks: int = data.ZooRecipe.count,
+    networks: int = 1000,
     architecture: Literal["mlp", "cnn"] = "mlp",
     activation: str = "relu",
     hidden: Hidden = None,
-    steps: int = data.ZooRecipe.steps,
-    batch_size: int = data.ZooRecipe.batch_size,
-    snapshots: Stops = data.ZooRecipe.snapshots,
-    optimisers: tuple[str, ...] = data.ZooRecipe.optimisers,
-    learning_rate: tuple[float, float] = data.ZooRecipe.learning_rate,
-    weight_decay: tuple[float, float] = data.ZooRecipe.weight_decay,
-    init_scale: tuple[float, float] = data.ZooRecipe.init_scale,
-    share: tuple[float, float] = data.ZooRecipe.share,
-    dropout: tuple[float, float] = data.ZooRecipe.dropout,
-    label_noise: tuple[float, float] = data.ZooRecipe.label_noise,
-    lanes: int = data.ZooRecipe.lanes,
-    seed: int = data.ZooRecipe.seed,
+    steps: int = 600,
+    batch_size: int = 64,
+    snapshots: Stops = (),
+    optimisers: tuple[str, ...] = ("adam", "sgd"),
+    learning_rate: tuple[float, float] = (5e-4, 5e-2),
+    weight_decay: tuple[float, float] = (1e-8, 1e-2),
+    init_scale: tuple[float, float] = (0.3, 3.0),
+    share: tuple[float, float] = (0.1, 1.0),
+    dropout: tuple[float, float] = (0.0, 0.5),
+    label_noise: tuple[float, float] = (0.0, 0.0),
+    lanes: int = 16,
+    seed: int = 0,
     limit: MaybeWhole = None,
     directory: MaybePath = None,
     workers: MaybeWhole = None,
@@ -63,6 +62,8 @@ def zoo(
         workers: Groups fitted at the same time; one a core by default.
         part: Fit only a part, such as 1/4, as `wsjax fit` does.
     """
+    from wsjax import data, viz
+
     images = data.limit(data.load_images(source, directory), limit)
     recipe = data.ZooRecipe(
         data.zoo_network(architecture, images, hidden, activation),

@@ -5,8 +5,8 @@ from functools import partial
 import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
-from tqdm import tqdm
 
+from wsjax.progress import progress_of
 from wsjax.symmetry import Symmetry, align
 from wsjax.symmetry.align import Over
 
@@ -34,7 +34,7 @@ def align_all(
     count = len(jax.tree.leaves(networks)[0])
     chunk = min(chunk, count)
     parts, distances = [], []
-    with tqdm(total=count, unit="net", desc=name, disable=not progress) as bar:
+    with progress_of(total=count, unit="networks", desc=name, disable=not progress) as bar:
         for start in range(0, count, chunk):
             rows = np.arange(start, start + chunk) % count
             taken = lambda many, rows=rows: jax.tree.map(lambda leaf: leaf[rows], many)

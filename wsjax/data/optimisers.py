@@ -102,6 +102,8 @@ def check_optimiser(name: str, settings: tuple[tuple[str, Any], ...], scheduled:
     factory = factory_of(name)
     if name not in _registered and "learning_rate" not in inspect.signature(factory).parameters:
         raise ValueError(f"optax's {name!r} is no optimiser: it takes no learning_rate; {OTHER}")
+    if factory is optax.adam and not settings:
+        return  # every recipe's default, which to trace would take a third of the time that `import wsjax.data` takes
     fault = _fault(factory, settings, scheduled, network)
     if fault and scheduled and not _fault(factory, settings, False, network):
         raise ValueError(f"the optimiser {name!r} takes no schedule of its learning rate; set schedule='constant'")

@@ -33,11 +33,9 @@ def to_device(
         DataError: the directory holds no whole data set, or a damaged one.
 
     Example:
-        >>> from wsjax.data import Recipe, fit_dataset_in_memory, limit, load_images
-        >>> from wsjax.networks import Network
-        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
-        >>> fitted = fit_dataset_in_memory(limit(load_images("digits"), 4), recipe, progress=False)
-        >>> to_device(fitted, dtype="bfloat16").weights[0].kernel.dtype
+        `networks` is a data set of 40 SIRENs.
+
+        >>> to_device(networks, dtype="bfloat16").weights[0].kernel.dtype
         dtype(bfloat16)
     """
     if isinstance(dataset, str | Path):

@@ -29,7 +29,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
-from scipy.optimize import linear_sum_assignment
 
 from wsjax.errors import check_choice
 
@@ -130,6 +129,8 @@ def levelled(cost: Float[Array, "n n"]) -> Float[Array, "n n"]:
 
 
 def _solve_all(cost: ArrayLike, wanted: ArrayLike) -> np.ndarray:
+    from scipy.optimize import linear_sum_assignment
+
     matrices, wanted = np.asarray(cost), np.asarray(wanted)
     n = matrices.shape[-1]
     found = np.broadcast_to(np.arange(n, dtype=np.int32), (wanted.size, n)).copy()

@@ -75,10 +75,10 @@ def fit_group(
     Example:
         >>> import jax.numpy as jnp
         >>> from wsjax.networks import Network, grid
-        >>> recipe = Recipe(Network("siren", (2, 8, 1), w0=(10.0,)), steps=2, lanes=3)
-        >>> _, mse = fit_group(recipe, grid((4, 4)), jnp.zeros((3, 16, 1)), jnp.arange(3), jnp.zeros(3, jnp.int32))
+        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
+        >>> _, mse = fit_group(recipe, grid((8, 8)), jnp.zeros((4, 64, 1)), jnp.arange(4), jnp.zeros(4, jnp.int32))
         >>> mse.shape
-        (3,)
+        (4,)
     """
     optimiser = lanes_optimiser_of(recipe)
 

@@ -4,13 +4,13 @@ from collections.abc import Generator
 
 import numpy as np
 from jaxtyping import PyTree
-from tqdm import tqdm
 
 from wsjax.data.fitting.fit import Fitted, concatenate, fit_groups, groups
 from wsjax.data.fitting.refill import fit_refilled
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.images import Images
 from wsjax.data.sources.signals import Signals, as_signals
+from wsjax.progress import progress_of
 
 
 def fit_jobs(
@@ -40,7 +40,9 @@ def fit_jobs(
         parts = fit_groups(signals, recipe, jobs, workers=workers, given=given)
     else:
         parts = fit_refilled(signals, recipe, np.concatenate(jobs), workers=workers, given=given)
-    with tqdm(total=total, initial=done, unit="net", desc=f"fit {signals.name}", disable=not progress) as bar:
+    with progress_of(
+        total=total, initial=done, unit="networks", desc=f"fit {signals.name}", disable=not progress
+    ) as bar:
         for fitted in parts:
             quality, count = quality + float(fitted.psnr.sum()), count + len(fitted.row)
             bar.set_postfix(psnr=f"{quality / count:.1f} dB", refresh=False)
@@ -68,7 +70,7 @@ def fit_weights(
     Example:
         >>> from wsjax.data import limit, load_images
         >>> from wsjax.networks import Network
-        >>> recipe = Recipe(Network("siren", (2, 8, 1), w0=(10.0,)), steps=5, lanes=4)
+        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
         >>> fit_weights(limit(load_images("digits"), 6), recipe, progress=False).psnr.shape
         (6,)
     """

@@ -23,7 +23,8 @@ def squared_errors(
         >>> from wsjax.typing import Layer
         >>> recipe = Recipe(Network("mlp", (1, 2, 1)))
         >>> two = [Layer(jnp.zeros((2, 1, 2)), jnp.zeros((2, 2))), Layer(jnp.zeros((2, 2, 1)), jnp.zeros((2, 1)))]
-        >>> squared_errors(recipe, tuple(two), jnp.zeros((5, 1)), jnp.full((2, 5, 1), 3.0)).tolist()
+        >>> errors = jax.jit(squared_errors, static_argnums=0)
+        >>> errors(recipe, tuple(two), jnp.zeros((5, 1)), jnp.full((2, 5, 1), 3.0)).tolist()
         [9.0, 9.0]
     """
     error = lambda *one: _squared_error(recipe, *one)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from wsjax.data.card import Card
 from wsjax.data.collection import Collection, collect
@@ -18,6 +17,7 @@ from wsjax.data.formats.paths import find_files
 from wsjax.data.formats.residual_symmetry import residual_symmetry
 from wsjax.data.formats.torch_file import load_torch
 from wsjax.errors import DataError, listing
+from wsjax.progress import progress_of
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Layer
 
@@ -92,7 +92,8 @@ def read_cnn_park(
     number = {run: i for i, run in enumerate(dict.fromkeys(runs))}
     path = find_splits(directory, splits)
     split = _split(files, runs, path, leave_out)
-    found = {name: read_checkpoint(file) for name, file in tqdm(files.items(), unit="nets", disable=not progress)}
+    shown = progress_of(files.items(), unit="networks", desc="cnn-park", disable=not progress)
+    found = {name: read_checkpoint(file) for name, file in shown}
     members: dict[str, list[str]] = {}
     for name, checkpoint in found.items():
         members.setdefault(checkpoint.architecture.name, []).append(name)

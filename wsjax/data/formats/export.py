@@ -5,7 +5,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.dense import weight_from_kernel
@@ -15,6 +14,7 @@ from wsjax.data.optional import require
 from wsjax.data.sources.images import SPLITS
 from wsjax.data.store.directory import write_json
 from wsjax.errors import check_choice
+from wsjax.progress import progress_of
 
 SUFFIXES = {"safetensors": ".safetensors", "torch": ".pth", "npz": ".npz"}
 
@@ -38,16 +38,14 @@ def write_state_dicts(
         ImportError: the package that writes this kind is not installed.
 
     Example:
+        `networks` is a data set of 40 SIRENs.
+
         >>> import tempfile
-        >>> from wsjax.data import Recipe, fit_dataset_in_memory, limit, load_images
-        >>> from wsjax.networks import Network
-        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
-        >>> fitted = fit_dataset_in_memory(limit(load_images("digits"), 4), recipe, progress=False)
         >>> directory = tempfile.mkdtemp()
-        >>> write_state_dicts(fitted, directory, kind="npz", progress=False)
+        >>> write_state_dicts(networks, directory, kind="npz", progress=False)
         >>> from wsjax.data.formats.state_dicts import read_state_dicts
         >>> read_state_dicts(directory, progress=False)
-        WeightDataset('digits', 4 networks: 2 train, 1 validation, 1 test)
+        WeightDataset('digits', 40 networks: 24 train, 7 validation, 9 test)
     """
     check_choice("kind of file", kind, tuple(SUFFIXES))
     if dataset.card.network is None:
@@ -56,7 +54,7 @@ def write_state_dicts(
     check_new(root)
     weights = jax.tree.map(np.asarray, dataset.weights)
     digits, files = len(str(len(dataset) - 1)), []
-    for row in tqdm(range(len(dataset)), desc=dataset.card.name, unit="nets", disable=not progress):
+    for row in progress_of(range(len(dataset)), desc=dataset.card.name, unit="networks", disable=not progress):
         split = SPLITS[int(dataset.columns["split"][row])]
         name = f"{split}/model_{row:0{digits}d}{SUFFIXES[kind]}"
         state = {}

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from wsjax.data.formats.hdf5 import opened, read_array, read_text
 from wsjax.data.formats.paths import find_files
 from wsjax.errors import DataError
+from wsjax.progress import progress_of
 
 FILES = r"^nefs_(\d+)-(\d+)\.hdf5$"
 
@@ -35,7 +35,7 @@ def read_rows(root: Path, leave_out: Sequence[int], progress: bool) -> Rows:
     files = find_files(root, FILES)
     layout: list[tuple[str, tuple[int, ...]]] | None = None
     parts, numbers, labels, end = [], [], [], None
-    for name, path in tqdm(files.items(), desc="fit-a-nef", unit="files", disable=not progress):
+    for name, path in progress_of(files.items(), desc="fit-a-nef", unit="files", disable=not progress):
         start, stop = map(int, re.findall(r"\d+", name)[:2])
         if end is not None and start != end:
             raise DataError(f"{path} begins with network {start}; the file before it ends at {end}: complete the set")

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
-from tqdm import tqdm
 
 from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset, training_rows
 from wsjax.data.sources.images import SPLITS
 from wsjax.errors import DataError, check_finite, check_shape, check_structure, listing
+from wsjax.progress import progress_of
 from wsjax.symmetry import Symmetry
 
 SPLIT_NAMES = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
@@ -46,7 +46,7 @@ def gather(
     """
     whole: list[np.ndarray] = []
     notes = []
-    for row, (label, path) in enumerate(tqdm(files.items(), desc=name, unit="nets", disable=not progress)):
+    for row, (label, path) in enumerate(progress_of(files.items(), desc=name, unit="networks", disable=not progress)):
         network, note = read(path)
         leaves = checked_leaves(network, symmetry, str(path))
         if not row:

@@ -36,10 +36,11 @@ def as_flax(network: Network, weights: Weights) -> tuple[FlaxNetwork, dict[str, 
         ValueError: weights of another architecture.
 
     Example:
-        >>> net = Network("siren", (2, 4, 1), w0=(10.0,), offset=0.5)
-        >>> weights, x = net.init(jax.random.key(0)), jax.numpy.ones((3, 2))
+        `networks` is a data set of 40 SIRENs.
+
+        >>> net, weights, x = networks.card.network, networks.network(0), jax.numpy.ones((3, 2))
         >>> module, variables = as_flax(net, weights)
-        >>> bool(jax.numpy.allclose(module.apply(variables, x), net.apply(weights, x), atol=1e-6))
+        >>> bool(jax.numpy.allclose(jax.jit(module.apply)(variables, x), jax.jit(net.apply)(weights, x), atol=1e-6))
         True
     """
     layers = _layers(network, weights)
@@ -59,9 +60,11 @@ def as_equinox(network: Network, weights: Weights) -> eqx.nn.Sequential:
         ValueError: weights of another architecture.
 
     Example:
-        >>> net = Network("mlp", (2, 4, 1), "tanh")
-        >>> weights, x = net.init(jax.random.key(0)), jax.numpy.ones((3, 2))
-        >>> bool(jax.numpy.allclose(jax.vmap(as_equinox(net, weights))(x), net.apply(weights, x), atol=1e-6))
+        `networks` is a data set of 40 SIRENs.
+
+        >>> net, weights, x = networks.card.network, networks.network(0), jax.numpy.ones((3, 2))
+        >>> found = jax.jit(jax.vmap(as_equinox(net, weights)))(x)
+        >>> bool(jax.numpy.allclose(found, jax.jit(net.apply)(weights, x), atol=1e-6))
         True
     """
     parts: list[Any] = []

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from wsjax.errors import DataError, check_choice, listing
+from wsjax.progress import progress_of
 
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 16
@@ -156,7 +155,7 @@ def _fetch(address: str, target: Path, md5: str, progress: bool) -> None:
     try:
         with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as answer, draft.open("wb") as file:
             size = int(answer.headers.get("Content-Length") or 0) or None
-            with tqdm(total=size, unit="B", unit_scale=True, desc=target.name, disable=not progress) as bar:
+            with progress_of(total=size, unit="B", desc=target.name, disable=not progress) as bar:
                 while chunk := answer.read(CHUNK_BYTES):
                     digest.update(chunk)
                     bar.update(file.write(chunk))

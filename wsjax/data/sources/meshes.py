@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from tqdm import tqdm
 
 from wsjax.data.pool import default_workers, in_turn
 from wsjax.data.recipe import Recipe
@@ -18,6 +17,7 @@ from wsjax.data.sources.signals import Signals
 from wsjax.data.sources.triangles import surface_points, triangle_distance, winding_number
 from wsjax.errors import DataError, check_choice, check_number
 from wsjax.networks import Network
+from wsjax.progress import progress_of
 
 Quantity: TypeAlias = Literal["signed distance", "distance", "occupancy"]
 RANGES: dict[str, tuple[float, float]] = {
@@ -91,7 +91,7 @@ def meshes(
         return jax.tree.map(np.asarray, _known(key, triangles, points, quantity))
 
     made = in_turn(measured, range(len(found)), [None], default_workers())
-    bar = tqdm(made, total=len(found), unit="mesh", desc="measure meshes", disable=len(found) < FEW)
+    bar = progress_of(made, total=len(found), unit="meshes", desc="measure meshes", disable=len(found) < FEW)
     where, values = (np.stack(arrays) for arrays in zip(*bar, strict=True))
     label = np.array([file.label for file in found], np.int32)
     number = np.arange(len(found), dtype=np.int32)

@@ -40,7 +40,7 @@ def solid(number: int, *, seed: int = 0) -> Partial:
 
     Example:
         >>> torus = solid(16)
-        >>> torus(jnp.zeros((5, 3))).shape
+        >>> jax.jit(torus)(jnp.zeros((5, 3))).shape
         (5,)
     """
     check_number("number", number, low=0, whole=True)

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.download import locate
@@ -126,6 +125,8 @@ def default_recipe(source: str) -> Recipe:
 
 
 def _digits() -> Images:
+    from sklearn.datasets import load_digits
+
     grey, target = load_digits(return_X_y=True)
     pixels = (np.asarray(grey).reshape(-1, 8, 8, 1) / 16).astype(np.float32)
     label = np.asarray(target).astype(np.int32)

@@ -54,9 +54,9 @@ def solids(count: int = 2000, *, points: int = 4096, quantity: Quantity = "signe
     Source: the two kinds of points are those of DeepSDF (arXiv 1901.05103, section 3), half and half here.
 
     Example:
-        >>> few = solids(12, points=64)
-        >>> few.points.shape, few.values.shape, few.classes[few.label[9]]
-        ((12, 64, 3), (12, 64, 1), 'hexagonal prism')
+        >>> few = solids(2, points=64)
+        >>> few.points.shape, few.values.shape, few.classes[few.label[1]]
+        ((2, 64, 3), (2, 64, 1), 'box')
     """
     check_choice("quantity", quantity, tuple(RANGES))
     check_number("count", count, low=1, whole=True)

@@ -30,7 +30,7 @@ def triangle_distance(
     Example:
         >>> import numpy as np
         >>> corners = np.array([[[0, 0, 0], [1, 0, 0], [0, 1, 0]]], np.float32)
-        >>> triangle_distance(np.array([[0.25, 0.25, 2], [-3, 0, 0]], np.float32), corners).tolist()
+        >>> jax.jit(triangle_distance)(np.array([[0.25, 0.25, 2], [-3, 0, 0]], np.float32), corners).tolist()
         [2.0, 3.0]
     """
     p = _columns(points)
@@ -75,7 +75,7 @@ def winding_number(
         >>> import numpy as np
         >>> corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], np.float32)
         >>> solid = corners[np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])]
-        >>> winding_number(np.array([[0, 0, 0], [3, 0, 0]], np.float32), solid).round(4).tolist()
+        >>> jax.jit(winding_number)(np.array([[0, 0, 0], [3, 0, 0]], np.float32), solid).round(4).tolist()
         [1.0, 0.0]
     """
     p = _columns(points)
@@ -107,7 +107,7 @@ def surface_points(key: Key, triangles: Float[ArrayLike, "triangles 3 3"], count
     Example:
         >>> import numpy as np
         >>> corners = np.array([[[0, 0, 5], [1, 0, 5], [0, 1, 5]]], np.float32)
-        >>> surface_points(jax.random.key(0), corners, 2)[:, 2].tolist()
+        >>> jax.jit(surface_points, static_argnums=2)(jax.random.key(0), corners, 2)[:, 2].tolist()
         [5.0, 5.0]
     """
     a, b, c = jnp.moveaxis(jnp.asarray(triangles), 1, 0)

@@ -142,11 +142,11 @@ def members_in(path: str | Path) -> dict[str, str] | None:
         DataError: the directory has no index, or a damaged one.
 
     Example:
+        `networks` is a data set of 40 SIRENs.
+
         >>> import tempfile
-        >>> from wsjax.data import Recipe, fit_dataset_in_memory, limit, load_images, save
-        >>> from wsjax.networks import Network
-        >>> recipe, path = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4), tempfile.mkdtemp()
-        >>> save(fit_dataset_in_memory(limit(load_images("digits"), 4), recipe, progress=False), path)
+        >>> from wsjax.data import save
+        >>> save(networks, path := tempfile.mkdtemp())
         >>> members_in(path) is None
         True
     """

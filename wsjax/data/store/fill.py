@@ -186,9 +186,10 @@ def _finish(path: Path) -> WeightDataset:
 
 def _join_if_last(path: Path, part: Part) -> WeightDataset | None:
     """Join the parts once all shards are there and no other process is at work on them."""
-    if not _all_there(path):
-        missing = named(missing_parts(path, read_index(path)))
-        print(f"{part} is whole in {path}; {missing} missing, and the last to end joins them")
+    # Between the two looks the others may end, and join them all.
+    missing = [] if _all_there(path) else missing_parts(path, read_index(path))
+    if missing:
+        print(f"{part} is whole in {path}; {named(missing)} missing, and the last to end joins them")
         return None
     try:
         return join(path)

@@ -106,15 +106,15 @@ def open_dataset(path: str | Path, *, cache: int = CACHE_SHARDS) -> StoredDatase
         DataError: the directory holds no whole data set, or what was read of it is missing or altered.
 
     Example:
+        `networks` is a data set of 40 SIRENs.
+
         >>> import tempfile
         >>> import numpy as np
-        >>> from wsjax.data import Recipe, fit_dataset, limit, load_images
-        >>> from wsjax.networks import Network
-        >>> out, recipe = tempfile.mkdtemp(), Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
-        >>> _ = fit_dataset(limit(load_images("digits"), 6), recipe, out, progress=False)
-        >>> stored = open_dataset(out)
+        >>> from wsjax.data import save
+        >>> save(networks, path := tempfile.mkdtemp())
+        >>> stored = open_dataset(path)
         >>> len(stored.split("train")), stored.take(np.array([4, 0]))
-        (4, WeightDataset('digits', 2 networks: 2 train, 0 validation, 0 test))
+        (24, WeightDataset('digits', 2 networks: 2 train, 0 validation, 0 test))
     """
     check_number("cache", cache, low=1, whole=True)
     target = absolute(path)

@@ -13,10 +13,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from wsjax.data.store import orbax_calls
 from wsjax.data.store.directory import INDEX, SHARDS, why, write_json
 from wsjax.data.store.index import Index, shard_name
-from wsjax.data.store.orbax_calls import OrbaxError
 from wsjax.errors import DataError, listing
 from wsjax.interrupts import interrupts_held_back
 
@@ -94,11 +92,13 @@ def write_shard(path: Path, index: Index, number: int, arrays: dict[str, np.ndar
 
 def _write(path: Path, index: Index, number: int, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """What the index says of a shard, once it is written."""
+    from wsjax.data.store import orbax_calls
+
     name = shard_name(number)
     target = path / SHARDS / name
     try:
         orbax_calls.save(target, arrays)
-    except OrbaxError as error:
+    except orbax_calls.OrbaxError as error:
         for leftover in target.parent.glob(f"{name}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         raise OSError(
@@ -149,9 +149,11 @@ def _existing(path: Path, number: int) -> Path:
 
 
 def _from_orbax(where: Path, described: dict[str, Any] | None) -> dict[str, Any]:
+    from wsjax.data.store import orbax_calls
+
     try:
         return orbax_calls.load(where, described)
-    except OrbaxError as error:
+    except orbax_calls.OrbaxError as error:
         raise DataError(f"shard {where.name} in {where} cannot be read: {error}. {_way_out(where)}") from None
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import grain
 import jax
 import numpy as np
 
@@ -12,6 +12,9 @@ from wsjax.data.store.opened import CACHE_SHARDS, StoredDataset, open_dataset
 from wsjax.data.store.order import Order
 from wsjax.errors import check_number
 from wsjax.typing import Batch
+
+if TYPE_CHECKING:
+    import grain
 
 ENDLESS = 2**62
 PREFETCH = 2
@@ -26,8 +29,8 @@ def stream(
     epochs: int | None = None,
     drop_remainder: bool = False,
     window: int = CACHE_SHARDS,
-    process: grain.sharding.ShardOptions | None = None,
-) -> grain.IterDataset[Batch]:
+    process: "grain.sharding.ShardOptions | None" = None,
+) -> "grain.IterDataset[Batch]":
     """Batches of a data set in random order, every network once an epoch, as a Grain pipeline.
 
     A batch is `Batch(weights, label, object)` of NumPy arrays: classes as one-hot float32, targets as they are, and
@@ -56,15 +59,14 @@ def stream(
         DataError: the data set is unfinished or damaged; while iterating, a shard that is.
 
     Example:
-        >>> from wsjax.data import default_recipe, fit_dataset_in_memory, limit, load_images
-        >>> recipe = default_recipe("digits")
-        >>> few = limit(load_images("digits"), 8)
-        >>> from dataclasses import replace
-        >>> fitted = fit_dataset_in_memory(few, replace(recipe, steps=1), progress=False)
-        >>> batches = iter(stream(fitted, 3, split="train", epochs=1))
+        `networks` is a data set of SIRENs, 24 of them for training.
+
+        >>> batches = iter(stream(networks, 16, split="train", epochs=1))
         >>> [batch.label.shape for batch in batches]
-        [(3, 10), (2, 10)]
+        [(16, 10), (8, 10)]
     """
+    import grain
+
     for name, value in (("batch_size", batch_size), ("window", window), ("epochs", 1 if epochs is None else epochs)):
         check_number(name, value, low=1, whole=True)
     if isinstance(dataset, str | Path):

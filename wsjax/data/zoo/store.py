@@ -6,7 +6,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
@@ -19,6 +18,7 @@ from wsjax.data.store.parts import Part
 from wsjax.data.zoo.check import APPLY
 from wsjax.data.zoo.fit import Grown, check_network, fit_zoo_groups
 from wsjax.data.zoo.recipe import OPTIMISERS, Drawn, ZooRecipe
+from wsjax.progress import progress_of
 
 OF_FIVE = tuple(SPLITS.index(name) for name in ("train", "train", "train", "validation", "test"))
 """The splits of five runs one after the other. Settings are drawn independently, so any five do."""
@@ -150,7 +150,7 @@ def _grown(
     parts = fit_zoo_groups(images, recipe, groups, workers=workers)
     with (
         contextlib.closing(parts),
-        tqdm(total=total, initial=done, unit="net", desc=f"zoo {images.name}", disable=not progress) as bar,
+        progress_of(total=total, initial=done, unit="networks", desc=f"zoo {images.name}", disable=not progress) as bar,
     ):
         for grown in parts:
             last = grown.view == len(recipe.stops) - 1

@@ -1,0 +1,79 @@
+"""What an import brings with it: heavy packages come with the first call that needs them, help even without JAX."""
+
+import inspect
+import json
+import subprocess
+import sys
+
+from wsjax import cli, data
+from wsjax.train import Plan, Trial
+
+HEAVY = ("grain", "h5py", "matplotlib", "orbax", "scipy", "sklearn", "torch", "trimesh", "tyro")
+
+PROGRAM = """
+import contextlib, importlib, io, json, sys
+
+heavy, found = {*json.loads(sys.argv[1]), "jax", "numpy"}, {}
+
+def step(name, call):
+    before = set(sys.modules)
+    call()
+    found[name] = sorted(heavy & (set(sys.modules) - before))
+
+def help():
+    from wsjax import cli
+
+    for arguments in (["--help"], ["train", "--help"]):
+        sys.argv = ["wsjax", *arguments]
+        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as printed:
+            cli.main()
+        assert "usage: wsjax" in printed.getvalue()
+
+step("wsjax", lambda: importlib.import_module("wsjax"))
+step("help", help)
+step("what all share", lambda: [importlib.import_module(name) for name in ("jax", "equinox", "optax")])
+for name in ("symmetry", "networks", "augment", "models", "data", "train", "viz"):
+    step(name, lambda: importlib.import_module("wsjax." + name))
+from wsjax import data, models
+
+step("digits", lambda: data.load_images("digits"))
+step("orbax", lambda: importlib.import_module("wsjax.data.store.orbax_calls"))
+print(json.dumps(found))
+"""
+
+
+def test_heavy_packages_come_when_they_are_used():
+    """In one process, lighter packages first: what an earlier one brings no later one can."""
+    command = [sys.executable, "-c", PROGRAM, json.dumps(HEAVY)]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert found.pop("wsjax") == []
+    assert found.pop("help") == ["tyro"]
+    assert found.pop("what all share")[:2] == ["jax", "numpy"]
+    assert found.pop("viz") == ["matplotlib"]
+    # What they do need, when they do.
+    assert "sklearn" in found.pop("digits")
+    assert "orbax" in found.pop("orbax")
+    assert found == {name: [] for name in ("symmetry", "networks", "augment", "models", "data", "train")}
+
+
+def test_the_defaults_of_commands_are_those_of_the_library():
+    """They are written out there, as the records that have them come with JAX."""
+    records = {
+        "fit": (data.Recipe,),
+        "zoo": (data.ZooRecipe,),
+        "train": (Trial, Plan),
+    }  # the plan's augmentation, as a trial has that
+    own = {
+        "fit": {"steps", "learning_rate", "target_psnr"},
+        "zoo": set(),
+        "train": set(),
+    }  # None: the recipe says which
+    shared = {"fit": 2, "zoo": 13, "train": 13}
+    for command, kinds in records.items():
+        fields = {name: field.default for kind in kinds for name, field in kind.__dataclass_fields__.items()}
+        asked = inspect.signature(cli.COMMANDS[command]).parameters.items()
+        found = {{"networks": "count"}.get(name, name): parameter.default for name, parameter in asked}
+        names = (found.keys() & fields.keys()) - own[command] - {"recipe", "seeds", "reader_settings"}
+        compared = {name for name in names if found[name] is not inspect.Parameter.empty}
+        assert {name: found[name] for name in compared} == {name: fields[name] for name in compared}, command
+        assert len(compared) == shared[command], (command, sorted(compared))
