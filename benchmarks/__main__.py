@@ -18,6 +18,7 @@ SUITES = (
     "augment",
     "store",
     "readers",
+    "compile",
 )
 
 
