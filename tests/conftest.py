@@ -2,7 +2,9 @@
 
 `jaxtyping`'s import hook checks the annotations of each function and dataclass of `wsjax` with beartype, arguments and
 results alike. It speaks before our own checks do, so a test of one of our messages asks for the fixture `untyped`,
-which switches the hook off while that test runs. Warnings are errors (pyproject.toml).
+which switches the hook off while that test runs. So do the files that trace readers and augmentations hundreds of
+times, where the hook takes a quarter of the time: their functions are checked in the docstrings' examples and in all
+other files. Warnings are errors (pyproject.toml).
 
 The settings hold for doctests too: `pytest tests wsjax` reads this file before it imports the package.
 """
@@ -10,7 +12,6 @@ The settings hold for doctests too: `pytest tests wsjax` reads this file before 
 import gc
 import itertools
 import os
-import re
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -47,6 +48,7 @@ jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 matplotlib.use("Agg")
+pytest_plugins = ["tests.shared"]
 # A whole number serves where a float is asked for, as PEP 484 has it.
 checked = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 jaxtyping.install_import_hook("wsjax", "tests.conftest.checked")
@@ -54,7 +56,7 @@ jaxtyping.install_import_hook("wsjax", "tests.conftest.checked")
 hypothesis.settings.register_profile("wsjax", deadline=None, max_examples=8, derandomize=True)
 hypothesis.settings.load_profile("wsjax")
 
-MAPS = 30_000
+MAPS = 55_000
 """Memory maps at which a process lets go of what it compiled. Linux allows 65,530, and a program holds a few for good:
 the thousands that a worker compiles would end it in the middle of a test."""
 
@@ -72,7 +74,7 @@ COMPILED: Counter[str] = Counter()
 """How many programs XLA compiled, by the process that compiled them; a worker's count arrives when it ends."""
 
 
-def count_program(event: str, seconds: float, **_: Any) -> None:
+def count_program(event: str, duration_secs: float, **_: Any) -> None:
     if event.endswith("backend_compile_duration"):
         COMPILED[os.environ.get("PYTEST_XDIST_WORKER", "here")] += 1
 
@@ -81,8 +83,9 @@ jax.monitoring.register_event_duration_secs_listener(count_program)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["compiled"] = COMPILED.total()
+    output = getattr(session.config, "workeroutput", None)  # of a worker, what the first process gets
+    if output is not None:
+        output["compiled"] = COMPILED.total()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -125,33 +128,3 @@ def untyped() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
-
-
-EXAMPLES = ("networks", "trained")
-"""The names that a docstring's example may use without making them: session fixtures."""
-
-
-@pytest.fixture(autouse=True)
-def names_of_examples(request: pytest.FixtureRequest, doctest_namespace: dict[str, Any]) -> None:
-    if isinstance(request.node, pytest.DoctestItem) and request.node.dtest is not None:
-        words = set(re.findall(r"\w+", "".join(example.source for example in request.node.dtest.examples)))
-        doctest_namespace.update({name: request.getfixturevalue(name) for name in EXAMPLES if name in words})
-
-
-@pytest.fixture(scope="session")
-def networks():
-    """40 SIRENs of digits in three splits, fitted once: for every test that needs *a* data set."""
-    from wsjax import data
-    from wsjax.networks import Network
-
-    recipe = data.Recipe(Network("siren", (2, 4, 4, 1), w0=(3.0,), offset=0.5), steps=20, learning_rate=2e-2, lanes=8)
-    return data.fit_dataset_in_memory(data.limit(data.load_images("digits"), 40), recipe, progress=False)
-
-
-@pytest.fixture(scope="session")
-def trained(networks):
-    """Two small DWS readers trained on them, `tests.train.helpers.PLAN`: for every test that needs *a* training."""
-    from tests.train.helpers import PLAN, TRIALS
-    from wsjax.train import train
-
-    return train(networks, PLAN, TRIALS, progress=False)

@@ -23,8 +23,7 @@ from wsjax import cli, data
 from wsjax import train as training
 from wsjax.data.formats import export, state_dicts
 from wsjax.data.store import orbax_calls, shards
-from wsjax.networks import Network, siren_init
-from wsjax.symmetry import siren
+from wsjax.networks import Network
 
 
 @pytest.fixture
@@ -45,11 +44,19 @@ def run(monkeypatch, capsys):
 
 
 @pytest.fixture(scope="session")
-def fitted(tmp_path_factory) -> Path:
+def fitted(networks, tmp_path_factory) -> Path:
+    """A stored data set of digits."""
     out = tmp_path_factory.mktemp("cli") / "digits"
-    recipe = data.default_recipe("digits")
-    images = data.limit(data.load_images("digits"), 40)
-    data.fit_dataset(images, data.Recipe(recipe.network, steps=10, learning_rate=2e-2), out, progress=False)
+    data.save(networks, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def targets(networks, tmp_path_factory) -> Path:
+    """The same networks with their PSNR for a label."""
+    card = dataclasses.replace(networks.card, classes=(), label="target")
+    out = tmp_path_factory.mktemp("cli") / "targets"
+    data.save(dataclasses.replace(networks, label=networks.columns["psnr"], card=card), out)
     return out
 
 
@@ -135,7 +142,6 @@ def test_fit_train_evaluate_show(run, tmp_path):
     assert "augmentation: flip_signs | rotate(max_degrees=15.0) | " in run("show", runs)[1]
 
 
-@pytest.mark.slow
 def test_fit_of_signals_by_their_options_and_what_it_refuses(run, tmp_path, untyped):
     few = ("--options", '{"count": 20, "points": 16}', "--limit", 10, "--steps", 2)
     code, out, _ = run("fit", "sines", tmp_path / "set", *few)
@@ -179,21 +185,38 @@ def test_zoo_makes_a_data_set_a_table_and_a_picture(run, tmp_path):
     assert (code, "part 1 of 2 is whole" in printed, (tmp_path / "parts" / "zoo.png").exists()) == (0, True, False)
 
 
-def test_a_reader_predicts_the_accuracies_of_a_zoo(run, tmp_path):
-    zoo, out = tmp_path / "zoo", tmp_path / "run"
-    small = ("--limit", 100, "--networks", 30, "--hidden", 4, "--steps", 30, "--lanes", 10, "--snapshots", 0)
-    assert run("zoo", "digits", zoo, *small)[0] == 0
-    command = ("train", zoo, out, "--reader", "statistics", "--settings", "small", "--epochs", 4, "--evaluate-every", 2)
-    code, printed, err = run(*command, "--seeds", 2)
+SMALL = ("--reader", "mlp", "--settings", '{"width": 4}', "--epochs", 4, "--evaluate-every", 2, "--seeds", 2)
+
+
+def test_a_reader_trains_on_classes_and_is_evaluated_and_shown(run, fitted, tmp_path):
+    out = tmp_path / "run"
+    code, printed, err = run("train", fitted, out, *SMALL, "--augment", " rotate ")
+    assert code == 0, err
+    assert "curves.png are in" in printed
+    result = json.loads((out / "result.json").read_text())
+    assert result["test_accuracies"] == training.evaluate(training.load_trained(out), data.load(fitted))
+    code, printed, _ = run("evaluate", out, fitted)
+    assert (code, f"mean {sum(result['test_accuracies']) / 2:.1%}" in printed) == (0, True)
+    code, printed, _ = run("evaluate", out, fitted, "--copies", 3, "--augment", "rotate")
+    assert (code, f"mlp of {out} on {fitted}, over 3 copies moved by rotate: mean " in printed) == (0, True)
+    (out / "curves.png").unlink()
+    code, printed, _ = run("show", out)
+    assert (code, "augmentation: rotate\n" in printed) == (0, True)
+    assert (out / "curves.png").stat().st_size > 1000
+
+
+def test_a_reader_predicts_targets(run, targets, tmp_path):
+    out = tmp_path / "run"
+    code, printed, err = run("train", targets, out, *SMALL)
     assert code == 0, err
     assert re.search(r"^R2 +train +validation +test +test tau$", printed, re.MULTILINE)
     assert (out / "curves.png").stat().st_size > 1000
     result = json.loads((out / "result.json").read_text())
     assert set(result) >= {"train_r2_mean", "validation_r2_mean", "validation_r2_sd", "test_r2_mean", "test_tau_mean"}
-    trained, networks = training.load_trained(out), data.load(zoo)
+    trained, networks = training.load_trained(out), data.load(targets)
     assert result["test_r2s"] == training.evaluate(trained, networks)
     assert result["test_taus"] == training.kendall_tau(trained, networks)
-    code, printed, _ = run("evaluate", out, zoo)
+    code, printed, _ = run("evaluate", out, targets)
     assert code == 0
     for seed in range(2):
         assert f"seed {seed}: test R2 {result['test_r2s'][seed]:.3f}, tau {result['test_taus'][seed]:.3f}\n" in printed
@@ -201,21 +224,25 @@ def test_a_reader_predicts_the_accuracies_of_a_zoo(run, tmp_path):
     best = trained.scores()[1]
     shown = f"seed 1: best validation R2 {best['validation_r2']:.3f} at epoch {best['epoch']}"
     assert shown in run("show", out)[1]
-    assert run(*command, "--seeds", 2)[0] == 0
+    assert run("train", targets, out, *SMALL)[0] == 0
     assert json.loads((out / "result.json").read_text()) == result
 
 
+def by_hand(widths: tuple[int, ...]) -> data.WeightDataset:
+    """Four networks of a curve, as they were drawn."""
+    net = Network("siren", widths)
+    weights = jax.tree.map(np.asarray, jax.jit(jax.vmap(net.init))(jax.random.split(jax.random.key(0), 4)))
+    card = data.Card("sines", net, net.symmetry, label="target").with_statistics(weights, np.arange(4))
+    return data.WeightDataset(weights, np.zeros((4, 2), np.float32), {"split": np.zeros(4, np.int8)}, card)
+
+
 def test_show_draws_every_member_of_a_collection(run, tmp_path):
-    sines = data.sines(4, points=8)
-    recipes = [data.Recipe(Network("siren", (1, width, 1)), steps=1, lanes=4) for width in (3, 4)]
-    members = [data.fit_dataset_in_memory(sines, recipe, progress=False) for recipe in recipes]
-    own = [siren_init(jax.random.key(i), (5, 3, 1)) for i in range(2)]
-    unknown = data.WeightDataset.from_networks(own, np.zeros(2, np.float32), symmetry=siren((5, 3, 1)))
-    target = dict(zip(("narrow", "wide"), members, strict=True))
-    unknown = dataclasses.replace(unknown, label=np.zeros((2, *members[0].label.shape[1:]), np.float32))
+    target = {"narrow": by_hand((1, 3, 1)), "wide": by_hand((1, 4, 1))}
+    other = by_hand((1, 3, 1))
+    unknown = dataclasses.replace(other, card=dataclasses.replace(other.card, network=None))
     data.save_collection(data.collect({**target, "unknown": unknown}), tmp_path / "all")
-    code, printed, _ = run("show", tmp_path / "all")
-    assert code == 0
+    code, printed, err = run("show", tmp_path / "all")
+    assert code == 0, err
     for name in target:
         assert f"the picture is {tmp_path / 'all' / name / 'fields.png'}" in printed
         assert (tmp_path / "all" / name / "fields.png").stat().st_size > 5_000
@@ -226,48 +253,34 @@ def test_show_draws_every_member_of_a_collection(run, tmp_path):
     assert data.verify(tmp_path / "all").ok
 
 
-def test_an_unknown_source_lists_the_sources(run, tmp_path, untyped):
-    code, _, err = run("fit", "digit", tmp_path / "set")
-    assert code == 2
-    assert "unknown source 'digit'; the valid ones are: digits, mnist, fashion-mnist" in err
+def test_what_is_wrong_is_named(run, fitted, tmp_path, untyped):
+    """With the valid choices where there are some, and a code of 2."""
+    train = ("train", fitted, tmp_path / "run")
+    for arguments, message in (
+        (
+            ("fit", "digit", tmp_path / "set"),
+            "unknown source 'digit'; the valid ones are: digits, mnist, fashion-mnist",
+        ),
+        (
+            (*train, "--augment", "rotate(max_degres=30)"),
+            "rotate in 'rotate(max_degres=30)' has no setting 'max_degres'; it takes: max_degrees",
+        ),
+        ((*train, "--settings", "{channels: 3}"), "settings is '{channels: 3}'; expected a JSON object"),
+        ((*train, "--seeds", 0), "seeds is 0; it must be one number in [1, inf]"),
+        (("show", tmp_path / "nothing"), str(tmp_path / "nothing")),
+    ):
+        code, _, err = run(*arguments)
+        assert (code, message in err) == (2, True), err
 
 
-def test_a_wrong_spec_lists_the_settings(run, fitted, tmp_path, untyped):
-    code, _, err = run("train", fitted, tmp_path / "run", "--augment", "rotate(max_degres=30)")
-    assert code == 2
-    assert "rotate in 'rotate(max_degres=30)' has no setting 'max_degres'; it takes: max_degrees" in err
-
-
-def test_reader_settings_that_are_not_json_are_named(run, fitted, tmp_path, untyped):
-    code, _, err = run("train", fitted, tmp_path / "run", "--settings", "{channels: 3}")
-    assert code == 2
-    assert "settings is '{channels: 3}'; expected a JSON object" in err
-
-
-def test_a_path_without_a_data_set_is_named(run, tmp_path, untyped):
-    code, _, err = run("show", tmp_path / "nothing")
-    assert code == 2
-    assert str(tmp_path / "nothing") in err
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ("--steps", "steps is 0; it must be one number in [1, inf]"),
-        ("--learning-rate", "learning_rate is 0.0; it must be one number in (0, inf]"),
-        ("--views", "views is 0; it must be one number in [1, inf]"),
-    ],
-)
-def test_fit_refuses_nought_rather_than_take_the_default(option, message, run, tmp_path, untyped):
-    code, _, err = run("fit", "digits", tmp_path / "set", option, 0)
-    assert code == 2
-    assert message in err
-
-
-def test_training_no_seed_is_refused(run, fitted, tmp_path, untyped):
-    code, _, err = run("train", fitted, tmp_path / "run", "--seeds", 0)
-    assert code == 2
-    assert "seeds is 0; it must be one number in [1, inf]" in err
+def test_fit_refuses_nought_rather_than_take_the_default(run, tmp_path, untyped):
+    for option, message in {
+        "--steps": "steps is 0; it must be one number in [1, inf]",
+        "--learning-rate": "learning_rate is 0.0; it must be one number in (0, inf]",
+        "--views": "views is 0; it must be one number in [1, inf]",
+    }.items():
+        code, _, err = run("fit", "digits", tmp_path / "set", option, 0)
+        assert (code, message in err) == (2, True), err
 
 
 def test_the_command_line_trains_at_the_defaults_of_the_library(run, fitted, tmp_path, monkeypatch):

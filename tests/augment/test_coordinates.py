@@ -1,5 +1,7 @@
 """Known transformations of the input, against the function at random points, and against the picture on screen."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.helpers import CASES, Normed, assert_identical, change, normed_spec, points, random_weights
+from tests.helpers import CASES, Normed, change, normed_spec, points, random_weights
 from wsjax import augment as wa
 from wsjax import networks, symmetry
 from wsjax.symmetry import Axes, Fixed, Group, Sum, symmetry_of
@@ -18,56 +20,72 @@ KEY = jax.random.key(3)
 EYE = np.eye(2, dtype=np.float32)
 
 
+@functools.partial(jax.jit, static_argnames="symmetry")
+def affine(weights, symmetry, matrix=None, centre=None, shift=None):
+    return wa.affine(weights, symmetry=symmetry, matrix=matrix, centre=centre, shift=shift)
+
+
 @pytest.mark.parametrize(("case", "inputs"), [*((case, 2) for case in CASES), ("siren", 3)])
 @pytest.mark.parametrize(("dtype", "share"), [(np.float32, 1e-4), (np.float64, 1e-12)], ids=["float32", "float64"])
 def test_affine_looks_at_a_point_of_another_frame(case: str, dtype: Any, share: float, inputs: int):
+    spec = CASES[case].symmetry((inputs, 5, 3, 2))
+    read: Callable[..., Any] = CASES[case].apply
+    weights, x = random_weights(KEY, spec, dtype), np.asarray(points(KEY, inputs), dtype)
+    a = np.random.default_rng(0).normal(size=(inputs, inputs)).astype(dtype)
+    c, t = np.random.default_rng(1).normal(size=(2, inputs)).astype(dtype)
+    eye, zero = np.eye(inputs, dtype=dtype), np.zeros(inputs, dtype)
+    frames = [(a, c, t), (a, c, None), (a, None, t), (None, c, t), (None, c, None)]
+    elsewhere = [
+        ((x - o) @ (eye if m is None else m) + o + (zero if s is None else s)).astype(dtype)
+        for m, o, s in ((m, zero if o is None else o, s) for m, o, s in frames)
+    ]
+
+    @jax.jit
+    def run(weights, frames, elsewhere):
+        moved = [affine(weights, spec, *frame) for frame in frames]
+        return [read(w, x) for w in moved], [read(weights, x) for x in elsewhere], read(weights, x)
+
     with jax.enable_x64(dtype == np.float64):
-        spec = CASES[case].symmetry((inputs, 5, 3, 2))
-        weights, x = random_weights(KEY, spec, dtype), points(KEY, inputs, dtype)
-        rng = jax.random.normal(KEY, (inputs + 2, inputs), dtype)
-        a, c, t = rng[:inputs], rng[-2], rng[-1]
-        read = CASES[case].apply
-        for matrix, centre, shift in ((a, c, t), (a, c, None), (a, None, t), (None, c, t), (None, c, None)):
-            moved = wa.affine(weights, symmetry=spec, matrix=matrix, centre=centre, shift=shift)
-            m = jnp.eye(inputs, dtype=dtype) if matrix is None else matrix
-            o = jnp.zeros(inputs, dtype) if centre is None else centre
-            s = jnp.zeros(inputs, dtype) if shift is None else shift
-            assert change(read(moved, x), read(weights, (x - o[None, :]) @ m + (o + s)[None, :])) < share
-        assert change(read(moved, x), read(weights, x)) < share  # a centre alone does nothing
+        found, expected, before = run(weights, frames, elsewhere)
+    for one, other, frame in zip(found, expected, frames, strict=True):
+        assert change(one, other) < share, frame
+    assert change(found[-1], before) < share  # a centre alone does nothing
+    assert change(found[0], before) > 0.1
 
 
 def test_affine_maps_compose_from_the_outside_in():
     spec = symmetry.siren((2, 5, 1))
     weights = random_weights(KEY, spec)
-    first, second = wa.rotation(0.3), jnp.array([[1.0, 0.5], [0.0, 2.0]])
-    twice = wa.affine(wa.affine(weights, symmetry=spec, matrix=first), symmetry=spec, matrix=second)
-    assert change(twice[0].kernel, wa.affine(weights, symmetry=spec, matrix=second @ first)[0].kernel) < 1e-6
+    first, second = np.asarray(wa.rotation(0.3)), np.array([[1.0, 0.5], [0.0, 2.0]], np.float32)
+    twice = affine(affine(weights, spec, first), spec, second)
+    assert change(twice[0].kernel, affine(weights, spec, second @ first)[0].kernel) < 1e-6
 
 
 # --- what the random twins draw, read back from the weights they return ---------------------------------------------
 
 
-def drawn(name: str, key: jax.Array, inputs: int = 2, convention: str = "affine", **settings: float):
-    """The matrix A and shift t with which the random function acted: K' = A K and b' = b + w t K."""
+def drawn(name: str, inputs: int = 2, convention: str = "affine", **settings: float):
+    """The matrices A and shifts t with which a random function acted: K' = A K and b' = b + w t K."""
     spec = symmetry.siren((inputs, 5, 1), 7.5, convention)  # type: ignore[arg-type]
     weights = random_weights(KEY, spec)
-    moved = getattr(wa, name)(key, weights, symmetry=spec, **settings)
-    assert_identical(moved[1].kernel, jnp.asarray(weights[1].kernel))
+    draw = lambda key, settings: getattr(wa, name)(key, weights, symmetry=spec, **settings)
+    first, last = jax.tree.map(np.asarray, jax.jit(jax.vmap(draw, (0, None)))(MANY[:40], settings))
+    np.testing.assert_array_equal(last.kernel, np.broadcast_to(weights[1].kernel, (40, 5, 1)))
     inverse = np.linalg.pinv(weights[0].kernel)
     times = 7.5 if convention == "kernel" else 1.0
-    return np.asarray(moved[0].kernel @ inverse), np.asarray((moved[0].bias - weights[0].bias) @ inverse) / times
+    return first.kernel @ inverse, (first.bias - weights[0].bias) @ inverse / times
 
 
-SEEDS = [jax.random.key(i) for i in range(40)]
+MANY = jax.random.split(KEY, 600)
 
 
 def test_rotate_turns_by_an_angle_up_to_its_setting_both_ways():
-    angles = []
-    for key in SEEDS:
-        a, t = drawn("rotate", key, max_degrees=30.0)
-        np.testing.assert_allclose(t, 0, atol=1e-6)
-        angles.append(np.degrees(np.arctan2(a[0, 1], a[0, 0])))
-        np.testing.assert_allclose(a, wa.rotation(np.radians(angles[-1]).item()), atol=1e-5)
+    a, t = drawn("rotate", max_degrees=30.0)
+    np.testing.assert_allclose(t, 0, atol=1e-6)
+    angles = np.arctan2(a[:, 0, 1], a[:, 0, 0])
+    for matrix, angle in zip(a, angles, strict=True):
+        np.testing.assert_allclose(matrix, wa.rotation(angle.item()), atol=1e-5)
+    angles = np.degrees(angles)
     assert 25 < max(angles) <= 30.01
     assert -30.01 <= min(angles) < -25
     assert abs(np.mean(angles)) < 6
@@ -75,10 +93,8 @@ def test_rotate_turns_by_an_angle_up_to_its_setting_both_ways():
 
 @pytest.mark.parametrize(("inputs", "convention"), [(2, "affine"), (3, "affine"), (2, "kernel")])
 def test_translate_shifts_every_axis_apart_up_to_its_setting(inputs: int, convention: str):
-    draws = [drawn("translate", key, inputs, convention, max_shift=0.2) for key in SEEDS]
-    shifts = np.stack([t for _, t in draws])
-    for a, _ in draws:
-        np.testing.assert_allclose(a, np.eye(inputs), atol=1e-5)
+    a, shifts = drawn("translate", inputs, convention, max_shift=0.2)
+    np.testing.assert_allclose(a, np.broadcast_to(np.eye(inputs), a.shape), atol=1e-5)
     assert 0.15 < shifts.max() <= 0.2001
     assert -0.2001 <= shifts.min() < -0.15
     assert abs(np.corrcoef(shifts[:, 0], shifts[:, 1]).min()) < 0.4
@@ -86,11 +102,10 @@ def test_translate_shifts_every_axis_apart_up_to_its_setting(inputs: int, conven
 
 @pytest.mark.parametrize("inputs", [2, 3])
 def test_scale_zooms_every_axis_alike_by_a_factor_and_its_reciprocal(inputs: int):
-    draws = [drawn("scale", key, inputs, max_log=0.5) for key in SEEDS]
-    logs = [np.log(a[0, 0]) for a, _ in draws]
-    for a, t in draws:
-        np.testing.assert_allclose(a, a[0, 0] * np.eye(inputs), atol=1e-5)
-        np.testing.assert_allclose(t, 0, atol=1e-6)
+    a, t = drawn("scale", inputs, max_log=0.5)
+    np.testing.assert_allclose(a, a[:, :1, :1] * np.eye(inputs), atol=1e-5)
+    np.testing.assert_allclose(t, 0, atol=1e-6)
+    logs = np.log(a[:, 0, 0])
     assert 0.4 < max(logs) < 0.5001
     assert -0.5001 < min(logs) < -0.4
 
@@ -103,9 +118,6 @@ def matrices(name: str, inputs: int, **settings: float) -> np.ndarray:
     moved = jax.jit(jax.vmap(lambda key: getattr(wa, name)(key, weights, symmetry=spec, **settings)))(MANY)
     np.testing.assert_array_equal(moved[0].bias, np.broadcast_to(weights[0].bias, (len(MANY), inputs)))
     return np.asarray(moved[0].kernel, np.float64)
-
-
-MANY = jax.random.split(KEY, 600)
 
 
 def assert_uniform(found: np.ndarray, low: float, high: float) -> None:
@@ -199,10 +211,12 @@ def blob(at: tuple[float, float]):
     return (Layer(kernel, bias), Layer(np.array([[side] for _, side in steps], np.float32), np.zeros(1, np.float32)))
 
 
+picture_of = jax.jit(lambda weights: networks.mlp_apply(weights, networks.grid((41, 41)), activation="tanh"))
+
+
 def brightest(weights) -> tuple[float, float]:
     """The spot's place on screen: how far right of the centre, and how far up."""
-    rows, columns = 41, 41
-    picture = networks.mlp_apply(weights, networks.grid((rows, columns)), activation="tanh").reshape(rows, columns)
+    picture = np.asarray(picture_of(weights)).reshape(41, 41)
     row, column = np.unravel_index(int(picture.argmax()), picture.shape)
     return (column - 20) / 20, (20 - row) / 20
 
@@ -249,13 +263,11 @@ def test_a_flip_mirrors_the_picture():
     assert brightest(mirrored) == pytest.approx((-0.5, 0.2), abs=0.06)
 
 
-@pytest.mark.parametrize(("axis", "place"), [(0, (-0.5, 0.2)), (1, (0.5, -0.2))])
-def test_a_flip_of_one_axis_leaves_the_other(axis, place):
-    given = wa.flip(KEY, blob((0.5, -0.2)), symmetry=SPOT, probability=1.0, axis=axis)
-    traced = jax.jit(lambda axis: wa.flip(KEY, blob((0.5, -0.2)), symmetry=SPOT, probability=1.0, axis=axis))(
-        float(axis)
-    )
-    assert brightest(given) == brightest(traced) == pytest.approx(place, abs=0.06)
+def test_a_flip_of_one_axis_leaves_the_other():
+    flip = lambda axis: wa.flip(KEY, blob((0.5, -0.2)), symmetry=SPOT, probability=1.0, axis=axis)
+    traced = jax.jit(flip)
+    for axis, place in ((0, (-0.5, 0.2)), (1, (0.5, -0.2))):
+        assert brightest(flip(axis)) == brightest(traced(float(axis))) == pytest.approx(place, abs=0.06)
 
 
 # --- other networks, and refusals ------------------------------------------------------------------------------------
@@ -265,8 +277,8 @@ def test_a_shift_goes_to_the_kernel_s_own_bias_and_not_to_a_normalisation_s():
     spec = normed_spec("permute")
     weights = jax.tree.map(np.abs, random_weights(KEY, spec))
     x, t = points(KEY, 3), np.array([0.3, -0.2, 0.1], np.float32)
-    moved = wa.affine(weights, symmetry=spec, shift=t)
-    assert change(Normed().apply(moved, x), Normed().apply(weights, x + t[None, :])) < 1e-5
+    moved, apply = affine(weights, spec, shift=t), jax.jit(Normed().apply)
+    assert change(apply(moved, x), apply(weights, np.asarray(x) + t)) < 1e-5
 
 
 def test_every_kernel_that_reads_the_input_moves():
@@ -274,14 +286,15 @@ def test_every_kernel_that_reads_the_input_moves():
     layer = lambda a, b: Layer(Axes(a, b), Axes(b, bias=True))
     spec = symmetry_of({"field": layer("in", "h"), "last": layer("h*", "out"), "skip": layer("in", "out")}, sizes)
 
+    @jax.jit
     def apply(w, x):
         dense = lambda name, x: x @ w[name].kernel + w[name].bias[None, :]
         return dense("last", jnp.sin(dense("field", x))) + dense("skip", x)
 
-    weights, x = random_weights(KEY, spec), points(KEY, 2)
-    a, t = wa.rotation(0.4), np.array([0.3, -0.2], np.float32)
-    moved = wa.affine(weights, symmetry=spec, matrix=a, shift=t)
-    assert change(apply(moved, x), apply(weights, x @ a + t[None, :])) < 1e-5
+    weights, x = random_weights(KEY, spec), np.asarray(points(KEY, 2))
+    a, t = np.asarray(wa.rotation(0.4)), np.array([0.3, -0.2], np.float32)
+    moved = affine(weights, spec, a, shift=t)
+    assert change(apply(moved, x), apply(weights, x @ a + t)) < 1e-5
 
 
 def test_a_sole_bias_in_another_container_serves():
@@ -290,7 +303,7 @@ def test_a_sole_bias_in_another_container_serves():
         {"in": Fixed(2, "input"), "h": Group(4, "tanh"), "out": Fixed(1, "output")},
     )
     weights = random_weights(KEY, spec)
-    moved = wa.affine(weights, symmetry=spec, shift=np.ones(2, np.float32))
+    moved = affine(weights, spec, shift=np.ones(2, np.float32))
     assert change(moved["biases"][0], weights["biases"][0] + weights["kernels"][0].sum(axis=0)) < 1e-6
 
 
@@ -343,7 +356,7 @@ def test_the_frequency_beside_a_kernel_of_several_axes_is_found():
     axes = {"k": Axes("in", "block", "h"), "b": Axes("block", "h", bias=True)}
     spec = only(axes, block=Fixed(2), h=Group(3, "sine", w0=7.0, w0_convention="kernel"))
     weights = random_weights(KEY, spec)
-    moved = wa.affine(weights, symmetry=spec, shift=np.array([0.5, 0.0], np.float32))
+    moved = affine(weights, spec, shift=np.array([0.5, 0.0], np.float32))
     np.testing.assert_allclose(moved["b"] - weights["b"], 7 * 0.5 * weights["k"][0], rtol=1e-4)
 
 

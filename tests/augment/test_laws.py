@@ -2,8 +2,13 @@
 
 An entry added to the catalogue is tested here without a word; one with settings says below at which of them it does
 nothing, and every one says which arrays it changes.
+
+Two programs an entry make all the arrays that the laws read: one in float32, of three strengths, many keys and the
+gradients, and one of networks kept in four dtypes at once.
 """
 
+import functools
+from collections.abc import Iterable
 from typing import Any
 
 import chex
@@ -14,35 +19,49 @@ import pytest
 from jax.tree_util import Partial
 
 from tests.augment.strengths import NOTHING
-from tests.helpers import CASES, W0, assert_identical, change, compiled, points, random_weights, touched
+from tests.helpers import W0, assert_identical, change, random_weights, touched
 from wsjax import augment as wa
 from wsjax import symmetry
 from wsjax.augment import CATALOGUE
-from wsjax.typing import Batch
+from wsjax.symmetry import Axes, Fixed, Symmetry
+from wsjax.typing import Batch, Layer
 
-KEY = jax.random.key(5)
-SPEC = symmetry.siren((2, 5, 3, 2), W0)
+pytestmark = pytest.mark.usefixtures("untyped")
+
+KEY = jax.random.key(11)
+DTYPES = (np.float64, np.float32, jnp.bfloat16, np.float16)
+
+
+def linear(size: int) -> Symmetry:
+    """One dense layer, for what takes any arrays."""
+    axes = (Layer(Axes("in", "out"), Axes("out", bias=True)),)
+    return symmetry.symmetry_of(axes, {"in": Fixed(size, "input"), "out": Fixed(size, "output")})
+
+
+SIREN = symmetry.siren((3, 3, 3, 3), W0)
 OTHERS = {
-    "rescale": symmetry.mlp((2, 5, 3, 2)),
-    "rescale_uniform": symmetry.mlp((2, 5, 3, 2)),
-    "grey": symmetry.siren((2, 5, 3, 3), W0),
+    **{name: linear(3) for name, entry in CATALOGUE.items() if "symmetry" not in entry.needs},
+    **dict.fromkeys(("prune", "prune_global"), linear(12)),
+    **dict.fromkeys(("rescale", "rescale_uniform"), symmetry.mlp((3, 3, 3, 3))),
+    **dict.fromkeys(("mixup_aligned", "mixup_permuted"), symmetry.mlp((3, 3, 3), "tanh")),
 }
-"""Networks for what the SIREN above does not allow."""
+"""Networks for what the SIREN does not allow or would not show: what removes a tenth at most by default never takes one
+of fewer than ten entries."""
 
-STATISTICS = wa.statistics_of(
-    jax.tree.map(lambda *x: np.stack(x), *(random_weights(jax.random.key(i), SPEC) for i in range(7, 10)))
-)
-POOL = Batch(
-    jax.tree.map(lambda *x: np.stack(x), *(random_weights(jax.random.key(i), SPEC) for i in range(20, 25))),
-    np.eye(3, dtype=np.float32)[np.array([2, 0, 1, 2, 1])],
-    np.arange(5, dtype=np.int32) % 3,
-)
-DTYPES = [np.float32, jnp.bfloat16, jnp.float16]
+
+def counting(spec: Symmetry, copies: int = 1) -> Symmetry:
+    """The Symmetry of the same networks with a whole number behind their layers, or of copies that move together."""
+    axes = (*spec.unflatten(list(spec.axes)), Axes())
+    return symmetry.symmetry_of(axes if copies == 1 else (axes,) * copies, dict(spec.dimensions))
+
+
+SPEC = counting(SIREN)
 
 NO_IDENTITY = {"permute", "rotate_uniform"}
 
 ARRAYS = {f"[{i}].{part}" for i in range(3) for part in ("kernel", "bias")}
-MIXED = {f".weights{name}" for name in ARRAYS}
+LAYER = {"[0].kernel", "[0].bias"}
+MIXED = {f".weights{name}" for name in LAYER}
 TOUCHES: dict[str, set[str]] = {
     "permute": ARRAYS - {"[2].bias"},
     "flip_signs": ARRAYS - {"[2].bias"},
@@ -62,16 +81,16 @@ TOUCHES: dict[str, set[str]] = {
     "invert": {"[2].kernel", "[2].bias"},
     "mix_channels": {"[2].kernel", "[2].bias"},
     "grey": {"[2].kernel", "[2].bias"},
-    "noise": ARRAYS,
-    "noise_shared": ARRAYS,
-    "dropout": ARRAYS,
+    "noise": LAYER,
+    "noise_shared": LAYER,
+    "dropout": LAYER,
     "drop_neurons": ARRAYS - {"[2].bias"},
-    "prune": ARRAYS,
-    "prune_global": ARRAYS,
-    "towards_mean": ARRAYS,
+    "prune": LAYER,
+    "prune_global": LAYER,
+    "towards_mean": LAYER,
     "mixup": MIXED | {".label"},
-    "mixup_aligned": MIXED | {".label"},
-    "mixup_permuted": MIXED | {".label"},
+    "mixup_aligned": MIXED | {".weights[1].kernel", ".weights[1].bias"} | {".label"},
+    "mixup_permuted": MIXED | {".weights[1].kernel", ".weights[1].bias"} | {".label"},
     "mixup_hard": MIXED | {".label"},
     "mixup_self": MIXED,
     "mixup_with": MIXED | {".label"},
@@ -81,67 +100,144 @@ TOUCHES: dict[str, set[str]] = {
 }
 """What an augmentation changes at its default settings, all of it and nothing else."""
 
+PRUNES = {"prune", "prune_global"}
 STRONG: dict[str, dict[str, float]] = {
-    "drop_neurons": {"rate": 0.5},
-    "prune": {"max_quantile": 1.0},
-    "prune_global": {"max_quantile": 1.0},
+    **{name: {"rate": 0.5} for name in ("dropout", "drop_neurons")},
+    **{name: {"max_quantile": 1.0} for name in PRUNES},
 }
 """Other settings where a law looks at one draw: the default ones seldom reach anything in a network this small."""
 
-WIDE = (2, 12, 12, 12)
-PRUNES = {"prune", "prune_global"}
-"""What removes a tenth at most by default: an array of fewer than ten entries never loses one, so that what the default
-strength touches is looked at in networks of this width, whose arrays have twelve entries or more."""
-
-BY_CHANCE = {"dropout", "drop_neurons", "prune", "prune_global", "flip", "invert", "mixup_hard"}
+BY_CHANCE = PRUNES | {"dropout", "drop_neurons", "flip", "invert", "mixup_hard", "shift_phase", "shift_turns"}
 """What misses an array now and then, and is seen to reach all of them in many draws."""
 
 MOVES_ENTRIES = {"permute", "flip_signs", "dropout", "drop_neurons", "prune", "prune_global"}
 """What moves, negates or zeroes entries, and computes no new ones."""
-CHOSEN = {".label"}
+CHOSEN = {".label", ".label[0]"}
 """A label may be one of those given, which float32 holds."""
+OF_CLASSES = {"mixup_within_class", "label_smoothing"}
+"""What takes one array of labels, and no tree of them."""
 
 names = pytest.mark.parametrize("name", CATALOGUE)
-dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "bfloat16", "float16"])
 
 
-def bound(name: str, **settings: float) -> Partial:
+# --- what the augmentations work on, and with ------------------------------------------------------------------------
+
+
+def floating(x: np.ndarray) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.floating)
+
+
+def cast(tree: Any, dtype: Any) -> Any:
+    return jax.tree.map(lambda x: x.astype(dtype) if floating(x) else x, tree)
+
+
+def row(tree: Any, *index: Any) -> Any:
+    return jax.tree.map(lambda x: np.asarray(x[index]), tree)
+
+
+def batch(name: str, seeds: Iterable[int], dtype: Any) -> Batch:
+    """Networks, each with its seed as the last leaf, and labels; `dtype` None for a copy in each of `DTYPES`."""
+    spec = OTHERS.get(name, SIREN)
+    nets = [(*random_weights(jax.random.key(i), spec, np.float64), np.int32(i)) for i in seeds]
+    weights = jax.tree.map(lambda *x: np.stack(x) / 3 if floating(x[0]) else np.stack(x), *nets)  # what no float32 is
+    label = np.eye(3)[[i % 3 for i in seeds]]
+    found = Batch(weights, label, np.array([i // 2 % 2 for i in seeds], np.int32))
+    if dtype is not None:
+        return cast(found, dtype)
+    weights, labels = (tuple(cast(part, d) for d in DTYPES) for part in (weights, label))
+    return Batch(weights, label if name in OF_CLASSES else labels, found.object)
+
+
+def changed(key: jax.Array, weights: Any) -> Any:
+    return jax.tree.map(lambda x: 1 - x if floating(x) else x, weights)
+
+
+@functools.cache
+def known(name: str, several: bool) -> dict[str, Any]:
+    spec, dtype = OTHERS.get(name, SIREN), None if several else np.float32
+    stack = batch(name, range(7, 10), dtype).weights
+    with jax.enable_x64(several):
+        statistics = jax.jit(wa.statistics_of)(stack) if "statistics" in CATALOGUE[name].needs else None
+    return {
+        "symmetry": counting(spec, len(DTYPES) if several else 1),
+        "statistics": statistics,
+        "pool": batch(name, range(20, 25), dtype),
+        "transform": Partial(changed),
+    }
+
+
+def bound(name: str, several: bool = False, /, **settings: float) -> Partial:
     """The entry with all of its numbers bound, so that one program serves any of them."""
     entry = CATALOGUE[name]
     numbers = {n: float(v) for n, v in (entry.settings | settings).items() if isinstance(v, int | float)}
-    return Partial(entry.function, **given(entry, OTHERS.get(name, SPEC), STATISTICS), **numbers)
+    return Partial(entry.function, **{n: known(name, several)[n] for n in entry.needs}, **numbers)
 
 
 def strong(name: str) -> Partial:
     return bound(name, **STRONG.get(name, {}))
 
 
-many = jax.jit(jax.vmap(lambda transform, key, argument: transform(key, argument), in_axes=(None, 0, 0)))
-KEYS = jax.random.split(KEY, 64)
-
-
-def given(entry: wa.Entry, spec: symmetry.Symmetry, statistics: wa.Statistics) -> dict[str, Any]:
-    """What the entry needs besides its settings; `transform` has a default."""
-    known = {"symmetry": spec, "statistics": statistics, "pool": POOL}
-    return {name: value for name, value in known.items() if name in entry.needs}
-
-
-def thing(name: str, dtype: Any = np.float32, which: int = 0) -> Any:
+def thing(name: str, which: int = 0, dtype: Any = np.float32) -> Any:
     """What the augmentation works on: a network, or a labelled batch; NumPy arrays that refuse to be written."""
-    spec = OTHERS.get(name, SPEC)
-    nets = [random_weights(jax.random.key(100 * which + i), spec, dtype) for i in range(4)]
-    stack = jax.tree.map(lambda *x: np.stack(x), *nets)
-    label = np.eye(3, dtype=np.float32).astype(dtype)[np.roll([0, 1, 2, 0], which)]
-    objects = np.roll(np.array([0, 0, 1, 1], np.int32), which)
-    found = nets[0] if CATALOGUE[name].level == "network" else Batch(stack, label, objects)
+    found = batch(name, range(100 * which, 100 * which + 4), dtype)
+    found = row(found.weights, 0) if CATALOGUE[name].level == "network" else found
     for leaf in jax.tree.leaves(found):
         leaf.flags.writeable = False
     return found
 
 
-def one_for_each_key(*things: Any) -> Any:
-    """The things in turn, stacked to as many as there are keys."""
-    return jax.tree.map(lambda *x: np.stack([x[i % len(x)] for i in range(len(KEYS))]), *things)
+# --- the programs ----------------------------------------------------------------------------------------------------
+
+DEFAULT, STRONGER, NONE = range(3)
+THINGS = 3
+KEYS = jax.random.split(KEY, 48)[np.where(np.arange(48) == THINGS, 0, np.arange(48))]
+"""A key for each try; try i is of thing i modulo `THINGS`, so that the first is made again."""
+
+
+def size(transform: Partial, key: jax.Array, argument: Any) -> tuple[jax.Array, Any]:
+    found = transform(key, argument)
+    floats = [leaf for leaf in jax.tree.leaves(found) if floating(leaf)]
+    return jnp.sum(jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in floats])), found
+
+
+@functools.partial(jax.jit, static_argnames="slopes")
+def run(strengths: tuple[Partial, ...], keys: jax.Array, tries: Any, slopes: bool) -> Any:
+    """What comes out at each strength of each try, and the gradients by weights, labels and settings."""
+
+    def one(strength: jax.Array, key: jax.Array, argument: Any) -> Any:
+        pick = lambda a, b, c: jnp.where(strength == DEFAULT, a, jnp.where(strength == STRONGER, b, c))
+        transform = jax.tree.map(pick, *strengths)
+        if not slopes:
+            return transform(key, argument)
+        by_all, found = jax.grad(size, argnums=(0, 2), has_aux=True, allow_int=True)(transform, key, argument)
+        return found, [leaf for leaf in jax.tree.leaves(by_all) if leaf.dtype != jax.dtypes.float0]
+
+    return jax.vmap(jax.vmap(one, (None, 0, 0)), (0, None, None))(jnp.arange(3), keys, tries)
+
+
+def strengths(name: str, several: bool) -> tuple[Partial, ...]:
+    return tuple(bound(name, several, **settings.get(name, {})) for settings in ({}, STRONG, NOTHING))
+
+
+@functools.cache
+def made(name: str) -> tuple[Any, Any, list]:
+    """What was given in each try, what came out at each strength, and the gradients."""
+    things = [thing(name, i) for i in range(THINGS)]
+    tries = jax.tree.map(lambda *x: np.stack([x[i % THINGS] for i in range(len(KEYS))]), *things)
+    return tries, *jax.tree.map(np.asarray, run(strengths(name, False), KEYS, tries, slopes=True))
+
+
+@functools.cache
+def made_of_several(name: str) -> list[tuple[Any, Any]]:
+    """The same for one try of networks kept in all dtypes at once, one after the other where labels are one array."""
+    given = thing(name, dtype=None)
+    all_given = [given._replace(label=given.label.astype(d)) for d in DTYPES] if name in OF_CLASSES else [given]
+    with jax.enable_x64(True):
+        all_given = [jax.tree.map(lambda x: x[None], one) for one in all_given]
+        return [
+            (one, jax.tree.map(np.asarray, run(strengths(name, True), KEYS[:1], one, slopes=False)))
+            for one in all_given
+        ]
 
 
 def assert_close(found: Any, expected: Any, share: float = 1e-5) -> None:
@@ -150,124 +246,98 @@ def assert_close(found: Any, expected: Any, share: float = 1e-5) -> None:
         assert change(a, b) < share
 
 
+# --- the laws --------------------------------------------------------------------------------------------------------
+
+
 def test_the_tables_above_speak_of_the_whole_catalogue():
     assert set(NOTHING) | NO_IDENTITY == set(TOUCHES) == set(CATALOGUE)
 
 
 @names
-@dtypes
-def test_structure_shapes_and_dtypes_stay(name: str, dtype: Any):
-    before = thing(name, dtype)
-    after = compiled(bound(name), KEY, before)
-    chex.assert_trees_all_equal_structs(after, before)
-    chex.assert_trees_all_equal_shapes_and_dtypes(after, before)
-    assert all(np.isfinite(np.asarray(leaf, np.float32)).all() for leaf in jax.tree.leaves(after))
+def test_structure_shapes_and_dtypes_stay_and_one_program_serves_all_strengths(name: str):
+    """Settings are arguments of the program, and vary within it."""
+    for given, found in (made(name)[:2], *made_of_several(name)):
+        for strength in (DEFAULT, STRONGER, NONE):
+            chex.assert_trees_all_equal_structs(row(found, strength), given)
+            chex.assert_trees_all_equal_shapes_and_dtypes(row(found, strength), given)
+        assert all(np.isfinite(leaf.astype(np.float64)).all() for leaf in jax.tree.leaves(found))
 
 
 @names
-def test_float64_stays_float64_and_is_computed_in_it_and_no_strength_is_the_identity(name: str):
-    """One test of both, for one program serves both."""
-    with jax.enable_x64(True):
-        before = thing(name, np.float64)
-        after = compiled(bound(name), KEY, before)
-        chex.assert_trees_all_equal_shapes_and_dtypes(after, before)
-        if name not in MOVES_ENTRIES:
-            rounded = jax.tree.map(lambda x: x.astype(jnp.float32).astype(jnp.float64), after)
-            assert touched(rounded, after) >= touched(after, before) - CHOSEN
-        if name in NOTHING:
-            assert_identical(compiled(bound(name, **NOTHING[name]), KEY, before), before)
+def test_float64_is_computed_in_float64(name: str):
+    given, found = made_of_several(name)[0]
+    after, before = row(found, DEFAULT, 0), row(given, 0)
+    if name not in MOVES_ENTRIES:
+        rounded = jax.tree.map(lambda x: x.astype(np.float32).astype(x.dtype) if x.dtype == np.float64 else x, after)
+        narrow = jax.tree.map(lambda x, y: y if x.dtype == np.float64 else x, after, before)
+        assert touched(rounded, after) >= touched(after, before) - touched(narrow, before) - CHOSEN
 
 
 @names
-def test_plain_calls_write_to_nothing_repeat_and_are_what_is_compiled(name: str):
-    argument = thing(name)
-    plain = strong(name)(KEY, argument)
-    assert_identical(argument, thing(name))
-    assert_identical(strong(name)(KEY, argument), plain)
-    assert_close(compiled(strong(name), KEY, argument), plain)
+def test_plain_calls_write_to_nothing_and_repeat_and_a_batch_of_them_compiled_is_a_loop(name: str):
+    """The keys, and the networks or batches, all differ."""
+    _, found, _ = made(name)
+    for i in range(THINGS):
+        argument = thing(name, i)
+        plain = strong(name)(KEYS[i], argument)
+        assert_identical(argument, thing(name, i))
+        assert_close(row(found, STRONGER, i), plain)
+        assert_identical(strong(name)(KEYS[i], argument), plain)
 
 
 @names
 def test_the_key_decides_all(name: str):
-    first, again, other = (compiled(strong(name), key, thing(name)) for key in (KEY, KEY, jax.random.key(6)))
+    first, again, other = (row(made(name)[1], STRONGER, i) for i in (0, THINGS, 2 * THINGS))
     assert_identical(first, again)
     if name != "label_smoothing":
         assert touched(other, first)
 
 
-@names
-def test_vmap_is_a_loop(name: str):
-    """Over keys and networks, or keys and batches, that all differ."""
-    things = [thing(name, which=i) for i in range(3)]
-    found = many(strong(name), KEYS, one_for_each_key(*things))
-    for i, (key, one) in enumerate(zip(KEYS, things, strict=False)):
-        assert_close(jax.tree.map(lambda x, i=i: x[i], found), compiled(strong(name), key, one))
-
-
 @pytest.mark.parametrize("name", NOTHING)
-@dtypes
-def test_no_strength_is_the_identity(name: str, dtype: Any):
-    assert_identical(compiled(bound(name, **NOTHING[name]), KEY, thing(name, dtype)), thing(name, dtype))
+def test_no_strength_is_the_identity(name: str):
+    for given, found in (made(name)[:2], *made_of_several(name)):
+        assert_identical(row(found, NONE), given)
 
 
 @names
 def test_the_default_strength_changes_what_it_claims_to_and_nothing_else(name: str):
-    if name in BY_CHANCE:
-        wide = [random_weights(key, symmetry.siren(WIDE)) for key in KEYS] if name in PRUNES else [thing(name)]
-        argument = one_for_each_key(*wide)
-        assert touched(many(bound(name), KEYS, argument), argument) == TOUCHES[name]
-    else:
-        assert touched(compiled(bound(name), KEY, thing(name)), thing(name)) == TOUCHES[name]
+    given, found, _ = made(name)
+    tries = slice(None) if name in BY_CHANCE else slice(1)
+    assert touched(row(found, DEFAULT, tries), row(given, tries)) == TOUCHES[name]
 
 
 @names
-def test_one_program_serves_all_strengths_and_its_gradients_are_finite(name: str):
+def test_gradients_are_finite(name: str):
     """By the weights, the labels and the settings, at the default strength and at none."""
-    traces = []
+    _, _, slopes = made(name)
+    for strength in (DEFAULT, NONE):
+        assert all(np.isfinite(slope[strength]).all() for slope in slopes)
+        assert any(np.any(slope[strength, 0] != 0) for slope in slopes)
 
-    def size(transform: Partial, argument: Any) -> jax.Array:
-        moved = [leaf for leaf in jax.tree.leaves(transform(KEY, argument)) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-        return jnp.sum(jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in moved]))
 
-    @jax.jit
-    def gradients(transform: Partial, argument: Any) -> list[jax.Array]:
-        traces.append(name)
-        found = jax.grad(size, argnums=(0, 1), allow_int=True)(transform, argument)
-        return [leaf for leaf in jax.tree.leaves(found) if leaf.dtype != jax.dtypes.float0]
-
-    for settings in ({}, NOTHING.get(name, {})):
-        found = gradients(bound(name, **settings), thing(name))
-        assert all(np.isfinite(leaf).all() for leaf in found)
-        assert any(np.any(leaf != 0) for leaf in found)
-    assert traces == [name]
+def values(weights: Any) -> np.ndarray:
+    """The function of a network, with or without layers of sines, at some points."""
+    *hidden, last, _ = weights
+    x = np.random.default_rng(0).uniform(-1, 1, (16, weights[0].kernel.shape[0]))
+    for layer, w0 in zip(hidden, W0, strict=False):
+        x = np.sin(w0 * (x @ layer.kernel + layer.bias))
+    return x @ last.kernel + last.bias
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, entry in CATALOGUE.items() if entry.effect != "preserves" and entry.level == "network"]
+    "name",
+    [n for n, e in CATALOGUE.items() if e.effect != "preserves" and e.level == "network"],
 )
 def test_what_does_not_preserve_the_function_changes_it(name: str):
-    weights, x = random_weights(KEY, OTHERS.get(name, SPEC)), points(KEY, 2)
-    apply = CASES["siren"].apply
-    assert change(apply(compiled(strong(name), KEY, weights), x), apply(weights, x)) > 0.01
+    given, found, _ = made(name)
+    assert change(values(row(found, STRONGER, 0)), values(row(given, 0))) > 0.01
 
 
 @pytest.mark.parametrize(
     "name", [n for n, entry in CATALOGUE.items() if "symmetry" in entry.needs and entry.level == "network"]
 )
 def test_a_batch_given_to_a_function_of_one_network_is_explained(name: str):
-    stack = jax.tree.map(lambda x: np.stack([x, x]), random_weights(KEY, OTHERS.get(name, SPEC)))
     with pytest.raises(
-        ValueError, match=r"weights\[0\].kernel has shape \(2, 2, 5\).*one leading axis more.*augment.batched"
+        ValueError, match=r"weights\[0\].kernel has shape \(2, 3, 3\).*one leading axis more.*augment.batched"
     ):
-        bound(name)(KEY, stack)
-
-
-@pytest.mark.parametrize("name", [n for n, entry in CATALOGUE.items() if entry.level == "network"])
-def test_leaves_that_are_not_floating_point_pass_untouched(name: str):
-    network = OTHERS.get(name, SPEC)
-    axes = {"network": network.unflatten(network.axes), "step": symmetry.Axes()}
-    spec = symmetry.symmetry_of(axes, dict(network.dimensions))
-    weights = {"network": thing(name), "step": np.int32(7)}
-    statistics = wa.statistics_of(jax.tree.map(lambda x: np.stack([x, 2 * x]), weights))
-    moved = CATALOGUE[name].function(KEY, weights, **given(CATALOGUE[name], spec, statistics))
-    assert (int(moved["step"]), moved["step"].dtype) == (7, jnp.int32)
+        bound(name)(KEY, batch(name, range(2), np.float32).weights)

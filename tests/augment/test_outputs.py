@@ -21,42 +21,54 @@ SEEDS = jax.random.split(KEY, 400)
 @pytest.mark.parametrize(("dtype", "share"), [(np.float32, 1e-4), (np.float64, 1e-12)], ids=["float32", "float64"])
 def test_output_affine_maps_the_decoded_values(case: str, dtype: Any, share: float):
     symmetry_for, apply = CASES.get(case, CNN)
+    spec = symmetry_for((2, 5, 3, 2))
+    weights = random_weights(KEY, spec, dtype)
+    x: Any = np.asarray(points(KEY, 2), dtype)
+    rng = np.random.default_rng(0).normal(size=(3, 2)).astype(dtype)
+    m, d, g = rng[:2], rng[2], rng[0, 0]
+    maps = [(m, d), (m, None), (g, d), (g, d[0]), (-2.0, None), (None, d), (None, 3.0)]
+
+    @jax.jit
+    def run(weights, maps):
+        moved = [wa.output_affine(weights, symmetry=spec, matrix=a, shift=b, offset=0.7) for a, b in maps]
+        return moved, [apply(w, x) + 0.7 for w in (weights, *moved)]
+
     with jax.enable_x64(dtype == np.float64):
-        spec = symmetry_for((2, 5, 3, 2))
-        weights, x = random_weights(KEY, spec, dtype), points(KEY, 2, dtype)
-        rng = jax.random.normal(KEY, (3, 2), dtype)
-        m, d, g = rng[:2], rng[2], rng[0, 0]
-        v = apply(weights, x) + 0.7
-        for matrix, shift, expected in (
-            (m, d, v @ m + d[None, :]),
-            (m, None, v @ m),
-            (g, d, g * v + d[None, :]),
-            (g, d[0], g * v + d[0]),
-            (-2.0, None, -2.0 * v),
-            (None, d, v + d[None, :]),
-            (None, 3.0, v + 3.0),
-        ):
-            moved = wa.output_affine(weights, symmetry=spec, matrix=matrix, shift=shift, offset=0.7)
-            assert change(apply(moved, x) + 0.7, expected) < share
-            assert touched(moved, weights) <= {"[2].kernel", "[2].bias"}
+        moved, (v, *found) = jax.tree.map(np.asarray, run(weights, maps))
+    expected = [v @ m + d, v @ m, g * v + d, g * v + d[0], -2 * v, v + d, v + 3]
+    for one, values, mapped, other in zip(maps, found, moved, expected, strict=True):
+        assert change(values, other) < share, one
+        assert touched(mapped, weights) <= {"[2].kernel", "[2].bias"}
+
+
+def output_affine(weights, spec, matrix=None, shift=None, offset=0.0):
+    """Compiled once for each Symmetry."""
+    return compiled_map(weights, matrix, shift, offset, symmetry=spec)
+
+
+compiled_map = jax.jit(
+    lambda weights, matrix, shift, offset, symmetry: wa.output_affine(
+        weights, symmetry=symmetry, matrix=matrix, shift=shift, offset=offset
+    ),
+    static_argnames="symmetry",
+)
 
 
 def test_a_forgotten_offset_is_another_function():
     spec = symmetry.siren((2, 5, 1))
     weights, x = random_weights(KEY, spec), points(KEY, 2)
-    decode = lambda w: networks.siren_apply(w, x, offset=0.5)
-    negative = lambda offset: decode(wa.output_affine(weights, symmetry=spec, matrix=-1.0, shift=1.0, offset=offset))
-    assert change(negative(0.5), 1 - decode(weights)) < 1e-6
-    assert change(negative(0.0), 1 - decode(weights)) > 0.1
+    decode = jax.jit(lambda w: networks.siren_apply(w, x, offset=0.5))
+    negative = lambda offset: decode(output_affine(weights, spec, -1.0, 1.0, offset))
+    assert change(negative(0.5), 1 - np.asarray(decode(weights))) < 1e-6
+    assert change(negative(0.0), 1 - np.asarray(decode(weights))) > 0.1
 
 
 def test_maps_of_the_output_compose_from_the_inside_out():
     spec = symmetry.mlp((2, 4, 2))
     weights = random_weights(KEY, spec)
-    first, second = jnp.array([[1.0, 0.5], [0.0, 2.0]]), jnp.array([[0.0, 1.0], [3.0, -1.0]])
-    twice = wa.output_affine(wa.output_affine(weights, symmetry=spec, matrix=first), symmetry=spec, matrix=second)
-    once = wa.output_affine(weights, symmetry=spec, matrix=first @ second)
-    assert change(twice[1].kernel, once[1].kernel) < 1e-6
+    first, second = np.array([[[1.0, 0.5], [0.0, 2.0]], [[0.0, 1.0], [3.0, -1.0]]], np.float32)
+    twice = output_affine(output_affine(weights, spec, first), spec, second)
+    assert change(twice[1].kernel, output_affine(weights, spec, first @ second)[1].kernel) < 1e-6
 
 
 # --- what the random twins draw, read from a last layer in which it stands plainly -----------------------------------
@@ -123,14 +135,14 @@ def test_grey_fades_to_the_luma_and_no_further():
     np.testing.assert_allclose(m.sum(axis=1), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mix_channels", "grey"])
-def test_an_offset_drops_out_of_what_keeps_greys(name: str):
+def test_an_offset_drops_out_of_what_keeps_greys():
     spec = symmetry.siren((2, 5, 3))
     weights, x = random_weights(KEY, spec), points(KEY, 2)
-    moved = getattr(wa, name)(KEY, weights, symmetry=spec)
-    f = networks.siren_apply(weights, x)
-    m = jnp.linalg.pinv(f) @ networks.siren_apply(moved, x)  # without an offset
-    assert change(networks.siren_apply(moved, x, offset=0.5), (f + 0.5) @ m) < 1e-4
+    decode = jax.jit(lambda weights: networks.siren_apply(weights, x))
+    f = np.asarray(decode(weights))
+    for moved in (wa.mix_channels(KEY, weights, symmetry=spec), wa.grey(KEY, weights, symmetry=spec)):
+        g = np.asarray(decode(moved))
+        assert change(g + 0.5, (f + 0.5) @ (np.linalg.pinv(f) @ g)) < 1e-4
 
 
 def test_a_traced_setting_gives_what_a_plain_one_gives():
@@ -151,20 +163,21 @@ def test_every_kernel_that_makes_the_output_is_mapped_and_the_shift_comes_once()
     sizes = {"in": Fixed(2, "input"), "h": Group(4, "sine"), "out": Fixed(2, "output")}
     spec = symmetry_of({"field": layer("in", "h"), "last": layer("h*", "out"), "skip": layer("in", "out")}, sizes)
 
+    @jax.jit
     def decode(w):
         dense = lambda name, x: x @ w[name].kernel + w[name].bias[None, :]
         return dense("last", jnp.sin(dense("field", x))) + dense("skip", x) + 0.4
 
     weights, x = random_weights(KEY, spec), points(KEY, 2)
-    m, d = jax.random.normal(KEY, (2, 2)), jnp.array([0.3, -0.2])
-    moved = wa.output_affine(weights, symmetry=spec, matrix=m, shift=d, offset=0.4)
-    assert change(decode(moved), decode(weights) @ m + d[None, :]) < 1e-5
+    m, d = np.random.default_rng(0).normal(size=(2, 2)).astype(np.float32), np.array([0.3, -0.2], np.float32)
+    moved = output_affine(weights, spec, m, d, 0.4)
+    assert change(decode(moved), np.asarray(decode(weights)) @ m + d) < 1e-5
 
 
 def test_a_matrix_needs_no_bias():
     spec = symmetry_of({"k": Axes("in", "out")}, {"in": Fixed(2, "input"), "out": Fixed(2, "output")})
     weights = random_weights(KEY, spec)
-    assert_identical(wa.output_affine(weights, symmetry=spec, matrix=-1.0)["k"], jnp.asarray(-weights["k"]))
+    assert_identical(np.asarray(wa.output_affine(weights, symmetry=spec, matrix=-1.0)["k"]), -weights["k"])
     with pytest.raises(ValueError, match=r"needs a bias along the output axis 'out', and only weights\['k'\] make it"):
         wa.brightness(KEY, weights, symmetry=spec)
 

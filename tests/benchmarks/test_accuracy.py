@@ -4,6 +4,7 @@ import doctest
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -31,20 +32,19 @@ from benchmarks.accuracy.suite import TIERS, Suite
 from benchmarks.accuracy.suite_fitting import RECIPES, RECIPES_AT_FULL
 from benchmarks.accuracy.suites import SUITES
 from benchmarks.accuracy.views import with_views
-from tests.train.conftest import networks as networks
-from wsjax.augment import from_spec, statistics_of
+from wsjax.augment import format_spec, from_spec, read_spec, statistics_of
 from wsjax.data import SPLITS
 from wsjax.symmetry import siren
 from wsjax.train import Trial, train
 
-TOY = Cell("toy", "mlp", {"width": 4}, epochs=2, evaluate_every=2, batch_size=16, trials=(Trial(), Trial(0, 1e-2)))
+RATES = (Trial(), Trial(0, 1e-2), Trial(0, 3e-2))  # as many as there are seeds: one program for both
+pytestmark = pytest.mark.xdist_group("accuracy")
+TOY = Cell("toy", "mlp", {"width": 4}, epochs=2, evaluate_every=2, batch_size=16, trials=RATES)
 
 HEAD = replace(TOY, reader="probe", settings={"probes": 3, "width": 4}, trains="head")
 
 PLANE_TABLES = (ARMS, VIEW_ARMS, PICTURE_VIEWS, SEARCHED, SEARCHED_AT_FULL, ALIGNED, ALIGNED_AT_FULL)
 PLANE_ARMS = [augment for arms in PLANE_TABLES for augment in arms.values()]
-ON_THE_PLANE = [(2, augment) for augment in dict.fromkeys(PLANE_ARMS)]
-ON_A_LINE = [(1, augment) for augment in CURVE_VIEWS.values()]
 
 
 def test_a_finished_cell_is_read_and_another_one_there_is_refused(networks, tmp_path, monkeypatch):
@@ -53,7 +53,7 @@ def test_a_finished_cell_is_read_and_another_one_there_is_refused(networks, tmp_
         "toy/mlp/none/1",
         [1, 2, 3],
         3,
-        2,
+        3,
     )
     monkeypatch.setattr(cells, "train", None)
     assert run_cell(TOY, networks, tmp_path) == row
@@ -73,16 +73,18 @@ def test_a_cell_trains_and_chooses_without_the_test_split(networks, tmp_path):
 
 
 def test_the_test_split_is_read_once_or_again_by_the_same_readers(networks, tmp_path):
-    first, second = (train(networks, TOY.plan, [Trial(seed)], progress=False) for seed in (0, 1))
+    first, second = (train(networks, TOY.plan, [Trial(seed)] * 3, progress=False) for seed in (0, 1))
     assert read_test_once(TOY, first, networks, tmp_path) == read_test_once(TOY, first, networks, tmp_path)
     with pytest.raises(ValueError, match="has had its one look at the test split, with other readers"):
         read_test_once(TOY, second, networks, tmp_path)
 
 
 def test_a_cell_that_differs_in_the_test_alone_scores_the_readers_of_another(networks, tmp_path):
-    """A probe answers alike for copies with other signs, so that all is the same; and nothing is trained twice."""
-    own = replace(HEAD, trains="all", trials=(Trial(),), arm="own")
-    other = replace(own, arm="copies", scores="own", copies=3, moved="flip_signs")
+    """A reader answers alike for copies that a scale of no strength moves, so that all is the same; and nothing is
+    trained twice.
+    """
+    own = replace(TOY, trials=(Trial(),), arm="own")
+    other = replace(own, arm="copies", scores="own", copies=3, moved="scale(max_log=0.0)")
     first = run_cell(own, networks, tmp_path / own.title)
     second = run_cell(other, networks, tmp_path / other.title)
     assert second["test_accuracies"] == first["test_accuracies"]
@@ -218,17 +220,17 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
 
 
 @pytest.mark.parametrize("name", list(SUITES))
-@pytest.mark.parametrize("tier", TIERS)
-def test_every_suite_names_each_cell_once_and_what_it_is_compared_with(name, tier):
-    suite = SUITES[name](tier, None)
-    titles = [cell.title for cell in suite.cells]
-    assert len(set(titles)) == len(titles)
-    assert {suite.against(cell) for cell in suite.cells} < set(titles)
-    assert {cell.dataset for cell in suite.cells} == set(suite.datasets)
-    assert len({cell.seeds for cell in suite.cells}) == 1
-    # The same budget: as many trials, and as many steps where a reader has several networks of each image.
-    trials = [(len(cell.trials), cell.trial_seeds) if isinstance(cell, Cell) else cell.trial for cell in suite.cells]
-    assert len({(tried, cell.epochs * cell.views) for tried, cell in zip(trials, suite.cells, strict=True)}) == 1
+def test_every_suite_names_each_cell_once_and_what_it_is_compared_with(name):
+    for tier in TIERS:
+        suite = SUITES[name](tier, None)
+        titles = [cell.title for cell in suite.cells]
+        assert len(set(titles)) == len(titles), tier
+        assert {suite.against(cell) for cell in suite.cells} < set(titles), tier
+        assert {cell.dataset for cell in suite.cells} == set(suite.datasets), tier
+        assert len({cell.seeds for cell in suite.cells}) == 1, tier
+        # The same budget: as many trials, and as many steps where a reader has several networks of each image.
+        tried = [(len(c.trials), c.trial_seeds) if isinstance(c, Cell) else c.trial for c in suite.cells]
+        assert len({(t, c.epochs * c.views) for t, c in zip(tried, suite.cells, strict=True)}) == 1, tier
 
 
 @pytest.mark.slow
@@ -258,16 +260,15 @@ def test_the_page_draws_how_the_fewest_and_the_most_views_overfit(tmp_path, monk
     assert doctest.testmod(page).failed == 0
 
 
-def test_shapes_are_read_from_a_directory_of_meshes_too(tmp_path):
+def test_shapes_are_read_from_a_directory_of_meshes_too(tmp_path, monkeypatch):
     for kind in ("cube", "slab"):
-        for part, names in (("train", range(12)), ("test", range(1))):
+        for part, names in (("train", range(4)), ("test", range(1))):
             for number in names:
                 write_box(tmp_path / kind / part / f"{number}.off", (1.0, 1.0, 0.2 if kind == "slab" else 0.9))
-    suite = SUITES["shapes"]("smoke", tmp_path)
-    assert list(suite.datasets) == ["meshes"]
-    found = networks_of.fields(tmp_path / "out", None, tmp_path, 10)
-    assert found.card.classes == ("cube", "slab")
-    assert len(found) == 26
+    assert list(SUITES["shapes"]("smoke", tmp_path).datasets) == ["meshes"]
+    monkeypatch.setattr(networks_of.data, "fit_dataset", lambda signals, recipe, out: (signals, recipe))
+    found: Any = networks_of.fields(tmp_path / "out", None, tmp_path, 10)
+    assert (found[0].classes, len(found[0].label), found[1].steps) == (("cube", "slab"), 10, 10)
 
 
 def test_a_random_search_begins_with_what_the_other_suites_take_and_draws_the_rest_once_and_for_all():
@@ -304,11 +305,13 @@ def test_a_single_trial_is_taken_untried(networks, tmp_path):
     assert row["trial"]["learning_rate"] == 1e-2
 
 
-@pytest.mark.parametrize(("inputs", "augment"), ON_THE_PLANE + ON_A_LINE)
-def test_every_arm_is_an_augmentation_of_the_networks_that_it_is_for(inputs, augment):
+@pytest.mark.parametrize(("inputs", "arms"), [(2, PLANE_ARMS), (1, CURVE_VIEWS.values())])
+def test_every_arm_is_an_augmentation_of_the_networks_that_it_is_for(inputs, arms):
+    """Step by step, each of them once: a message names the step."""
     spec = siren((inputs, 4, 1))
-    stacked = spec.unflatten([jax.numpy.ones((3, *shape)) for shape in spec.shapes])
-    from_spec(augment, spec, statistics_of(stacked))
+    stacked = spec.unflatten([np.ones((3, *shape), np.float32) for shape in spec.shapes])
+    steps = dict.fromkeys(step for augment in arms for step in read_spec(augment))
+    from_spec(format_spec(tuple(steps)), spec, jax.jit(statistics_of)(stacked))
 
 
 def test_no_two_ways_of_fitting_are_the_same():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import align, harness, torch_loop
+from tests.helpers import random_weights
 from wsjax import symmetry
 from wsjax.augment import mix_moved
 from wsjax.typing import Batch
@@ -18,6 +19,7 @@ from wsjax.typing import Batch
 TOY = align.Size(networks=6, steps=2, rounds=2, batches=(2,), widths=((8, 2),), assignments=((4, 3),))
 
 
+@pytest.mark.slow
 def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     rows, timings, notes = align.contest(TOY)
     report = harness.report("align", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
@@ -36,10 +38,9 @@ def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
 
 def test_pytorch_finds_planted_signs_and_orders_and_writes_to_nothing():
     spec = symmetry.siren((2, 6, 5, 1))
-    leaves = [np.asarray(jax.random.normal(jax.random.key(i), s), np.float32) for i, s in enumerate(spec.shapes)]
-    weights = spec.unflatten(leaves)
-    signs = symmetry.sample_signs(jax.random.key(7), spec)
-    moved = symmetry.act(symmetry.compose(signs, symmetry.sample_permutation(jax.random.key(8), spec)), weights)
+    weights = random_weights(jax.random.key(0), spec)
+    draws = lambda key: symmetry.compose(symmetry.sample_signs(key, spec), symmetry.sample_permutation(key, spec))
+    moved = jax.jit(lambda key: symmetry.act(draws(key), weights))(jax.random.key(7))
     both = [torch_loop.tensors([np.asarray(x) for x in jax.tree.leaves(w)]) for w in (weights, moved)]
     before = [array.clone() for array in both[1]]
     assert align.distance(both[0], align.torch_align.match(*both).arrays) < 1e-10
@@ -47,17 +48,19 @@ def test_pytorch_finds_planted_signs_and_orders_and_writes_to_nothing():
     assert all((a == b).all() for a, b in zip(both[1], before, strict=True))
 
 
+SPEC = symmetry.siren((2, 4, 1))
+ROWS = np.roll(np.arange(3), 1)
+
+
 @pytest.fixture(scope="module")
 def networks():
-    return align.fitted(TOY)
-
-
-ROWS = np.roll(np.arange(TOY.networks), 1)
+    rng = np.random.default_rng(0)
+    return SPEC.unflatten([jnp.asarray(rng.normal(size=(3, *shape)), jnp.float32) for shape in SPEC.shapes])
 
 
 def test_the_quality_checked_is_that_of_what_is_timed(networks, monkeypatch):
     """Both align with the same sweeps: more of them in the check would hide what `mixup_aligned` leaves undone."""
-    spec, sweeps, found = align.NETWORK.symmetry, [], symmetry.align
+    sweeps, found = [], symmetry.align
 
     def recorded(*arguments, **settings):
         sweeps.append(settings.get("max_sweeps"))
@@ -65,8 +68,8 @@ def test_the_quality_checked_is_that_of_what_is_timed(networks, monkeypatch):
 
     monkeypatch.setattr(align, "align", recorded)
     monkeypatch.setattr(mix_moved, "align", recorded)
-    assert "signed" in align.check_quality(networks, spec, ROWS)
-    timed = partial(mix_moved.mixup_aligned, symmetry=spec, group="signed")
+    assert "signed" in align.check_quality(networks, SPEC, ROWS)
+    timed = partial(mix_moved.mixup_aligned, symmetry=SPEC, group="signed")
     jax.eval_shape(timed, jax.random.key(0), Batch(networks, None))
     assert len(set(sweeps)) == 1
     assert len(sweeps) == 3
@@ -78,4 +81,4 @@ def test_an_alignment_that_comes_less_near_voids_the_comparison(networks, monkey
     )
     monkeypatch.setattr(align, "align", lazy)
     with pytest.raises(ValueError, match="the comparison is void"):
-        align.check_quality(networks, align.NETWORK.symmetry, ROWS)
+        align.check_quality(networks, SPEC, ROWS)

@@ -47,7 +47,7 @@ def arrays(subject):
 
 def one(subject):
     """The first network as wsjax has it."""
-    return jax.tree.map(lambda leaf: leaf[0], subject.batch.weights)
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[0], subject.batch.weights)
 
 
 def same(found, expected):
@@ -80,17 +80,18 @@ BOUND = {
 OF_ONE_NETWORK = [name for name in NOTHING if CATALOGUE[name].level != "batch" and name != "towards_mean"]
 
 
-@pytest.mark.parametrize("name", DETERMINISTIC)
-def test_where_nothing_is_drawn_both_sides_give_the_same(name, subject, arrays):
-    entry = CATALOGUE[name]
-    symmetry = {"symmetry": subject.symmetry} if "symmetry" in entry.needs else {}
-    expected = entry.function(jax.random.key(0), one(subject), **symmetry, **DETERMINISTIC[name])
-    same(getattr(torch_augment, name)(arrays, **DETERMINISTIC[name]), expected)
+def test_where_nothing_is_drawn_both_sides_give_the_same(subject, arrays):
+    def ours(key, weights):
+        needs = lambda name: {"symmetry": subject.symmetry} if "symmetry" in CATALOGUE[name].needs else {}
+        return {n: CATALOGUE[n].function(key, weights, **needs(n), **settings) for n, settings in DETERMINISTIC.items()}
+
+    for name, expected in jax.jit(ours)(jax.random.key(0), one(subject)).items():
+        same(getattr(torch_augment, name)(arrays, **DETERMINISTIC[name]), expected)
 
 
-@pytest.mark.parametrize("name", OF_ONE_NETWORK)
-def test_zero_strength_is_the_identity(name, subject, arrays):
-    same(getattr(torch_augment, name)(arrays, **NOTHING[name], **BOUND.get(name, {})), one(subject))
+def test_zero_strength_is_the_identity(subject, arrays):
+    for name in OF_ONE_NETWORK:
+        same(getattr(torch_augment, name)(arrays, **NOTHING[name], **BOUND.get(name, {})), one(subject))
 
 
 def drawing(monkeypatch, value):
@@ -99,17 +100,21 @@ def drawing(monkeypatch, value):
 
 
 def test_a_fixed_draw_gives_what_the_deterministic_twin_gives(subject, arrays, monkeypatch):
-    weights, symmetry = one(subject), subject.symmetry
+    gain, faded = np.exp(0.2), 0.8 * np.eye(3) + 0.2 * np.array([[0.299], [0.587], [0.114]]) * np.ones((1, 3))
+
+    def twins(weights):
+        affine = lambda matrix: ours.affine(weights, symmetry=subject.symmetry, matrix=matrix)
+        output = lambda **map_: ours.output_affine(weights, symmetry=subject.symmetry, **map_)
+        stretched = output(matrix=gain, shift=(1 - gain) * 0.5, offset=0.25)
+        return affine(ours.rotation(np.deg2rad(30.0))), affine(gain * np.eye(2)), stretched, output(matrix=faded)
+
+    turned, scaled, stretched, grey = jax.jit(twins)(one(subject))
     drawing(monkeypatch, 30.0)
-    turned = ours.affine(weights, symmetry=symmetry, matrix=ours.rotation(np.deg2rad(30.0)))
     same(torch_augment.rotate(arrays, max_degrees=45.0), turned)
     drawing(monkeypatch, 0.2)
-    gain = float(np.exp(0.2))
-    same(torch_augment.scale(arrays, max_log=1.0), ours.affine(weights, symmetry=symmetry, matrix=gain * np.eye(2)))
-    stretched = ours.output_affine(weights, symmetry=symmetry, matrix=gain, shift=(1 - gain) * 0.5, offset=0.25)
+    same(torch_augment.scale(arrays, max_log=1.0), scaled)
     same(torch_augment.contrast(arrays, max_log=1.0, centre=0.5, offset=0.25), stretched)
-    faded = 0.8 * np.eye(3) + 0.2 * np.array([[0.299], [0.587], [0.114]]) * np.ones((1, 3))
-    same(torch_augment.grey(arrays, max_share=1.0), ours.output_affine(weights, symmetry=symmetry, matrix=faded))
+    same(torch_augment.grey(arrays, max_share=1.0), grey)
 
 
 def test_pruning_removes_the_share_that_was_drawn(arrays, monkeypatch):
@@ -199,8 +204,15 @@ def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
 
 def test_a_floor_is_measured_in_the_rounds_of_what_stands_on_it(monkeypatch):
     """Sample by sample, so that a slow moment of the machine hits both."""
-    together, measured = [], harness.measure
-    monkeypatch.setattr(harness, "measure", lambda those, rounds: together.append(those) or measured(those, rounds))
+    together, rng = [], np.random.default_rng(0)
+
+    def measured(those, rounds):
+        together.append(those)
+        return {c.name: harness.Timing(0.0, rng.uniform(1, 2, rounds), [], 1.0) for c in those}
+
+    monkeypatch.setattr(harness, "measure", measured)
+    monkeypatch.setattr(augment, "draws", lambda *_: ())
+    monkeypatch.setattr(augment, "check_same", lambda _: 0.0)
     size = replace(TOY, names=("noise",), growing=(), on_cnn=(), channels=())
     rows, timings, _ = augment.contest(size, load=0.0)
     ours, _, write, words = [timings[contestant.name].seconds for contestant in together[1]]

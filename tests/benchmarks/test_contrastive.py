@@ -10,29 +10,31 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy import contrastive
-from benchmarks.accuracy.cell import Cell, run_cell
+from benchmarks.accuracy.cell import run_cell
 from benchmarks.accuracy.contrastive import PretrainCell, pretrained, read_test_once, run_pretrain_cell
 from benchmarks.accuracy.probes import NEIGHBOURS, C, Split, fit_probes
-from tests.train.conftest import networks as networks
+from tests.benchmarks.test_accuracy import TOY as LABELLED
 from wsjax.data import SPLITS
 from wsjax.models import build
 from wsjax.train import Trial
 
-TOY = PretrainCell("toy", "probe", {"probes": 3, "width": 4}, "noise", "noise(std=0.2)", 2, 2, 16, Trial(0, 1e-2))
-PLAIN = Cell("toy", "mlp", {"width": 4}, epochs=2, evaluate_every=2, batch_size=16, seeds=(1,))
+pytestmark = pytest.mark.xdist_group("accuracy")
+VIEWS = "rotate(max_degrees=20) | scale(max_log=0.2)"
+TOY = PretrainCell("toy", "probe", {"probes": 3, "width": 4}, "views", VIEWS, 2, 2, 16, Trial(0, 1e-2), seeds=(1, 2))
 
 
 def test_a_row_has_what_every_row_has_and_the_neighbours(networks, tmp_path):
-    row, plain = run_pretrain_cell(TOY, networks, tmp_path / "a"), run_cell(PLAIN, networks, tmp_path / "b")
+    row = run_pretrain_cell(TOY, networks, tmp_path / "a")
+    plain = run_cell(replace(LABELLED, trials=(Trial(),)), networks, tmp_path / "b")
     of_trained_readers = {"best_epochs", "train_accuracy_selected_mean"}  # the last step is kept
     assert set(plain) - of_trained_readers < set(row)
-    assert (row["cell"], row["measure"], row["seeds"]) == ("toy/probe_pretrained/noise/1", "accuracy", [1, 2, 3])
-    assert len(row["test_accuracies"]) == len(row["knn_tests"]) == 3
+    assert (row["cell"], row["measure"], row["seeds"]) == ("toy/probe_pretrained/views/1", "accuracy", [1, 2])
+    assert len(row["test_accuracies"]) == len(row["knn_tests"]) == 2
     assert row["knn_test_mean"] == pytest.approx(np.mean(row["knn_tests"]))
     assert all(choice["C"] in C and choice["neighbours"] in NEIGHBOURS for choice in row["chosen"])
     assert row["parameters"] == 3 * 2  # the inputs
     assert doctest.testmod(contrastive).failed == 0
-    assert row["history"]["epoch"] == [2, 2, 2]
+    assert row["history"]["epoch"] == [2, 2]
     assert set(row["history"]) == set(contrastive.CURVE)
 
 
@@ -41,7 +43,7 @@ def test_a_finished_cell_is_read_and_another_one_there_is_refused(networks, tmp_
     monkeypatch.setattr(contrastive, "contrast", None)
     assert TOY.run(networks, tmp_path) == row
     assert row == json.loads((tmp_path / "result.json").read_text())
-    with pytest.raises(ValueError, match="holds the cell toy/probe_pretrained/noise/1 with other settings"):
+    with pytest.raises(ValueError, match="holds the cell toy/probe_pretrained/views/1 with other settings"):
         replace(TOY, epochs=4).run(networks, tmp_path)
 
 

@@ -46,6 +46,7 @@ def test_torch_loop_reaches_the_same_psnr_as_ours(adam):
     assert loop[1] == pytest.approx(ours[1], abs=1e-2)
 
 
+@pytest.mark.slow
 def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     rows, timings, notes = fit.contest(TOY, load=0.0)
     report = harness.report("fit", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
@@ -102,6 +103,7 @@ def test_missing_torch_is_worded_by_the_loader(monkeypatch):
         torch_loop.load_torch()
 
 
+@pytest.mark.slow
 def test_other_cases_have_their_rows_and_points_drawn_anew_reach_the_same_quality():
     case = fit_cases.Case((3, 4, 4, 2), 40, batch_points=16, steps=30)
     size = fit_cases.Size((case, case._replace(batch_points=None)), rounds=2, groups=1, lanes=(2,))

@@ -1,9 +1,11 @@
 """The suite `readers` at a toy size: both sides do the same work. Nothing here asserts a time."""
 
 import doctest
+import functools
 import json
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jsonschema
 import numpy as np
@@ -46,6 +48,7 @@ def subject(**settings):
     return Subject("dws", LINEAR | settings, WIDTHS, 6)
 
 
+@functools.cache
 def module(kind):
     if kind == "relational":
         return readers_torch.dense(subject(), SMALL)
@@ -60,25 +63,21 @@ def output(made, weights):
         return made.double()(leaves).numpy()
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def permuted(spec, key, weights):
+    return symmetry.act(symmetry.sample_permutation(key, spec), weights)
+
+
 @pytest.mark.parametrize("kind", ["linear", "gated", "attention", "relational"])
 def test_pytorch_sees_no_permutation_of_neurons_and_every_other(kind):
     made, spec, weights = module(kind), subject().network.symmetry, subject().networks()
     before = output(made, weights)
     assert before.std(0).min() > 1e-6
-    moved = symmetry.act(symmetry.sample_permutation(jax.random.key(1), spec), jax.tree.map(lambda x: x[0], weights))
-    one = jax.tree.map(lambda x: np.asarray(x)[None], moved)
+    first = jax.tree.map(lambda x: np.asarray(x)[0], weights)
+    one = jax.tree.map(lambda x: np.asarray(x)[None], permuted(spec, jax.random.key(1), first))
     np.testing.assert_allclose(output(made, one)[0], before[0], rtol=0, atol=1e-10)
-    for leaf, axis in (
-        (0, 2),
-        (0, 1),
-        (1, 1),
-        (2, 1),
-        (2, 2),
-        (3, 1),
-        (4, 1),
-        (4, 2),
-        (5, 1),
-    ):  # one array's axis alone
+    places = (0, 2), (0, 1), (1, 1), (2, 1), (2, 2), (3, 1), (4, 1), (4, 2), (5, 1)
+    for leaf, axis in places:  # one array's axis alone
         leaves = [np.asarray(x) for x in jax.tree.leaves(weights)]
         leaves[leaf] = np.roll(leaves[leaf], 1, axis)
         assert np.abs(output(made, leaves) - before).max() > 1e-8, (leaf, axis)
@@ -93,7 +92,7 @@ def test_with_our_parameters_pytorch_gives_what_ours_gives(kind):
 
 @pytest.mark.parametrize("kind", ["linear", "gated", "attention", "relational"])
 def test_every_parameter_of_pytorch_learns(kind):
-    made = module(kind)
+    made = module(kind).float()
     leaves = torch_loop.tensors(jax.tree.leaves(subject().networks()))
     torch.nn.functional.cross_entropy(made(leaves), torch.arange(6)).backward()
     flat = [name for name, p in made.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
@@ -101,9 +100,13 @@ def test_every_parameter_of_pytorch_learns(kind):
 
 
 def test_parameters_are_as_many_as_claimed():
-    published = {"channels": 32, "layers": 5, "activation": "relu"}
-    linear = Subject("dws", published)
-    assert torch_readers.count_parameters(readers_torch.dws(linear)) == Steps(linear).parameters == 325_770
+    linear = Subject("dws", {"channels": 32, "layers": 5, "activation": "relu"})
+    settings = {"channels": 32, "layers": 5, "head": 64, "activation": "relu", "layer": torch_readers_dws.Blocks}
+    theirs = torch_readers_dws.DWS(linear.widths, 10, **settings, shift=[0.0] * 6, scale=[1.0] * 6)
+    ours = eqx.filter(eqx.filter_eval_shape(linear.reader), lambda x: isinstance(x, jax.ShapeDtypeStruct))
+    fixed = 2 * len(linear.network.symmetry.shapes)  # the normaliser's
+    assert sum(leaf.size for leaf in jax.tree.leaves(ours)) - fixed == 325_770
+    assert torch_readers.count_parameters(theirs) == 325_770
     dense = RelationalTransformer((2, 32, 32, 1), 10, Widths(), shift=[0.0] * 6, scale=[1.0] * 6)
     assert torch_readers.count_parameters(dense) == 376_586
 
@@ -126,6 +129,7 @@ def test_products_are_those_of_a_step_counted_by_hand():
     steps = Steps(Subject("mlp", {"width": 8, "depth": 1}, (2, 3, 1), 4))
     weights = 2 * 3 + 3 + 3 + 1
     found = readers_products.Products(steps)
+    assert steps.parameters == weights * 8 + 8 + 8 * 10 + 10
     assert found.operations == 2 * 4 * (2 * weights * 8 + 3 * 8 * 10)
 
 
@@ -151,6 +155,7 @@ def test_only_a_time_far_above_its_mark_is_explained():
     assert "1.60 times the mark" in readers_versus.explanations([far], 300.0, 0.1)[0]
 
 
+@pytest.mark.slow
 def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     rows, timings, notes = readers.contest(TOY, load=0.0)
     report = harness.report("readers", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
@@ -172,7 +177,9 @@ def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
 
 
 def test_steps_in_bfloat16_are_rounded_and_learn_as_well():
-    exact, rounded = (Steps(Subject("dws", LINEAR, WIDTHS, 6, compute), 3)(0) for compute in ("float32", "bfloat16"))
+    exact, rounded = (
+        Steps(Subject("mlp", {"width": 8, "depth": 1}, WIDTHS, 6, compute), 3)(0) for compute in ("float32", "bfloat16")
+    )
     assert rounded != exact
     np.testing.assert_allclose(rounded, exact, rtol=0.02)
     assert rounded[-1] < rounded[0]

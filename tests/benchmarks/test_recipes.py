@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jsonschema
 import numpy as np
+import pytest
 
 from benchmarks import harness, recipes
 from wsjax.data.fitting.fit import Fitted
@@ -13,6 +14,7 @@ from wsjax.typing import Layer
 TOY = recipes.Size(images=4, refilled=8, folds=2, rounds=1, most_steps=100, source="digits")
 
 
+@pytest.mark.slow
 def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     rows, timings, notes = recipes.contest(TOY)
     report = harness.report("recipes", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)

@@ -1,20 +1,119 @@
-"""What the tests of the data layer share: the smallest fit that has more than one shard."""
+"""What the tests of the data layer share: the smallest fit that has more than one shard, made once."""
 
+import contextlib
+import dataclasses
+import gc
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import jax
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
-from wsjax.data import Images, Recipe, fit_dataset, limit, load_images
-from wsjax.data.store import shards
+from wsjax.data import SOURCES, Images, Recipe, WeightDataset, fit_dataset, fit_dataset_in_memory, limit, load_images
+from wsjax.data.fitting import fit, refill
+from wsjax.data.store import orbax_calls, shards
+from wsjax.data.store.index import shard_name
 from wsjax.networks import Network
+
+RECIPE = Recipe(Network("siren", (2, 4, 4, 1), w0=(5.0,), offset=0.5), steps=3, learning_rate=1e-2, lanes=4)
+"""Every recipe is a program of its own, so that most tests take this one."""
+RANGED = dataclasses.replace(RECIPE, coordinate_order="ij", value_range=(-1.0, 1.0))
+
+
+def copy_of(dataset: WeightDataset) -> WeightDataset:
+    """The same data set with weights of its own, for a test that alters some."""
+    return dataclasses.replace(dataset, weights=jax.tree.map(np.copy, dataset.weights))
+
+
+def largest(directory: Path, shard: int) -> Path:
+    """The file of a stored shard that holds its numbers."""
+    files = [path for path in (directory / "shards" / shard_name(shard)).rglob("*") if path.is_file()]
+    return max(files, key=lambda path: path.stat().st_size)
+
+
+def flip(file: Path) -> None:
+    """One bit of it."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+
+
+@contextlib.contextmanager
+def diverging(number: int) -> Iterator[None]:
+    """Fits in which the network of one image ends in numbers that are none, by the program of all others."""
+
+    def spoilt(numbers, leaf):
+        mine = np.expand_dims(numbers == number, tuple(range(1, leaf.ndim)))
+        return jax.device_put(np.where(mine, np.float32(np.nan), leaf), leaf.sharding)
+
+    def group(recipe, points, values, numbers, view, given=None, real=fit.fit_group):
+        return jax.tree.map(partial(spoilt, numbers), real(recipe, points, values, numbers, view, given))
+
+    def lanes(recipe, asked, lanes, given=None, real=refill.advance):
+        after, mse = real(recipe, asked, lanes, given)
+        weights, mse = jax.tree.map(partial(spoilt, asked.number), (after.weights, mse))
+        return after._replace(weights=weights), mse
+
+    with mock.patch.object(fit, "fit_group", group), mock.patch.object(refill, "advance", lanes):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_objects_to_search():
+    """Each failure of Orbax is followed by a search for cycles; it leaves out what was there before."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
-    return Recipe(Network("siren", (2, 4, 4, 1), w0=(5.0,), offset=0.5), steps=3, learning_rate=1e-2, lanes=4)
+    return RECIPE
+
+
+@pytest.fixture
+def tiny_digits(monkeypatch):
+    """That recipe is the one of the digits, for the command line."""
+    monkeypatch.setitem(SOURCES, "digits", dataclasses.replace(SOURCES["digits"], recipe=RECIPE))
 
 
 @pytest.fixture(scope="session")
 def images() -> Images:
     return limit(load_images("digits"), 10)
+
+
+@pytest.fixture(scope="session")
+def fitted(images, recipe) -> WeightDataset:
+    """The fit of those images in memory."""
+    return fit_dataset_in_memory(images, recipe, progress=False)
+
+
+@pytest.fixture(scope="session")
+def views(images, recipe) -> WeightDataset:
+    """Two networks for each of those images."""
+    return fit_dataset_in_memory(images, dataclasses.replace(recipe, views=2), progress=False)
+
+
+@pytest.fixture
+def plain_shards(monkeypatch):
+    """A shard is one plain file, written in no time: for laws of who makes which shards, and when."""
+
+    def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+        path.mkdir(parents=True)
+        save_file(arrays, path / "arrays")
+
+    def load(path: Path, described: dict[str, Any] | None) -> dict[str, Any]:
+        arrays = load_file(path / "arrays")
+        return {name: ... if described and described[name] is ... else array for name, array in arrays.items()}
+
+    monkeypatch.setattr(orbax_calls, "save", save)
+    monkeypatch.setattr(orbax_calls, "load", load)
 
 
 @pytest.fixture
@@ -23,8 +122,16 @@ def small_shards(monkeypatch):
     monkeypatch.setattr(shards, "SHARD_NETWORKS", 4)
 
 
+@pytest.fixture(scope="session")
+def stored_once(tmp_path_factory, images, recipe):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "SHARD_NETWORKS", 4)
+        path = tmp_path_factory.mktemp("stored") / "set"
+        fit_dataset(images, recipe, path, progress=False)
+    return path
+
+
 @pytest.fixture
-def stored(tmp_path, small_shards, images, recipe):
-    """A fitted data set's directory."""
-    fit_dataset(images, recipe, tmp_path / "set", progress=False)
-    return tmp_path / "set"
+def stored(tmp_path, small_shards, stored_once):
+    """A fitted data set's directory, a copy for each test."""
+    return shutil.copytree(stored_once, tmp_path / "set")

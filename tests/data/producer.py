@@ -14,6 +14,10 @@ CARD = Card("numbered", NETWORK, NETWORK.symmetry, classes=("even", "odd"), reci
 COUNT, EACH = 13, 3  # five shards, the last one short
 
 
+class Killed(BaseException):
+    """What a kill is to those who write files: nothing of theirs runs after it but what the system does."""
+
+
 def networks(numbers: np.ndarray) -> Networks:
     numbers = np.asarray(numbers)
     value = numbers.astype(np.float32)

@@ -1,5 +1,6 @@
-"""A fit or a conversion that stops in its second shard write: `python -m tests.data.stopped KIND PATH killed|held`."""
+"""A fit that stops in its second shard write: `python -m tests.data.stopped KIND PATH killed|held`."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -8,25 +9,11 @@ from pathlib import Path
 
 import jax
 
-from wsjax.data import (
-    Part,
-    Recipe,
-    WeightDataset,
-    ZooRecipe,
-    convert,
-    fit_dataset,
-    fit_part,
-    fit_zoo,
-    limit,
-    load_images,
-    zoo_network,
-)
+from tests.data.conftest import RECIPE
+from wsjax.data import Part, WeightDataset, ZooRecipe, fit_dataset, fit_part, fit_zoo, limit, load_images, zoo_network
 from wsjax.data.store import orbax_calls, shards
-from wsjax.networks import Network
 
-SMALL = 4  # networks in a shard
-NETWORK = Network("siren", (2, 4, 4, 1), w0=(5.0,), offset=0.5)
-STOPPING = Recipe(NETWORK, steps=6, learning_rate=1e-2, lanes=4, target_psnr=8.0, check_every=1)
+STOPPING = dataclasses.replace(RECIPE, steps=6, target_psnr=8.0, check_every=1)
 
 
 def refilled(path: Path) -> WeightDataset:
@@ -43,18 +30,9 @@ def zoo(path: Path) -> WeightDataset:
     return fit_zoo(images, recipe, path, progress=False)
 
 
-def converted(path: Path) -> WeightDataset:
-    """The state dicts in `theirs` beside it."""
-    network = {"kind": "mlp", "widths": [2, 3, 1], "activation": "tanh"}
-    made = convert("state-dicts", path.with_name("theirs"), path, network=network, progress=False)
-    assert isinstance(made, WeightDataset)
-    return made
-
-
 KINDS = {
     "refilled": refilled,
     "zoo": zoo,
-    "converted": converted,
     "first part": lambda path: part(path, 1),
     "second part": lambda path: part(path, 2),
 }
@@ -63,8 +41,7 @@ KINDS = {
 def main(kind: str, path: Path, how: str) -> None:
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")
-    shards.SHARD_NETWORKS = SMALL
-    shards.SHARD_BYTES = 1  # a network in each shard of what is not fitted
+    shards.SHARD_NETWORKS = 4
     save, calls = orbax_calls.ocp.save, []
 
     def stop(path, arrays):

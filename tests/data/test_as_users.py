@@ -51,6 +51,7 @@ def command(kind: str, path: Path, how: str = "killed") -> list[str]:
     return [sys.executable, "-m", "tests.data.stopped", kind, str(path), how]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["refilled", "zoo"])
 def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path, kind, small_shards):
     path = tmp_path / "set"
@@ -69,6 +70,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path, kind, small_shards):
         assert len(set(unbroken.columns["steps"].tolist())) > 1  # lanes were refilled at different times
 
 
+@pytest.mark.slow
 def test_a_second_process_at_the_same_part_is_refused_and_a_killed_one_holds_nothing(tmp_path, small_shards):
     path, pipe = tmp_path / "set", subprocess.PIPE
     line = command("second part", path, "held")
@@ -76,10 +78,12 @@ def test_a_second_process_at_the_same_part_is_refused_and_a_killed_one_holds_not
         assert holder.stdout is not None
         # It is in the middle of writing its second shard; the first one is there.
         assert holder.stdout.readline() == "begun\n"
-        for kind, what in (("second part", f"part 2 of 2 of {path}"), ("refilled", str(path))):
-            one = subprocess.run(command(kind, path), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+        others = {"second part": f"part 2 of 2 of {path}", "refilled": str(path)}
+        running = [subprocess.Popen(command(kind, path), cwd=ROOT, stderr=pipe, text=True) for kind in others]
+        for one, what in zip(running, others.values(), strict=True):
+            said = one.communicate(timeout=PATIENCE)[1]
+            assert f"BlockingIOError: {what} is being written by another process; expected one writer" in said
             assert one.returncode == 1
-            assert f"BlockingIOError: {what} is being written by another process; expected one writer" in one.stderr
         assert holder.poll() is None
         (name,) = read_index(path).shards
         before = {file: file.stat().st_mtime_ns for file in (path / "shards" / name).rglob("*")}

@@ -13,8 +13,6 @@ from tests.data.test_stored import reads as reads  # a fixture
 from wsjax.data import (
     collect,
     concatenate,
-    fit_dataset,
-    fit_dataset_in_memory,
     load,
     load_collection,
     open_collection,
@@ -26,19 +24,15 @@ from wsjax.data import (
 from wsjax.errors import DataError
 
 
-@pytest.fixture
-def two(tmp_path, small_shards, images, recipe):
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, views):
     """Ten networks in shards of four, and the next seven in shards of three, of one kind."""
-    views = fit_dataset_in_memory(images, dataclasses.replace(recipe, views=2), progress=False)
-    places = tmp_path / "a", tmp_path / "b"
-    save(views.take(np.arange(10)), places[0], shard_networks=4)
+    root = tmp_path_factory.mktemp("two")
+    save(views.take(np.arange(10)), root / "a", shard_networks=4)
     rest = views.take(np.arange(10, 17))
-    save(
-        dataclasses.replace(rest, card=rest.card.with_statistics(rest.weights, np.arange(3))),
-        places[1],
-        shard_networks=3,
-    )
-    return places
+    own = rest.card.with_statistics(rest.weights, np.arange(3))
+    save(dataclasses.replace(rest, card=own), root / "b", shard_networks=3)
+    return root / "a", root / "b"
 
 
 def test_a_view_over_two_stores_holds_the_networks_of_both(two, reads):
@@ -81,21 +75,18 @@ def test_views_of_one_store_and_joined_views_are_joined_again(two, reads):
     assert again.columns["image"].tolist() == expected.columns["image"][order].tolist()
 
 
-def test_statistics_are_pooled_without_reading_a_weight(two):
-    joined, opened = concatenate([load(place) for place in two]), concatenate([open_dataset(place) for place in two])
-    parts = [load(place).card.statistics for place in two]
-    counts = [np.sum(load(place).columns["split"] == 0) for place in two]
+def test_statistics_are_pooled_without_reading_a_weight(two, tmp_path):
+    parts, opened = [load(place) for place in two], concatenate([open_dataset(place) for place in two])
+    train = [np.flatnonzero(part.columns["split"] == 0) for part in parts]
     for name, found in opened.card.statistics.items():
-        mean = np.average([part[name]["mean"] for part in parts], weights=counts)
+        mean = np.average([part.card.statistics[name]["mean"] for part in parts], weights=list(map(len, train)))
         assert found["mean"] == pytest.approx(mean)
         assert found["rms"] ** 2 == pytest.approx(found["std"] ** 2 + found["mean"] ** 2)
-    for place in two:
-        part = load(place)
-        card = part.card.with_statistics(part.weights, np.flatnonzero(part.columns["split"] == 0))
-        save(dataclasses.replace(part, card=card), place.with_suffix(".own"), shard_networks=4)
-    own = concatenate([open_dataset(place.with_suffix(".own")) for place in two])
+    for name, part, rows in zip("ab", parts, train, strict=True):
+        save(dataclasses.replace(part, card=part.card.with_statistics(part.weights, rows)), tmp_path / name)
+    own = concatenate([open_dataset(tmp_path / name) for name in "ab"])
     for name, found in own.card.statistics.items():
-        assert found == pytest.approx(joined.card.statistics[name], rel=1e-9)
+        assert found == pytest.approx(concatenate(parts).card.statistics[name], rel=1e-9)
 
 
 def test_a_stream_over_two_stores_gives_every_network_once_an_epoch(two):
@@ -107,11 +98,11 @@ def test_a_stream_over_two_stores_gives_every_network_once_an_epoch(two):
         assert sum(len(batch.label) for batch in batches) == 17
 
 
-def test_what_is_not_alike_is_not_joined(two, tmp_path, images, recipe):
+def test_what_is_not_alike_is_not_joined(two, tmp_path, fitted):
     with pytest.raises(ValueError, match=r"data set 1 is a WeightDataset and data set 0 a StoredDataset; .* load"):
         concatenate([open_dataset(two[0]), load(two[1])])  # pyright: ignore[reportArgumentType]
     save(load(two[1]), tmp_path / "half", "bfloat16")
-    fit_dataset(images, recipe, tmp_path / "other", progress=False)
+    save(fitted, tmp_path / "other")
     for place, message in (
         ("half", r"weights.weights\[0\].bias is 'bfloat16' there and 'float32' here"),
         ("other", "recipe.views is 1 there and 2 here"),
@@ -122,26 +113,27 @@ def test_what_is_not_alike_is_not_joined(two, tmp_path, images, recipe):
 
 def test_a_store_written_anew_between_two_openings_is_not_read_for_the_old_one(two, tmp_path):
     """The labels of a view are in memory: with the shards of another store they would be those of other networks."""
-    before, dataset = open_dataset(two[0]), load(two[0])
-    shutil.rmtree(two[0])
-    save(dataset.take(np.arange(10)[::-1]), two[0], shard_networks=4)
-    after = open_dataset(two[0])
+    path = shutil.copytree(two[0], tmp_path / "a")
+    before, dataset = open_dataset(path), load(path)
+    shutil.rmtree(path)
+    save(dataset.take(np.arange(10)[::-1]), path, shard_networks=4)
+    after = open_dataset(path)
     with pytest.raises(DataError, match=r"a was written anew after it was opened: open it again"):
         concatenate([before, after])
-    assert len(concatenate([after, open_dataset(two[0])])) == 20
+    assert len(concatenate([after, open_dataset(path)])) == 20
 
 
-@pytest.fixture
-def collections(tmp_path):
+@pytest.fixture(scope="module")
+def collections(tmp_path_factory):
     """Two stored collections that share a member."""
-    names = ("narrow", "wide"), ("deep", "narrow")
+    names, root = (("narrow", "wide"), ("deep", "narrow")), tmp_path_factory.mktemp("collections")
     both = [collect({name: member(name) for name in some}) for some in names]
     for i, one in enumerate(both):
-        save_collection(one, tmp_path / str(i))
-    return both, [tmp_path / "0", tmp_path / "1"]
+        save_collection(one, root / str(i))
+    return both, [root / "0", root / "1"]
 
 
-def test_a_stored_collection_is_opened_by_views(collections, reads):
+def test_a_stored_collection_is_opened_by_views(collections, tmp_path, reads):
     (expected, _), (place, _) = collections
     opened, (whole, _) = open_collection(place), reads
     assert whole == []
@@ -157,8 +149,8 @@ def test_a_stored_collection_is_opened_by_views(collections, reads):
     whole.clear()
     opened.take(np.array([0, 1]))
     assert len(whole) <= 1
-    save_collection(opened, place.with_name("copy"))
-    assert_same_collection(load_collection(place.with_name("copy")), load_collection(place))
+    save_collection(opened, tmp_path / "copy")
+    assert_same_collection(load_collection(tmp_path / "copy"), load_collection(place))
 
 
 def test_collections_are_joined_member_by_member(collections, reads):

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.helpers import random_weights
-from wsjax.data import Card, WeightDataset, concatenate, fit_dataset_in_memory
+from wsjax.data import Card, WeightDataset, concatenate
 from wsjax.data.symmetry_json import symmetry_from_json, symmetry_to_json
 from wsjax.errors import DataError
 from wsjax.networks import Network
@@ -41,6 +40,12 @@ class Tiny(nn.Module):
         return nn.Dense(1)(hidden)
 
 
+def flax_weights(seed: int):
+    """Drawn by NumPy, with the structure and the dtype of what `Tiny` initializes."""
+    rng = np.random.default_rng(seed)
+    return FLAX.unflatten([rng.normal(size=shape).astype(np.float32) for shape in FLAX.shapes])
+
+
 def assert_same(a: WeightDataset, b: WeightDataset) -> None:
     """Bit-equal: structure, dtypes, bytes, columns and card."""
     assert jax.tree.structure(a.weights) == jax.tree.structure(b.weights)
@@ -52,8 +57,8 @@ def assert_same(a: WeightDataset, b: WeightDataset) -> None:
 
 
 @pytest.fixture
-def flax_networks(getkey):
-    return [Tiny().init(getkey(), jnp.ones((1, 2))) for _ in range(5)]
+def flax_networks():
+    return [flax_weights(seed) for seed in range(5)]
 
 
 @pytest.mark.parametrize(
@@ -81,8 +86,8 @@ def test_a_container_that_a_file_cannot_bring_back_says_what_to_do():
         symmetry_to_json(symmetry_of(tree, DIMENSIONS))
 
 
-def test_a_card_survives_json_and_refuses_what_it_does_not_know(images, recipe):
-    card = fit_dataset_in_memory(images, recipe, progress=False).card
+def test_a_card_survives_json_and_refuses_what_it_does_not_know(fitted):
+    card = fitted.card
     content = card.to_json()
     assert Card.from_json(content) == card
     for change, message in [
@@ -100,39 +105,31 @@ def test_a_card_survives_json_and_refuses_what_it_does_not_know(images, recipe):
 
 
 @pytest.mark.parametrize("field", ["coordinate_range", "value_range"])
-@pytest.mark.parametrize("limits", [(1.0, 1.0), (1.0, -1.0), (0.0, np.inf), (np.nan, 1.0)])
-def test_a_card_refuses_a_range_that_holds_nothing(field: str, limits):
+def test_a_card_refuses_a_range_that_holds_nothing(field: str):
     network = Network("siren", (2, 4, 1))
-    with pytest.raises(ValueError, match=rf"the {field} of own is \(.*; expected a lower and a higher number"):
-        Card("own", network, network.symmetry, **{field: limits})
+    for limits in ((1.0, 1.0), (1.0, -1.0), (0.0, np.inf), (np.nan, 1.0)):
+        with pytest.raises(ValueError, match=rf"the {field} of own is \(.*; expected a lower and a higher number"):
+            Card("own", network, network.symmetry, **{field: limits})  # pyright: ignore[reportArgumentType]
 
 
-def test_statistics_are_those_of_the_training_split(images, recipe):
-    data = fit_dataset_in_memory(images, recipe, progress=False)
-    train = data.split("train")
-    for name, leaf in zip(data.symmetry.names, train.weights[0], strict=False):
-        found, values = data.card.statistics[name], np.asarray(leaf, np.float64)
+def test_statistics_are_those_of_the_training_split(fitted):
+    train = fitted.split("train")
+    for name, leaf in zip(fitted.symmetry.names, jax.tree.leaves(train.weights), strict=True):
+        found, values = fitted.card.statistics[name], np.asarray(leaf, np.float64)
         expected = {"mean": values.mean(), "rms": np.sqrt(np.mean(values**2)), "std": values.std()}
         assert found == pytest.approx(expected, rel=1e-9)
-    assert set(data.card.statistics) == set(data.symmetry.names)
+    assert set(fitted.card.statistics) == set(fitted.symmetry.names)
 
 
-def test_splits_partition_and_take_orders(images, recipe):
-    data = fit_dataset_in_memory(images, recipe, progress=False)
-    parts = [data.split(name) for name in ("train", "validation", "test")]
-    assert sum(map(len, parts)) == len(data) == 10
-    assert sorted(np.concatenate([p.columns["image"] for p in parts])) == sorted(data.columns["image"])
-    taken = data.take(np.array([3, 1]))
-    np.testing.assert_array_equal(taken.network(0)[0].kernel, data.network(3)[0].kernel)
-    assert taken.label.tolist() == data.label[[3, 1]].tolist()
+def test_splits_partition_and_take_orders(fitted):
+    parts = [fitted.split(name) for name in ("train", "validation", "test")]
+    assert sum(map(len, parts)) == len(fitted) == 10
+    assert sorted(np.concatenate([p.columns["image"] for p in parts])) == sorted(fitted.columns["image"])
+    taken = fitted.take(np.array([3, 1]))
+    np.testing.assert_array_equal(taken.network(0)[0].kernel, fitted.network(3)[0].kernel)
+    assert taken.label.tolist() == fitted.label[[3, 1]].tolist()
     with pytest.raises(ValueError, match="unknown split 'training'; the valid ones are: train, validation, test"):
-        data.split("training")
-
-
-@pytest.fixture
-def views(images, recipe) -> WeightDataset:
-    """Two networks for each of ten images."""
-    return fit_dataset_in_memory(images, dataclasses.replace(recipe, views=2), progress=False)
+        fitted.split("training")
 
 
 def test_evenly_spaced_rows_share_memory_and_others_hold_the_same_numbers(views):
@@ -193,14 +190,13 @@ def test_joined_training_networks_have_their_own_statistics(flax_networks):
     assert joined.columns["image"].tolist() == [0, 1, 0, 1, 2]
 
 
-def test_what_is_not_of_one_kind_is_not_joined(views, images, recipe):
+def test_what_is_not_of_one_kind_is_not_joined(views):
     other = lambda **changes: dataclasses.replace(views, card=dataclasses.replace(views.card, **changes))
-    slow = dataclasses.replace(recipe, views=2, steps=4)
     half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), views.weights)
     for second, message in [
         (other(name="mine", label="digit"), "label is 'digit' there and 'class' here, name is 'mine' there and"),
         (other(value_range=(0.0, 255.0)), r"value_range\[1\] is 255.0 there and 1.0 here"),
-        (fit_dataset_in_memory(images, slow, progress=False), "recipe.steps is 4 there and 3 here"),
+        (other(recipe={**views.card.recipe, "steps": 4}), "recipe.steps is 4 there and 3 here"),
         (dataclasses.replace(views, weights=half), r"weights.weights\[0\].bias is 'bfloat16' there and 'float32' here"),
         (
             dataclasses.replace(views, columns={**views.columns, "score": views.columns["view"]}),
@@ -211,14 +207,15 @@ def test_what_is_not_of_one_kind_is_not_joined(views, images, recipe):
             concatenate([views, second])
 
 
-def test_own_networks_become_a_data_set(flax_networks, getkey):
-    x = jax.random.normal(getkey(), (7, 2))
+def test_own_networks_become_a_data_set(flax_networks):
+    x, apply = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32), jax.jit(Tiny().apply)
+    assert jax.tree.structure(Tiny().init(jax.random.key(0), x)) == jax.tree.structure(flax_networks[0])
     data = WeightDataset.from_networks(
-        flax_networks, [0, 1, 2, 1, 0], symmetry=FLAX, apply=Tiny().apply, inputs=x, columns={"split": [0, 0, 0, 1, 2]}
+        flax_networks, [0, 1, 2, 1, 0], symmetry=FLAX, apply=apply, inputs=x, columns={"split": [0, 0, 0, 1, 2]}
     )
     assert repr(data) == "WeightDataset('networks', 5 networks: 3 train, 1 validation, 1 test)"
     assert data.card.classes == ("0", "1", "2")
-    np.testing.assert_array_equal(Tiny().apply(data.network(3), x), Tiny().apply(flax_networks[3], x))
+    np.testing.assert_array_equal(apply(data.network(3), x), apply(flax_networks[3], x))
     targets = WeightDataset.from_networks(flax_networks, np.linspace(0, 1, 5), symmetry=FLAX)
     assert (targets.label.dtype, targets.card.label, targets.card.classes) == (np.float32, "target", ())
 
@@ -244,7 +241,7 @@ def test_an_odd_network_is_named(flax_networks, value, message):
 
 def test_a_nan_in_bfloat16_is_found(flax_networks):
     halves = [jax.tree.map(lambda x: x.astype(jnp.bfloat16), n) for n in flax_networks]
-    halves[2] = changed(halves[2], jnp.full(1, jnp.nan, jnp.bfloat16))
+    halves[2] = changed(halves[2], np.full(1, np.nan, jnp.bfloat16))
     with pytest.raises(DataError, match="not finite in 1 of 5 networks"):
         WeightDataset.from_networks(halves, np.zeros(5, int), symmetry=FLAX)
 
@@ -277,16 +274,13 @@ def test_what_does_not_fit_the_networks_is_named(flax_networks, arguments, messa
         WeightDataset.from_networks([], [], symmetry=FLAX)
 
 
-def test_a_card_of_another_network_is_refused(images, recipe):
-    data = fit_dataset_in_memory(images, recipe, progress=False)
+def test_a_card_of_another_network_is_refused(fitted):
     other = Network("siren", (2, 5, 4, 1))
     with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape \(10, 2, 4\); .*expects \(10, 2, 5\)"):
-        WeightDataset(data.weights, data.label, data.columns, Card("other", other, other.symmetry))
+        WeightDataset(fitted.weights, fitted.label, fitted.columns, Card("other", other, other.symmetry))
 
 
 @pytest.mark.parametrize("wrong", [3, -1])
-def test_a_network_of_no_split_is_refused(wrong: int):
-    spec = mlp((2, 3, 1))
-    networks = [random_weights(jax.random.key(i), spec) for i in range(3)]
+def test_a_network_of_no_split_is_refused(flax_networks, wrong: int):
     with pytest.raises(DataError, match=rf"split of row 1 is {wrong}; expected 0, 1 or 2"):
-        WeightDataset.from_networks(networks, [0, 1, 0], symmetry=spec, columns={"split": [0, wrong, 0]})
+        WeightDataset.from_networks(flax_networks, [0] * 5, symmetry=FLAX, columns={"split": [0, wrong, 0, 0, 0]})

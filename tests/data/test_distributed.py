@@ -1,6 +1,5 @@
-"""Several devices, and several processes that JAX knows of, make one data set, the same bit for bit."""
+"""Several processes that JAX knows of make one data set, the same bit for bit."""
 
-import dataclasses
 import itertools
 import json
 import os
@@ -15,25 +14,12 @@ import jax
 import numpy as np
 import pytest
 
-from tests.data.as_users import over
 from wsjax.data import fit_dataset, load, stream
 from wsjax.data.store import shards
 from wsjax.data.store.index import read_index
 from wsjax.errors import DataError
 
 PATIENCE = 300
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("target_psnr", [None, 11.0])
-def test_several_devices_are_all_used_and_change_no_bit(tmp_path, images, recipe, small_shards, target_psnr):
-    """One worker a device, each running the program of one."""
-    recipe = dataclasses.replace(recipe, target_psnr=target_psnr, check_every=1)
-    fit_dataset(images, recipe, tmp_path / "one", progress=False)
-    with over(jax.local_devices()[:3], PATIENCE) as used:
-        fit_dataset(images, recipe, tmp_path / "three", workers=3, progress=False)
-    assert used == set(jax.local_devices()[:3])
-    assert read_index(tmp_path / "three").fingerprint == read_index(tmp_path / "one").fingerprint
 
 
 def together(out: Path, *modes: str) -> list[subprocess.Popen]:

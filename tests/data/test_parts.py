@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.data.producer import CARD, COUNT, EACH, Producer, assert_all_there, nothing
+from tests.data.producer import CARD, COUNT, EACH, Killed, Producer, assert_all_there, nothing
 from wsjax import cli
 from wsjax.data import Part, join, load, open_dataset, verify
 from wsjax.data.store import directory, fill, orbax_calls, shards
@@ -26,17 +26,16 @@ from wsjax.errors import DataError
 SETTINGS = (CARD, COUNT, EACH)
 
 
-class Killed(BaseException):
-    """What a kill is to those who write files: nothing of theirs runs after it but what the system does."""
-
-
 def part_of(path: Path, number: int, count: int, producer: Make | None = None):
     return fill.fill_part(path, *SETTINGS, producer or Producer(), Part(number, count))
 
 
-@pytest.fixture(scope="module")
+pytestmark = pytest.mark.usefixtures("plain_shards")
+
+
+@pytest.fixture
 def unbroken(tmp_path_factory):
-    path = tmp_path_factory.mktemp("parts")
+    path = tmp_path_factory.mktemp("unbroken")
     fill.fill(path, *SETTINGS, Producer())
     return path
 
@@ -62,19 +61,16 @@ def test_the_parts_ranges_cover_every_shard_once_and_evenly(networks, count):
     assert max(map(len, ranges)) - min(map(len, ranges)) <= 1
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+def test_a_part_that_is_none_is_named():
+    for text, message in (
         ("0/4", r"the number of a part is 0; it must be one whole number in \[1, 4\]"),
         ("5/4", "the number of a part is 5"),
         ("1/0", "the count of parts is 0"),
         ("1", "part is '1'; expected its number, from 1, and how many there are, such as 1/4"),
         ("-1/4", "part is '-1/4'"),
-    ],
-)
-def test_a_part_that_is_none_is_named(text, message):
-    with pytest.raises(ValueError, match=message):
-        Part.parse(text)
+    ):
+        with pytest.raises(ValueError, match=message):
+            Part.parse(text)
 
 
 @pytest.mark.parametrize("order", [(1,), (2, 1), (3, 1, 2), (2, 7, 4, 1, 6, 3, 5)])
@@ -121,6 +117,18 @@ def test_whoever_ends_last_joins_even_if_all_look_at_once(tmp_path, unbroken, mo
         found = [f.result() for f in [pool.submit(part_of, tmp_path, i + 1, 3) for i in range(3)]]
     # One that finds the others at the joining leaves it to them, or finds it done and reads it.
     assert any(one is not None for one in found)
+    assert_as_unbroken(tmp_path, unbroken)
+
+
+def test_a_part_that_ends_between_two_looks_is_not_called_missing(tmp_path, unbroken, monkeypatch):
+    def late(path, looks=fill._all_there):
+        found = looks(path)
+        monkeypatch.setattr(fill, "_all_there", looks)
+        assert_all_there(part_of(tmp_path, 2, 2))
+        return found
+
+    monkeypatch.setattr(fill, "_all_there", late)
+    assert_all_there(part_of(tmp_path, 1, 2))
     assert_as_unbroken(tmp_path, unbroken)
 
 
@@ -281,7 +289,7 @@ def test_an_index_that_does_not_belong_is_named(tmp_path):
 
 
 @pytest.fixture
-def kill(monkeypatch):
+def kill(monkeypatch, plain_shards):
     """`kill(n)`: of all writes, renames and removals from now on, the n-th is the last thing that happens; 0: never."""
     left = [0]
 
@@ -302,7 +310,7 @@ def kill(monkeypatch):
             raise Killed
         real(path, missing_ok)
 
-    def saved(path, arrays, real=orbax_calls.ocp.save):
+    def saved(path, arrays, real=orbax_calls.save):
         if now():
             os.makedirs(f"{path}.orbax-checkpoint-tmp/state")
             raise Killed
@@ -313,11 +321,10 @@ def kill(monkeypatch):
     own = SimpleNamespace(replace=counted(os.replace), fsync=counted(os.fsync))
     monkeypatch.setattr(directory, "os", own)
     monkeypatch.setattr(Path, "unlink", removed)
-    monkeypatch.setattr(orbax_calls.ocp, "save", saved)
+    monkeypatch.setattr(orbax_calls, "save", saved)
     return lambda number: left.__setitem__(0, number)
 
 
-@pytest.mark.slow
 def test_a_kill_at_any_moment_loses_at_most_a_shard(tmp_path, kill):
     count, each = 6, 2  # shard 0 is the first part's, 1 and 2 are the second's
     fill.fill(tmp_path / "unbroken", CARD, count, each, Producer())
@@ -350,11 +357,12 @@ def _is_joined(path: Path) -> bool:
     return (path / "card.json").exists() and bool(read_json(path / "card.json")["statistics"])
 
 
-def test_the_command_line_fits_parts(tmp_path, monkeypatch, capsys):
+def test_the_command_line_fits_parts(tmp_path, tiny_digits, monkeypatch, capsys):
     monkeypatch.setattr(shards, "SHARD_NETWORKS", 16)
+    monkeypatch.setattr("wsjax.viz.fits", lambda found, dataset, picture: picture.touch())
 
     def fit(out, *more):
-        settings = ("--limit", "40", "--steps", "2", *more)
+        settings = ("--limit", "40", *more)
         monkeypatch.setattr(sys, "argv", ["wsjax", "fit", "digits", str(tmp_path / out), *settings])
         cli.main()
         return capsys.readouterr().out

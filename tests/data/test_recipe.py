@@ -6,9 +6,12 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from tests.helpers import assert_identical
+from tests.data.conftest import RANGED
+from tests.data.conftest import RECIPE as SHORT
+from tests.helpers import assert_identical, random_weights
 from wsjax.data import (
     RECIPES,
     Recipe,
@@ -19,78 +22,80 @@ from wsjax.data import (
     fit_weights,
     load,
     recipe_named,
+    verify,
 )
 from wsjax.data.fitting.recipes import name_on_card
+from wsjax.data.recipe import optimiser_of, start_of
 from wsjax.data.store.directory import checksum, read_json, write_json
 from wsjax.data.store.index import read_index
-from wsjax.networks import Network, grid
+from wsjax.networks import grid
 from wsjax.viz import decode
 
-NETWORK = Network("siren", (2, 4, 4, 1), w0=(5.0,))
-SHORT = Recipe(NETWORK, steps=3, lanes=4)
+NETWORK = SHORT.network
+GIVEN = dataclasses.replace(SHORT, start="given", learning_rate=1e-30, check_every=1)
+POINT, OTHER = (random_weights(jax.random.key(i), NETWORK.symmetry) for i in (5, 6))
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_named_recipe_comes_back_from_json_and_fits_colours(name: str):
-    recipe = recipe_named(name, channels=3)
-    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
-    assert recipe.network.widths[-1] == 3
-    with pytest.raises(
-        ValueError, match=r"unknown recipe 'dsw'; the valid ones are: dws, nfn, fast. Did you mean 'dws'"
-    ):
+def test_a_recipe_comes_back_from_json_and_a_named_one_fits_colours():
+    momentum = dataclasses.replace(SHORT, optimiser="sgd", optimiser_settings=(("momentum", 0.9), ("nesterov", True)))
+    named = [recipe_named(name, channels=3) for name in RECIPES]
+    for recipe in (momentum, *named):
+        assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    assert {recipe.network.widths[-1] for recipe in named} == {3}
+    with pytest.raises(ValueError, match=r"unknown recipe 'dsw'; the valid ones are: dws, nfn, fast. Did you mean"):
         recipe_named("dsw")
 
 
-def test_every_field_comes_back_from_json():
-    momentum = dataclasses.replace(SHORT, optimiser="sgd", optimiser_settings=(("momentum", 0.9), ("nesterov", True)))
-    assert Recipe.from_json(json.loads(json.dumps(momentum.to_json()))) == momentum
+def test_starts_are_independent_or_shared():
+    recipes = SHORT, dataclasses.replace(SHORT, start="shared")
+    kernels = jax.vmap(lambda number, view: [start_of(recipe, number, view)[0].kernel for recipe in recipes])
+    own, shared = jax.jit(kernels)(*np.indices((10, 2), np.int32).reshape(2, -1))
+    assert len({kernel.tobytes() for kernel in np.asarray(own)}) == 20
+    assert len({kernel.tobytes() for kernel in np.asarray(shared)}) == 2  # one for each view
 
 
 @pytest.mark.parametrize("target", [None, 1e3])
-def test_starts_are_independent_shared_or_given(images, target):
-    steps = {"steps": 1, "learning_rate": 1e-30, "check_every": 1, "target_psnr": target, "views": 2}
-    own = fit_weights(images, dataclasses.replace(SHORT, **steps), progress=False).weights
-    shared = fit_weights(images, dataclasses.replace(SHORT, start="shared", **steps), progress=False).weights
-    kernels = lambda weights: {leaf.tobytes() for leaf in weights[0].kernel}
-    assert len(kernels(own)) == 2 * len(images.pixels)
-    assert len(kernels(shared)) == 2  # one for each view
-    point = NETWORK.init(jax.random.key(5))
-    recipe = dataclasses.replace(SHORT, start="given", **steps)
-    given = fit_weights(images, recipe, progress=False, given=point).weights
-    np.testing.assert_allclose(given[1].kernel, np.broadcast_to(point[1].kernel, given[1].kernel.shape), atol=1e-6)
+def test_all_start_from_the_weights_that_are_given(images, target):
+    given = fit_weights(images, dataclasses.replace(GIVEN, target_psnr=target), progress=False, given=POINT).weights
+    kernel = POINT[1].kernel
+    np.testing.assert_allclose(given[1].kernel, np.broadcast_to(kernel, (10, *kernel.shape)), atol=1e-6)
 
 
 def test_weights_are_given_where_the_recipe_asks_and_the_card_knows_which(images, tmp_path):
-    point, other = (NETWORK.init(jax.random.key(i)) for i in (5, 6))
-    recipe = dataclasses.replace(SHORT, start="given")
-    for wrong, weights in ((recipe, None), (SHORT, point)):
+    for wrong, weights in ((GIVEN, None), (SHORT, POINT)):
         with pytest.raises(ValueError, match=r"weights .* the recipe's start is .*; expected weights for 'given'"):
             fit_dataset_in_memory(images, wrong, progress=False, given=weights)
-    fit_dataset(images, recipe, tmp_path, progress=False, given=point)
-    assert load(tmp_path).card.recipe == fit_dataset_in_memory(images, recipe, progress=False, given=point).card.recipe
+    fit_dataset(images, GIVEN, tmp_path, progress=False, given=POINT)
+    assert load(tmp_path).card.recipe == fit_dataset_in_memory(images, GIVEN, progress=False, given=POINT).card.recipe
     with pytest.raises(ValueError, match=r"holds a data set with other settings: recipe.given_sha256 is"):
-        fit_dataset(images, recipe, tmp_path, progress=False, given=other)
+        fit_dataset(images, GIVEN, tmp_path, progress=False, given=OTHER)
 
 
-def test_the_range_of_values_and_the_order_of_coordinates_are_the_recipe_s(images):
-    recipe = dataclasses.replace(SHORT, steps=60, learning_rate=1e-2, coordinate_order="ij", value_range=(-1.0, 1.0))
-    fitted = fit_dataset_in_memory(images, recipe, progress=False)
-    assert (fitted.card.coordinate_order, fitted.card.value_range) == ("ij", (-1.0, 1.0))
-    weights = jax.tree.map(jnp.asarray, fitted.weights)
-    decoded = jax.vmap(lambda w: NETWORK.apply(w, grid((8, 8), order="ij")))(weights)
-    error = np.mean(
-        np.square(np.asarray(decoded).reshape(images.pixels.shape) - (2 * images.pixels - 1)), axis=(1, 2, 3)
-    )
-    np.testing.assert_allclose(fitted.columns["psnr"], 10 * np.log10(4 / error), rtol=1e-5)
-    np.testing.assert_allclose(np.asarray(decode(fitted, fitted.network(0))).reshape(-1, 1), decoded[0], atol=1e-5)
+def test_the_range_of_values_and_the_order_of_coordinates_are_the_recipe_s(images, tmp_path):
+    ranged = fit_dataset(images, RANGED, tmp_path, progress=False)
+    assert (ranged.card.coordinate_order, ranged.card.value_range) == ("ij", (-1.0, 1.0))
+    decoded = jax.jit(jax.vmap(lambda w: NETWORK.apply(w, grid((8, 8), order="ij"))))(ranged.weights)
+    decoded = np.asarray(decoded).reshape(images.pixels.shape)
+    error = np.square(decoded - (2 * images.pixels - 1)).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(ranged.columns["psnr"], 10 * np.log10(4 / error), rtol=1e-5)
+    np.testing.assert_allclose(decode(ranged, ranged.network(0)), decoded[0], atol=1e-5)
+    found = verify(tmp_path)
+    assert found.ok
+    assert found.psnr == pytest.approx(found.recorded, abs=1e-3)
 
 
-def test_any_optimiser_of_optax_serves(images):
-    one = fit_weights(images, SHORT, progress=False).weights
-    same = fit_weights(images, dataclasses.replace(SHORT, optimiser_settings=(("b1", 0.9),)), progress=False).weights
-    other = fit_weights(images, dataclasses.replace(SHORT, optimiser="lion"), progress=False).weights
-    assert_identical(one, same)
-    assert (one[0].kernel != other[0].kernel).any()
+def test_settings_of_an_optimiser_are_its_own():
+    recipe = dataclasses.replace(SHORT, schedule="constant", optimiser_settings=(("b1", 0.5),))
+
+    def second_update(optimiser, x):
+        _, state = optimiser.update(x, optimiser.init(x))
+        return optimiser.update(x[::-1], state)[0]
+
+    three = optimiser_of(recipe), optax.adam(recipe.learning_rate, b1=0.5), optax.adam(recipe.learning_rate)
+    with jax.numpy_dtype_promotion("standard"):
+        one, same, other = jax.jit(lambda x: [second_update(optimiser, x) for optimiser in three])(jnp.arange(4.0))
+    np.testing.assert_allclose(one, same)
+    assert (one != other).any()
 
 
 def test_the_card_names_the_recipe_and_what_was_changed_of_it(images):
@@ -100,6 +105,7 @@ def test_the_card_names_the_recipe_and_what_was_changed_of_it(images):
         (dataclasses.replace(recipe_named("dws"), steps=100, views=2), "dws, changed: steps, views"),
         (default_recipe("digits"), "digits"),
         (dataclasses.replace(default_recipe("solids"), seed=3), "solids, changed: seed"),
+        (dataclasses.replace(recipe_named("fast"), network=NETWORK, steps=25), "fast, changed: network, steps"),
         (SHORT, ""),
         (dataclasses.replace(SHORT, name="my own"), "my own"),
     ):
@@ -107,10 +113,9 @@ def test_the_card_names_the_recipe_and_what_was_changed_of_it(images):
         described = {**recipe.to_json(), "named": name}
         again = Recipe.from_json(json.loads(json.dumps(described)))
         assert (again, name_on_card(again)) == (recipe, name)
-    short = dataclasses.replace(recipe_named("fast"), network=NETWORK, steps=25)
-    card = fit_dataset_in_memory(images, short, progress=False).card
-    assert card.recipe
-    assert card.recipe["named"] == "fast, changed: network, steps"
+    changed = dataclasses.replace(SHORT, name="fast")
+    card = fit_dataset_in_memory(images, changed, progress=False).card
+    assert (card.recipe or {})["named"] == name_on_card(changed) != "fast"
 
 
 def test_a_name_is_no_setting(images, tmp_path):

@@ -52,48 +52,56 @@ INSIDE = {
 """What each solid is, by its definition, without any distance."""
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def measured(request):
-    """A kind, sizes that reach 0.8, and the distances and gradients at the points."""
-    kind = SOLIDS[request.param]
-    share = jax.random.uniform(jax.random.key(1), (len(kind.low),))
-    sizes = jnp.array(kind.low) + share * (jnp.array(kind.high) - jnp.array(kind.low))
-    sizes = 0.8 * sizes / kind.reach(sizes)
+@pytest.fixture(scope="module")
+def measured():
+    """Of each kind sizes that reach 0.8, that reach, distances, gradients, where those lead, and distances there."""
 
-    def both(points):
-        values, pull = jax.vjp(lambda points: kind.distance(points, sizes), points)
-        return values, pull(jnp.ones_like(values))[0]
+    def one(kind, points):
+        share = np.random.default_rng(1).uniform(size=len(kind.low)).astype(np.float32)
+        sizes = jnp.array(kind.low) * (1 - share) + jnp.array(kind.high) * share
+        sizes = 0.8 * sizes / kind.reach(sizes)
+        distance, pull = jax.vjp(lambda points: kind.distance(points, sizes), points)
+        (slope,) = pull(jnp.ones_like(distance))
+        feet = points - distance[:, None] * slope
+        return sizes, kind.reach(sizes), distance, slope, feet, kind.distance(feet, sizes)
 
-    return request.param, np.asarray(sizes), jax.jit(both), *map(np.asarray, jax.jit(both)(POINTS))
+    found = jax.jit(lambda points: {name: one(kind, points) for name, kind in SOLIDS.items()})(POINTS)
+    return jax.tree.map(np.asarray, found)
 
 
 def test_the_table_of_definitions_is_whole():
     assert set(INSIDE) == set(NAMES)
 
 
-def test_negative_is_inside(measured):
-    name, sizes, _, distance, _ = measured
+@pytest.mark.parametrize("name", NAMES)
+def test_negative_is_inside(measured, name):
+    sizes, _, distance, *_ = measured[name]
     np.testing.assert_array_equal(distance <= 0, INSIDE[name](POINTS, sizes))
     assert 10 < (distance < 0).sum() < 1000
 
 
-def test_the_gradient_has_length_one_and_leads_to_the_surface(measured):
+@pytest.mark.parametrize("name", NAMES)
+def test_the_gradient_has_length_one_and_leads_to_the_surface(measured, name):
     """With the next law it is exact: the surface is no farther than |distance|, and no nearer."""
-    _, _, both, distance, slope = measured
+    _, reach, _, slope, feet, there = measured[name]
     np.testing.assert_allclose(norm(slope), 1, atol=1e-4)
-    there, _ = both(POINTS - distance[:, None] * slope)
     np.testing.assert_allclose(there, 0, atol=2e-6)
+    # The reach is the distance to the farthest point.
+    assert 0.8 - 0.03 < norm(feet).max() < 0.8 + 1e-5
+    np.testing.assert_allclose(reach, 0.8, atol=1e-6)
 
 
-def test_no_two_distances_differ_by_more_than_the_points_do(measured):
-    *_, distance, _ = measured
+@pytest.mark.parametrize("name", NAMES)
+def test_no_two_distances_differ_by_more_than_the_points_do(measured, name):
+    distance = measured[name][2]
     apart = np.linalg.norm(POINTS[:, None] - POINTS[None, :300], axis=-1)
     assert (np.abs(distance[:, None] - distance[None, :300]) <= apart + 1e-6).all()
 
 
-def test_the_other_side_begins_at_that_distance(measured):
+@pytest.mark.parametrize("name", NAMES)
+def test_the_other_side_begins_at_that_distance(measured, name):
     """By brute force, over a lattice that is sorted by the solid's definition alone."""
-    name, sizes, _, distance, _ = measured
+    sizes, _, distance, *_ = measured[name]
     within = INSIDE[name](LATTICE, sizes)
     to_solid, to_rest = (KDTree(LATTICE[rows]).query(POINTS)[0] for rows in (within, ~within))
     found = np.where(distance > 0, to_solid, to_rest)
@@ -102,24 +110,41 @@ def test_the_other_side_begins_at_that_distance(measured):
     assert (found <= np.abs(distance) + 3**0.5 / 32 + 1e-6).all()
 
 
-def test_reach_is_the_distance_to_the_farthest_point(measured):
-    name, sizes, _, distance, slope = measured
-    surface = POINTS - distance[:, None] * slope
-    assert 0.8 - 0.03 < norm(surface).max() < 0.8 + 1e-5
-    np.testing.assert_allclose(SOLIDS[name].reach(jnp.asarray(sizes)), 0.8, atol=1e-6)
+@pytest.fixture(scope="module")
+def many():
+    return check_signals(solids(100, points=65))  # an odd number: one more anywhere than near the surface
+
+
+CORNERS = np.stack(np.meshgrid(*[[-1.0, 1.0]] * 3), axis=-1).reshape(-1, 3).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def many():
-    return check_signals(solids(100, points=64))
+def poses(many):
+    """Of 400 solids of each kind: sizes, rotations, middles, distances of the cube's corners and of a solid's own
+    points, and reaches."""
+
+    @jax.jit
+    @jax.vmap
+    def drawn(number, points):
+        pose, found = draw_pose(key_of(0, number)), {}
+        for name in NAMES:
+            placed = posed(name, pose)
+            _, sizes, turn, middle = placed.args
+            found[name] = sizes, turn, middle, placed(points), SOLIDS[name].reach(sizes)
+        return found
+
+    numbers = np.arange(400, dtype=np.int32)
+    points = np.concatenate([np.broadcast_to(CORNERS, (400, 8, 3)), many.points[numbers % 100]], axis=1)
+    return jax.tree.map(np.asarray, drawn(numbers, points))
 
 
-def test_solids_are_what_they_are_told_to_be(many):
+def test_solids_are_what_they_are_told_to_be(many, poses):
     assert many.classes == NAMES
     np.testing.assert_array_equal(many.label, np.arange(100) % 10)
-    assert (many.points.shape, many.values.shape, many.quantity) == ((100, 64, 3), (100, 64, 1), "signed distance")
-    for number in range(len(NAMES)):
-        np.testing.assert_allclose(solid(number)(many.points[number]), many.values[number, :, 0], atol=1e-6)
+    assert (many.points.shape, many.values.shape, many.quantity) == ((100, 65, 3), (100, 65, 1), "signed distance")
+    for number, name in enumerate(NAMES):
+        *_, distances, _ = poses[name]
+        np.testing.assert_allclose(distances[number, len(CORNERS) :], many.values[number, :, 0], atol=1e-6)
 
 
 def test_every_split_has_its_share_of_each_class(many):
@@ -128,91 +153,77 @@ def test_every_split_has_its_share_of_each_class(many):
 
 
 def test_half_of_the_points_lie_near_the_surface(many):
-    anywhere, near = np.abs(many.values[:, :32, 0]), np.abs(many.values[:, 32:, 0])
+    anywhere, near = np.abs(many.values[:, :33, 0]), np.abs(many.values[:, 33:, 0])
     # A Gaussian's mean modulus is its deviation times sqrt(2 / pi).
     np.testing.assert_allclose(near.mean(), SPREAD * (2 / np.pi) ** 0.5, rtol=0.1)
     assert anywhere.mean() > 0.3
-    np.testing.assert_allclose(many.points[:, :32].reshape(-1, 3).mean(axis=0), 0, atol=4 / (3 * 3200) ** 0.5)
+    np.testing.assert_allclose(many.points[:, :33].reshape(-1, 3).mean(axis=0), 0, atol=4 / (3 * 3200) ** 0.5)
 
 
 def test_the_points_near_a_ball_are_spread_evenly_over_it(many):
     rows = np.flatnonzero(many.label == 0)
     middles = np.stack([solid(int(row)).args[3] for row in rows])
-    ways = many.points[rows, 32:] - middles[:, None]
+    ways = many.points[rows, 33:] - middles[:, None]
     ways = (ways / np.linalg.norm(ways, axis=-1, keepdims=True)).reshape(-1, 3)
     np.testing.assert_allclose(ways.mean(axis=0), 0, atol=4 / (3 * len(ways)) ** 0.5)
     np.testing.assert_allclose(ways.T @ ways / len(ways), np.eye(3) / 3, atol=0.1)
 
 
 def test_a_solid_depends_on_its_number_and_the_seed_alone(many):
-    few = solids(13, points=64)
+    few = solids(13, points=65)
     np.testing.assert_array_equal(few.points, many.points[:13])
     np.testing.assert_array_equal(few.values, many.values[:13])
-    other = solids(13, points=64, seed=1)
+    other = solids(13, points=65, seed=1)
     assert (other.points != few.points).mean() > 0.99
-    assert few.options == {"count": 13, "points": 64, "quantity": "signed distance", "seed": 0}
+    assert few.options == {"count": 13, "points": 65, "quantity": "signed distance", "seed": 0}
 
 
 def test_occupancy_is_where_the_distance_is_negative(many):
-    held = check_signals(solids(100, points=64, quantity="occupancy"))
+    held = check_signals(solids(100, points=65, quantity="occupancy"))
     np.testing.assert_array_equal(held.points, many.points)
     np.testing.assert_array_equal(held.values, many.values < 0)
     assert held.value_range == (0.0, 1.0)
 
 
-@pytest.fixture(scope="module")
-def poses():
-    return jax.jit(jax.vmap(lambda number: draw_pose(key_of(0, number))))(jnp.arange(400))
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_poses_and_proportions_vary_within_the_cube(name, poses):
-    corners = np.stack(np.meshgrid(*[[-1.0, 1.0]] * 3), axis=-1).reshape(-1, 3).astype(np.float32)
-    found = jax.jit(jax.vmap(lambda pose: posed(name, pose)))(poses)
-    distances = jax.jit(jax.vmap(lambda distance: distance(corners)))(found)
+    sizes, turn, middle, distances, reach = poses[name]
     # The cube's corners are its farthest points, and no solid comes near one.
+    distances = distances[:, : len(CORNERS)]
     assert 0 < distances.min() < distances.max() < RANGES["signed distance"][1]
-    _, sizes, turn, middle = found.args
-    np.testing.assert_allclose(
-        jnp.matmul(turn, turn.mT, precision="highest"), jnp.broadcast_to(jnp.eye(3), turn.shape), atol=1e-5
-    )
-    np.testing.assert_allclose(jnp.linalg.det(turn), 1, atol=1e-5)
+    np.testing.assert_allclose(turn @ turn.mT, np.broadcast_to(np.eye(3), turn.shape), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.det(turn), 1, atol=1e-5)
     # Uniform on SO(3): each entry has mean 0 and variance 1/3.
     np.testing.assert_allclose(turn.mean(axis=0), 0, atol=4 / (3 * 400) ** 0.5)
     np.testing.assert_allclose(turn.var(axis=0), 1 / 3, atol=0.08)
     assert abs(middle).max() <= SHIFT
     kind = SOLIDS[name]
     varied = np.array(kind.low) < np.array(kind.high)
-    shares = np.asarray(sizes / sizes[:, :1])
+    shares = sizes / sizes[:, :1]
     assert (shares.std(axis=0)[1:] > 0.05).all() or not varied.any()
-    assert np.std(jax.vmap(kind.reach)(sizes)) > 0.05
+    assert np.std(reach) > 0.05
 
 
-def test_a_motion_of_space_moves_the_solid_with_it():
+def test_a_motion_of_space_moves_the_solid_with_it(many):
     ring, turned = solid(6), solid(16)
     distance, sizes, turn, middle = ring.args
     _, _, other_turn, other_middle = turned.args
     moved = type(ring)(ring.func, distance, sizes, other_turn, other_middle)
     there = (POINTS - np.asarray(middle)) @ np.asarray(turn) @ np.asarray(other_turn).T + np.asarray(other_middle)
-    np.testing.assert_allclose(moved(there), ring(POINTS), atol=2e-6)
+    both = jax.jit(lambda here, there: (moved(there), ring(here)))
+    found, expected = both(np.concatenate([POINTS, many.points[6]]), there)
+    np.testing.assert_allclose(found, expected[: len(POINTS)], atol=2e-6)
+    np.testing.assert_allclose(expected[len(POINTS) :], many.values[6, :, 0], atol=1e-6)
 
 
-def test_an_odd_number_of_points_and_one_alone():
-    for points in (1, 7):
-        assert solids(1, points=points).values.shape == (1, points, 1)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
+def test_settings_that_make_no_sense(untyped):
+    for settings, message in (
         ({"quantity": "distance"}, "unknown quantity 'distance'; the valid ones are: signed distance, occupancy"),
         ({"count": 0}, r"count is 0; it must be one whole number in \[1, inf\]"),
         ({"points": 1.5}, r"points is 1.5; it must be one whole number in \[1, inf\]"),
-    ],
-)
-def test_settings_that_make_no_sense(settings, message, untyped):
-    with pytest.raises(ValueError, match=message):
-        solids(**settings)
+    ):
+        with pytest.raises(ValueError, match=message):
+            solids(**settings)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.slow

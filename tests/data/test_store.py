@@ -17,23 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.data.test_dataset import FLAX, Tiny, assert_same
+from tests.data.conftest import copy_of, diverging, flip, largest
+from tests.data.producer import Killed
+from tests.data.test_dataset import FLAX, assert_same, flax_weights
 from tests.helpers import one_save_then
-from wsjax.data import (
-    WeightDataset,
-    fit_dataset,
-    fit_dataset_in_memory,
-    load,
-    open_dataset,
-    save,
-    verify,
-)
+from wsjax.data import WeightDataset, fit_dataset, load, open_dataset, save, verify
 from wsjax.data import card as card_module
 from wsjax.data.store import orbax_calls, shards
 from wsjax.data.store import whole as store
 from wsjax.data.store.directory import CHECKSUM, read_json, write_json
 from wsjax.data.store.index import read_index, shard_name
-from wsjax.data.store.locks import locked
 from wsjax.errors import DataError
 from wsjax.networks import Network
 from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
@@ -58,21 +51,18 @@ def rewrite(file: Path, **changes) -> None:
     write_json(file, {**content, **changes})
 
 
-def test_a_fit_on_disk_is_the_fit_in_memory(stored, images, recipe, capsys):
-    expected = fit_dataset_in_memory(images, recipe, progress=False)
-    assert_same(load(stored), expected)
+def test_a_fit_on_disk_is_the_fit_in_memory(stored, images, recipe, fitted, capsys):
+    assert_same(load(stored), fitted)
     assert sorted(p.name for p in (stored / "shards").iterdir()) == ["00000", "00001", "00002"]
     before = {p: p.stat().st_mtime_ns for p in stored.rglob("*")}
-    assert_same(fit_dataset(images, recipe, stored), expected)
+    assert_same(fit_dataset(images, recipe, stored), fitted)
     assert "holds all 10 networks: nothing to do" in capsys.readouterr().out
     assert {p: p.stat().st_mtime_ns for p in stored.rglob("*")} == before
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16, jnp.int8])
-def test_own_networks_survive_the_disk(tmp_path, small_shards, getkey, dtype):
-    networks = [
-        jax.tree.map(lambda x: (8 * x).astype(dtype), Tiny().init(getkey(), jnp.ones((1, 2)))) for _ in range(6)
-    ]
+def test_own_networks_survive_the_disk(tmp_path, dtype):
+    networks = [jax.tree.map(lambda x: (8 * x).astype(dtype), flax_weights(seed)) for seed in range(6)]
     columns = {"accuracy": np.linspace(0, 1, 6), "it's": np.arange(6)}
     data = WeightDataset.from_networks(networks, np.linspace(0, 1, 6), symmetry=FLAX, columns=columns)
     save(data, tmp_path / "a" / "b")
@@ -82,17 +72,16 @@ def test_own_networks_survive_the_disk(tmp_path, small_shards, getkey, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", jnp.float16, np.dtype("float16"), jnp.bfloat16])
-def test_weights_are_stored_in_the_dtype_asked_for(tmp_path, images, recipe, dtype):
-    data = fit_dataset_in_memory(images, recipe, progress=False)
-    save(data, tmp_path / "set", dtype, shard_networks=4)
+def test_weights_are_stored_in_the_dtype_asked_for(tmp_path, fitted, dtype):
+    save(fitted, tmp_path / "set", dtype, shard_networks=6)
     loaded = load(tmp_path / "set")
     asked = jnp.dtype(dtype)
-    for found, whole in zip(jax.tree.leaves(loaded.weights), jax.tree.leaves(data.weights), strict=True):
+    for found, whole in zip(jax.tree.leaves(loaded.weights), jax.tree.leaves(fitted.weights), strict=True):
         assert found.dtype == asked
-        assert found.tobytes() == np.asarray(jnp.asarray(whole).astype(asked)).tobytes()
+        assert found.tobytes() == np.asarray(whole).astype(asked).tobytes()
     stated = read_index(tmp_path / "set").arrays
     assert {a["dtype"] for name, a in stated.items() if name.startswith("weights")} == {asked.name}
-    assert loaded.columns["psnr"].dtype == data.columns["psnr"].dtype == np.float32
+    assert loaded.columns["psnr"].dtype == fitted.columns["psnr"].dtype == np.float32
     assert loaded.card.statistics == card_module.leaf_statistics(
         loaded.weights, np.flatnonzero(loaded.columns["split"] == 0)
     )
@@ -101,7 +90,7 @@ def test_weights_are_stored_in_the_dtype_asked_for(tmp_path, images, recipe, dty
     assert_same(open_dataset(tmp_path / "set").take(np.array([7, 2])), loaded.take(np.array([7, 2])))
 
 
-def test_whole_numbers_keep_their_dtype_and_other_dtypes_are_refused(tmp_path, getkey, images, recipe):
+def test_whole_numbers_keep_their_dtype_and_other_dtypes_are_refused(tmp_path, fitted):
     tree = {"a": Axes("in", "h"), "b": Axes("h*", "out"), "count": Axes("out")}
     spec = symmetry_of(tree, {"in": Fixed(2), "h": Group(3, "tanh"), "out": Fixed(1)})
     network = {"a": np.ones((2, 3), np.float32), "b": np.ones((3, 1), np.float32), "count": np.array([300])}
@@ -114,12 +103,12 @@ def test_whole_numbers_keep_their_dtype_and_other_dtypes_are_refused(tmp_path, g
     }
     for dtype in ("float64", "int8", "float8", jnp.int32):
         with pytest.raises(ValueError, match=r"unknown dtype '\w+'; the valid ones are: float32, bfloat16, float16"):
-            save(fit_dataset_in_memory(images, recipe, progress=False), tmp_path / "other", dtype)
+            save(fitted, tmp_path / "other", dtype)
     assert not (tmp_path / "other").exists()
 
 
-def test_a_number_too_large_for_the_dtype_is_named(tmp_path, images, recipe):
-    data = fit_dataset_in_memory(images, recipe, progress=False)
+def test_a_number_too_large_for_the_dtype_is_named(tmp_path, fitted):
+    data = copy_of(fitted)
     data.weights[1].bias[4, 0] = 1e5
     message = r"saving digits as float16: weights\[1\].bias is not finite in 1 of 10 networks \(rows 4\).*take bfloat16"
     with pytest.raises(DataError, match=message):
@@ -127,17 +116,17 @@ def test_a_number_too_large_for_the_dtype_is_named(tmp_path, images, recipe):
     save(data, tmp_path / "set", "bfloat16")
 
 
-def test_shards_are_as_large_as_asked(tmp_path, images, recipe, monkeypatch):
-    data = fit_dataset_in_memory(images, recipe, progress=False)
+def test_shards_are_as_large_as_asked(tmp_path, fitted, monkeypatch):
+    data = fitted.take(np.arange(5))
     sizes = lambda name: [p.name for p in sorted((tmp_path / name / "shards").iterdir())]
     save(data, tmp_path / "a")
     save(data, tmp_path / "b", shard_networks=3)
-    one = sum(x.nbytes for x in jax.tree.leaves((data.weights, data.label, data.columns))) // 10
-    monkeypatch.setattr(shards, "SHARD_BYTES", 5 * one + 1)
+    one = sum(x.nbytes for x in jax.tree.leaves((data.weights, data.label, data.columns))) // 5
+    monkeypatch.setattr(shards, "SHARD_BYTES", 4 * one + 1)
     save(data, tmp_path / "c")
     monkeypatch.setattr(shards, "SHARD_BYTES", one // 2)
     save(data, tmp_path / "d")
-    assert [len(sizes(name)) for name in "abcd"] == [1, 4, 2, 10]
+    assert [len(sizes(name)) for name in "abcd"] == [1, 2, 2, 5]
     for name in "abcd":
         assert_same(load(tmp_path / name), data)
     for wrong in (0, -1):
@@ -145,17 +134,17 @@ def test_shards_are_as_large_as_asked(tmp_path, images, recipe, monkeypatch):
             save(data, tmp_path / "e", shard_networks=wrong)
 
 
-def test_jax_arrays_and_a_relative_path_are_saved_too(tmp_path, images, recipe, monkeypatch):
-    data = fit_dataset_in_memory(images, recipe, progress=False)
+def test_jax_arrays_and_a_relative_path_are_saved_too(tmp_path, fitted, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    save(dataclasses.replace(data, weights=jax.tree.map(jnp.asarray, data.weights)), "set")
-    assert_same(load("set"), data)
+    save(dataclasses.replace(fitted, weights=jax.tree.map(jnp.asarray, fitted.weights)), "set")
+    assert_same(load("set"), fitted)
     with pytest.raises(ValueError, match="has no networks; expected at least one"):
-        save(data.take(np.array([], int)), "empty")
+        save(fitted.take(np.array([], int)), "empty")
 
 
 def test_every_flipped_bit_is_named(stored):
-    expected, rng = load(stored), np.random.default_rng(0)
+    """By its file's SHA-256, before Orbax reads anything."""
+    index, expected, rng = read_index(stored), load(stored), np.random.default_rng(0)
     files = [p for p in sorted((stored / "shards" / "00001").rglob("*")) if p.is_file() and p.stat().st_size]
     assert len(files) > 5
     for file in files:
@@ -165,27 +154,14 @@ def test_every_flipped_bit_is_named(stored):
             content[offset] ^= 1 << rng.integers(8)
             file.write_bytes(content)
             with pytest.raises(DataError, match=f"shard 00001: the file .*{file.name} is altered: SHA-256 .* remove"):
-                load(stored)
+                shards.read_shard(stored, index, 1)
+        with pytest.raises(DataError, match=f"shard 00001: the file .*{file.name} is altered"):
+            load(stored)
         file.write_bytes(original)
     assert_same(load(stored), expected)
     files[0].unlink()
     with pytest.raises(DataError, match=f"shard 00001: the file .*{files[0].name} is missing"):
         load(stored)
-
-
-def flip(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 4
-    file.write_bytes(content)
-
-
-def cut(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[:-1])
-
-
-def largest(stored: Path, number: int) -> Path:
-    """The file of a shard that holds its numbers."""
-    return max((stored / "shards" / shard_name(number)).rglob("*"), key=lambda p: p.is_file() and p.stat().st_size)
 
 
 def contents(directory: Path) -> dict[Path, bytes]:
@@ -211,12 +187,11 @@ def begun(tmp_path, small_shards, images, recipe, monkeypatch):
     return tmp_path / "begun"
 
 
-@pytest.mark.parametrize("damage", [flip, cut])
-def test_a_fit_that_goes_on_names_damage_to_what_was_finished(begun, images, recipe, damage):
+def test_a_fit_that_goes_on_names_damage_to_what_was_finished(begun, images, recipe, fitted):
     """It may fit the rest first; the damaged shard stays as it is, for who restores it, and nothing calls it well."""
     (name,) = read_index(begun).shards
     listed, shard = read_index(begun).shards[name], begun / "shards" / name
-    damage(largest(begun, int(name)))
+    flip(largest(begun, int(name)))
     before = contents(shard)
     for _ in range(2):
         with pytest.raises(DataError, match=f"shard {name}: the file .* is altered: SHA-256 .* remove {shard} and run"):
@@ -229,19 +204,18 @@ def test_a_fit_that_goes_on_names_damage_to_what_was_finished(begun, images, rec
             load(begun)
         assert not verify(begun).ok
     shutil.rmtree(shard)
-    assert_same(
-        fit_dataset(images, recipe, begun, progress=False), fit_dataset_in_memory(images, recipe, progress=False)
-    )
+    assert_same(fit_dataset(images, recipe, begun, progress=False), fitted)
 
 
 def test_a_cut_off_shard_is_named(stored):
+    index = read_index(stored)
     files = [p for p in sorted((stored / "shards" / "00002").rglob("*")) if p.is_file() and p.stat().st_size]
     for file in files:
         original = file.read_bytes()
         for length in (0, len(original) // 2, len(original) - 1):
             file.write_bytes(original[:length])
             with pytest.raises(DataError, match=f"shard 00002: the file .*{file.name} is altered"):
-                load(stored)
+                shards.read_shard(stored, index, 2)
         file.write_bytes(original)
     load(stored)
 
@@ -254,7 +228,7 @@ def test_a_shard_that_orbax_cannot_read_is_named(stored):
     listed["00000"]["files"] = {}
     rewrite(stored / "index.json", shards=listed)
     with pytest.raises(DataError, match=r"shard 00000 in .* cannot be read: .* remove"):
-        load(stored)
+        shards.read_shard(stored, read_index(stored), 0)
     gc.collect()
 
 
@@ -349,8 +323,8 @@ def test_an_index_from_before_it_stated_its_format_is_read(stored):
         load(stored)
 
 
-def test_an_infinite_number_is_refused_at_save_and_at_load(tmp_path, images, recipe, monkeypatch):
-    data = fit_dataset_in_memory(images, recipe, progress=False)
+def test_an_infinite_number_is_refused_at_save_and_at_load(tmp_path, fitted, monkeypatch):
+    data = copy_of(fitted)
     data.weights[1].bias[4, 0] = np.inf
     with pytest.raises(DataError, match=r"saving digits: weights\[1\].bias is not finite in 1 of 10 .* \(rows 4\)"):
         save(data, tmp_path / "set")
@@ -375,9 +349,9 @@ def test_the_same_directory_with_other_settings_is_refused(stored, images, recip
 
 
 def test_a_start_without_a_finished_shard_binds_nobody(tmp_path, small_shards, images, recipe):
-    wild = dataclasses.replace(recipe, learning_rate=1e38)
-    with pytest.raises(DataError, match=r"(?i)lower the learning rate"):
-        fit_dataset(images, wild, tmp_path, progress=False)
+    other = images._replace(name="others")
+    with diverging(images.index[0]), pytest.raises(DataError, match="lower the learning rate"):
+        fit_dataset(other, recipe, tmp_path, progress=False)
     with pytest.raises(DataError, match="is unfinished: 0 of 10 networks are there; to go on, run the same fit again"):
         load(tmp_path)
     assert len(fit_dataset(images, recipe, tmp_path, progress=False)) == 10
@@ -391,18 +365,9 @@ def test_a_foreign_directory_is_left_alone(tmp_path, images, recipe):
     assert (tmp_path / "shards" / "precious").read_text() == "mine"
 
 
-def test_a_second_writer_is_refused(tmp_path, images, recipe):
-    with locked(tmp_path), pytest.raises(OSError, match="is being written by another process"):
-        fit_dataset(images, recipe, tmp_path, progress=False)
-    assert len(fit_dataset(images, recipe, tmp_path, progress=False)) == 10
-
-
-def test_a_directory_that_cannot_be_made_is_named(tmp_path, images, recipe):
+def test_a_directory_that_cannot_be_made_is_named(tmp_path, images, recipe, fitted):
     (tmp_path / "file").write_text("")
-    for call in (
-        lambda path: fit_dataset(images, recipe, path, progress=False),
-        lambda path: save(fit_dataset_in_memory(images, recipe, progress=False), path),
-    ):
+    for call in (lambda path: fit_dataset(images, recipe, path, progress=False), lambda path: save(fitted, path)):
         with pytest.raises(OSError, match="file/set cannot be written: Not a directory; name a directory that you may"):
             call(tmp_path / "file" / "set")
 
@@ -422,7 +387,7 @@ def small_disk(tmp_path, monkeypatch):
     yield where, lambda: monkeypatch.setattr(orbax_calls.ocp, "save", saved)
 
 
-def test_a_full_disk_is_named_and_what_was_finished_stays(small_disk, small_shards, images, recipe):
+def test_a_full_disk_is_named_and_what_was_finished_stays(small_disk, small_shards, images, recipe, fitted):
     where, make_room = small_disk
     with pytest.raises(OSError, match=r"No space left on device") as caught:
         fit_dataset(images, recipe, where / "set", progress=False)
@@ -434,18 +399,14 @@ def test_a_full_disk_is_named_and_what_was_finished_stays(small_disk, small_shar
         shards.read_shard(where / "set", index, number)
     gc.collect()
     make_room()
-    assert_same(
-        fit_dataset(images, recipe, where / "set", progress=False),
-        fit_dataset_in_memory(images, recipe, progress=False),
-    )
+    assert_same(fit_dataset(images, recipe, where / "set", progress=False), fitted)
 
 
-def test_a_save_to_a_full_disk_is_named(small_disk, small_shards, images, recipe, capfd):
+def test_a_save_to_a_full_disk_is_named(small_disk, fitted, capfd):
     where, make_room = small_disk
-    many = dataclasses.replace(recipe, views=20, network=Network("siren", (2, 16, 16, 1)))
-    data = fit_dataset_in_memory(images, many, progress=False)
+    data = fitted.take(np.arange(1000) % 10)
     with pytest.raises(OSError, match=r"(shard 0000\d|index.json) cannot be written.*No space left on device"):
-        save(data, where / "set", shard_networks=20)
+        save(data, where / "set", shard_networks=100)
     gc.collect()
     assert capfd.readouterr().err == ""
     with pytest.raises(DataError, match=r"to go on, run the same fit again, or remove the directory and save"):
@@ -455,55 +416,38 @@ def test_a_save_to_a_full_disk_is_named(small_disk, small_shards, images, recipe
     assert_same(load(where / "other"), data)
 
 
-STOPPED = """
-import os, signal, sys
-import jax
-jax.config.update("jax_numpy_dtype_promotion", "strict")
-jax.config.update("jax_numpy_rank_promotion", "raise")
-from wsjax.data import Recipe, fit_dataset, limit, load_images
-from wsjax.data.store import orbax_calls
-from wsjax.data.store import shards
-from wsjax.networks import Network
+@pytest.mark.parametrize(("how", "safe"), [("Ctrl-C", 8), ("a kill", 4)])
+def test_a_stopped_fit_goes_on_to_the_same_bits(
+    tmp_path, small_shards, images, recipe, fitted, monkeypatch, capsys, how, safe
+):
+    """Stopped in its second shard write of three; a real kill leaves on the disk what this one does."""
+    path, calls = tmp_path / "set", []
 
-shards.SHARD_NETWORKS = 4
-save, calls = orbax_calls.ocp.save, []
+    def stop(where, arrays, real=orbax_calls.ocp.save):
+        calls.append(where)
+        if len(calls) == 2 and how == "a kill":
+            os.makedirs(f"{where}.orbax-checkpoint-tmp/state")
+            raise Killed
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+        real(where, arrays)
 
-def stop(path, arrays):
-    calls.append(path)
-    if len(calls) == 2:
-        os.makedirs(path + ".orbax-checkpoint-tmp/state")
-        os.kill(os.getpid(), int(sys.argv[2]))
-    save(path, arrays)
-
-orbax_calls.ocp.save = stop
-recipe = Recipe(Network("siren", (2, 4, 4, 1), w0=(5.0,), offset=0.5), steps=3, learning_rate=1e-2, lanes=4)
-fit_dataset(limit(load_images("digits"), 10), recipe, sys.argv[1])
-"""
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_fit_goes_on_to_the_same_bits(tmp_path, small_shards, images, recipe, how):
-    command = [sys.executable, "-c", STOPPED, str(tmp_path / "set"), str(int(how))]
-    root = Path(__file__).parents[2]
-    child = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
-    left = list((tmp_path / "set" / "shards").glob("*.orbax-checkpoint-tmp"))
-    if how == signal.SIGINT:
-        # It waits for the shard that is being written.
-        assert "KeyboardInterrupt" in child.stderr
-        assert f"interrupted: 8 of 10 networks are safe in {tmp_path / 'set'}; the same command" in child.stdout
-        assert not left
-    else:
-        assert child.returncode == -how
-        assert left
-    safe = 8 if how == signal.SIGINT else 4
+    with monkeypatch.context() as patch:
+        patch.setattr(orbax_calls.ocp, "save", stop)
+        with pytest.raises((KeyboardInterrupt, Killed)):
+            fit_dataset(images, recipe, path, progress=False)
+    # Ctrl-C waits for the shard that is being written.
+    assert len(list(path.glob("shards/*.orbax-checkpoint-tmp"))) == (how == "a kill")
+    said = f"interrupted: {safe} of 10 networks are safe in {path}; the same command"
+    assert (said in capsys.readouterr().out) == (how == "Ctrl-C")
     with pytest.raises(DataError, match=f"is unfinished: {safe} of 10 networks are there; to go on, run the same fit"):
-        load(tmp_path / "set")
-    kept = (tmp_path / "set" / "shards" / "00000" / "_CHECKPOINT_METADATA").stat().st_mtime_ns
-    resumed = fit_dataset(images, recipe, tmp_path / "set", progress=False)
-    assert (tmp_path / "set" / "shards" / "00000" / "_CHECKPOINT_METADATA").stat().st_mtime_ns == kept
-    assert_same(resumed, fit_dataset_in_memory(images, recipe, progress=False))
-    assert_same(load(tmp_path / "set"), resumed)
-    assert not list((tmp_path / "set" / "shards").glob("*tmp*"))
+        load(path)
+    first = path / "shards" / "00000" / "_CHECKPOINT_METADATA"
+    kept = first.stat().st_mtime_ns
+    assert_same(fit_dataset(images, recipe, path, progress=False), fitted)
+    assert first.stat().st_mtime_ns == kept
+    assert_same(load(path), fitted)
+    assert not list(path.glob("shards/*tmp*"))
 
 
 def test_a_kill_before_the_statistics_loses_nothing(stored, images, recipe):

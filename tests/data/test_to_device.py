@@ -6,50 +6,47 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from tests.data.test_dataset import FLAX, Tiny, assert_same
+from tests.data.test_dataset import FLAX, assert_same, flax_weights
 from wsjax.data import WeightDataset, load, open_dataset, save, to_device
 from wsjax.devices import data_mesh
 
 
-def test_all_networks_go_to_the_device_asked_for(stored):
-    expected = load(stored)
+def test_all_networks_go_to_the_device_asked_for(stored, fitted):
     for place, devices in ((None, {jax.devices()[0]}), (jax.devices()[2], {jax.devices()[2]})):
-        for given in (stored, str(stored), open_dataset(stored), expected):
+        for given in (stored, str(stored), open_dataset(stored), fitted):
             found = to_device(given, place)
             assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(found.weights))
             assert {device for leaf in jax.tree.leaves(found.weights) for device in leaf.devices()} == devices
-            assert_same(found, expected)
-    train = open_dataset(stored).split("train")
-    assert_same(to_device(train), expected.split("train"))
-    assert_same(to_device(stored).split("test"), expected.split("test"))
+            assert_same(found, fitted)
+    assert_same(to_device(open_dataset(stored).split("train")), fitted.split("train"))
+    assert_same(to_device(stored).split("test"), fitted.split("test"))
 
 
-def test_networks_are_spread_over_a_mesh(stored):
-    expected = load(stored).take(np.arange(8))
+def test_networks_are_spread_over_a_mesh(fitted):
+    expected = fitted.take(np.arange(8))
     sharding = NamedSharding(data_mesh(4), PartitionSpec("batch"))
     found = to_device(expected, sharding)
     assert_same(found, expected)
     for leaf in jax.tree.leaves(found.weights):
         assert [len(shard.data) for shard in leaf.addressable_shards] == [2] * 4
     with pytest.raises(ValueError, match=r"10 networks do not divide over the sharding .* the same number for each"):
-        to_device(stored, sharding)
+        to_device(fitted, sharding)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
-def test_what_is_stored_in_a_dtype_stays_in_it_and_may_be_cast(stored, tmp_path, dtype):
-    dataset = load(stored)
-    save(dataset, tmp_path / "cast", dtype)
+def test_what_is_stored_in_a_dtype_stays_in_it_and_may_be_cast(stored, fitted, tmp_path, dtype):
+    save(fitted, tmp_path / "cast", dtype)
     kept, cast = to_device(tmp_path / "cast"), to_device(stored, dtype=dtype)
     for leaf in jax.tree.leaves((kept.weights, cast.weights)):
         assert leaf.dtype == jnp.dtype(dtype)
     assert_same(kept, load(tmp_path / "cast"))
     nobody = to_device(open_dataset(stored).view(np.arange(0)), dtype=dtype)
-    assert (len(nobody), nobody.card.statistics) == (0, dataset.card.statistics)
+    assert (len(nobody), nobody.card.statistics) == (0, fitted.card.statistics)
     assert_same(cast, kept)
 
 
-def test_64_bits_are_never_narrowed_in_silence(getkey, untyped):
-    networks = [jax.tree.map(lambda x: np.asarray(x, np.float64), Tiny().init(getkey(), jnp.ones((1, 2))))] * 2
+def test_64_bits_are_never_narrowed_in_silence(untyped):
+    networks = [jax.tree.map(lambda x: x.astype(np.float64), flax_weights(0))] * 2
     double = WeightDataset.from_networks(networks, [0, 1], symmetry=FLAX)
     with pytest.raises(ValueError, match=r"\['bias'\] is float64, which JAX would make float32; .* dtype='float32'"):
         to_device(double)

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.models.specs import SKIP, double, random_weights
-from wsjax.models import Normaliser, normaliser
+from tests.models.drawn import drawn
+from tests.models.specs import SKIP, double, random_weights, stacked_weights
+from wsjax.models import Normaliser
 from wsjax.models.graph import graph_of
 from wsjax.models.graph_reader import GraphConfig
 from wsjax.models.padding import pad, union, whole
-from wsjax.models.testing import check_invariant, check_reader, check_sensitive
+from wsjax.models.testing import check_invariant, check_parts, check_sensitive
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, mlp, siren, symmetry_of
 
 
@@ -38,6 +39,7 @@ def convolutional(window: int, channels: int = 3) -> Symmetry:
     )
 
 
+KEY = jax.random.key(4)
 ARCHITECTURES = {
     "three outputs": siren((2, 4, 3, 3)),
     "one hidden layer": mlp((2, 4, 1)),
@@ -47,55 +49,61 @@ ARCHITECTURES = {
 
 
 def plain(symmetry: Symmetry) -> Normaliser:
-    return normaliser(symmetry, {name: {"mean": 0.1, "std": 0.5, "rms": 0.6} for name in symmetry.names})
+    numbers = lambda value: tuple(jax.device_put(np.float32(value)) for _ in symmetry.axes)
+    return Normaliser(numbers(0.1), numbers(0.5))
 
 
 def small(kind: Callable[..., Any], config: GraphConfig) -> Callable[..., Any]:
     """Makes a reader with these settings, but for those that a call changes."""
 
-    def make(symmetry, norm, outputs, *, network=None, key, **settings):
-        return kind(symmetry, norm, outputs, replace(config, **settings), network=network, key=key)
+    def make(symmetry, norm, outputs, *, network=None, **settings):
+        own = replace(config, **settings)
+        return drawn(lambda key: kind(symmetry, norm, outputs, own, network=network, key=key))
 
     return make
 
 
-def check_laws(make: Callable[..., Any], name: str, getkey: Callable[[], jax.Array]) -> None:
-    """The laws of a reader on one of the architectures; the whole kit, which takes long to compile, on one alone."""
+def check_laws(make: Callable[..., Any], name: str) -> None:
+    """The laws of a reader on one of the architectures; test_readers.py holds one to gradients too."""
     symmetry = ARCHITECTURES[name]
     settings = {"skip": {"readout": "graph", "layers": 2, "waves": 0}, "one hidden layer": {"layers": 2}}.get(name, {})
-    reader = make(symmetry, plain(symmetry), 4, key=getkey(), **settings)
-    if name == "one hidden layer":
-        check_reader(reader, symmetry, key=getkey())
-    else:
-        check_invariant(reader, symmetry, key=getkey())
-        check_sensitive(reader, symmetry, draws=1, key=getkey())
+    reader = make(symmetry, plain(symmetry), 4, **settings)
+    assert check_invariant(reader, symmetry, key=KEY) < 1e-10
+    assert check_sensitive(reader, symmetry, key=KEY) > 1e-8
+    assert check_parts(reader, symmetry, key=KEY) == 0
 
 
-def padding_difference(make: Callable[..., Any], getkey: Callable[[], jax.Array]) -> float:
+def padding_difference(make: Callable[..., Any], specs: list[Symmetry]) -> float:
     """The largest between networks alone and padded to a union of depths, widths, inputs and kernel sizes."""
-    specs = [siren((3, 2, 3, 2)), convolutional(2, 2), convolutional(3)]
     graphs = [graph_of(spec) for spec in specs]
     with jax.enable_x64(True):
-        reader = double(make(union(graphs), None, 4, key=getkey()))
-        read = eqx.filter_jit(lambda reader, network: reader(network))
-        found = []
-        for spec, graph in zip(specs, graphs, strict=True):
-            leaves = spec.leaves(random_weights(getkey(), spec))
-            alone = read(reader, whole(graph, leaves))
-            assert alone.dtype == jnp.float64
-            assert float(jnp.std(alone)) > 1e-3
-            found.append(np.abs(alone - read(reader, pad(graph, leaves, union(graphs)))).max())
-        return max(found)
+        reader = double(make(union(graphs), None, 4))
+        networks = [spec.leaves(random_weights(jax.random.key(i), spec)) for i, spec in enumerate(specs)]
+
+        @eqx.filter_jit
+        def outputs(reader, networks):
+            pairs = list(zip(graphs, networks, strict=True))
+            padded = [pad(graph, leaves, union(graphs)) for graph, leaves in pairs]
+            alone = jnp.stack([reader(whole(graph, leaves)) for graph, leaves in pairs])
+            return alone, jax.lax.map(reader, jax.tree.map(lambda *xs: jnp.stack(xs), *padded))
+
+        alone, padded = map(np.asarray, outputs(reader, networks))
+        assert alone.dtype == jnp.float64
+        assert alone.std(axis=1).min() > 1e-3
+        return np.abs(alone - padded).max()
 
 
-def batch_shape(make: Callable[..., Any], getkey: Callable[[], jax.Array]) -> tuple[int, ...]:
+def batch_shape(make: Callable[..., Any]) -> tuple[int, ...]:
     """Of the outputs for one batch of two architectures."""
     specs = [siren((2, 4, 1)), siren((2, 2, 3, 1))]
     graphs = [graph_of(spec) for spec in specs]
-    reader = make(union(graphs), None, 4, key=getkey())
-    stacks = []
-    for spec, graph in zip(specs, graphs, strict=True):
-        drawn = jax.vmap(lambda key, spec=spec: random_weights(key, spec))(jax.random.split(getkey(), 3))
-        stacks.append(jax.vmap(lambda w, s=spec, g=graph: pad(g, s.leaves(w), union(graphs)))(drawn))
-    batch = jax.tree.map(lambda *xs: jnp.concatenate(xs), *stacks)
-    return jax.jit(jax.vmap(reader))(batch).shape
+    reader = make(union(graphs), None, 4)
+
+    def outputs(networks):
+        padded = [
+            jax.vmap(lambda w, s=spec, g=graph: pad(g, s.leaves(w), union(graphs)))(stack)
+            for spec, graph, stack in zip(specs, graphs, networks, strict=True)
+        ]
+        return jax.vmap(reader)(jax.tree.map(lambda *xs: jnp.concatenate(xs), *padded))
+
+    return jax.eval_shape(outputs, [stacked_weights(KEY, spec, 3) for spec in specs]).shape

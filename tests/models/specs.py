@@ -2,8 +2,9 @@
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
+import numpy as np
 
+from wsjax.models.testing.precise import generator
 from wsjax.symmetry import Axes, Fixed, Group, Sum, Symmetry, mlp, siren, symmetry_of
 
 IN, OUT = Fixed(2, "input"), Fixed(2, "output")
@@ -66,12 +67,20 @@ SPECS = {
 
 
 def random_weights(key: jax.Array, symmetry: Symmetry):
-    """In float64 where it is enabled."""
-    shapes = symmetry.shapes
-    return symmetry.unflatten([jax.random.normal(jax.random.fold_in(key, i), s) for i, s in enumerate(shapes)])
+    """In float64 where it is enabled; drawn by NumPy, which compiles nothing."""
+    rng = generator(key)
+    return symmetry.unflatten([jax.device_put(rng.normal(size=shape)) for shape in symmetry.shapes])
+
+
+def stacked_weights(key: jax.Array, symmetry: Symmetry, count: int):
+    """So many networks side by side."""
+    rng = generator(key)
+    return symmetry.unflatten([jax.device_put(rng.normal(size=(count, *shape))) for shape in symmetry.shapes])
 
 
 def double(tree):
     """Floating-point arrays in float64, whole numbers in int64, all else as it is."""
-    wide = lambda x: x.astype(jnp.float64 if jnp.issubdtype(x.dtype, jnp.floating) else jnp.int64)
+    wide = lambda x: jax.device_put(
+        np.asarray(x).astype(np.float64 if np.issubdtype(x.dtype, np.floating) else np.int64)
+    )
     return jax.tree.map(lambda x: wide(x) if eqx.is_array(x) else x, tree)

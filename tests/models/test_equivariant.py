@@ -1,22 +1,29 @@
 """The equivariant layer: it commutes with every permutation, and nothing that does is missing from it."""
 
+import functools
 import itertools
 import math
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 
-from tests.models.specs import CONVOLUTION, JOINED_RECURRENT, RECURRENT, SKIP, SPECS, THREE_AXES, double, random_weights
+from tests.models.drawn import drawn
+from tests.models.refusals import check_refusals
+from tests.models.specs import CONVOLUTION, JOINED_RECURRENT, RECURRENT, SKIP, SPECS, THREE_AXES, random_weights
 from wsjax.models import EquivariantLinear, features
 from wsjax.models.equivariant import invariant
 from wsjax.models.pieces import lift, unlift
 from wsjax.models.terms import partitions
-from wsjax.models.testing import rank
-from wsjax.symmetry import Symmetry, act, compose, mlp, sample_permutation, sample_signs, siren
+from wsjax.models.testing import check_equivariant, check_invariant, check_sensitive, commutant_dimension, rank
+from wsjax.symmetry import Symmetry, mlp, siren
 from wsjax.symmetry.axes import Entry, Sum, base
+
+pytestmark = pytest.mark.usefixtures("untyped")
+
+KEY = jax.random.key(2)
 
 
 def lifted(symmetry: Symmetry, weights) -> list[jax.Array]:
@@ -27,56 +34,62 @@ def lowered(symmetry: Symmetry, xs: list[jax.Array]):
     return symmetry.unflatten(unlift(xs, features(symmetry), symmetry))
 
 
-def flat(tree) -> np.ndarray:
-    return np.concatenate([np.asarray(x).reshape(-1) for x in jax.tree.leaves(tree)])
+def linear(symmetry: Symmetry, inputs: int = 1, outputs: int = 1, **settings) -> EquivariantLinear:
+    """With biases."""
+    return drawn(lambda key: EquivariantLinear(symmetry, inputs, outputs, key=key, **settings))
+
+
+def on_weights(symmetry: Symmetry, *layers: EquivariantLinear, activation=jnp.tanh) -> Partial:
+    """Layers as one map from weights to weights, so that the group acts on what comes out."""
+
+    def through(layers, weights):
+        xs = layers[0](lifted(symmetry, weights))
+        for layer in layers[1:]:
+            xs = layer([activation(x) for x in xs])
+        return lowered(symmetry, xs)
+
+    return Partial(through, layers)
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_an_array_is_its_pieces(name, getkey):
+def test_an_array_is_its_pieces(name):
     symmetry = SPECS[name]
-    weights = random_weights(getkey(), symmetry)
-    xs = lifted(symmetry, weights)
-    assert sum(x.size for x in xs) == len(flat(weights))
-    for a, b in zip(jax.tree.leaves(lowered(symmetry, xs)), jax.tree.leaves(weights), strict=True):
+    weights = random_weights(KEY, symmetry)
+
+    @jax.jit
+    def there_and_back(weights):
+        xs = lifted(symmetry, weights)
+        assert sum(x.size for x in xs) == sum(map(math.prod, symmetry.shapes))
+        return lowered(symmetry, xs)
+
+    for a, b in zip(*map(jax.tree.leaves, (there_and_back(weights), weights)), strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-def difference(symmetry: Symmetry, layer: EquivariantLinear, draw, getkey) -> float:
-    """The largest between acting after and before the layer, over a few drawn elements."""
-    with jax.enable_x64(True):
-        layer = jax.tree.map(lambda x: x + 0.1, double(layer))  # biases too
-        apply = jax.jit(lambda w: lowered(symmetry, layer(lifted(symmetry, w))))
-        weights, elements = random_weights(getkey(), symmetry), [double(draw(getkey())) for _ in range(4)]
-        assert flat(apply(weights)).dtype == np.float64
-        return max(np.abs(flat(act(g, apply(weights))) - flat(apply(act(g, weights)))).max() for g in elements)
 
 
 @pytest.mark.parametrize(
     ("name", "pooling"), [*((name, "mean") for name in SPECS), ("three layers", "sum"), ("recurrent", "max")]
 )
-def test_it_commutes_with_every_permutation(name, pooling, getkey):
+def test_it_commutes_with_every_permutation(name, pooling):
     symmetry = SPECS[name]
-    layer = EquivariantLinear(symmetry, 1, 1, pooling=pooling, key=getkey())
-    assert difference(symmetry, layer, lambda key: sample_permutation(key, symmetry), getkey) < 1e-10
+    assert check_equivariant(on_weights(symmetry, linear(symmetry, pooling=pooling)), symmetry, key=KEY) < 1e-10
 
 
 @pytest.mark.parametrize("name", ["three layers", "recurrent", "skip", "nested", "three axes"])
-def test_with_signs_it_commutes_with_every_signed_permutation(name, getkey):
+def test_with_signs_alone_it_commutes_with_every_signed_permutation(name):
     symmetry = SPECS[name]
-    draw = lambda key: compose(sample_signs(key, symmetry), sample_permutation(key, symmetry))
-    layer = lambda signs: EquivariantLinear(symmetry, 1, 1, signs=signs, key=getkey())
-    assert difference(symmetry, layer(True), draw, getkey) < 1e-10
-    assert difference(symmetry, layer(False), draw, getkey) > 1e-2
+    check = functools.partial(check_equivariant, symmetry=symmetry, actions=("permute", "sign"), key=KEY)
+    assert check(on_weights(symmetry, linear(symmetry, signs=True))) < 1e-10
+    with pytest.raises(AssertionError, match="'sign' on group"):
+        check(on_weights(symmetry, linear(symmetry)))
 
 
-def test_what_follows_a_layer_with_signs_must_be_odd(getkey):
+def test_what_follows_a_layer_with_signs_must_be_odd():
     symmetry = siren((2, 3, 3, 2))
-    one, two = (EquivariantLinear(symmetry, n, m, signs=True, key=getkey()) for n, m in ((1, 2), (2, 1)))
-    weights, element = random_weights(getkey(), symmetry), sample_signs(getkey(), symmetry, probability=0.6)
-    for activation, allowed in ((jnp.tanh, True), (jax.nn.relu, False)):
-        both = jax.jit(lambda w, a=activation: lowered(symmetry, two([a(x) for x in one(lifted(symmetry, w))])))
-        after, before = flat(act(element, both(weights))), flat(both(act(element, weights)))
-        assert (np.abs(before - after).max() < 1e-5) == allowed
+    layers = linear(symmetry, 1, 2, signs=True), linear(symmetry, 2, 1, signs=True)
+    both = lambda activation: on_weights(symmetry, *layers, activation=activation)
+    assert check_equivariant(both(jnp.tanh), symmetry, actions=("sign",), key=KEY) < 1e-10
+    with pytest.raises(AssertionError, match="'sign' on group"):
+        check_equivariant(both(jax.nn.relu), symmetry, actions=("sign",), key=KEY)
 
 
 def traces(size: int, signs: bool) -> list[int]:
@@ -100,8 +113,8 @@ def dimension(symmetry: Symmetry, signs: bool) -> float:
     names, groups = list(symmetry.groups), symmetry.groups.values()
     fixed = {name: axis.size for name, axis in symmetry.fixed.items()}
     squares = []
-    for drawn in itertools.product(*[traces(g.size, signs and g.allows("sign")) for g in groups]):
-        of = {**fixed, **dict(zip(names, drawn, strict=True))}
+    for found in itertools.product(*[traces(g.size, signs and g.allows("sign")) for g in groups]):
+        of = {**fixed, **dict(zip(names, found, strict=True))}
         squares.append(sum(trace_along(axes.entries, of) for axes in symmetry.axes) ** 2)
     return float(np.mean(squares))
 
@@ -123,38 +136,22 @@ def dimension(symmetry: Symmetry, signs: bool) -> float:
     ],
     ids=lambda value: "" if isinstance(value, Symmetry) else str(value),
 )
-def test_its_rank_is_that_of_all_equivariant_maps(symmetry, signs, expected, getkey):
-    """The singular values of the map's matrix, entry by entry, over random kernels."""
+def test_its_rank_is_that_of_all_equivariant_maps(symmetry, signs, expected):
     counted = dimension(symmetry, signs)
     assert expected is None or counted == expected
-    layer = EquivariantLinear(symmetry, 1, 1, signs=signs, key=getkey())
-    entries = sum(map(math.prod, symmetry.shapes))
-    cuts = np.cumsum([math.prod(shape) for shape in symmetry.shapes])[:-1]
-
-    def matrix(key):
-        drawn = [jax.random.normal(jax.random.fold_in(key, i), k.shape) for i, k in enumerate(layer.kernels)]
-        one = eqx.tree_at(lambda made: made.kernels, double(layer), tuple(drawn))
-
-        def column(x):
-            leaves = [p.reshape(s) for p, s in zip(jnp.split(x, cuts), symmetry.shapes, strict=True)]
-            moved = lowered(symmetry, one(lifted(symmetry, symmetry.unflatten(leaves))))
-            return jnp.concatenate([y.reshape(-1) for y in jax.tree.leaves(moved)])
-
-        return jax.vmap(column)(jnp.eye(entries)).reshape(-1)
-
-    with jax.enable_x64(True):
-        drawn = jax.jit(jax.vmap(matrix))(jax.random.split(getkey(), int(counted) + 12))
-        assert np.linalg.matrix_rank(np.asarray(drawn), rtol=1e-9) == counted
+    assert commutant_dimension(symmetry, actions=("permute", "sign") if signs else ("permute",)) == counted
+    layer = linear(symmetry, signs=signs)
+    example = [np.ones((*f.sizes, f.fixed)) for f in features(symmetry)]
+    assert rank(layer, example, key=KEY) == counted
     if symmetry is not THREE_AXES:  # six axes of three neurons: some of their maps coincide
         assert sum(k.size for k in layer.kernels) == counted  # no parameter is spare
 
 
-@pytest.mark.parametrize(("widths", "signs", "expected"), [((2, 4, 3), False, 117), ((2, 3, 3, 1), True, 15)])
-def test_each_pair_of_channels_has_all_of_them(widths, signs, expected, getkey):
+@pytest.mark.parametrize(("widths", "signs", "expected"), [((1, 2, 1), False, 25), ((2, 3, 3, 1), True, 15)])
+def test_each_pair_of_channels_has_all_of_them(widths, signs, expected):
     symmetry = siren(widths)
-    layer = EquivariantLinear(symmetry, 2, 3, signs=signs, key=getkey())
-    example = [jnp.ones((*f.sizes, 2 * f.fixed)) for f in features(symmetry)]
-    assert rank(layer, example, key=getkey()) == 2 * 3 * expected
+    example = [np.ones((*f.sizes, 2 * f.fixed)) for f in features(symmetry)]
+    assert rank(linear(symmetry, 2, 3, signs=signs), example, key=KEY) == 2 * 3 * expected
 
 
 def test_axes_of_one_group_are_partitioned_in_every_way():
@@ -162,35 +159,33 @@ def test_axes_of_one_group_are_partitioned_in_every_way():
     assert len(partitions(("g", "g", "h", "h", "h"))) == 2 * 5
 
 
-@pytest.mark.parametrize("source", [0, 1, 2, 3])
-def test_every_block_into_the_last_kernel_reaches_the_output_axis(source, getkey):
+def test_every_block_into_the_last_kernel_reaches_the_output_axis():
     """Earlier code builds the blocks from the kernel before and from early biases constant along the outputs."""
     symmetry = siren((2, 3, 4, 3))
-    layer = EquivariantLinear(symmetry, 1, 1, key=getkey())
-    xs = [jnp.zeros_like(x) for x in lifted(symmetry, random_weights(getkey(), symmetry))]
-    xs[source] = jnp.ones_like(xs[source])
-    last_kernel = layer(xs)[4]
-    assert last_kernel.shape == (4, 3)
-    assert float(jnp.ptp(last_kernel, axis=1).min()) > 1e-3
+    layer, sizes = linear(symmetry), [(*f.sizes, f.fixed) for f in features(symmetry)]
+    alone = lambda row: [row[i] * jnp.ones(size) for i, size in enumerate(sizes)]
+    last = jax.jit(jax.vmap(lambda row: layer(alone(row))[4]))(np.eye(4, len(sizes), dtype=np.float32))
+    assert last.shape == (4, 4, 3)
+    assert np.ptp(last, axis=2).min() > 1e-3
 
 
-def test_it_feels_permutations_that_are_not_symmetries(getkey):
-    """Reordering a kernel's inputs without the layer before is another network; an invariant reader must notice."""
+def test_what_is_pooled_of_it_changes_under_permutations_that_are_no_symmetries():
+    """Reordering a kernel's inputs without the layer before is another network."""
     symmetry = siren((2, 5, 4, 1))
-    weights = random_weights(getkey(), symmetry)
-    layer = EquivariantLinear(symmetry, 1, 4, key=getkey())
-    second = EquivariantLinear(symmetry, 4, 4, key=getkey())
-    both = jax.jit(lambda w: second([jnp.tanh(x) for x in layer(lifted(symmetry, w))]))
-    pooled = lambda w: np.concatenate([np.asarray(x).reshape(-1, x.shape[-1]).mean(axis=0) for x in both(w)])
-    wrong = (weights[0], weights[1]._replace(kernel=jnp.roll(weights[1].kernel, 1, axis=0)), weights[2])
-    right = act(sample_permutation(getkey(), symmetry), weights)
-    np.testing.assert_allclose(pooled(right), pooled(weights), atol=1e-5)
-    assert np.abs(pooled(wrong) - pooled(weights)).max() > 1e-3
+
+    def pooled(layers, weights):
+        one, two = layers
+        xs = two([jnp.tanh(x) for x in one(lifted(symmetry, weights))])
+        return jnp.concatenate([x.reshape(-1, x.shape[-1]).mean(axis=0) for x in xs])
+
+    reader = Partial(pooled, (linear(symmetry, 1, 4), linear(symmetry, 4, 4)))
+    assert check_invariant(reader, symmetry, key=KEY) < 1e-10
+    assert check_sensitive(reader, symmetry, key=KEY) > 1e-3
 
 
-def test_the_invariants_of_a_recurrent_kernel_hold_its_trace(getkey):
-    weights = random_weights(getkey(), RECURRENT)
-    pooled = lambda w: np.asarray(invariant(lifted(RECURRENT, w), features(RECURRENT)))
+def test_the_invariants_of_a_recurrent_kernel_hold_its_trace():
+    weights = random_weights(jax.random.key(1), RECURRENT)
+    pooled = jax.jit(lambda w: invariant(lifted(RECURRENT, w), features(RECURRENT)))
     kernel = np.asarray(weights["step"]["kernel"])
     other = {**weights, "step": {**weights["step"], "kernel": np.roll(kernel, 1, axis=0)}}
     assert pooled(weights)[-1] == pytest.approx(np.trace(kernel) / 4, rel=1e-5)
@@ -198,33 +193,45 @@ def test_the_invariants_of_a_recurrent_kernel_hold_its_trace(getkey):
     assert abs(pooled(other)[-1] - pooled(weights)[-1]) > 1e-2
 
 
-def test_a_sum_starts_as_the_average_and_counts(getkey):
-    symmetry, key = siren((2, 5, 4, 2)), getkey()
-    xs = lifted(symmetry, random_weights(getkey(), symmetry))
-    mean, total = (EquivariantLinear(symmetry, 1, 2, pooling=p, key=key)(xs) for p in ("mean", "sum"))
+def test_a_sum_starts_as_the_average_and_counts():
+    symmetry = siren((2, 5, 4, 2))
+    spec = features(symmetry)
+
+    @jax.jit
+    def outputs(weights):
+        xs = lifted(symmetry, weights)
+        made = [EquivariantLinear(symmetry, 1, 2, pooling=pooling, key=KEY)(xs) for pooling in ("mean", "sum")]
+        return xs, made, [invariant(xs, spec, pooling)[3] for pooling in ("mean", "sum", "max")]
+
+    xs, (mean, total), pooled = outputs(random_weights(KEY, symmetry))
     for a, b in zip(mean, total, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    spec = features(symmetry)
-    np.testing.assert_allclose(invariant(xs, spec, "sum")[3], 20 * invariant(xs, spec)[3], rtol=1e-4)
-    assert float(invariant(xs, spec, "max")[3]) == float(xs[2].max())
+    np.testing.assert_allclose(pooled[1], 20 * np.asarray(pooled[0]), rtol=1e-4)
+    assert pooled[2] == np.max(xs[2])
 
 
-def test_kernels_are_drawn_by_a_recipe_that_stays(getkey):
+def test_kernels_are_drawn_by_a_recipe_that_stays():
     """A seed gives the same reader in every version: the arrays have 2, 1, 1 and 1 fixed entries."""
-    key = getkey()
-    layer = EquivariantLinear(siren((2, 4, 1)), 1, 1, key=key)
-    draw = lambda i, shape: jax.random.normal(jax.random.fold_in(key, i), shape)
-    by_fan_in = jnp.array([9**-0.5] * 4 + [5**-0.5])
-    np.testing.assert_array_equal(layer.kernels[0], draw(0, (5, 5)) * by_fan_in[None, :])
-    np.testing.assert_array_equal(layer.kernels[1], draw(1, (4, 4)) * by_fan_in[None, :4])
+
+    @jax.jit
+    def both(key):
+        draw = lambda i, shape: jax.random.normal(jax.random.fold_in(key, i), shape)
+        return EquivariantLinear(siren((2, 4, 1)), 1, 1, key=key), draw(0, (5, 5)), draw(1, (4, 4))
+
+    layer, one, two = both(KEY)
+    by_fan_in = np.array([9**-0.5] * 4 + [5**-0.5], np.float32)
+    np.testing.assert_allclose(layer.kernels[0], one * by_fan_in[None, :], rtol=1e-6)
+    np.testing.assert_allclose(layer.kernels[1], two * by_fan_in[None, :4], rtol=1e-6)
     assert [b.tolist() for b in layer.biases] == [[0, 0], [0], [0], [0]]
 
 
 @pytest.mark.usefixtures("untyped")
-def test_settings_that_cannot_be_are_refused(getkey):
-    with pytest.raises(ValueError, match=r"unknown pooling 'meen'; the valid ones are: mean, sum, max.*'mean'"):
-        EquivariantLinear(RECURRENT, 1, 1, pooling="meen", key=getkey())
-    with pytest.raises(ValueError, match=r"outputs is 0; it must be one whole number in \[1, inf\]"):
-        EquivariantLinear(RECURRENT, 1, 0, key=getkey())
-    with pytest.raises(ValueError, match=r"pooling is 'max' with signs.*expected 'mean' or 'sum'"):
-        EquivariantLinear(THREE_AXES, 1, 1, pooling="max", signs=True, key=getkey())
+def test_settings_that_cannot_be_are_refused():
+    make = functools.partial(EquivariantLinear, inputs=1, key=KEY)
+    pooled = {"symmetry": RECURRENT, "outputs": 1, "pooling": "meen"}
+    signed = {"symmetry": THREE_AXES, "outputs": 1, "pooling": "max", "signs": True}
+    check_refusals(
+        (make, pooled, r"unknown pooling 'meen'; the valid ones are: mean, sum, max.*'mean'"),
+        (make, {**pooled, "outputs": 0}, r"outputs is 0; it must be one whole number in \[1, inf\]"),
+        (make, signed, r"pooling is 'max' with signs.*expected 'mean' or 'sum'"),
+    )

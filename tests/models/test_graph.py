@@ -1,7 +1,6 @@
 """The graph of a network's neurons: every number once, at the right place, and moved as the neurons are."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -9,7 +8,7 @@ from tests.models.specs import CONVOLUTION, NESTED, RECURRENT, SKIP, SPECS, THRE
 from wsjax.models.graph import edge_inputs, graph_of, node_inputs
 from wsjax.models.graph_steps import steps
 from wsjax.models.padding import pad, union, whole
-from wsjax.symmetry import Axes, Fixed, Group, Symmetry, act, mlp, sample_permutation, siren, symmetry_of
+from wsjax.symmetry import Axes, Element, Fixed, Group, Move, Symmetry, act, mlp, siren, symmetry_of
 
 GRAPHS = {name: spec for name, spec in SPECS.items() if name != "three axes"}
 
@@ -20,27 +19,30 @@ def test_every_number_of_a_network_is_in_its_graph_once(name):
     graph, count = graph_of(symmetry), sum(int(np.prod(shape)) for shape in symmetry.shapes)
     starts = np.cumsum([0, *[int(np.prod(shape)) for shape in symmetry.shapes]])
     leaves = [
-        jnp.arange(float(n)).reshape(s) + float(i)
+        np.arange(n, dtype=np.float32).reshape(s) + i
         for n, s, i in zip(np.diff(starts), symmetry.shapes, starts, strict=False)
     ]
-    found = [*node_inputs(graph, leaves), *edge_inputs(graph, leaves)]
+    found = jax.jit(lambda leaves: [*node_inputs(graph, leaves), *edge_inputs(graph, leaves)])(leaves)
     assert sorted(np.concatenate([np.asarray(x).reshape(-1) for x in found])) == list(range(count))
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_nodes_and_edges_move_as_the_neurons_do(name, getkey):
+def test_nodes_and_edges_move_as_the_neurons_do(name):
     symmetry = GRAPHS[name]
-    graph, weights, element = (
-        graph_of(symmetry),
-        random_weights(getkey(), symmetry),
-        sample_permutation(getkey(), symmetry),
-    )
+    graph, rng = graph_of(symmetry), np.random.default_rng(0)
     order = {n.name: np.arange(n.size) for n in graph.nodes}
-    order |= {n: np.asarray(move.permutation) for n, move in element.moves.items() if move.permutation is not None}
-    before, after = (symmetry.leaves(w) for w in (weights, act(element, weights)))
-    for block, x, y in zip(graph.nodes, node_inputs(graph, before), node_inputs(graph, after), strict=True):
+    order |= {name: rng.permutation(group.size) for name, group in symmetry.groups.items()}
+    element = Element(symmetry, {name: Move(permutation=order[name]) for name in symmetry.groups})
+
+    @jax.jit
+    def inputs(weights, element):
+        both = (symmetry.leaves(w) for w in (weights, act(element, weights)))
+        return [(node_inputs(graph, leaves), edge_inputs(graph, leaves)) for leaves in both]
+
+    (nodes, edges), (moved_nodes, moved_edges) = inputs(random_weights(jax.random.key(0), symmetry), element)
+    for block, x, y in zip(graph.nodes, nodes, moved_nodes, strict=True):
         np.testing.assert_array_equal(np.asarray(x)[order[block.name]], y)
-    for block, x, y in zip(graph.edges, edge_inputs(graph, before), edge_inputs(graph, after), strict=True):
+    for block, x, y in zip(graph.edges, edges, moved_edges, strict=True):
         np.testing.assert_array_equal(np.asarray(x)[order[block.source]][:, order[block.target]], y)
 
 
@@ -65,8 +67,8 @@ def test_a_recurrent_kernel_runs_from_what_it_reads_to_what_it_makes():
     """Its two axes carry one group, and only the mark tells them apart, wherever it stands."""
     for axes, flip in ((Axes("h*", "h"), False), (Axes("h", "h*"), True)):
         spec = symmetry_of({"k": axes, "b": Axes("h", bias=True)}, {"h": Group(3, "tanh")})
-        kernel = jnp.arange(9.0).reshape(3, 3)
-        (block,) = edge_inputs(graph_of(spec), [jnp.zeros(3), kernel])
+        kernel, bias = np.arange(9, dtype=np.float32).reshape(3, 3), np.zeros(3, np.float32)
+        (block,) = jax.jit(lambda *leaves, spec=spec: edge_inputs(graph_of(spec), list(leaves)))(bias, kernel)
         np.testing.assert_array_equal(block[..., 0], kernel.T if flip else kernel)
 
 
@@ -76,66 +78,69 @@ def test_biases_are_the_first_numbers_of_a_node_whatever_the_order_of_leaves():
         {"a": Axes("h"), "bias": Axes("h", bias=True), "read": Axes("h*"), "z": Axes("in", "h")},
         {"in": Fixed(2, "input"), "h": Group(3, "tanh")},
     )
-    leaves = [jnp.full(3, 1.0), jnp.full(3, 2.0), jnp.full(3, 3.0), jnp.ones((2, 3))]
-    graph = graph_of(spec)
-    inputs, hidden = node_inputs(graph, leaves)
+    numbered = lambda spec: [np.full(shape, i, np.float32) for i, shape in enumerate(spec.shapes)]
+    read = lambda spec: jax.jit(lambda leaves: node_inputs(graph_of(spec), leaves))(numbered(spec))
+    inputs, hidden = read(spec)
     assert inputs.shape == (2, 0)
-    assert hidden.tolist() == [[2.0, 1.0, 3.0]] * 3
+    assert hidden.tolist() == [[1.0, 0.0, 2.0]] * 3
+    graph = graph_of(spec)
     assert [len(side) for side in (graph.nodes[1].produced, graph.nodes[1].consumed)] == [2, 1]
-    chain = siren((2, 3, 4, 1))
-    numbered = [jnp.full(shape, float(i)) for i, shape in enumerate(chain.shapes)]
-    assert [x.reshape(-1).tolist() for x in node_inputs(graph_of(chain), numbered)] == [[], [1.0] * 3, [3.0] * 4, [5.0]]
+    assert [np.ravel(x).tolist() for x in read(siren((2, 3, 4, 1)))] == [[], [1.0] * 3, [3.0] * 4, [5.0]]
 
 
-@pytest.mark.parametrize(
-    ("axes", "named"),
-    [
+def test_an_array_that_is_no_node_and_no_edge_is_refused():
+    for axes, named in (
         ({"k": Axes(), "b": Axes("h", bias=True)}, r"weights\['k'\] has the axes \(\)"),
         ({"k": Axes("g*", "h*", "h"), "b": Axes("g", bias=True)}, r"weights\['k'\] has the axes \('g\*', 'h\*', 'h'\)"),
         ({"k": Axes("g*", "h*"), "b": Axes("h", bias=True), "c": Axes("g", bias=True)}, r"weights\['k'\]"),
-    ],
-)
-def test_an_array_that_is_no_node_and_no_edge_is_refused(axes, named):
-    used = {name for leaf in axes.values() for name in leaf.names}
-    spec = symmetry_of(axes, {name: Group(2, "tanh") for name in sorted(used)})
-    with pytest.raises(ValueError, match=named + r".*read these networks with models\.DWS"):
-        graph_of(spec)
+    ):
+        used = {name for leaf in axes.values() for name in leaf.names}
+        spec = symmetry_of(axes, {name: Group(2, "tanh") for name in sorted(used)})
+        with pytest.raises(ValueError, match=named + r".*read these networks with models\.DWS"):
+            graph_of(spec)
     with pytest.raises(ValueError, match=r"models\.DWS"):
         graph_of(THREE_AXES)
 
 
-def test_padding_keeps_every_number_and_masks_the_rest(getkey):
+def test_padding_keeps_every_number_and_masks_the_rest():
     specs = [siren((2, 3, 1)), siren((3, 2, 4, 2)), CONVOLUTION]
     graphs = [graph_of(spec) for spec in specs]
     largest = union(graphs)
     assert largest.sizes == {"in": 3, "h1": 3, "h2": 4, "c": 3, "out": 2}
     assert {e.key for e in largest.edges} == {e.key for graph in graphs for e in graph.edges}
-    for spec, graph in zip(specs, graphs, strict=True):
-        leaves = spec.leaves(jax.tree.map(lambda x: x + 9, random_weights(getkey(), spec)))
-        alone, padded = whole(graph, leaves), pad(graph, leaves, largest)
-        own = {e.key: x for e, x in zip(graph.edges, alone.edges, strict=True)}
+
+    @jax.jit
+    def both(networks):
+        pairs = zip(graphs, networks, strict=True)
+        return [(whole(graph, leaves), pad(graph, leaves, largest)) for graph, leaves in pairs]
+
+    networks = [spec.leaves(random_weights(jax.random.key(i), spec)) for i, spec in enumerate(specs)]
+    found = both([[9 + np.asarray(x) for x in leaves] for leaves in networks])
+    for graph, (alone, padded) in zip(graphs, found, strict=True):
+        own = {e.key: np.asarray(x) for e, x in zip(graph.edges, alone.edges, strict=True)}
         for block, x, mask in zip(largest.edges, padded.edges, padded.edge_masks or (), strict=True):
             assert x.shape == (largest.sizes[block.source], largest.sizes[block.target], block.channels)
             assert not np.asarray(x)[~np.asarray(mask)].any()
             kept = np.asarray(x)[np.asarray(mask)]
-            expected = own.get(block.key, jnp.zeros((0, 0, block.channels)))
+            expected = own.get(block.key, np.zeros((0, 0, block.channels)))
             np.testing.assert_array_equal(kept[kept != 0], expected.reshape(-1))
-        assert sum(int(mask.sum()) for mask in padded.node_masks or ()) == sum(graph.sizes.values())
+        assert sum(int(np.sum(mask)) for mask in padded.node_masks or ()) == sum(graph.sizes.values())
 
 
-def test_kernels_are_centred(getkey):
+def test_kernels_are_centred():
     conv = lambda n: symmetry_of(
         {"k": Axes("row", "column", "in", "c"), "d": Axes("c*", "out")},
         {"row": Fixed(n), "column": Fixed(n), "in": Fixed(1, "input"), "c": Group(2), "out": Fixed(1, "output")},
     )
     small, large = graph_of(conv(1)), graph_of(conv(3))
-    padded = pad(small, [jnp.ones((2, 1)), jnp.full((1, 1, 1, 2), 5.0)], union([small, large]))
-    assert padded.edges[1][0, 0].tolist() == [0, 0, 0, 0, 5, 0, 0, 0, 0]
+    leaves = [np.ones((2, 1), np.float32), np.full((1, 1, 1, 2), 5, np.float32)]
+    padded = jax.jit(lambda leaves: pad(small, leaves, union([small, large])))(leaves)
+    assert np.asarray(padded.edges[1])[0, 0].tolist() == [0, 0, 0, 0, 5, 0, 0, 0, 0]
 
 
 def test_a_graph_that_is_not_in_the_union_is_refused():
     graph, other = graph_of(mlp((2, 4, 1))), graph_of(mlp((2, 3, 3, 1)))
-    leaves = [jnp.zeros(shape) for shape in mlp((2, 4, 1)).shapes]
+    leaves = [jax.device_put(np.zeros(shape, np.float32)) for shape in mlp((2, 4, 1)).shapes]
     with pytest.raises(ValueError, match=r"nodes 'h1' are 4 and the graph to pad to has 3; expected a union"):
         pad(graph, leaves, other)
     wide = union([other, graph_of(mlp((2, 5, 5, 1)))])
@@ -146,7 +151,7 @@ def test_a_graph_that_is_not_in_the_union_is_refused():
         {"in": Fixed(2, "input"), "h1": Group(3), "out": Fixed(1, "output")},
     )
     with pytest.raises(ValueError, match=r"each of the nodes 'h1' has 2 numbers and .* room for 1; expected a union"):
-        pad(graph_of(scaled), [jnp.zeros(shape) for shape in scaled.shapes], wide)
+        pad(graph_of(scaled), [jax.device_put(np.zeros(shape, np.float32)) for shape in scaled.shapes], wide)
     turned = symmetry_of({"k": Axes("out", "in")}, {"in": Fixed(1, "output"), "out": Fixed(1, "input")})
     with pytest.raises(ValueError, match=r"'out' is output in one graph and input in another"):
         union([graph, graph_of(turned)])

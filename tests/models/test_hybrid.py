@@ -1,19 +1,25 @@
 """Hybrids: any reader of weights that is also told what the neurons give keeps its laws, and uses what it is told."""
 
-from typing import Any
+import functools
+from typing import Any, cast
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.models.cards import card
-from wsjax.models import build, symmetry_of_seen
+from tests.models.drawn import drawn
+from tests.models.refusals import check_refusals
+from tests.models.specs import random_weights
+from wsjax.models import Hybrid, build, symmetry_of_seen
 from wsjax.models.activations import activations
-from wsjax.models.testing import check_invariant, check_reader, random_weights
+from wsjax.models.testing import check_invariant
+from wsjax.models.testing.invariance import trials
 from wsjax.networks import Network
-from wsjax.symmetry import act, sample
+from wsjax.symmetry import act
+
+pytestmark = pytest.mark.usefixtures("untyped")
 
 INSIDE: dict[str, dict[str, Any]] = {
     "dws": {"channels": 2, "layers": 2},
@@ -25,70 +31,81 @@ SIREN = Network("siren", (2, 4, 4, 3), w0=(3.0, 2.0), offset=0.5)
 RELU = Network("mlp", (2, 4, 4, 3), activation="relu")
 
 
-def hybrid(name: str, key: jax.Array, network: Network = SIREN, **described: Any) -> Any:
+KEY = jax.random.key(3)
+
+
+def hybrid(name: str, network: Network = SIREN) -> Any:
     config = {"reader": name, "settings": INSIDE[name], "probes": 6, "seen": 3}
-    return build("hybrid", card(network=network)._replace(**described), config, key=key)
-
-
-def test_a_hybrid_is_as_invariant_sensitive_and_trainable_as_its_reader(getkey):
-    check_reader(hybrid("nfn", getkey()), SIREN.symmetry, key=getkey())
+    return drawn(lambda key: build("hybrid", card(network=network), config, key=key))
 
 
 @pytest.mark.parametrize(("network", "actions"), [(SIREN, ("permute", "sign")), (RELU, ("permute", "rescale"))])
-def test_signs_and_scales_that_the_reader_does_not_see_stay_unseen(network: Network, actions, getkey):
-    check_invariant(hybrid("scale_gmn", getkey(), network), network.symmetry, actions=actions, key=getkey())
+def test_signs_and_scales_that_the_reader_is_invariant_to_change_nothing(network: Network, actions):
+    check_invariant(hybrid("scale_gmn", network), network.symmetry, actions=actions, key=KEY)
 
 
-@pytest.mark.parametrize("name", ["dws", "nft"])
-def test_any_reader_of_weights_will_do(name: str, getkey):
-    reader = hybrid(name, getkey())
-    assert check_invariant(reader, SIREN.symmetry, draws=1, key=getkey()) < 1e-10
-    assert jax.eval_shape(reader, random_weights(getkey(), SIREN.symmetry)).shape == (4,)
+@pytest.mark.parametrize("name", ["dws", "nfn", "nft"])  # test_readers.py holds one to every law
+def test_any_reader_of_weights_will_do(name: str):
+    reader = hybrid(name)
+    assert check_invariant(reader, SIREN.symmetry, key=KEY) < 1e-10
+    assert jax.eval_shape(reader, random_weights(KEY, SIREN.symmetry)).shape == (4,)
 
 
-def test_what_is_added_moves_as_the_symmetry_of_what_is_seen_says(getkey):
+@pytest.mark.parametrize(("network", "actions"), [(SIREN, ("permute", "sign")), (RELU, ("permute", "rescale"))])
+def test_what_is_added_moves_as_the_symmetry_of_what_is_seen_says(network: Network, actions):
     """The activations of moved weights are the moved activations, for signs, scales and orders."""
-    for network in (SIREN, RELU):
-        spec = symmetry_of_seen(network, 3)
-        made = lambda weights, network=network: activations(network, weights, jnp.linspace(-1, 1, 6).reshape(3, 2))
-        weights = random_weights(getkey(), network.symmetry)
-        hidden, values = made(weights)
-        joined = jax.tree.unflatten(spec.treedef, [*jax.tree.leaves(weights), *(h.T for h in hidden), values.T])
-        moved = act(sample(getkey(), spec), joined)
-        found, still = made(moved.weights)
-        for given, expected in zip((*found, still), (*moved.neurons, moved.values), strict=True):
-            np.testing.assert_allclose(given.T, expected, atol=1e-5)
-        assert float(jnp.abs(found[0] - hidden[0]).max()) > 1e-2
+    spec, inputs = symmetry_of_seen(network, 3), np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2)
+    *_, (_, element) = trials(spec, actions, 1, KEY)
+
+    @jax.jit
+    def seen(weights):
+        hidden, values = activations(network, weights, inputs)
+        moved = act(
+            element, jax.tree.unflatten(spec.treedef, [*jax.tree.leaves(weights), *(h.T for h in hidden), values.T])
+        )
+        found, still = activations(network, moved.weights, inputs)
+        return [x.T for x in (*found, still)], [*moved.neurons, moved.values], hidden[0].T
+
+    found, expected, before = seen(random_weights(KEY, network.symmetry))
+    for given, moved in zip(found, expected, strict=True):
+        np.testing.assert_allclose(given, moved, atol=1e-4)
+    assert np.abs(found[0] - before).max() > 1e-2
 
 
 @pytest.mark.parametrize("name", ["nfn", "scale_gmn"])
-def test_what_every_layer_gives_is_read(name: str, getkey):
-    reader, weights = hybrid(name, getkey()), random_weights(getkey(), SIREN.symmetry)
+def test_what_every_layer_gives_is_read(name: str):
+    reader, weights = hybrid(name), random_weights(KEY, SIREN.symmetry)
     features = eqx.filter_jit(lambda reader: reader.features(weights))
-    still = features(reader)
+    still = np.asarray(features(reader))
     for i, kernel in enumerate(reader.entries):
-        changed = features(eqx.tree_at(lambda r, i=i: r.entries[i], reader, 0 * kernel))
-        assert float(jnp.abs(changed - still).max() / jnp.abs(still).max()) > 1e-3
+        without = jax.device_put(np.zeros(kernel.shape, kernel.dtype))
+        changed = features(eqx.tree_at(lambda r, i=i: r.entries[i], reader, without))
+        assert np.abs(changed - still).max() / np.abs(still).max() > 1e-3
 
 
-def test_inputs_start_over_the_range_of_the_card(getkey):
-    points = hybrid("nfn", getkey(), coordinate_range=(2.0, 3.0)).points()
-    assert float(points.min()) > 2
-    assert float(points.max()) < 3
+def test_inputs_start_over_the_range_of_the_card():
+    described, config = card(network=SIREN)._replace(coordinate_range=(2.0, 3.0)), {"reader": "statistics"}
+    made = lambda key: build("hybrid", described, config, key=key)
+    points = jax.jit(lambda key: cast(Hybrid, made(key)).points())(KEY)
+    assert points.min() > 2
+    assert points.max() < 3
 
 
-def test_what_no_hybrid_can_read_is_refused(untyped, getkey):
-    with pytest.raises(ValueError, match=r"unknown reader of weights in a hybrid 'probe'; .*dws, mlp.*relational"):
-        build("hybrid", card(), {"reader": "probe"}, key=getkey())
-    with pytest.raises(ValueError, match=r"unknown setting of reader 'nfn' 'width'"):
-        build("hybrid", card(), {"reader": "nfn", "settings": {"width": 3}}, key=getkey())
-    with pytest.raises(ValueError, match=r"the reader 'hybrid' runs the networks it reads, and this card names no"):
-        build("hybrid", card()._replace(network=None), key=getkey())
-    lacking = card()._replace(statistics={})
-    with pytest.raises(ValueError, match=r"no statistics for weights\.weights\[0\]\.kernel"):
-        build("hybrid", lacking, key=getkey())
-    with pytest.raises(ValueError, match=r"seen is 0; it must be one whole number in \[1, inf\]"):
-        build("hybrid", card(), {"seen": 0}, key=getkey())
-    wide = random_weights(getkey(), Network("siren", (2, 4, 5, 3)).symmetry)
+def test_what_no_hybrid_can_read_is_refused(untyped):
+    make = functools.partial(build, "hybrid", card(), key=KEY)
+    of_card = lambda **parts: build("hybrid", card()._replace(**parts), key=KEY)
+    nfn = {"reader": "nfn", "settings": {"width": 3}}
+    check_refusals(
+        (
+            make,
+            {"config": {"reader": "probe"}},
+            r"unknown reader of weights in a hybrid 'probe'; .*dws, mlp.*relati",
+        ),
+        (make, {"config": nfn}, r"unknown setting of reader 'nfn' 'width'"),
+        (make, {"config": {"seen": 0}}, r"seen is 0; it must be one whole number in \[1, inf\]"),
+        (of_card, {"network": None}, r"'hybrid' runs the networks it reads, and this card names no"),
+        (of_card, {"statistics": {}}, r"no statistics for weights\.weights\[0\]\.kernel"),
+    )
+    wide = random_weights(KEY, Network("siren", (2, 4, 5, 3)).symmetry)
     with pytest.raises(ValueError, match=r"weights\[1\]\.kernel has shape \(4, 5\)"):
-        hybrid("nfn", getkey())(wide)
+        hybrid("nfn")(wide)

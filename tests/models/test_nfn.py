@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.models.drawn import drawn
+from tests.models.refusals import check_refusals
 from tests.models.specs import CONVOLUTION, JOINED_RECURRENT, double, random_weights
 from tests.models.test_dws import plain
 from wsjax.models import EquivariantLinear, features, trainable
@@ -15,16 +17,22 @@ from wsjax.models.ends import EndCode, permutable_ends, sinusoids
 from wsjax.models.fourier import FourierFeatures, expanded
 from wsjax.models.nfn import NFN, NFNConfig
 from wsjax.models.pieces import lift, unlift
-from wsjax.models.testing import check_gradients, check_invariant, check_reader, check_sensitive, commutant_dimension
+from wsjax.models.testing import check_gradients, check_invariant, check_parts, check_sensitive, commutant_dimension
 from wsjax.symmetry import Group, Symmetry, mlp, siren
+
+pytestmark = pytest.mark.usefixtures("untyped")
 
 CHAIN = siren((2, 4, 4, 3))
 SMALL = {"channels": 2, "layers": 2, "head": 4, "bands": 2}
 NP = {"layer": "np"}
 
 
-def nfn(symmetry: Symmetry, key, **settings) -> NFN:
-    return NFN(symmetry, plain(symmetry), 3, NFNConfig(**{**SMALL, **settings}), key=key)
+KEY = jax.random.key(3)
+
+
+def nfn(symmetry: Symmetry, **settings) -> NFN:
+    config = NFNConfig(**{**SMALL, **settings})
+    return drawn(lambda key: NFN(symmetry, plain(symmetry), 3, config, key=key))
 
 
 # The published layers, written out: maps of (W, b), W_i (d_i, d_i+1), from what each reads to where it writes.
@@ -120,14 +128,14 @@ def formula_matrix(images, widths: tuple[int, ...], **settings) -> np.ndarray:
     return np.stack(columns, axis=1).reshape(len(columns[0]), -1)
 
 
-def layer_matrix(symmetry: Symmetry, draws: int, key) -> np.ndarray:
+def layer_matrix(symmetry: Symmetry, draws: int) -> np.ndarray:
     """One row for each draw of an equivariant layer's kernels: its whole matrix."""
-    layer, spec = EquivariantLinear(symmetry, 1, 1, key=key), features(symmetry)
-    sizes = [int(np.prod(s)) for s in symmetry.shapes]
+    layer, spec = drawn(lambda key: EquivariantLinear(symmetry, 1, 1, key=key)), features(symmetry)
+    sizes, rng = [int(np.prod(s)) for s in symmetry.shapes], np.random.default_rng(0)
+    kernels = tuple(rng.normal(size=(draws, *k.shape)) for k in layer.kernels)
 
-    def matrix(key):
-        drawn = [jax.random.normal(jax.random.fold_in(key, i), k.shape) for i, k in enumerate(layer.kernels)]
-        one = eqx.tree_at(lambda made: made.kernels, double(layer), tuple(drawn))
+    def matrix(kernels):
+        one = eqx.tree_at(lambda made: made.kernels, double(layer), kernels)
 
         def column(x):
             parts = jnp.split(x, np.cumsum(sizes)[:-1])
@@ -137,7 +145,7 @@ def layer_matrix(symmetry: Symmetry, draws: int, key) -> np.ndarray:
         return jax.vmap(column)(jnp.eye(sum(sizes))).reshape(-1)
 
     with jax.enable_x64(True):
-        return np.asarray(jax.jit(jax.vmap(matrix))(jax.random.split(key, draws)))
+        return np.asarray(jax.jit(jax.vmap(matrix))(kernels))
 
 
 def span(matrix: np.ndarray) -> int:
@@ -149,19 +157,19 @@ def span(matrix: np.ndarray) -> int:
     [((2, 3, 4, 2), 62), ((2, 4, 3), 32), ((2, 3, 3, 1), 57)],
     ids=["chain", "short", "one output"],
 )
-def test_an_np_layer_is_the_equivariant_layer_of_permutable_ends(widths, expected, getkey):
+def test_an_np_layer_is_the_equivariant_layer_of_permutable_ends(widths, expected):
     symmetry = permutable_ends(mlp(widths))
     published = formula_matrix(np_images, widths)
-    ours = layer_matrix(symmetry, expected + 12, getkey())
+    ours = layer_matrix(symmetry, expected + 12)
     assert commutant_dimension(symmetry) == span(published) == span(ours) == expected
     assert span(np.concatenate([published, ours])) == expected
 
 
 @pytest.mark.parametrize(("widths", "expected"), [((2, 4, 4, 1), 75), ((2, 4, 3), 117)], ids=["chain", "short"])
-def test_an_hnp_layer_is_the_equivariant_layer_and_earlier_code_misses_a_bias(widths, expected, getkey):
+def test_an_hnp_layer_is_the_equivariant_layer_and_earlier_code_misses_a_bias(widths, expected):
     symmetry = mlp(widths)
     published = formula_matrix(hnp_images, widths)
-    ours = layer_matrix(symmetry, expected + 12, getkey())
+    ours = layer_matrix(symmetry, expected + 12)
     assert commutant_dimension(symmetry) == span(published) == span(ours) == expected
     assert span(np.concatenate([published, ours])) == expected
     assert span(formula_matrix(hnp_images, widths, with_bias=False)) == expected - widths[-1]
@@ -176,12 +184,13 @@ def test_ends_permute_and_what_lies_inside_stays():
     assert permutable_ends(moved) == moved
 
 
-def test_fourier_features_are_the_formula(getkey):
-    made, x = FourierFeatures(5, 0.7), jax.random.normal(getkey(), (3, 2, 1))
-    angles = 2 * np.pi * np.asarray(x) * np.asarray(made.frequencies)
-    np.testing.assert_allclose(made(x), np.concatenate([np.sin(angles), np.cos(angles)], axis=-1), atol=1e-5)
-    np.testing.assert_array_equal(expanded(x[..., 0], None), x[..., 0])
-    np.testing.assert_array_equal(expanded(x[..., 0], made), made(x).reshape(3, -1))
+def test_fourier_features_are_the_formula():
+    made, x = FourierFeatures(5, 0.7), np.random.default_rng(0).normal(size=(3, 2, 1)).astype(np.float32)
+    angles = 2 * np.pi * x * np.asarray(made.frequencies)
+    found, plain, wide = jax.jit(lambda x: (made(x), expanded(x[..., 0], None), expanded(x[..., 0], made)))(x)
+    np.testing.assert_allclose(found, np.concatenate([np.sin(angles), np.cos(angles)], axis=-1), atol=1e-5)
+    np.testing.assert_array_equal(plain, x[..., 0])
+    np.testing.assert_array_equal(wide, np.reshape(found, (3, -1)))
 
 
 def test_frequencies_are_spread_as_a_normal_draw_is():
@@ -192,13 +201,13 @@ def test_frequencies_are_spread_as_a_normal_draw_is():
     assert frequencies.min() > 0
 
 
-def test_frequencies_do_not_train(getkey):
-    reader = nfn(CHAIN, getkey())
+def test_frequencies_do_not_train():
+    reader = nfn(CHAIN)
     marks = trainable(reader)
     assert not any(jax.tree.leaves(marks.fourier))
     assert all(jax.tree.leaves(marks.layers))
     varying, rest = eqx.partition(reader, marks)
-    weights = random_weights(getkey(), CHAIN)
+    weights = random_weights(KEY, CHAIN)
     slope = jax.eval_shape(jax.grad(lambda p: jnp.sum(eqx.combine(p, rest)(weights) ** 2)), varying)
     assert not jax.tree.leaves(slope.fourier)
     assert slope.layers[0].linear.kernels[0].shape == reader.layers[0].linear.kernels[0].shape
@@ -210,13 +219,12 @@ def test_sinusoids_are_the_formula():
     np.testing.assert_allclose(code, np.concatenate([np.sin(angles), np.cos(angles), [[-1], [0], [1]]], axis=1))
 
 
-def test_a_code_adds_what_further_channels_of_a_layer_would(getkey):
+def test_a_code_adds_what_further_channels_of_a_layer_would():
     """Published: the code as more channels of the arrays that carry an end. What comes of it is one vector along it."""
     symmetry = permutable_ends(CHAIN)
     spec, rows = features(symmetry), sinusoids(2).shape[1]
-    xs = lift(CHAIN.leaves(random_weights(getkey(), CHAIN)), spec)
-    layer = EquivariantLinear(symmetry, 1 + rows, 3, key=getkey())
-    code = EndCode(CHAIN, (3,) * len(spec), "sinusoidal", key=getkey())
+    layer = drawn(lambda key: EquivariantLinear(symmetry, 1 + rows, 3, key=key))
+    code = drawn(lambda key: EndCode(CHAIN, (3,) * len(spec), "sinusoidal", key=key))
 
     def further(x, places):
         wide = jnp.zeros((*x.shape[:-1], rows))
@@ -228,13 +236,14 @@ def test_a_code_adds_what_further_channels_of_a_layer_would(getkey):
     places = [[axis for axis, name in enumerate(f.groups) if name in CHAIN.fixed] for f in spec]
 
     @jax.jit
-    def added(xs):
+    def added(weights):
+        xs = lift(CHAIN.leaves(weights), spec)
         with_code = layer([further(x, p) for x, p in zip(xs, places, strict=True)])
         without = layer([further(x, []) for x in xs])
         ours = code([jnp.zeros((*f.sizes, 3)) for f in spec])
         return [a - b for a, b in zip(with_code, without, strict=True)], ours
 
-    for f, *both in zip(spec, *added(xs), strict=True):
+    for f, *both in zip(spec, *added(random_weights(KEY, CHAIN)), strict=True):
         for found in map(np.asarray, both):
             for axis, name in enumerate(f.groups):
                 varies = np.ptp(found, axis=axis).max() > 1e-3
@@ -249,63 +258,52 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("name", ["hnp", "np learned"])
-def test_all_of_a_reader_is_proved(name, getkey):
-    check_reader(nfn(CHAIN, getkey(), **READERS[name]), CHAIN, key=getkey())
-
-
 @pytest.mark.parametrize(
-    ("name", "symmetry"),
+    ("name", "symmetry", "share"),
     [
-        ("hnp plain", siren((2, 4, 4, 1))),
-        ("np sinusoidal", mlp((2, 4, 3))),
-        ("hnp plain", CONVOLUTION),
-        ("np learned", CONVOLUTION),
-        ("np learned", JOINED_RECURRENT),
+        ("np learned", CHAIN, 1.0),  # test_readers.py holds "hnp" to every law
+        ("hnp plain", mlp((2, 4, 3)), 1.0),
+        ("np sinusoidal", mlp((2, 4, 3)), 0.8),  # at two or three places the sines of whole frequencies are zero
+        ("hnp plain", CONVOLUTION, None),
+        ("np learned", CONVOLUTION, None),
+        ("np learned", JOINED_RECURRENT, None),
     ],
-    ids=["chain", "one hidden layer", "convolution", "np convolution", "recurrence"],
+    ids=["chain", "one hidden layer", "sinusoidal code", "convolution", "np convolution", "recurrence"],
 )
-def test_every_architecture_is_read(name, symmetry, getkey):
-    reader = nfn(symmetry, getkey(), **READERS[name])
-    assert check_invariant(reader, symmetry, draws=2, key=getkey()) < 1e-10
-    assert check_sensitive(reader, symmetry, draws=1, key=getkey()) > 1e-8
+def test_every_architecture_is_read_and_every_parameter_learns(name, symmetry, share):
+    reader = nfn(symmetry, **READERS[name])
+    assert check_invariant(reader, symmetry, key=KEY) < 1e-10
+    assert check_sensitive(reader, symmetry, key=KEY) > 1e-8
+    assert check_parts(reader, symmetry, key=KEY) == 0
+    if share:
+        assert check_gradients(reader, symmetry, share=share, key=KEY) >= share
 
 
-@pytest.mark.parametrize(
-    ("name", "share"), [("hnp plain", 1.0), ("np sinusoidal", 0.8)]
-)  # at two or three places the sines of whole frequencies are zero
-def test_a_gradient_reaches_every_parameter(name, share, getkey):
-    symmetry = mlp((2, 4, 3))
-    assert check_gradients(nfn(symmetry, getkey(), **READERS[name]), symmetry, share=share, key=getkey()) >= share
-
-
-def test_without_a_code_an_np_reader_is_blind_to_the_order_of_inputs_and_outputs(getkey):
-    reader = nfn(CHAIN, getkey(), **NP)
-    assert check_invariant(reader, permutable_ends(CHAIN), key=getkey()) < 1e-10
+def test_without_a_code_alone_an_np_reader_is_invariant_to_the_order_of_inputs_and_outputs():
+    reader = nfn(CHAIN, **NP)
+    assert check_invariant(reader, permutable_ends(CHAIN), key=KEY) < 1e-10
     with pytest.raises(AssertionError, match=r"blind to the input axis 'in' .*; the output axis 'out' [^;]*: its"):
-        check_sensitive(reader, CHAIN, key=getkey())
+        check_sensitive(reader, CHAIN, key=KEY)
     with pytest.raises(AssertionError, match=r"'permute' on group '(in|out)' changes output"):
-        check_invariant(nfn(CHAIN, getkey(), **NP, code="learned"), permutable_ends(CHAIN), key=getkey())
+        check_invariant(nfn(CHAIN, **READERS["np learned"]), permutable_ends(CHAIN), key=KEY)
 
 
-def test_np_has_the_same_parameters_for_any_number_of_inputs(getkey):
+def test_np_has_the_same_parameters_for_any_number_of_inputs():
     count = lambda model: sum(x.size for x in jax.tree.leaves(eqx.filter(model, eqx.is_array)))
-    of = lambda widths, settings: count(nfn(mlp(widths), getkey(), layers=1, **settings).layers)
+    of = lambda widths, settings: count(nfn(mlp(widths), layers=1, **settings).layers)
     assert of((2, 4, 3), NP) == of((5, 4, 6), NP)
     assert of((2, 4, 3), {}) < of((5, 4, 6), {})
 
 
 @pytest.mark.usefixtures("untyped")
-def test_settings_that_cannot_be_are_refused(getkey):
-    with pytest.raises(ValueError, match=r"code is 'learned' and layer is 'hnp', .*expected code 'none'"):
-        NFNConfig(code="learned")
-    with pytest.raises(ValueError, match=r"unknown layer 'npn'; the valid ones are: hnp, np"):
-        NFNConfig(layer="npn")
-    with pytest.raises(ValueError, match=r"unknown norm 'batch'; the valid ones are: none, layer, rms, array"):
-        NFNConfig(norm="batch")
-    with pytest.raises(ValueError, match=r"bands is -1; it must be one whole number in \[0, inf\]"):
-        NFNConfig(bands=-1)
+def test_settings_that_cannot_be_are_refused():
+    check_refusals(
+        (NFNConfig, {"code": "learned"}, r"code is 'learned' and layer is 'hnp', .*expected code 'none'"),
+        (NFNConfig, {"layer": "npn"}, r"unknown layer 'npn'; the valid ones are: hnp, np"),
+        (NFNConfig, {"norm": "batch"}, r"unknown norm 'batch'; the valid ones are: none, layer, rms, array"),
+        (NFNConfig, {"bands": -1}, r"bands is -1; it must be one whole number in \[0, inf\]"),
+    )
     with pytest.raises(ValueError, match=r"fourier scale is 0; it must be one number in \(0, inf\]"):
         FourierFeatures(3, 0)
     with pytest.raises(ValueError, match=r"unknown code of the ends 'none'; the valid ones are: sinusoidal, learned"):
-        EndCode(CHAIN, (1,) * 6, "none", key=getkey())
+        EndCode(CHAIN, (1,) * 6, "none", key=KEY)

@@ -2,32 +2,44 @@
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.models.specs import CONVOLUTION, JOINED_RECURRENT, RECURRENT, double, random_weights
+from tests.models.drawn import drawn
+from tests.models.refusals import check_refusals
+from tests.models.specs import CONVOLUTION, JOINED_RECURRENT, RECURRENT, random_weights
 from tests.models.test_dws import plain
 from wsjax.models import features
 from wsjax.models.array_encoder import ArrayEncoder, ArrayEncoderConfig
 from wsjax.models.ends import permutable_ends
 from wsjax.models.nft import NFT, NFTBlock, NFTConfig
 from wsjax.models.pieces import lift, unlift
-from wsjax.models.testing import check_equivariant, check_invariant, check_reader, check_sensitive
+from wsjax.models.testing import check_equivariant, check_invariant, check_sensitive
+from wsjax.models.testing.precise import in_float64, read, to_float64
 from wsjax.models.weight_attention import Tokens, attend, averages_attend, slices_attend
 from wsjax.symmetry import Symmetry, mlp, siren
+
+pytestmark = pytest.mark.usefixtures("untyped")
 
 CHAIN = siren((2, 4, 4, 3))
 SMALL = {"width": 4, "layers": 1, "heads": 2, "head": 4, "bands": 2}
 
 
-def nft(symmetry: Symmetry, key, **settings) -> NFT:
-    return NFT(symmetry, plain(symmetry), 3, NFTConfig(**{**SMALL, **settings}), key=key)
+KEY = jax.random.key(3)
 
 
-def encoder(symmetry: Symmetry, key, **settings) -> ArrayEncoder:
+def nft(symmetry: Symmetry, **settings) -> NFT:
+    config = NFTConfig(**{**SMALL, **settings})
+    return drawn(lambda key: NFT(symmetry, plain(symmetry), 3, config, key=key))
+
+
+def encoder(symmetry: Symmetry, **settings) -> ArrayEncoder:
     config = ArrayEncoderConfig(**{**SMALL, "latents": 3, "mixing": 1, **settings})
-    return ArrayEncoder(symmetry, plain(symmetry), 3, config, key=key)
+    return drawn(lambda key: ArrayEncoder(symmetry, plain(symmetry), 3, config, key=key))
+
+
+def draw(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -49,15 +61,15 @@ def by_hand(tokens: list[np.ndarray], heads: int) -> np.ndarray:
     return np.concatenate(parts, axis=-1)
 
 
-def test_attention_is_its_formula(getkey):
-    qkv = np.asarray(jax.random.normal(getkey(), (5, 3, 12)))
-    np.testing.assert_allclose(attend(jnp.asarray(qkv), 2), by_hand(list(qkv), 2), rtol=1e-4, atol=1e-5)
+def test_attention_is_its_formula():
+    qkv = draw(5, 3, 12)
+    np.testing.assert_allclose(jax.jit(attend, static_argnums=1)(qkv, 2), by_hand(list(qkv), 2), rtol=1e-4, atol=1e-5)
 
 
-def test_for_a_chain_the_tokens_are_incoming_slices_the_bias_and_outgoing_slices(getkey):
+def test_for_a_chain_the_tokens_are_incoming_slices_the_bias_and_outgoing_slices():
     """The published rule, layer by layer, inputs and outputs too."""
     widths, spec = (2, 3, 4, 2), features(permutable_ends(mlp((2, 3, 4, 2))))
-    qkv = [np.asarray(jax.random.normal(getkey(), (*f.sizes, 12))) for f in spec]
+    qkv = [draw(*f.sizes, 12) for f in spec]
     kernels, biases = qkv[::2], qkv[1::2]
     expected = [np.zeros((*x.shape[:-1], 4)) for x in qkv]
     for layer in range(-1, 3):
@@ -70,25 +82,25 @@ def test_for_a_chain_the_tokens_are_incoming_slices_the_bias_and_outgoing_slices
             places += [(2 * layer + 2, (slice(None), column)) for column in range(widths[layer + 2])]
         for (array, place), mixed in zip(places, by_hand(tokens, 2), strict=True):
             expected[array][place] += mixed
-    found = slices_attend([jnp.asarray(x) for x in qkv], Tokens(spec), 2)
+    found = jax.jit(lambda qkv: slices_attend(qkv, Tokens(spec), 2))(qkv)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_averages_attend_and_are_repeated(getkey):
-    spec = features(permutable_ends(mlp((2, 3, 1))))
-    qkv = [jax.random.normal(getkey(), (*f.sizes, 12)) for f in spec]
-    means = [np.asarray(x).reshape(-1, 12).mean(axis=0)[None] for x in qkv]
-    for a, x, mean in zip(averages_attend(qkv, 2), qkv, by_hand(means, 2), strict=True):
+def test_averages_attend_and_are_repeated():
+    qkv = [draw(*f.sizes, 12) for f in features(permutable_ends(mlp((2, 3, 1))))]
+    means = [x.reshape(-1, 12).mean(axis=0)[None] for x in qkv]
+    found = jax.jit(lambda qkv: averages_attend(qkv, 2))(qkv)
+    for a, x, mean in zip(found, qkv, by_hand(means, 2), strict=True):
         np.testing.assert_allclose(a, np.broadcast_to(mean[0], (*x.shape[:-1], 4)), rtol=1e-4, atol=1e-5)
 
 
-def test_all_positions_stand_in_one_array_and_come_back(getkey):
-    spec = features(permutable_ends(CONVOLUTION))
-    xs = [jax.random.normal(getkey(), (*f.sizes, 3)) for f in spec]
-    joined = Tokens(spec).join(xs)
+def test_all_positions_stand_in_one_array_and_come_back():
+    tokens = Tokens(features(permutable_ends(CONVOLUTION)))
+    xs = [draw(*f.sizes, 3) for f in features(permutable_ends(CONVOLUTION))]
+    joined, back = jax.jit(lambda xs: (tokens.join(xs), tokens.part(tokens.join(xs))))(xs)
     assert joined.shape == (sum(x.size for x in xs) // 3, 3)
-    for a, b in zip(Tokens(spec).part(joined), xs, strict=True):
+    for a, b in zip(back, xs, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -109,20 +121,19 @@ class OnWeights(eqx.Module):
 
 
 @pytest.mark.parametrize("symmetry", [mlp((2, 4, 3)), RECURRENT], ids=["chain", "recurrence"])
-def test_a_block_is_equivariant_and_mixes_what_stands_far_apart(symmetry, getkey):
+def test_a_block_is_equivariant_and_mixes_what_stands_far_apart(symmetry):
     symmetry = permutable_ends(symmetry)
-    start, end = jax.random.normal(getkey(), (1, 4)), jax.random.normal(getkey(), (4, 1))
-    module = OnWeights(start, NFTBlock(4, 2, key=getkey()), end, symmetry)
-    assert check_equivariant(module, symmetry, draws=2, key=getkey()) < 1e-10
-    with jax.enable_x64(True):
-        wide, weights = double(module), random_weights(getkey(), symmetry)
-        slopes = jax.jit(jax.grad(lambda w: jnp.sum(jax.tree.leaves(wide(w))[-1])))(weights)
-        assert min(float(jnp.abs(s).max()) for s in jax.tree.leaves(slopes)) > 1e-6
-
-
-@pytest.mark.parametrize("make", [nft, encoder], ids=["nft", "array encoder"])
-def test_all_of_a_reader_is_proved(make, getkey):
-    check_reader(make(CHAIN, getkey()), CHAIN, key=getkey())
+    block = drawn(lambda key: NFTBlock(4, 2, key=key))
+    module = OnWeights(jax.device_put(draw(1, 4)), block, jax.device_put(draw(4, 1)), symmetry)
+    assert check_equivariant(module, symmetry, key=KEY) < 1e-10
+    with in_float64():
+        wide, weights = to_float64(module), to_float64(random_weights(KEY, symmetry))
+        leaves, tree = jax.tree.flatten(weights)
+        last = lambda leaves: np.asarray(jax.tree.leaves(read(wide, jax.tree.unflatten(tree, leaves)))[-1])
+        for i, leaf in enumerate(leaves):
+            assert (
+                np.abs(last([*leaves[:i], 1.5 * leaf + 0.1, *leaves[i + 1 :]]) - last(leaves)).max() > 1e-11
+            )  # rounding is 1e-15
 
 
 @pytest.mark.parametrize(
@@ -136,45 +147,33 @@ def test_all_of_a_reader_is_proved(make, getkey):
     ],
     ids=["chain", "one hidden layer", "recurrence", "convolution", "encoded convolution"],
 )
-def test_every_architecture_is_read(make, symmetry, settings, getkey):
-    reader = make(symmetry, getkey(), **settings)
-    assert check_invariant(reader, symmetry, key=getkey()) < 1e-10
-    assert check_sensitive(reader, symmetry, draws=1, key=getkey()) > 1e-8
+def test_every_architecture_is_read(make, symmetry, settings):
+    reader = make(symmetry, **settings)
+    assert check_invariant(reader, symmetry, key=KEY) < 1e-10
+    assert check_sensitive(reader, symmetry, key=KEY) > 1e-8
 
 
-def test_without_a_code_inputs_and_outputs_permute_too(getkey):
+def test_without_a_code_alone_inputs_and_outputs_permute_too():
     ends = permutable_ends(CHAIN)
-    assert check_invariant(nft(CHAIN, getkey(), code="none"), ends, key=getkey()) < 1e-10
+    assert check_invariant(nft(CHAIN, code="none"), ends, key=KEY) < 1e-10
     with pytest.raises(AssertionError, match=r"'permute' on group '(in|out)' changes output"):
-        check_invariant(nft(CHAIN, getkey()), ends, key=getkey())
+        check_invariant(nft(CHAIN), ends, key=KEY)
 
 
-def test_the_array_is_invariant_and_its_rows_differ(getkey):
-    reader = encoder(CHAIN, getkey())
-    array = jax.tree_util.Partial(lambda r, w: r.array(w), reader)
-    assert check_invariant(array, CHAIN, draws=1, key=getkey()) < 1e-10
-    found = eqx.filter_jit(lambda r, w: r.array(w))(reader, random_weights(getkey(), CHAIN))
+def test_the_array_is_invariant_and_its_rows_differ():
+    array = jax.tree_util.Partial(lambda r, w: r.array(w), encoder(CHAIN))
+    assert check_invariant(array, CHAIN, key=KEY) < 1e-10
+    with in_float64():
+        found = np.asarray(read(to_float64(array), to_float64(random_weights(KEY, CHAIN))))
     assert found.shape == (3, 4)
     assert np.abs(found[0] - found[1]).max() > 1e-2
 
 
-def test_dropout_needs_a_key_and_spares_what_a_rate_of_zero_does(getkey):
-    reader, weights = nft(CHAIN, getkey()), random_weights(getkey(), CHAIN)
-    read = eqx.filter_jit(lambda r, **settings: r(weights, **settings))
-    still = read(reader, rate=0.5)
-    np.testing.assert_array_equal(still, read(reader))
-    np.testing.assert_allclose(read(reader, key=getkey(), rate=0.0), still, rtol=1e-5, atol=1e-6)
-    one, two = (read(reader, key=getkey(), rate=0.5) for _ in range(2))
-    assert np.abs(one - two).max() > 1e-4
-
-
 @pytest.mark.usefixtures("untyped")
 def test_settings_that_cannot_be_are_refused():
-    with pytest.raises(ValueError, match=r"width is 10; expected a multiple of heads, 4"):
-        NFTConfig(width=10)
-    with pytest.raises(ValueError, match=r"unknown code of the ends 'cosine'; the valid ones are: none, sinusoidal"):
-        NFTConfig(code="cosine")
-    with pytest.raises(ValueError, match=r"latents is 0; it must be one whole number in \[1, inf\]"):
-        ArrayEncoderConfig(latents=0)
-    with pytest.raises(ValueError, match=r"width is 6; expected a multiple of heads, 4"):
-        ArrayEncoderConfig(width=6)
+    check_refusals(
+        (NFTConfig, {"width": 10}, r"width is 10; expected a multiple of heads, 4"),
+        (NFTConfig, {"code": "cosine"}, r"unknown code of the ends 'cosine'; the valid ones are: none, sinusoidal"),
+        (ArrayEncoderConfig, {"latents": 0}, r"latents is 0; it must be one whole number in \[1, inf\]"),
+        (ArrayEncoderConfig, {"width": 6}, r"width is 6; expected a multiple of heads, 4"),
+    )

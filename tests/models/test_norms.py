@@ -9,14 +9,18 @@ import pytest
 from wsjax.models.norms import NORMS, ArrayNorm, LayerNorm, RMSNorm
 
 CHANNELS = 4
+RNG = np.random.default_rng(0)
+apply = jax.jit(lambda norm, x: norm(x))
 
 
-def norm_of(name: str, key):
+def norm_of(name: str):
     """With gains and offsets as after some training."""
-    norm = NORMS[name](CHANNELS)
-    drawn = lambda i, x: x + jax.random.normal(jax.random.fold_in(key, i), x.shape)
-    leaves, shape = jax.tree.flatten(norm)
-    return jax.tree.unflatten(shape, [drawn(i, x) for i, x in enumerate(leaves)])
+    moved = lambda x: jax.device_put(np.asarray(x) + draw(*x.shape))
+    return jax.tree.map(moved, NORMS[name](CHANNELS))
+
+
+def draw(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape).astype(np.float32)
 
 
 def by_hand(name: str, norm, x: np.ndarray) -> np.ndarray:
@@ -27,51 +31,46 @@ def by_hand(name: str, norm, x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", NORMS)
-@pytest.mark.parametrize("groups", [(), (3,), (3, 5)], ids=len)
-def test_a_norm_is_its_formula(name, groups, getkey):
-    norm, x = norm_of(name, getkey()), 3 * jax.random.normal(getkey(), (*groups, CHANNELS)) + 1
-    np.testing.assert_allclose(norm(x), by_hand(name, norm, np.asarray(x)), rtol=1e-4, atol=1e-5)
+def test_a_norm_is_its_formula_on_arrays_of_any_number_of_axes(name):
+    norm = norm_of(name)
+    for x in (3 * draw(*groups, CHANNELS) + 1 for groups in ((), (3,), (3, 5))):
+        np.testing.assert_allclose(apply(norm, x), by_hand(name, norm, x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NORMS)
-def test_a_norm_commutes_with_orders_of_neurons_on_every_axis(name, getkey):
-    norm, x = norm_of(name, getkey()), jax.random.normal(getkey(), (3, 5, CHANNELS))
-    moved = lambda y: y[jnp.array([2, 0, 1])][:, jnp.array([4, 2, 0, 1, 3])]
-    np.testing.assert_allclose(norm(moved(x)), moved(norm(x)), atol=1e-6)
-    turned = lambda y: jnp.roll(y, 1, axis=-1)  # channels are no neurons
-    assert np.abs(norm(turned(x)) - turned(norm(x))).max() > 1e-2
-
-
-@pytest.mark.parametrize(("name", "commutes"), [("layer", False), ("rms", True), ("array", False)])
-def test_the_root_mean_square_alone_commutes_with_signs(name, commutes, getkey):
-    norm, x = norm_of(name, getkey()), jax.random.normal(getkey(), (3, 5, CHANNELS))
-    signs = jnp.array([1.0, -1.0, -1.0])[:, None, None]
-    assert bool(np.abs(norm(signs * x) - signs * norm(x)).max() < 1e-6) is commutes
+def test_a_norm_commutes_with_orders_of_neurons_and_the_root_mean_square_alone_with_signs(name):
+    norm, x = norm_of(name), draw(3, 5, CHANNELS)
+    still = np.asarray(apply(norm, x))
+    moved = lambda y: y[[2, 0, 1]][:, [4, 2, 0, 1, 3]]
+    np.testing.assert_allclose(apply(norm, moved(x)), moved(still), atol=1e-6)
+    turned = lambda y: np.roll(y, 1, axis=-1)  # channels are no neurons
+    assert np.abs(apply(norm, turned(x)) - turned(still)).max() > 1e-2
+    signs = np.array([1, -1, -1], np.float32)[:, None, None]
+    assert bool(np.abs(apply(norm, signs * x) - signs * still).max() < 1e-6) is (name == "rms")
 
 
 @pytest.mark.parametrize("name", NORMS)
-def test_a_network_is_normed_by_itself_alone(name, getkey):
-    norm, batch = norm_of(name, getkey()), jax.random.normal(getkey(), (2, 3, CHANNELS))
-    other = batch.at[1].multiply(100.0)
-    np.testing.assert_array_equal(jax.vmap(norm)(batch)[0], jax.vmap(norm)(other)[0])
+def test_a_network_is_normed_by_itself_alone(name):
+    norm, batch = norm_of(name), draw(2, 3, CHANNELS)
+    other = batch * np.array([1, 100], np.float32)[:, None, None]
+    alone = jax.jit(jax.vmap(norm))
+    np.testing.assert_array_equal(alone(batch)[0], alone(other)[0])
     assert {leaf.shape for leaf in jax.tree.leaves(eqx.filter(norm, eqx.is_array))} == {(CHANNELS,)}
 
 
 @pytest.mark.parametrize("name", NORMS)
-def test_half_types_stay_and_do_not_overflow(name, getkey):
-    x = (300 * jax.random.normal(getkey(), (3, CHANNELS))).astype(jnp.float16)  # its squares are beyond the type
-    found = norm_of(name, getkey())(x)
-    assert found.dtype == jnp.float16
-    assert float(jnp.abs(found).max()) > 0.1
-    assert np.isfinite(found).all()
+def test_half_types_stay_and_do_not_overflow_and_zeros_are_finite_in_value_and_slope(name):
+    norm, x = norm_of(name), (300 * draw(3, CHANNELS)).astype(np.float16)  # its squares are beyond the type
 
+    @jax.jit
+    def found(x):
+        return norm(x), jax.value_and_grad(lambda y: jnp.sum(norm(y) ** 2))(jnp.zeros((3, CHANNELS)))
 
-@pytest.mark.parametrize("name", NORMS)
-def test_zeros_stay_finite_in_value_and_slope(name, getkey):
-    norm = norm_of(name, getkey())
-    value, slope = jax.value_and_grad(lambda x: jnp.sum(norm(x) ** 2))(jnp.zeros((3, CHANNELS)))
-    assert np.isfinite(value)
-    assert np.isfinite(slope).all()
+    half, of_zeros = found(x)
+    assert half.dtype == jnp.float16
+    assert np.abs(half).max() > 0.1
+    assert np.isfinite(half).all()
+    assert all(np.isfinite(leaf).all() for leaf in of_zeros)
 
 
 @pytest.mark.usefixtures("untyped")

@@ -1,188 +1,216 @@
-"""Readers: what they are invariant to, what they feel, and what training may touch."""
-
-import re
+"""Every reader: what it is invariant to and what not, what reaches its output, and what is refused."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.interpreters import partial_eval
+from jax.tree_util import Partial
 
 from tests.models.cards import card
-from wsjax.models import CONFIGS, DWSConfig, FlatConfig, Normaliser, build, config_of, normaliser, trainable
+from tests.models.readers import ALL, CLAIMS, READERS, SMALL, made, network
+from tests.models.refusals import check_refusals
+from wsjax.models import (
+    CONFIGS,
+    DWS,
+    DWSConfig,
+    FlatConfig,
+    Normaliser,
+    build,
+    config_of,
+    head_arrays,
+    normaliser,
+    trainable,
+)
 from wsjax.models.dropout import dropout
-from wsjax.models.testing import check_deterministic
-from wsjax.networks import Network
-from wsjax.symmetry import act, mlp, sample, sample_permutation, sample_signs, siren
+from wsjax.models.testing import check_invariant, check_reader
+from wsjax.models.testing.determinism import keyed
+from wsjax.models.testing.parts import in_parts
+from wsjax.models.testing.precise import in_float64, read, same_program, to_float64
+from wsjax.symmetry import mlp, siren
 
-read = eqx.filter_jit(lambda reader, weights, **settings: reader(weights, **settings))
-"""Compiled once for a kind of reader, whatever its parameters."""
+pytestmark = pytest.mark.usefixtures("untyped")
 
-SMALL = {
-    "dws": {"channels": 3},
-    "mlp": {"width": 8},
-    "probe": {"probes": 6, "width": 8},
-    "activation_probe": {"probes": 6, "width": 8},
-    "probed_dws": {"probes": 6, "channels": 3},
-    "hybrid": {"settings": {"channels": 3, "layers": 2}, "probes": 6, "seen": 2},
-    "statistics": {"width": 8},
-    "rows": {"width": 8, "heads": 2},
-    "scale_gmn": {"channels": 3, "layers": 2},
-    "weight_gcn": {"channels": 3},
-    "neural_graph": {"width": 4, "edges": 3, "layers": 3, "waves": 0},
-    "relational": {"width": 4, "edges": 3, "layers": 3, "waves": 0, "attention": 4, "heads": 2, "hidden": 4},
-    "nfn": {"channels": 2, "bands": 2},
-    "nft": {"width": 4, "heads": 2, "layers": 1, "bands": 2},
-    "array_encoder": {"width": 4, "heads": 2, "layers": 1, "bands": 2, "latents": 3},
+KEY = jax.random.key(7)
+SYMMETRY = card().symmetry
+by_reader = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(f"readers {i % 2}")) for i, name in enumerate(READERS)]
+)
+"""All programs of a reader are compiled in one worker, those of half the readers in each."""
+
+FAILS = {
+    **dict.fromkeys(("mlp", "rows", "rows with a token"), ("invariant to permute", "invariant features")),
+    "statistics": ("sensitive to other moves",),
 }
+"""The checks that a baseline fails: it knows the order of neurons, or couples no arrays."""
 
 
-@pytest.fixture(params=list(CONFIGS))
-def reader(request, getkey):
-    return build(request.param, card(), SMALL[request.param], key=getkey())
+@by_reader
+def test_a_reader_passes_every_check_of_the_kit_that_it_should(name):
+    failed = []
+    try:
+        check_reader(made(name), SYMMETRY, actions=CLAIMS[name] or ("permute",), key=KEY)
+    except AssertionError as failure:
+        failed = [row[:40].strip() for row in str(failure).splitlines() if row[40:].startswith("failed")]
+    assert tuple(failed) == FAILS.get(name, ())
 
 
-def network(key):
-    weights = Network("siren", (2, 5, 4, 3), w0=(5.0,)).init(key)
-    return jax.tree.map(lambda w: w + 0.05, weights)  # no zero biases: they hide mistakes
+@by_reader
+def test_its_features_change_under_every_action_that_it_does_not_claim(name):
+    features = Partial(in_parts, made(name))
+    for action in set(ALL) - set(CLAIMS[name]):
+        with pytest.raises(AssertionError, match=f"'{action}' on group"):
+            check_invariant(features, SYMMETRY, actions=(action,), key=KEY)
 
 
-def test_every_reader_gives_one_number_a_class(reader, getkey):
-    assert read(reader, network(getkey())).shape == (4,)
+@by_reader
+def test_every_array_of_a_network_reaches_the_output(name):
+    with in_float64():
+        reader, weights = Partial(in_parts, to_float64(made(name))), network(dtype=np.float64)
+        still = read(reader, weights)[0]
+        leaves, tree = jax.tree.flatten(weights)
+        for i, leaf in enumerate(leaves):
+            other = jax.tree.unflatten(tree, [*leaves[:i], 1.1 * leaf + 0.1, *leaves[i + 1 :]])
+            assert np.abs(read(reader, other)[0] - still).max() > 1e-8, SYMMETRY.names[i]
 
 
-def test_dws_is_invariant_to_permutations_and_the_baseline_is_not(getkey):
-    weights = network(getkey())
-    moved = act(sample_permutation(getkey(), card().symmetry), weights)
-    dws = build("dws", card(), SMALL["dws"], key=getkey())
-    flat = build("mlp", card(), SMALL["mlp"], key=getkey())
-    np.testing.assert_allclose(read(dws, moved), read(dws, weights), atol=1e-6)
-    assert float(jnp.abs(read(flat, moved) - read(flat, weights)).max()) > 1e-4
+@by_reader
+def test_dropout_drops_in_features_and_head_alike(name):
+    with in_float64():
+        reader, weights = to_float64(made(name)), network(dtype=np.float64)
+        drawn = np.stack([keyed(reader, weights, key, 0.5) for key in jax.random.split(KEY, 8)])
+        assert drawn.std(axis=0).max() > 1e-5
+        whole = Partial(lambda r, key, w: r(w, key=key, rate=0.3), reader, KEY)
+        parts = Partial(lambda r, key, w: r.head(r.features(w, key=key, rate=0.3), key=key, rate=0.3), reader, KEY)
+        assert same_program(whole, parts, weights)
 
 
-def test_dws_feels_signs_which_is_what_augmentation_is_for(getkey):
-    weights = network(getkey())
-    flipped = act(sample_signs(getkey(), card().symmetry), weights)
-    dws = build("dws", card(), SMALL["dws"], key=getkey())
-    assert float(jnp.abs(read(dws, flipped) - read(dws, weights)).max()) > 1e-4
-
-
-def test_a_probe_is_invariant_to_the_whole_group(getkey):
-    weights = network(getkey())
-    probe = build("probe", card(), SMALL["probe"], key=getkey())
-    moved = act(sample(getkey(), card().symmetry), weights)
-    np.testing.assert_allclose(read(probe, moved), read(probe, weights), atol=1e-4)
-
-
-@pytest.mark.parametrize("activation", ["gated", "relu"])
-def test_every_array_of_a_network_reaches_the_output(activation, getkey):
-    dws = build("dws", card(), {"channels": 8, "activation": activation}, key=getkey())
-    slopes = jax.jit(jax.grad(lambda w: jnp.sum(dws(w) * jnp.arange(1.0, 5.0))))(network(getkey()))
-    assert all(float(jnp.abs(s).max()) > 0 for s in jax.tree.leaves(slopes))
-
-
-def test_half_precision_networks_are_read(reader, getkey):
-    weights = network(getkey())
+@by_reader
+def test_types_and_shapes_are_those_of_the_reader_for_half_types_and_batches_too(name):
+    reader, weights = made(name), network()
+    shape = lambda function, w: jax.eval_shape(function, w)
     half = jax.tree.map(lambda w: w.astype(jnp.bfloat16), weights)
-    assert read(reader, half).dtype == jnp.float32
+    for found in (shape(reader, weights), shape(reader, half)):
+        assert (found.shape, found.dtype) == ((4,), jnp.float32)
+    assert shape(reader.features, weights).ndim == 1
+    assert shape(jax.vmap(reader), jax.tree.map(lambda w: np.stack([w] * 3), weights)).shape == (3, 4)
 
 
-@pytest.mark.parametrize("name", ["mlp", "rows"])  # the others are held to it in test_sizes_in_use.py
-def test_dropout_is_off_without_a_key_and_at_rate_0(name, getkey):
-    made = build(name, card(), SMALL[name], key=getkey())
-    assert check_deterministic(made, card().symmetry, key=getkey()) < 1e-10
+@pytest.mark.parametrize("name", ["dws", "rows", "generated probe"])  # maps of arrays, attention, runs of the network
+def test_a_batch_is_a_vmap(name):
+    stacked = jax.tree.map(lambda *ws: np.stack(ws), *map(network, range(3)))
+    found = eqx.filter_jit(eqx.filter_vmap(made(name)))(stacked)
+    np.testing.assert_allclose(found[1], eqx.filter_jit(made(name))(network(1)), atol=1e-5)
 
 
-def test_dropout_drops(reader, getkey):
-    weights = network(getkey())
-    draws = jax.jit(jax.vmap(lambda k: reader(weights, key=k, rate=0.5)))(jax.random.split(getkey(), 64))
-    assert float(draws.std(axis=0).max()) > 1e-5
+def used(function, arrays) -> list[bool]:
+    """Which of a list of arrays a function reads."""
+    traced = jax.make_jaxpr(function)(arrays)
+    return partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.out_avals))[1]
 
 
-def test_dropout_drops_whole_channels_and_keeps_the_expectation(getkey):
-    drawn = np.asarray(jax.vmap(lambda k: dropout(jnp.ones((3, 64)), k, 0.5, salt=0))(jax.random.split(getkey(), 64)))
+@by_reader
+def test_features_read_no_array_of_the_head_and_the_head_no_other(name):
+    reader, weights = made(name), network()
+    arrays, tree = jax.tree.flatten(eqx.filter(reader, trainable(reader)))
+    rest = eqx.filter(reader, trainable(reader), inverse=True)
+    whole = lambda arrays: eqx.combine(jax.tree.unflatten(tree, arrays), rest)
+    marks = zip(*map(jax.tree.leaves, (head_arrays(reader), trainable(reader))), strict=True)
+    in_head = [leaf for leaf, may in marks if may]
+    vector = jax.eval_shape(reader.features, weights)
+    assert len(in_head) == len(arrays)
+    assert any(in_head)
+    assert used(lambda arrays: whole(arrays).head(jnp.ones(vector.shape, vector.dtype)), arrays) == in_head
+    read_by_features = used(lambda arrays: whole(arrays).features(weights), arrays)
+    assert not any(there and here for there, here in zip(read_by_features, in_head, strict=True))
+    assert any(read_by_features) == (READERS[name][0] not in ("mlp", "statistics"))
+    part = eqx.filter(reader, trainable(reader))  # alone it has the same head
+    assert jax.tree.leaves(head_arrays(part)) == in_head
+
+
+def test_a_reader_without_a_head_is_refused(monkeypatch):
+    monkeypatch.setattr(DWS, "HEAD_FIELDS", ("head",))
+    with pytest.raises(ValueError, match=r"DWS has the fields normaliser, layers, .* and no head; expected the"):
+        head_arrays(made("dws"))
+
+
+def test_dropout_drops_whole_channels_and_keeps_the_expectation():
+    drop = jax.jit(jax.vmap(lambda key: dropout(jnp.ones((3, 64)), key, 0.5, salt=0)))
+    drawn = np.asarray(drop(jax.random.split(KEY, 64)))
     assert set(np.unique(drawn)) == {0.0, 2.0}
     np.testing.assert_array_equal(drawn, drawn[:, :1].repeat(3, axis=1))
     assert drawn.mean() == pytest.approx(1.0, abs=0.06)  # four standard errors of 4096 draws
 
 
-def test_the_normaliser_does_not_train(getkey):
-    dws = build("dws", card(), SMALL["dws"], key=getkey())
-    marks = trainable(dws)
+def test_the_normaliser_does_not_train():
+    marks = trainable(made("dws"))
     assert not any(jax.tree.leaves(marks.normaliser))
     assert all(jax.tree.leaves(marks.layers))
 
 
-def test_the_normaliser_shifts_no_array_of_a_sign_group():
-    statistics = {n: {"mean": 1.0, "std": 2.0, "rms": 4.0} for n in siren((2, 3, 3, 1)).names}
-    shift = [float(s) for s in normaliser(siren((2, 3, 3, 1)), statistics).shift]
-    assert shift == [0, 0, 0, 0, 0, 1]
-    gelu = mlp((2, 3, 1), "gelu")
-    statistics = {n: {"mean": 1.0, "std": 2.0, "rms": 4.0} for n in gelu.names}
-    assert [float(s) for s in normaliser(gelu, statistics).shift] == [1, 1, 1, 1]
+def test_the_normaliser_shifts_no_array_of_a_sign_group_and_never_divides_by_zero():
+    def made_for(symmetry, **statistics) -> Normaliser:
+        return normaliser(symmetry, dict.fromkeys(symmetry.names, statistics))
+
+    shift = lambda symmetry: [float(s) for s in made_for(symmetry, mean=1.0, std=2.0, rms=4.0).shift]
+    assert shift(siren((2, 3, 3, 1))) == [0, 0, 0, 0, 0, 1]
+    assert shift(mlp((2, 3, 1), "gelu")) == [1, 1, 1, 1]
+    never_varies = made_for(siren((2, 3, 1)), mean=0.0, std=0.0, rms=0.0)
+    assert all(float(s) == 1 for s in never_varies.scale)
 
 
-def test_an_array_that_never_varies_is_not_divided_by_zero():
-    names = siren((2, 3, 1)).names
-    made = normaliser(siren((2, 3, 1)), {n: {"mean": 0.0, "std": 0.0, "rms": 0.0} for n in names})
-    assert isinstance(made, Normaliser)
-    assert all(float(s) == 1 for s in made.scale)
+@pytest.mark.usefixtures("untyped")
+def test_a_reader_takes_the_outputs_that_it_is_given_or_one_for_each_class():
+    for name in CONFIGS:
+        reads = lambda key, weights, name=name: build(name, card(), SMALL[name], outputs=3, key=key)(weights)
+        assert jax.eval_shape(reads, KEY, network()).shape == (3,), name
+        with pytest.raises(ValueError, match=r"names no classes; expected one at least.*whole numbers.*: outputs=1"):
+            build(name, card(classes=0), SMALL[name], key=KEY)
+    reads = lambda key, weights: build("dws", card(classes=0), DWSConfig(channels=3), outputs=3, key=key)(weights)
+    assert jax.eval_shape(reads, KEY, network()).shape == (3,)
+    for classes in (0, 4):
+        with pytest.raises(ValueError, match=r"outputs is 0; it must be one whole number in \[1, inf\]"):
+            build("mlp", card(classes=classes), outputs=0, key=KEY)
 
 
-def test_unknown_names_list_the_valid_ones(untyped, getkey):
-    with pytest.raises(ValueError, match=r"unknown reader 'dwss'.*dws, mlp, probe.*mean 'dws'"):
-        build("dwss", card(), key=getkey())
-    with pytest.raises(ValueError, match=r"unknown setting of reader 'dws' 'chanels'.*channels, layers.*'channels'"):
-        config_of("dws", {"chanels": 3})
-    with pytest.raises(ValueError, match=r"channels is 0; it must be one whole number in \[1, inf\]"):
-        config_of("dws", {"channels": 0})
-    for name, setting in (("dws", "layers"), ("mlp", "width"), ("probe", "probes")):
-        with pytest.raises(ValueError, match=rf"{setting} is 2\.5; it must be one whole number in \[1, inf\]"):
-            config_of(name, {setting: 2.5})
-
-
-def test_weights_of_another_architecture_are_refused_by_their_leaf(reader, untyped, getkey):
+@by_reader
+def test_weights_of_another_architecture_are_refused_by_their_leaf(name, untyped):
     for widths, found in (
         ((2, 6, 4, 3), r"\(2, 6\).* expects \(2, 5\)"),
         ((3, 5, 4, 3), r"\(3, 5\).* expects \(2, 5\)"),
     ):
-        other = Network("siren", widths).init(getkey())
+        other = siren(widths)
         with pytest.raises(ValueError, match=rf"\[0\]\.kernel has shape {found}"):
-            reader(other)
+            made(name)(other.unflatten([jax.device_put(np.zeros(shape, np.float32)) for shape in other.shapes]))
 
 
-@pytest.mark.parametrize("name", list(CONFIGS))
-def test_a_card_without_classes_is_refused(name, untyped, getkey):
-    with pytest.raises(ValueError, match=r"names no classes; expected one at least.*whole numbers.*to give: outputs=1"):
-        build(name, card(classes=0), SMALL[name], key=getkey())
-
-
-@pytest.mark.parametrize("classes", [0, 4])
-def test_a_given_number_of_outputs_stands_before_the_classes(classes, untyped, getkey):
-    for name in CONFIGS:
-        reader = build(name, card(classes=classes), SMALL[name], outputs=3, key=getkey())
-        assert jax.eval_shape(reader, network(getkey())).shape == (3,)
-    with pytest.raises(ValueError, match=r"outputs is 0; it must be one whole number in \[1, inf\]"):
-        build("mlp", card(classes=classes), outputs=0, key=getkey())
-
-
-def test_the_settings_of_another_reader_are_refused(untyped, getkey):
-    assert read(build("dws", card(), DWSConfig(channels=3), key=getkey()), network(getkey())).shape == (4,)
+@pytest.mark.usefixtures("untyped")
+def test_what_no_reader_can_be_built_of_is_refused_by_name():
+    of = lambda kind: lambda **settings: config_of(kind, settings)
+    of_card = lambda **parts: build("dws", card()._replace(**parts), key=KEY)
+    whole, kernel, bias = card().statistics, "weights[0].kernel", "weights[2].bias"
+    without = lambda leaf, kind: {**whole, leaf: {n: number for n, number in whole[leaf].items() if n != kind}}
+    check_refusals(
+        (of("dws"), {"chanels": 3}, r"unknown setting of reader 'dws' 'chanels'.*channels, layers.*'channels'"),
+        (of("dws"), {"channels": 0}, r"channels is 0; it must be one whole number in \[1, inf\]"),
+        (of("dws"), {"layers": 2.5}, r"layers is 2\.5; it must be one whole number in \[1, inf\]"),
+        (of("mlp"), {"width": 2.5}, r"width is 2\.5; it must be one whole number in \[1, inf\]"),
+        (of("probe"), {"probes": 2.5}, r"probes is 2\.5; it must be one whole number in \[1, inf\]"),
+        (build, {"name": "dwss", "card": card(), "key": KEY}, r"unknown reader 'dwss'.*dws, mlp, probe.*mean 'dws'"),
+        (of_card, {"statistics": {bias: {}}}, r"no statistics for weights\[0\]\.kernel"),
+        (
+            of_card,
+            {"statistics": without(kernel, "rms")},
+            r"weights\[0\]\.kernel lack rms; found mean, std, expected",
+        ),
+        (
+            of_card,
+            {"statistics": without(bias, "std")},
+            r"weights\[2\]\.bias lack std; found mean, rms, expected",
+        ),
+    )
     with pytest.raises(TypeError, match=r"config is a FlatConfig; the reader 'dws' takes a DWSConfig, a mapping"):
-        build("dws", card(), FlatConfig(), key=getkey())
-
-
-def test_a_probe_refuses_networks_that_it_cannot_run(untyped, getkey):
+        build("dws", card(), FlatConfig(), key=KEY)
     with pytest.raises(ValueError, match=r"'probe' runs the networks it reads.*use one of dws, mlp"):
-        build("probe", card()._replace(network=None), key=getkey())
-
-
-def test_statistics_that_are_missing_are_named(untyped, getkey):
-    with pytest.raises(ValueError, match=r"no statistics for weights\[0\]\.kernel"):
-        build("dws", card()._replace(statistics={"weights[0].bias": {}}), key=getkey())
-    whole = card().statistics
-    for name, kind in (("weights[0].kernel", "rms"), ("weights[2].bias", "std")):
-        without = {n: value for n, value in whole[name].items() if n != kind}
-        message = rf"statistics of {re.escape(name)} lack {kind}; found {', '.join(without)}, expected mean, std"
-        with pytest.raises(ValueError, match=message):
-            build("dws", card()._replace(statistics={**whole, name: without}), key=getkey())
+        build("probe", card()._replace(network=None), key=KEY)

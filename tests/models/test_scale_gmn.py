@@ -1,19 +1,25 @@
 """ScaleGMN: signs and scales of neurons change nothing, forward and backward, zeros among the weights or not."""
 
+import functools
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 
+from tests.models.drawn import drawn
 from tests.models.scale_laws import along_the_weights, check_finite_slopes, check_wide_scales
-from tests.models.specs import CONVOLUTION, IN, OUT, RECURRENT, dense_axes
-from wsjax.models import Normaliser
+from tests.models.specs import CONVOLUTION, IN, OUT, RECURRENT, dense_axes, random_weights
+from tests.models.test_dws import plain
 from wsjax.models.scale_gmn import ScaleGMN, ScaleGMNConfig
-from wsjax.models.testing import check_invariant, check_reader, random_weights
+from wsjax.models.testing import check_gradients, check_invariant, check_parts, check_sensitive
+from wsjax.models.testing.precise import in_float64, read, to_float64
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, mlp, siren, symmetry_of
 from wsjax.symmetry.group import Action
+
+pytestmark = pytest.mark.usefixtures("untyped")
 
 KINDS = ("relu", "tanh", "linear", "gelu")
 MIXED = symmetry_of(
@@ -45,65 +51,64 @@ CASES: dict[str, tuple[Symmetry, Actions, dict[str, Any]]] = {
     "recurrent scales": (LOOP, SCALES, BOTH),
 }
 WHOLE = {"signs, outputs alone", "one hidden layer"}
-"""Those on which the whole kit is run; the others are held to their law alone."""
+"""Those that are held to sensitivity and gradients too; the others are held to their law alone."""
+KEY = jax.random.key(8)
 
 
-def reader_of(name: str, key) -> ScaleGMN:
+@functools.cache
+def reader_of(name: str) -> ScaleGMN:
     symmetry, _, settings = CASES[name]
-    plain = Normaliser(*(tuple(jnp.float32(v) for _ in symmetry.axes) for v in (0.0, 1.5)))
-    return ScaleGMN(symmetry, plain, 3, ScaleGMNConfig(**{"channels": 3, "layers": 2, "head": 4, **settings}), key=key)
+    config = ScaleGMNConfig(**{"channels": 3, "layers": 2, "head": 4, **settings})
+    return drawn(lambda key: ScaleGMN(symmetry, plain(symmetry, 1.5), 3, config, key=key), seed=1)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_it_is_invariant_to_all_that_it_claims(name, getkey):
+def test_it_is_invariant_to_all_that_it_claims(name):
     symmetry, actions, _ = CASES[name]
-    reader = reader_of(name, getkey())
+    assert check_invariant(reader_of(name), symmetry, actions=actions, key=KEY) < 1e-10
+    assert check_parts(reader_of(name), symmetry, key=KEY) == 0
     if name in WHOLE:
-        check_reader(reader, symmetry, actions=actions, key=getkey())
-    else:
-        check_invariant(reader, symmetry, actions=actions, draws=1, key=getkey())
+        assert check_sensitive(reader_of(name), symmetry, key=KEY) > 1e-8
+        assert check_gradients(reader_of(name), symmetry, key=KEY) == 1
 
 
 @pytest.mark.parametrize("name", ["scales, both ways", "mixed"])
-def test_zeros_among_the_weights_and_large_scales_are_no_exception(name, getkey):
-    check_wide_scales(reader_of(name, getkey()), CASES[name][0], getkey)
+def test_zeros_among_the_weights_and_large_scales_are_no_exception(name):
+    check_wide_scales(reader_of(name), CASES[name][0])
 
 
-def test_gradients_are_finite_where_weights_are_zero(getkey):
-    name = "one hidden layer"
-    check_finite_slopes(reader_of(name, getkey()), CASES[name][0], getkey)
+def test_gradients_are_finite_where_weights_are_zero():
+    check_finite_slopes(reader_of("one hidden layer"), CASES["one hidden layer"][0])
 
 
 def mistaken(reader: ScaleGMN) -> ScaleGMN:
     return eqx.tree_at(lambda r: r.trunk, reader, along_the_weights(reader.trunk))
 
 
-def test_weights_that_lead_forward_do_not_serve_backward(getkey):
-    reader = mistaken(reader_of("scales, both ways", getkey()))
+def test_weights_that_lead_forward_do_not_serve_backward():
+    reader = mistaken(reader_of("scales, both ways"))
     with pytest.raises(AssertionError, match=r"'rescale' on group 'h1' changes output by"):
-        check_invariant(reader, CASES["scales, both ways"][0], actions=SCALES, draws=1, key=getkey())
+        check_invariant(reader, CASES["scales, both ways"][0], actions=SCALES, key=KEY)
     for name in ("signs, both ways", "scales"):  # their own reciprocals, and nothing sent backward
-        reader = mistaken(reader_of(name, getkey()))
-        check_invariant(reader, CASES[name][0], actions=CASES[name][1], draws=1, key=getkey())
+        check_invariant(mistaken(reader_of(name)), CASES[name][0], actions=CASES[name][1], key=KEY)
 
 
-def test_backward_messages_tell_the_hidden_nodes_of_what_follows(getkey):
+def test_backward_messages_tell_the_hidden_nodes_of_what_follows():
     """One round forward leaves the first hidden nodes ignorant of the last kernel, wherever its messages go."""
     for name, told in (("scales", False), ("scales, both ways", True)):
-        reader, weights = reader_of(name, getkey()), random_weights(getkey(), CASES[name][0])
-        other = (*weights[:2], weights[2]._replace(kernel=2 * weights[2].kernel))
-        states = eqx.filter_jit(lambda reader, weights: reader.trunk(weights).nodes[1])
-        assert (np.abs(states(reader, weights) - states(reader, other)).max() > 1e-4) == told
+        states = Partial(lambda reader, weights: reader.trunk(weights).nodes[1], reader_of(name))
+        with in_float64():
+            states, weights = to_float64(states), to_float64(random_weights(KEY, CASES[name][0]))
+            other = (*weights[:2], weights[2]._replace(kernel=2 * weights[2].kernel))
+            assert (np.abs(read(states, weights) - read(states, other)).max() > 1e-8) == told
 
 
 @pytest.mark.usefixtures("untyped")
-def test_settings_that_cannot_be_are_refused(getkey):
+def test_settings_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match=r"unknown direction 'both'; the valid ones are: forward, bidirectional"):
         ScaleGMNConfig(direction="both")
     with pytest.raises(ValueError, match=r"channels is 1; it must be one whole number in \[2, inf\]"):
         ScaleGMNConfig(channels=1)
-    few = {"signs": (siren((2, 4, 3, 2)), SIGNS, {"layers": 2, "readout": "outputs"})}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(CASES, "signs", few["signs"])
-        with pytest.raises(ValueError, match=r"layers is 2: the outputs .* nothing of the weights from 'in' to 'h1'"):
-            reader_of("signs", getkey())
+    few, spec = ScaleGMNConfig(channels=3, layers=2, readout="outputs"), siren((2, 4, 3, 2))
+    with pytest.raises(ValueError, match=r"layers is 2: the outputs .* nothing of the weights from 'in' to 'h1'"):
+        ScaleGMN(spec, plain(spec), 3, few, key=KEY)

@@ -4,9 +4,12 @@ import jax
 import pytest
 
 from tests.models.cards import card
+from tests.models.drawn import drawn
 from wsjax.models import build
 from wsjax.models.testing import check_deterministic, check_gradients, check_invariant, check_sensitive
 from wsjax.networks import CNN
+
+pytestmark = pytest.mark.usefixtures("untyped")
 
 KEY = jax.random.key(1)
 GRAPH = {"width": 4, "edges": 3, "layers": 4, "head": 16}
@@ -25,7 +28,7 @@ TINY = {
     "neural_graph": GRAPH,
     "relational": {**GRAPH, "waves": 2, "attention": 4, "heads": 2, "hidden": 4, "edge_hidden": 4},
 }
-"""Every reader that is blind to the order of neurons, with as few channels as it works with."""
+"""Every reader that is invariant to the order of neurons, with as few channels as it works with."""
 RUN = ("probe", "activation_probe", "probed_dws", "hybrid")
 """Those that run a network, which a CNN's card of pictures is another thing for."""
 WIDTHS = ((3, 64, 64, 64, 1), (2, 32, 32, 3), (2, 32, 1))
@@ -45,7 +48,7 @@ def is_lawful(reader, symmetry, *, sensitive=True):
 def test_sirens(name):
     for widths in WIDTHS[:1] if name in SLOW else WIDTHS:
         described = card(widths)
-        reader = build(name, described, TINY[name], key=jax.random.key(2))
+        reader = drawn(lambda key, d=described: build(name, d, TINY[name], key=key))
         is_lawful(reader, described.symmetry, sensitive=name != "statistics")  # which couples no arrays
 
 
@@ -55,7 +58,7 @@ def test_cnns(name):
     network = CNN((8, 8, 1), (4, 6), 3)
     statistics = {name: {"mean": 0.1, "std": 0.5, "rms": 0.6} for name in network.symmetry.names}
     described = card()._replace(symmetry=network.symmetry, network=None, statistics=statistics)
-    reader = build(name, described, TINY[name], key=jax.random.key(2))
+    reader = drawn(lambda key, d=described: build(name, d, TINY[name], key=key))
     is_lawful(reader, network.symmetry, sensitive=name != "statistics")
     if name not in SLOW:
         assert check_gradients(reader, network.symmetry, share=0, draws=4, key=KEY) > 0

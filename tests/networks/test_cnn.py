@@ -16,7 +16,12 @@ VALID = CNN((9, 7, 1), (4, 3), 5, "relu", "VALID")
 
 def fitted_like(net: CNN, key: jax.Array):
     """Weights with biases that are not zero."""
-    return jax.tree.map(lambda x: x + 0.1 * jnp.cos(jnp.arange(x.size).reshape(x.shape)), jax.jit(net.init)(key))
+    bent = lambda x: np.asarray(x + 0.1 * np.cos(np.arange(x.size).reshape(x.shape)), np.float32)
+    return jax.tree.map(bent, jax.tree.map(np.asarray, jax.jit(net.init)(key)))
+
+
+def pictures(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -27,12 +32,14 @@ def fitted_like(net: CNN, key: jax.Array):
         ((2, 4, 4, 1), (1, 4), (1, 1), "SAME"),
     ],
 )
-def test_a_convolution_by_patches_is_a_convolution(shape, kernel, strides, padding, getkey):
-    x = jax.random.normal(getkey(), shape)
-    weights = jax.random.normal(getkey(), (*kernel, shape[-1], 4))
+def test_a_convolution_by_patches_is_a_convolution(shape, kernel, strides, padding):
+    x, weights = pictures(*shape), pictures(*kernel, shape[-1], 4)
     numbers = jax.lax.conv_dimension_numbers(shape, weights.shape, ("NHWC", "HWIO", "NHWC"))
-    expected = jax.lax.conv_general_dilated(x, weights, strides, padding, dimension_numbers=numbers)
-    np.testing.assert_allclose(by_patches(x, weights, strides, padding), expected, atol=1e-5)
+    expected = jax.lax.conv_general_dilated(
+        jnp.asarray(x), jnp.asarray(weights), strides, padding, dimension_numbers=numbers
+    )
+    found = jax.jit(lambda x, weights: by_patches(x, weights, strides, padding))(x, weights)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("net", [SAME, VALID], ids=["same", "valid"])
@@ -45,7 +52,7 @@ def test_it_computes_what_plain_flax_computes(net, getkey):
                 h = {"relu": nn.relu, "tanh": nn.tanh}[net.activation](h)
             return nn.Dense(net.outputs, name="dense")(h.mean(axis=(1, 2)))
 
-    weights, x = fitted_like(net, getkey()), jax.random.normal(getkey(), (3, *net.image_shape))
+    weights, x = fitted_like(net, getkey()), pictures(3, *net.image_shape)
     found = jax.jit(net.apply)(weights, x)
     assert found.shape == (3, net.outputs)
     np.testing.assert_allclose(found, jax.jit(Plain().apply)(weights, x), atol=1e-5)
@@ -55,7 +62,7 @@ def test_it_computes_what_plain_flax_computes(net, getkey):
 def test_its_symmetry_is_proved(net, getkey):
     actions = {group.actions for group in net.symmetry.groups.values()}
     assert actions == {("permute", "sign" if net.activation == "tanh" else "rescale")}
-    x = jax.random.normal(getkey(), (3, *net.image_shape))
+    x = pictures(3, *net.image_shape)
     assert check(jax.jit(net.apply), net.symmetry, fitted_like(net, getkey()), x, key=getkey(), draws=2) < 1e-5
 
 
@@ -64,7 +71,7 @@ def test_it_starts_he_normal_with_zero_biases(getkey):
     layers = jax.jit(net.init)(getkey())["params"]
     for name, fan_in in (("conv1", 9), ("conv2", 9 * 64), ("dense", 64)):
         assert not layers[name]["bias"].any()
-        np.testing.assert_allclose(jnp.std(layers[name]["kernel"]), (2 / fan_in) ** 0.5, rtol=0.1)
+        np.testing.assert_allclose(np.std(np.asarray(layers[name]["kernel"])), (2 / fan_in) ** 0.5, rtol=0.1)
 
 
 def test_what_happens_between_layers_gets_each_of_them(getkey):
@@ -74,7 +81,7 @@ def test_what_happens_between_layers_gets_each_of_them(getkey):
         seen.append((layer, h.shape))
         return 0 * h
 
-    weights, x = fitted_like(SAME, getkey()), jax.random.normal(getkey(), (2, 5, 8, 2))
+    weights, x = fitted_like(SAME, getkey()), pictures(2, 5, 8, 2)
     logits = jax.jit(lambda w, x: SAME.apply(w, x, between=between))(weights, x)
     assert seen == [(0, (2, 3, 4, 3)), (1, (2, 2, 2, 4))]
     np.testing.assert_array_equal(logits, np.tile(weights["params"]["dense"]["bias"], (2, 1)))

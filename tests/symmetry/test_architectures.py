@@ -30,7 +30,9 @@ def conv_axes(inputs: str, outputs: str) -> dict:
 
 
 def proven(apply, spec: Symmetry, *inputs, seed: int = 0) -> None:
-    worst = ws.check(apply, spec, random_weights(jax.random.key(seed), spec), *inputs, key=jax.random.key(seed + 1))
+    worst = ws.check(
+        jax.jit(apply), spec, random_weights(jax.random.key(seed), spec), *inputs, key=jax.random.key(seed + 1)
+    )
     assert worst < 1e-5
 
 
@@ -126,25 +128,25 @@ def deep_spec(order: list[int]) -> Symmetry:
 
 def test_flax_variables_go_by_name_and_not_by_the_order_of_leaves():
     x = np.ones((3, 4), np.float32) * np.array([[1.0], [-0.5], [0.2]], np.float32)
-    variables = Deep().init(jax.random.key(0), x)
+    variables, apply = jax.jit(Deep().init)(jax.random.key(0), x), jax.jit(Deep().apply)
     assert list(variables["params"])[:2] == ["Dense_0", "Dense_1"]
     assert deep_spec(list(range(11))).names[4].startswith("weights['params']['Dense_10']")
-    assert ws.check(Deep().apply, deep_spec(list(range(11))), variables, x, key=jax.random.key(1), draws=1) < 1e-5
+    assert ws.check(apply, deep_spec(list(range(11))), variables, x, key=jax.random.key(1), draws=1) < 1e-5
     with pytest.raises(ValueError, match=r"'permute' on group 'h1' changes the function"):
-        ws.check(Deep().apply, deep_spec([0, 1, 10, *range(2, 10)]), variables, x, key=jax.random.key(1), draws=1)
+        ws.check(apply, deep_spec([0, 1, 10, *range(2, 10)]), variables, x, key=jax.random.key(1), draws=1)
 
 
 def test_batch_statistics_are_carried_by_permutations_and_by_nothing_else():
-    x = points(jax.random.key(0), 3)
-    weights = jax.tree.map(jnp.abs, random_weights(jax.random.key(2), normed_spec("permute")))
-    assert ws.check(Normed().apply, normed_spec("permute"), weights, x, key=jax.random.key(1)) < 1e-5
+    x, apply = points(jax.random.key(0), 3), jax.jit(Normed().apply)
+    weights = jax.tree.map(np.abs, random_weights(jax.random.key(2), normed_spec("permute")))
+    assert ws.check(apply, normed_spec("permute"), weights, x, key=jax.random.key(1)) < 1e-5
     moved = ws.act(ws.sample(jax.random.key(3), normed_spec("permute")), weights)
     assert touched(moved, weights) >= {
         "['batch_stats']['BatchNorm_0']['mean']",
         "['batch_stats']['BatchNorm_0']['var']",
     }
     with pytest.raises(ValueError, match=r"'sign' on group 'h' changes the function"):
-        ws.check(Normed().apply, normed_spec("permute", "sign"), weights, x, key=jax.random.key(1))
+        ws.check(apply, normed_spec("permute", "sign"), weights, x, key=jax.random.key(1))
 
 
 def test_leaves_that_are_not_floating_point_stay():

@@ -1,15 +1,20 @@
 """Canonical weights: the same for a whole orbit, the function kept."""
 
+from typing import Any
+
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.helpers import CASES, change, dense_axes, points, random_weights
 from tests.symmetry.architectures import RESIDUAL, Residual, tied
 from wsjax import symmetry as ws
-from wsjax.symmetry import Fixed, Group, Symmetry, symmetry_of
+from wsjax.symmetry import Fixed, Group, symmetry_of
 from wsjax.symmetry.canonical import canonical_element, inputs_first
+
+pytestmark = pytest.mark.usefixtures("untyped")
 
 KEY = jax.random.key(4)
 
@@ -17,37 +22,49 @@ canonical = jax.jit(ws.canonicalize, static_argnums=1)
 moved_by = jax.jit(lambda key, weights, spec: ws.act(ws.sample(key, spec), weights), static_argnums=2)
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("x64", [False, True], ids=["float32", "float64"])
-def test_an_orbit_has_one_canonical_network(case: str, x64: bool):
-    with jax.enable_x64(x64):
-        dtype, close = (np.float64, 1e-10) if x64 else (np.float32, 1e-3)
-        spec = CASES[case].symmetry((2, 5, 4, 2))
-        weights, x = random_weights(KEY, spec, dtype), points(KEY, 2, dtype)
-        first = canonical(weights, spec)
-        assert change(CASES[case].apply(first, x), CASES[case].apply(weights, x)) < close
-        chex.assert_trees_all_equal_shapes_and_dtypes(first, weights)
-        for seed in range(3):
-            moved = moved_by(jax.random.key(seed), weights, spec)
-            chex.assert_trees_all_close(canonical(moved, spec), first, atol=close)
-        chex.assert_trees_all_close(canonical(first, spec), first, atol=close)
+def picture(weights, x: jax.Array) -> Any:
+    return Residual().apply(weights, jnp.tile(x.reshape(1, 8, 4, 1), (1, 1, 2, 1)))
 
 
-@pytest.mark.parametrize("spec", [RESIDUAL, tied()], ids=["residual convolutions", "recurrent"])
-def test_an_orbit_of_any_symmetry_has_one_canonical_network(spec: Symmetry):
-    weights = random_weights(KEY, spec)
-    first = canonical(weights, spec)
-    for seed in range(3):
-        moved = moved_by(jax.random.key(seed), weights, spec)
-        assert ws.squared_distance(moved, weights) > 1
-        chex.assert_trees_all_close(canonical(moved, spec), first, atol=1e-5)
-    chex.assert_trees_all_close(canonical(first, spec), first, atol=1e-5)
+SPECS = {
+    **{case: (CASES[case].symmetry((2, 5, 4, 2)), CASES[case].apply, 1e-3) for case in CASES},
+    "residual convolutions": (RESIDUAL, picture, 1e-5),
+    "recurrent": (tied(), None, 1e-5),
+}
 
 
-def test_a_residual_network_computes_the_same_when_canonical():
-    x = jax.random.normal(KEY, (2, 6, 6, 1))
-    weights = jax.tree.map(lambda leaf: np.asarray(leaf) + np.float32(0.1), Residual().init(KEY, x))
-    assert change(Residual().apply(canonical(weights, RESIDUAL), x), Residual().apply(weights, x)) < 1e-4
+@pytest.mark.parametrize("case", SPECS)
+def test_an_orbit_has_one_canonical_network_of_the_same_function(case: str):
+    spec, apply, close = SPECS[case]
+    weights, x = random_weights(KEY, spec), points(KEY, 2)
+    draw = jax.jit(lambda keys: jax.vmap(lambda key: ws.sample(key, spec))(keys))
+    elements = jax.tree.map(np.asarray, draw(jax.random.split(KEY, 3)))
+    assert_one(spec, apply, weights, elements, np.asarray(x), close)
+    if case in CASES:
+        with jax.enable_x64(True):
+            wide = random_weights(KEY, spec, np.float64)
+            assert_one(spec, apply, wide, elements, np.asarray(x, np.float64), 1e-10)
+
+
+def assert_one(spec: ws.Symmetry, apply, weights, elements: ws.Element, x: np.ndarray, close: float) -> None:
+    """Four networks of an orbit have one canonical network, which has the same function and is its own."""
+
+    @jax.jit
+    def run(elements, weights):
+        moved = jax.vmap(ws.act, (0, None))(elements, weights)
+        orbit = jax.tree.map(lambda one, some: jnp.concatenate([one[None], some]), weights, moved)
+        found = jax.vmap(lambda w: ws.canonicalize(w, spec))(orbit)
+        first = jax.tree.map(lambda leaf: leaf[0], found)
+        return orbit, found, first, () if apply is None else [apply(w, x) for w in (first, weights)]
+
+    orbit, found, first, values = jax.tree.map(np.asarray, run(elements, weights))
+    chex.assert_trees_all_equal_shapes_and_dtypes(first, weights)
+    for i in range(1, 4):
+        apart = zip(jax.tree.leaves(orbit), jax.tree.leaves(weights), strict=True)
+        assert max(change(a[i], b) for a, b in apart) > 0.1
+        chex.assert_trees_all_close(jax.tree.map(lambda leaf, i=i: leaf[i], found), first, atol=close)
+    assert not values or change(*values) < max(close, 1e-4 * (x.dtype == np.float32))
+    chex.assert_trees_all_close(run(elements, first)[2], first, atol=close)
 
 
 def test_the_order_of_declaration_does_not_matter():
@@ -99,7 +116,7 @@ def test_the_element_is_a_value_and_a_batch_is_canonical_by_vmap():
     spec = ws.siren((2, 4, 1))
     stack = jax.tree.map(lambda *x: np.stack(x), *[random_weights(k, spec) for k in jax.random.split(KEY, 3)])
     many = jax.jit(jax.vmap(lambda w: ws.canonicalize(w, spec)))(stack)
+    act = jax.jit(lambda w: ws.act(canonical_element(w, spec), w))
     one = jax.tree.map(lambda x: x[1], stack)
-    chex.assert_trees_all_close(
-        jax.tree.map(lambda x: x[1], many), ws.act(canonical_element(one, spec), one), atol=1e-5
-    )
+    chex.assert_trees_all_close(jax.tree.map(lambda x: np.asarray(x)[1], many), act(one), atol=1e-5)
+    assert isinstance(jax.eval_shape(lambda w: canonical_element(w, spec), one), ws.Element)

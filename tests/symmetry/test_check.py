@@ -14,9 +14,12 @@ from wsjax.typing import Layer
 WIDTHS = (2, 4, 4, 1)
 
 
+APPLY = {case: jax.jit(CASES[case].apply) for case in CASES}
+
+
 def run(case: str, spec: Symmetry, **settings) -> float:
     weights = random_weights(jax.random.key(0), spec)
-    return ws.check(CASES[case].apply, spec, weights, points(jax.random.key(1), 2), key=jax.random.key(2), **settings)
+    return ws.check(APPLY[case], spec, weights, points(jax.random.key(1), 2), key=jax.random.key(2), **settings)
 
 
 @pytest.mark.parametrize("case", CASES)

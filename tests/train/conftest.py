@@ -1,27 +1,36 @@
-"""A small data set that every training test shares, 40 networks fitted once, and what one training makes of it."""
+"""Trainings that many tests read, each made once; `networks` and `trained` are those of all tests."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.train.helpers import PLAN, TRIALS
-from wsjax import data
-from wsjax.networks import Network
+from tests.train.helpers import SMALL, TRIALS
 from wsjax.train import Trained, metrics, train
 
 
 @pytest.fixture(scope="session")
-def networks() -> data.WeightDataset:
-    recipe = data.Recipe(Network("siren", (2, 4, 4, 1), w0=(3.0,), offset=0.5), steps=20, learning_rate=2e-2, lanes=8)
-    images = data.limit(data.load_images("digits"), 40)
-    return data.fit_dataset_in_memory(images, recipe, progress=False)
+def small(networks) -> Trained:
+    return train(networks, SMALL, TRIALS, progress=False)
 
 
 @pytest.fixture(scope="session")
-def trained(networks) -> Trained:
-    return train(networks, PLAN, TRIALS, progress=False)
+def finished(networks, tmp_path_factory) -> Path:
+    """The directory of the same training, whose checkpoints are those of epochs 4 and 6."""
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train(networks, SMALL, TRIALS, run, progress=False, checkpoint_seconds=0.0)
+    return run
 
 
 @pytest.fixture
-def after_evaluation(monkeypatch):
+def run(finished, tmp_path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.fixture
+def after_evaluation(monkeypatch) -> Callable:
     """`after_evaluation(2, f)` calls f once the second evaluation is written down, before its checkpoint."""
     append, calls = metrics.append, []
 

@@ -10,25 +10,14 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from tests.helpers import one_save_then
-from tests.train.helpers import PLAN, SMALL, TRIALS, bits, without_seconds
+from tests.train.helpers import SMALL, TRIALS, bits, without_seconds
 from wsjax.data.store import orbax_calls, shards
 from wsjax.data.store.directory import read_json, write_json
 from wsjax.errors import DataError
 from wsjax.train import checkpoint, load, load_trained, record, train
 from wsjax.train.loop import start
 
-
-@pytest.fixture(scope="module")
-def finished(networks, tmp_path_factory) -> Path:
-    run = tmp_path_factory.mktemp("runs") / "finished"
-    train(networks, SMALL, TRIALS, run, progress=False, checkpoint_seconds=0.0)
-    return run
-
-
-@pytest.fixture
-def run(finished, tmp_path) -> Path:
-    """A copy of a finished run, whose checkpoints are those of epochs 4 and 6."""
-    return shutil.copytree(finished, tmp_path / "run")
+pytestmark = pytest.mark.xdist_group("train")
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +35,12 @@ def flip(path: Path, bit: int) -> None:
     path.write_bytes(content)
 
 
-def test_the_newest_two_are_kept_and_restored_bit_for_bit(networks, run, fresh):
+def test_the_newest_two_are_kept_and_restored_bit_for_bit(small, run, fresh):
     assert checkpoint.epochs(run) == [4, 6]
     assert sorted(p.name for p in (run / record.CHECKPOINTS).iterdir()) == ["4", "6"]
     state, epoch = checkpoint.restore(run, fresh)
     assert epoch == 6
-    assert bits(state) == bits(train(networks, SMALL, TRIALS, progress=False).state)
+    assert bits(state) == bits(small.state)
     assert jax.tree.structure(state) == jax.tree.structure(fresh)
 
 
@@ -103,11 +92,11 @@ def test_other_numbers_in_whole_files_are_refused(run, fresh):
     assert f"{name} of the checkpoint {where} is altered" in str(caught.value)
 
 
-def test_the_state_of_another_reader_is_refused(networks, run):
+def test_the_state_of_another_reader_is_refused(trained, run, fresh):
     with pytest.raises(DataError, match=r"holds another state: .* differ; expected that of the recorded plan"):
-        checkpoint.restore(run, start(networks.card, PLAN, TRIALS)[0])
+        checkpoint.restore(run, trained.state)
     with pytest.raises(DataError, match=r"is \(2,.* float32; expected \(1,.* float32"):
-        checkpoint.restore(run, start(networks.card, SMALL, TRIALS[:1])[0])
+        checkpoint.restore(run, jax.jit(lambda state: jax.tree.map(lambda x: x[:1], state))(fresh))
 
 
 def test_reading_changes_nothing_on_the_disk(run):
@@ -134,7 +123,7 @@ def test_training_removes_what_a_kill_left_and_no_more(networks, run):
     assert sorted(p.name for p in (run / record.CHECKPOINTS).iterdir()) == ["4", "6"]
 
 
-def test_a_removed_checkpoint_is_made_anew_from_the_one_before(networks, run, finished, fresh):
+def test_a_removed_checkpoint_is_made_anew_from_the_one_before(networks, run, finished):
     shutil.rmtree(run / record.CHECKPOINTS / "6")
     with pytest.raises(DataError, match="is missing"):
         load(run)

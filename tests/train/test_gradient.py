@@ -7,42 +7,43 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.train.helpers import PLAN, SMALL, TRIALS
+from tests.train.helpers import SMALL, TRIALS, assert_close
 from wsjax.devices import data_mesh
 from wsjax.train import Plan, train
 from wsjax.train.gradient import value_and_mean_gradient
 
+pytestmark = pytest.mark.xdist_group("train")
+CUT = replace(SMALL, microbatches=4)
 
-@pytest.mark.parametrize("microbatches", [1, 2, 3, 6])
-def test_any_cut_gives_the_gradient_of_the_whole_batch(microbatches: int, getkey):
+
+def test_any_cut_gives_the_gradient_of_the_whole_batch():
+    rng = np.random.default_rng(0)
+    batch, parameters = tuple(rng.normal(size=(2, 6, 3))), {"w": rng.normal(size=(1, 3))}
+    loss = lambda p, batch: jnp.mean(jnp.sin(p["w"] * batch[0]) * batch[1])
+    cuts = lambda p, batch: [value_and_mean_gradient(loss, p, batch, m) for m in (1, 2, 3, 6)]
     with jax.enable_x64(True):
-        x, y = (jax.random.normal(getkey(), (6, 3), jnp.float64) for _ in range(2))
-        parameters = {"w": jax.random.normal(getkey(), (1, 3), jnp.float64)}
-
-        def loss(p, batch):
-            return jnp.mean(jnp.sin(p["w"] * batch[0]) * batch[1])
-
-        value, gradient = jax.value_and_grad(loss)(parameters, (x, y))
-        found, parts = value_and_mean_gradient(loss, parameters, (x, y), microbatches)
-        np.testing.assert_allclose(found, value, rtol=1e-12)
-        np.testing.assert_allclose(parts["w"], gradient["w"], rtol=1e-12)
+        expected, *found = jax.jit(lambda *of: [jax.value_and_grad(loss)(*of), *cuts(*of)])(parameters, batch)
+        for value, gradient in found:
+            np.testing.assert_allclose(value, expected[0], rtol=1e-12)
+            np.testing.assert_allclose(gradient["w"], expected[1]["w"], rtol=1e-12)
 
 
-def test_a_training_in_microbatches_takes_the_same_steps(networks, trained):
+@pytest.fixture(scope="module")
+def parts(networks):
+    return train(networks, CUT, TRIALS, progress=False)
+
+
+def test_a_training_in_microbatches_takes_the_same_steps(small, parts):
     """Augmentation and dropout draw for the whole batch, so only the rounding of sums differs."""
-    parts = train(networks, replace(PLAN, microbatches=4), TRIALS, progress=False)
     assert int(parts.state.step[0]) >= 10
-    for a, b in zip(jax.tree.leaves(parts.state.parameters), jax.tree.leaves(trained.state.parameters), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-4)
-    for found, known in zip(parts.history, trained.history, strict=True):
+    assert_close(parts.state.parameters, small.state.parameters, 1e-4)
+    for found, known in zip(parts.history, small.history, strict=True):
         np.testing.assert_allclose(found["loss"], known["loss"], rtol=1e-4)
 
 
-def test_a_microbatch_of_a_spread_batch_takes_the_same_steps(networks):
-    plan = replace(SMALL, microbatches=2)
-    alone, spread = (train(networks, plan, mesh=mesh, progress=False).state for mesh in (None, data_mesh(4)))
-    for a, b in zip(jax.tree.leaves(alone.parameters), jax.tree.leaves(spread.parameters), strict=True):
-        np.testing.assert_allclose(a, np.asarray(b), atol=1e-5)
+def test_a_microbatch_of_a_spread_batch_takes_the_same_steps(networks, parts):
+    spread = train(networks, CUT, TRIALS, mesh=data_mesh(4), progress=False)
+    assert_close(spread.state.parameters, parts.state.parameters, 1e-5)
 
 
 def test_a_step_in_microbatches_holds_less_at_once():
@@ -54,7 +55,7 @@ def test_a_step_in_microbatches_holds_less_at_once():
 
     def temporary(microbatches: int) -> int:
         step = jax.jit(lambda p, x: value_and_mean_gradient(loss, p, x, microbatches))
-        analysis = step.lower(jnp.ones((8, 8)), jnp.ones((512, 8))).compile().memory_analysis()
+        analysis = step.lower(np.ones((8, 8), np.float32), np.ones((512, 8), np.float32)).compile().memory_analysis()
         assert analysis is not None
         return analysis.temp_size_in_bytes
 

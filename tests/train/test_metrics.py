@@ -2,13 +2,13 @@
 
 import json
 import os
-from dataclasses import replace
 
 import pytest
 
-from tests.train.helpers import SMALL
 from wsjax.errors import DataError
-from wsjax.train import metrics, record, train
+from wsjax.train import metrics, record
+
+pytestmark = pytest.mark.xdist_group("train")
 
 
 @pytest.fixture
@@ -17,16 +17,16 @@ def path(tmp_path):
     return tmp_path / "metrics.jsonl"
 
 
-def test_metrics_are_plain_json(networks, tmp_path):
-    train(networks, replace(SMALL, epochs=2), out=tmp_path / "run", progress=False)
-    lines = (tmp_path / "run" / record.METRICS).read_text().splitlines()
+def test_metrics_are_plain_json(finished):
+    lines = (finished / record.METRICS).read_text().splitlines()
     names = {"epoch", "run", "seed", "loss", "train_accuracy", "validation_accuracy", "seconds"}
+    assert len(lines) == 6
     assert all(set(json.loads(line)) == names for line in lines)
 
 
-@pytest.mark.parametrize("half", ['{"epoch": 3, "lo', '{"epoch": 3, "name": "\xe9'.encode()[:-1], "\0\0\0", "12"])
-def test_a_line_cut_off_by_a_kill_is_left_out(path, half):
-    path.write_bytes(path.read_bytes() + (half if isinstance(half, bytes) else half.encode()))
+@pytest.mark.parametrize("half", [b'{"epoch": 3, "lo', '{"epoch": 3, "name": "\xe9'.encode()[:-1], b"\0\0\0", b"12"])
+def test_a_line_cut_off_by_a_kill_is_left_out(path, half: bytes):
+    path.write_bytes(path.read_bytes() + half)
     assert [r["epoch"] for r in metrics.read(path)] == [1, 2]
     assert [r["epoch"] for r in metrics.rewind(path, 2)] == [1, 2]
     assert path.read_text() == '{"epoch": 1}\n{"epoch": 2}\n'

@@ -1,63 +1,108 @@
 """Runs side by side, each with numbers of its own in the plan's augmentation."""
 
+import re
 from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 
-from tests.train.helpers import SMALL, bits
+from tests.train.helpers import SMALL, assert_close, bits, changed, ctrl_c
+from tests.train.helpers import TRIALS as TWO
+from wsjax.augment import from_spec
+from wsjax.data import SPLITS
 from wsjax.train import Plan, Trial, checkpoint, contrast, load_trained, train
 from wsjax.train.inputs import arrays
 from wsjax.train.pipelines import pipelines_of
+from wsjax.typing import Batch
 
-PLAN = replace(SMALL, augment="rotate(max_degrees=10) | noise(std=0.1)")
-STRENGTHS = ("rotate(max_degrees=80) | noise(std=0.1)", "rotate(max_degrees=80) | noise(std=1.0)", None)
+pytestmark = pytest.mark.xdist_group("train")
+STRENGTHS = ("rotate(max_degrees=80) | scale(max_log=0.1)", "rotate(max_degrees=80) | scale(max_log=2.0)", None)
 TRIALS = [Trial(3, 1e-2, augment=spec) for spec in STRENGTHS]
 
 
-def test_each_run_is_the_one_that_trains_alone_with_its_numbers(networks):
-    together = train(networks, PLAN, TRIALS, progress=False).state.parameters
-    runs = [jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), together) for i in range(3)]
+@pytest.fixture(scope="module")
+def together(networks):
+    return train(networks, SMALL, TRIALS, progress=False)
+
+
+def test_each_run_is_the_one_that_trains_with_its_numbers_shared(networks, together):
+    runs = [jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], together.state.parameters) for i in range(3)]
     for spec, run in zip(STRENGTHS, runs, strict=True):
-        alone = train(networks, replace(PLAN, augment=spec or PLAN.augment), [Trial(3, 1e-2)], progress=False)
-        for a, b in zip(jax.tree.leaves(run), jax.tree.leaves(alone.state.parameters), strict=True):
-            np.testing.assert_allclose(a, b[0], atol=1e-4)
+        alike = [Trial(3, 1e-2, augment=spec), Trial(4, 1e-2, augment=spec)]
+        shared, own = pipelines_of(SMALL, alike, networks.symmetry, arrays(networks, "train"), 10)
+        assert jax.tree.leaves(shared) == jax.tree.leaves(from_spec(spec or SMALL.augment, networks.symmetry))
+        assert not jax.tree.leaves(own)
+        alone = train(networks, SMALL, alike, progress=False).state.parameters
+        assert_close(jax.tree.map(lambda leaf: np.asarray(leaf)[0], alone), run, 1e-4)
     apart = lambda a, b: max(np.abs(x - y).max() for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True))
     assert min(apart(runs[0], runs[1]), apart(runs[0], runs[2]), apart(runs[1], runs[2])) > 1e-2
 
 
-def test_a_broken_training_goes_on_with_the_numbers_of_each_run(networks, tmp_path, after_evaluation):
-    def stop():
-        raise KeyboardInterrupt
-
-    whole = train(networks, PLAN, TRIALS, progress=False)
-    after_evaluation(2, stop)
+def test_a_broken_training_goes_on_with_the_numbers_of_each_run(networks, together, tmp_path, after_evaluation):
+    after_evaluation(2, ctrl_c)
     with pytest.raises(KeyboardInterrupt):
-        train(networks, PLAN, TRIALS, tmp_path, progress=False, checkpoint_seconds=0.0)
+        train(networks, SMALL, TRIALS, tmp_path, progress=False, checkpoint_seconds=0.0)
     assert checkpoint.epochs(tmp_path) == [2]  # it goes on from there, and does not begin anew
-    assert bits(train(networks, PLAN, TRIALS, tmp_path, progress=False).state) == bits(whole.state)
+    assert bits(train(networks, SMALL, TRIALS, tmp_path, progress=False).state) == bits(together.state)
     assert load_trained(tmp_path).trials == tuple(TRIALS)
     with pytest.raises(ValueError, match=r"holds a training with other settings: trials\[2\]\.augment is None there"):
-        train(networks, PLAN, [*TRIALS[:2], replace(TRIALS[2], augment=STRENGTHS[0])], tmp_path, progress=False)
+        train(networks, SMALL, [*TRIALS[:2], replace(TRIALS[2], augment=STRENGTHS[0])], tmp_path, progress=False)
 
 
 def test_only_the_numbers_that_differ_are_the_runs_own(networks):
     training = arrays(networks, "train")
-    plan = replace(PLAN, augment="mixup_views(alpha=1.0) | noise(std=0.1)")
+    plan = replace(SMALL, augment="mixup_views(alpha=1.0) | noise(std=0.1)")
     trials = [Trial(augment=f"mixup_views(alpha={alpha}) | noise(std=0.1)") for alpha in (0.5, 2)]
     shared, own = pipelines_of(plan, trials, networks.symmetry, training, 10)
     assert [leaf.tolist() for leaf in jax.tree.leaves(own)] == [[0.5, 2.0]]
     held = jax.tree.leaves(shared)
     assert any(leaf is jax.tree.leaves(training.weights)[0] for leaf in held)  # the pool, once for all
     assert 0.1 in [leaf for leaf in held if isinstance(leaf, float)]
-    assert not jax.tree.leaves(pipelines_of(plan, [Trial(), Trial(1)], networks.symmetry, training, 10).own)
 
 
-@pytest.mark.parametrize("spec", ["noise(std=0.1)", "rotate | noise(std=0.1)", "shear(max_shear=0.1) | noise"])
-def test_other_steps_are_refused(spec, networks, untyped):
-    with pytest.raises(ValueError, match=r"trials\[1\]\.augment is '.*'; expected the steps and the named settings"):
-        train(networks, PLAN, [Trial(), Trial(augment=spec)], progress=False)
+def test_partners_out_of_a_pool_come_from_the_whole_training_split(networks):
+    """In a batch of one network a partner of the same batch would be the network itself, and change nothing."""
+    training = arrays(networks, "train")._replace(object=np.zeros(len(networks.split("train")), np.int32))
+    one = jax.tree.map(
+        lambda x: np.asarray(x)[:1], Batch(training.weights, np.eye(10)[training.label], training.object)
+    )
+    specs = [f"{name}(low=0.5, high=0.5)" for name in ("mixup", "mixup_with", "mixup_views")]
+    pipes = [pipelines_of(replace(SMALL, augment=s), [Trial()], networks.symmetry, training, 10).shared for s in specs]
+    found = jax.jit(lambda key, pipes: [pipe(key, one).weights for pipe in pipes])(jax.random.key(0), pipes)
+    assert_close(found[0], one.weights, 1e-6)
+    for mixed in found[1:]:  # half way to another one
+        partner = jax.tree.map(lambda half, own: 2 * np.asarray(half) - own, mixed, one.weights)
+        off = lambda all_of, own: np.abs(np.asarray(all_of) - own).reshape(len(all_of), -1).max(axis=1)
+        farthest = np.max(jax.tree.leaves(jax.tree.map(off, training.weights, partner)), axis=0)
+        assert farthest.min() < 1e-5 < farthest[0]
+
+
+def test_augmentations_that_look_beyond_the_batch_know_the_objects_and_the_training_split_alone(networks, small):
+    plan = replace(SMALL, augment="towards_mean | mixup_with | mixup_views")
+
+    def after(**changes) -> list[bytes]:
+        return bits(train(replace(networks, **changes), plan, TWO, progress=False).state.parameters)
+
+    def doubled(split: str):
+        rows = networks.columns["split"] == SPLITS.index(split)
+        return jax.tree.map(lambda w: changed(w, rows, 2 * w), networks.weights)
+
+    plain = after()
+    assert after(weights=doubled("validation")) == after(weights=doubled("test")) == plain
+    assert after(weights=doubled("train")) != plain
+    image = np.arange(len(networks), dtype=np.int32) // 2
+    twins, renumbered = ({**networks.columns, "image": image + n} for n in (0, 1))
+    assert after(columns=twins) == after(columns=renumbered) != plain
+    other = train(replace(networks, columns=twins), SMALL, TWO, progress=False)
+    assert bits(other.state) == bits(small.state)  # whose augmentation does not ask
+
+
+def test_other_steps_are_refused(networks, untyped):
+    for spec in ("scale(max_log=0.1)", "rotate | scale(max_log=0.1)", "shear(max_shear=0.1) | scale"):
+        message = rf"trials\[1\]\.augment is '{re.escape(spec)}'; expected the steps and the named settings"
+        with pytest.raises(ValueError, match=message):
+            train(networks, SMALL, [Trial(), Trial(augment=spec)], progress=False)
 
 
 def test_a_record_of_before_is_that_of_trials_without_their_own():

@@ -15,16 +15,13 @@ import numpy as np
 import pytest
 
 from tests.data.test_as_users import FLAGS
-from tests.train.helpers import PLAN, SMALL, TRIALS, bits, without_seconds
+from tests.train.helpers import PLAN, SMALL, TRIALS, bits, changed, ctrl_c, without_seconds
 from wsjax import data
 from wsjax.errors import DataError
 from wsjax.train import Trial, checkpoint, load, load_trained, metrics, record, train
 
+pytestmark = pytest.mark.xdist_group("train")
 ROOT = Path(__file__).parents[2]
-
-
-def ctrl_c():
-    raise KeyboardInterrupt
 
 
 def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(networks, trained, tmp_path, after_evaluation, capsys):
@@ -47,7 +44,7 @@ def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(networks, trained,
 def test_ctrl_c_saves_what_the_clock_had_not(networks, tmp_path, after_evaluation):
     after_evaluation(2, ctrl_c)
     with pytest.raises(KeyboardInterrupt):
-        train(networks, SMALL, out=tmp_path / "run", progress=False, checkpoint_seconds=1e9)
+        train(networks, SMALL, TRIALS, tmp_path / "run", progress=False, checkpoint_seconds=1e9)
     assert checkpoint.epochs(tmp_path / "run") == [2]
 
 
@@ -136,55 +133,50 @@ def test_ctrl_c_while_compiling_ends_as_elsewhere(pause, tmp_path):
 def test_a_second_trainer_is_refused_while_the_first_runs(networks, tmp_path, after_evaluation):
     def second():
         with pytest.raises(OSError, match=r"run is being written by another process; expected one writer"):
-            train(networks, SMALL, out=tmp_path / "run", progress=False)
+            train(networks, SMALL, TRIALS, tmp_path / "run", progress=False)
         refused.append(load_trained(tmp_path / "run").history[-1]["epoch"])  # a reader may look on
 
     refused = []
     after_evaluation(2, second)
-    first = train(networks, SMALL, out=tmp_path / "run", progress=False, checkpoint_seconds=0.0)
+    first = train(networks, SMALL, TRIALS, tmp_path / "run", progress=False, checkpoint_seconds=0.0)
     assert refused == [2]
     assert first.history[-1]["epoch"] == 6
-    train(networks, SMALL, out=tmp_path / "run", progress=False)
+    train(networks, SMALL, TRIALS, tmp_path / "run", progress=False)
 
 
-def test_other_settings_in_the_same_place_are_refused(networks, tmp_path, untyped):
-    short = replace(SMALL, epochs=2)
-    train(networks, short, TRIALS, tmp_path / "run", progress=False)
-    with pytest.raises(
-        ValueError, match=r"run holds a training with other settings: plan\.epochs is 2 there and 4 here"
+def test_other_settings_in_the_same_place_are_refused(networks, run, untyped):
+    other_rate = (TRIALS[0], replace(TRIALS[1], learning_rate=0.1))
+    for plan, trials, named in (
+        (replace(SMALL, epochs=4), TRIALS, r"plan\.epochs is 6 there and 4 here"),
+        (SMALL, other_rate, r"trials\[1\]\.learning_rate is 0\.006 there and 0\.1 here"),
     ):
-        train(networks, replace(SMALL, epochs=4), TRIALS, tmp_path / "run", progress=False)
-    with pytest.raises(ValueError, match=r"trials\[1\]\.learning_rate is 0\.006 there and 0\.1 here"):
-        train(networks, short, (TRIALS[0], replace(TRIALS[1], learning_rate=0.1)), tmp_path / "run", progress=False)
+        with pytest.raises(ValueError, match=rf"run holds a training with other settings: {named}"):
+            train(networks, plan, trials, run, progress=False)
 
 
-def test_other_data_under_the_same_card_are_refused(networks, tmp_path):
+def test_other_data_under_the_same_card_are_refused(networks, run):
     """Weights, labels, images and splits of training and validation count; the test split does not."""
-    plan, run = replace(SMALL, epochs=2), tmp_path / "run"
-    train(networks, plan, out=run, progress=False)
     seen = networks.columns["split"] != data.SPLITS.index("test")
-    change = lambda x, where: np.where(where.reshape(-1, *[1] * (x.ndim - 1)), x[::-1], x).astype(x.dtype)
+    reversed_at = lambda x, rows: changed(x, rows, x[::-1])
     last = np.arange(len(networks)) == np.flatnonzero(networks.columns["split"] == 0)[-1]
-    others = {
-        "weights": replace(networks, weights=jax.tree.map(lambda w: np.where(w == w.max(), 0, w), networks.weights)),
-        "labels": replace(networks, label=change(networks.label, seen)),
-        "images": replace(networks, columns={**networks.columns, "image": change(networks.columns["image"], seen)}),
-        "splits": networks.where(~last),
-    }
-    for other in others.values():
+    images = {**networks.columns, "image": reversed_at(networks.columns["image"], seen)}
+    for other in (
+        replace(networks, weights=jax.tree.map(lambda w: np.where(w == w.max(), 0, w), networks.weights)),
+        replace(networks, label=reversed_at(networks.label, seen)),
+        replace(networks, columns=images),
+        networks.where(~last),
+    ):
         with pytest.raises(ValueError, match=r"other settings: data_sha256 is '.*' there and '.*' here.*same settings"):
-            train(other, plan, out=run, progress=False)
-    train(replace(networks, label=change(networks.label, ~seen)), plan, out=run, progress=False)
+            train(other, SMALL, TRIALS, run, progress=False)
+    train(replace(networks, label=reversed_at(networks.label, ~seen)), SMALL, TRIALS, run, progress=False)
 
 
 @pytest.mark.parametrize("left", [(record.CHECKPOINTS, record.PROOFS), (record.METRICS,)])
-def test_files_of_a_run_without_its_record_are_not_adopted(networks, tmp_path, left):
-    plan, run = replace(SMALL, epochs=2), tmp_path / "run"
-    train(networks, plan, out=run, progress=False)
+def test_files_of_a_run_without_its_record_are_not_adopted(networks, run, tmp_path, left):
     for path in (p for p in run.iterdir() if p.name not in left):
         path.rename(tmp_path / path.name)
     with pytest.raises(ValueError, match=rf"run holds {', '.join(left)} without run\.json.*restore run\.json"):
-        train(networks, plan, [Trial(5)], run, progress=False)
+        train(networks, SMALL, [Trial(5)] * 2, run, progress=False)
     assert {p.name for p in run.iterdir()} == {*left, "lock"}
 
 

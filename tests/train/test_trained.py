@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -9,24 +10,27 @@ from tests.train.helpers import PLAN, TRIALS, bits
 from wsjax.train import evaluate, load, load_trained, train
 from wsjax.train import trained as module
 
+pytestmark = pytest.mark.xdist_group("train")
+
 
 def test_loading_gives_the_trained_reader(networks, trained, tmp_path):
     train(networks, PLAN, TRIALS, tmp_path / "run", progress=False)
     loaded = load_trained(tmp_path / "run")
     assert bits(loaded.state) == bits(trained.state)
     assert loaded.card == trained.card
-    network = networks.network(0)
-    np.testing.assert_array_equal(load(tmp_path / "run", 1)(network), trained.reader(1)(network))
+    read = jax.jit(lambda weights: [reader(weights) for reader in (load(tmp_path / "run", 1), trained.reader(1))])
+    np.testing.assert_array_equal(*read(networks.network(0)))
     assert evaluate(loaded, networks) == evaluate(trained, networks)
 
 
 def test_evaluation_is_compiled_once(networks, trained, monkeypatch):
     traced = []
-    monkeypatch.setattr(module, "score", lambda *args: traced.append(1) or module.jax.numpy.float32(0))
+    monkeypatch.setattr(module, "score", lambda *args: traced.append(1) or jax.numpy.float32(0))
     few = networks.take(np.arange(len(networks) - 1))  # shapes that no other test compiled
-    for _ in range(3):
-        evaluate(trained, few, "train")
-    assert len(traced) == 1
+    for number, settings in enumerate(({}, {"copies": 2, "augment": "flip_signs | noise(std=0.1)"}), start=1):
+        for _ in range(3):
+            evaluate(trained, few, "train", **settings)
+        assert len(traced) == number
 
 
 def test_networks_of_another_kind_are_not_scored(networks, trained):

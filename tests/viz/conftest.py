@@ -1,4 +1,6 @@
-"""A few tiny networks, fitted for two steps: enough to draw."""
+"""What is drawn: the networks that all tests share, and some of another kind."""
+
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -10,20 +12,24 @@ from wsjax.networks import Network
 
 @pytest.fixture(scope="session")
 def images():
-    return data.limit(data.load_images("digits"), 12)
+    return data.limit(data.load_images("digits"), 40)
 
 
 @pytest.fixture(scope="session")
-def dataset(images):
-    """Two networks of each image, one after the other."""
-    recipe = data.Recipe(Network("siren", (2, 4, 1), w0=(5.0,), offset=0.5), steps=2, lanes=4, views=2)
-    return data.fit_dataset_in_memory(images, recipe, workers=1, progress=False)
+def dataset(networks):
+    return networks
+
+
+@pytest.fixture(scope="session")
+def twins(networks):
+    """As if there were two networks of each image."""
+    return replace(networks, columns={**networks.columns, "image": np.arange(len(networks), dtype=np.int32) // 2})
 
 
 @pytest.fixture(scope="session")
 def rows_of_mlp():
     """Four ReLU networks of colour images that are wider than high, all of one class."""
     net = Network("mlp", (2, 3, 3), activation="relu")
-    weights = jax.vmap(net.init)(jax.random.split(jax.random.key(0), 4))
+    weights = jax.jit(jax.vmap(net.init))(jax.random.split(jax.random.key(0), 4))
     card = data.Card("colour", net, net.symmetry, image_shape=(4, 6, 3), classes=("one", "two"))
     return data.WeightDataset(weights, np.zeros(4, np.int32), {"split": np.zeros(4, np.int8)}, card)

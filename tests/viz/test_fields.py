@@ -17,6 +17,11 @@ from wsjax.viz.slices import CELLS
 from wsjax.viz.trace import FRAME
 
 
+@jax.jit
+def at(function, points):
+    return function(points)
+
+
 def fitted(signals: data.Signals, network: Network) -> data.WeightDataset:
     recipe = data.Recipe(network, steps=2, lanes=2)
     return data.fit_dataset_in_memory(signals, recipe, workers=1, progress=False)
@@ -68,8 +73,8 @@ def test_solids_beside_their_networks(balls, tmp_path):
     assert len(page.axes) == 2 * 6
     truth, _, network, _ = (drawn(axes) for axes in page.axes[4:8])
     plane = np.insert(np.asarray(grid((CELLS, CELLS))), 2, 0, axis=1)
-    np.testing.assert_allclose(truth.reshape(-1), data.solid(1)(plane), atol=1e-6)
-    own = networks.card.network.apply(networks.network(1), plane)
+    np.testing.assert_allclose(truth.reshape(-1), at(data.solid(1), plane), atol=1e-6)
+    own = at(Partial(networks.card.network.apply, networks.network(1)), plane)
     np.testing.assert_allclose(network.reshape(-1, 1), own, atol=1e-6)
 
 
@@ -83,7 +88,7 @@ def test_networks_alone_are_drawn_and_shown(balls, tmp_path, capsys):
     assert len(page.axes) == 2 * 3
     assert [word for word in texts(page) if word in few.classes] == ["ball", "box"]
     slice_of = np.insert(np.asarray(grid((CELLS, CELLS))), 1, 0, axis=1)
-    np.testing.assert_allclose(drawn(page.axes[5]).reshape(-1), held(networks, 1)(slice_of), atol=1e-6)
+    np.testing.assert_allclose(drawn(page.axes[5]).reshape(-1), at(held(networks, 1), slice_of), atol=1e-6)
 
 
 def test_a_distance_without_a_sign_has_slices_alone(balls):
@@ -125,7 +130,7 @@ def test_curves_over_what_they_were_fitted_to(sines, tmp_path):
         np.testing.assert_allclose(
             truth, amplitude * np.sin(frequency * x), atol=amplitude * (0.21 * frequency) ** 2 / 8
         )
-        np.testing.assert_allclose(own, held(networks, row)(x[:, None]), atol=1e-6)
+        np.testing.assert_allclose(own, at(held(networks, row), x[:, None]), atol=1e-6)
         assert axes.get_xlabel() == f"{networks.columns['psnr'][row]:.1f} dB"
     assert len(viz.fields(networks).axes) == 3
 
@@ -153,10 +158,10 @@ def test_what_is_known_at_points_is_joined_linearly(inputs):
         value_range=(-20.0, 20.0), coordinate_range=(-2.0, 2.0),
     )  # fmt: skip
     wanted = rng.uniform(-2, 2, (50, inputs)).astype(np.float32)
-    np.testing.assert_allclose(given(one, 0)(wanted), line(wanted), atol=1e-4)
+    np.testing.assert_allclose(at(given(one, 0), wanted), line(wanted), atol=1e-4)
     # Beyond the outermost points it is as at the nearest.
     inner = one._replace(points=points / 2, values=np.full_like(one.values, 3.0))
-    np.testing.assert_allclose(given(inner, 0)(wanted), 3.0, atol=1e-6)
+    np.testing.assert_allclose(at(given(inner, 0), wanted), 3.0, atol=1e-6)
 
 
 def test_what_cannot_be_drawn_is_told(balls, sines, untyped):

@@ -35,8 +35,8 @@ NOT_FOR_THESE = {"rescale", "rescale_uniform", "mix_channels", "grey"}
 
 
 @pytest.mark.slow
-def test_the_gallery_shows_the_whole_catalogue(dataset, tmp_path):
-    figure = viz.gallery(dataset, 0, tmp_path / "new" / "gallery.png", draws=2)
+def test_the_gallery_shows_the_whole_catalogue(twins, tmp_path):
+    figure = viz.gallery(twins, 0, tmp_path / "new" / "gallery.png", draws=2)
     words = texts(figure)
     assert set(CATALOGUE) <= set(words)
     assert {entry.effect for entry in CATALOGUE.values()} <= set(words)
@@ -61,13 +61,13 @@ def test_the_gallery_says_what_a_network_does_not_allow(rows_of_mlp):
     assert len(figure.axes) == 2 * 3
 
 
-def test_mixing_shows_a_partner_that_it_allows(dataset):
-    image, label = dataset.columns["image"], dataset.label
-    for row in range(len(dataset)):
-        assert partner_of(dataset, row, "mixup_self") == partner_of(dataset, row, "label_smoothing") == row
-        assert label[partner_of(dataset, row, "mixup")] != label[row]
+def test_mixing_shows_a_partner_that_it_allows(twins):
+    image, label = twins.columns["image"], twins.label
+    for row in range(len(twins)):
+        assert partner_of(twins, row, "mixup_self") == partner_of(twins, row, "label_smoothing") == row
+        assert label[partner_of(twins, row, "mixup")] != label[row]
         for name, column in (("mixup_within_class", label), ("mixup_views", image)):
-            partner = partner_of(dataset, row, name)
+            partner = partner_of(twins, row, name)
             assert partner != row
             assert column[partner] == column[row]
 
@@ -76,8 +76,9 @@ def test_a_line_holds_the_network_its_draws_and_its_partner(dataset):
     shown = examples(dataset, 3, CATALOGUE["mixup"], key=jax.random.key(0), draws=2)
     line = line_of(dataset, 3, shown)
     ends = dataset.take(np.array([3, partner_of(dataset, 3)])).weights
-    assert_identical(jax.tree.map(lambda leaf: leaf[[0, 3]], line), ends)
-    assert_identical(jax.tree.map(lambda leaf: leaf[1:3], line), shown.weights)
+    at = lambda *rows: jax.tree.map(lambda leaf: np.asarray(leaf)[list(rows)], line)
+    assert_identical(at(0, 3), ends)
+    assert_identical(at(1, 2), jax.tree.map(np.asarray, shown.weights))
 
 
 def test_mixing_tells_the_labels(dataset):
@@ -182,10 +183,11 @@ def test_curves_need_records():
 
 def test_scores_show_every_arm_with_its_numbers(tmp_path):
     row = {"test_accuracy_mean": 0.8125, "test_accuracy_sd": 0.012, "train_accuracy_mean": 1.0}
-    rows = {"mlp": row, "dws": {**row, "test_accuracies": [0.8, 0.825]}}
+    rows = {"mlp": row, "dws": {**row, "test_accuracies": [0.8, 0.825]}, "one run": {**row, "test_accuracies": [0.8]}}
     figure = viz.scores(rows, tmp_path / "scores.png")
+    assert texts(figure).count("± 1.2") == 2  # one run has no deviation
     assert (tmp_path / "scores.png").read_bytes().startswith(PNG)
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["mlp", "dws"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["mlp", "dws", "one run"]
     assert {"81.2%", "± 1.2", "100.0%"} <= set(texts(figure))
 
 

@@ -125,22 +125,19 @@ def test_without_a_splits_json_checkpoints_of_a_run_stay_together(zoo):
     assert set(columns["split"]) == {0, 2}
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_a_configuration_that_does_not_fit_is_named(tmp_path):
+    for change, message in (
         ({"channels": [3, 8, 4]}, "expected as many entries as layers"),
         ({"residual": [0]}, "earlier layers"),
         ({"activation": ["swish"]}, "expected as many entries as layers"),
         ({"kernel_size": [0]}, "positive sizes"),
         ({"kernel_size": [5]}, r"weights\[0\].kernel has shape \(3, 3, 3, 8\); .* expects \(5, 5, 3, 8\)"),
         ({"kernel_size": 3}, "config lacks"),
-    ],
-)
-def test_a_configuration_that_does_not_fit_is_named(tmp_path, change, message):
-    path = write(tmp_path, "run", 1, small_state(0), {**PLAIN, **change})
-    with pytest.raises(DataError, match=message) as caught:
-        read_cnn_park(tmp_path, progress=False)
-    assert str(path) in str(caught.value)
+    ):
+        path = write(tmp_path, "run", 1, small_state(0), {**PLAIN, **change})
+        with pytest.raises(DataError, match=message) as caught:
+            read_cnn_park(tmp_path, progress=False)
+        assert str(path) in str(caught.value)
 
 
 def test_anything_but_arrays_and_a_configuration_is_refused(tmp_path, as_omegaconf):

@@ -1,12 +1,11 @@
 """Formats by name."""
 
 import json
+import os
 import pickle
 import shutil
-import signal
-import subprocess
-import sys
-from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,9 +15,10 @@ from tests.data.formats.conftest import save_state
 from tests.data.formats.references import DWS_WIDTHS, dense_state
 from tests.data.formats.test_cnn_park import PLAIN, small_state, write
 from tests.data.formats.test_contents import Malicious
-from tests.data.stopped import KINDS
+from tests.data.producer import Killed
 from tests.data.test_dataset import assert_same
 from wsjax.data import FORMATS, WeightDataset, convert, load, load_collection, read_state_dicts, verify
+from wsjax.data.store import orbax_calls, shards
 from wsjax.errors import DataError
 
 NAMES = ["seq.0", "seq.1", "seq.2"]
@@ -86,27 +86,32 @@ def test_a_hostile_file_runs_nothing_and_leaves_nothing(states, tmp_path, bare):
     assert marker.exists()
 
 
-def test_a_killed_conversion_is_not_taken_for_whole_and_its_way_out_works(tmp_path):
-    (tmp_path / "theirs").mkdir()
-    for number in range(3):
-        state = {"label": np.array(number), **dense_state(["0", "1"], (2, 3, 1), number)}
-        np.savez(tmp_path / f"theirs/{number}.npz", **state)  # type: ignore[arg-type]
-    path, root = tmp_path / "ours", Path(__file__).parents[3]
-    command = [sys.executable, "-m", "tests.data.stopped", "converted", str(path), "killed"]
-    child = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
-    assert child.returncode == -signal.SIGKILL, child.stderr
+def test_a_killed_conversion_is_not_taken_for_whole_and_its_way_out_works(states, tmp_path, monkeypatch):
+    """A real kill leaves on the disk what this one does."""
+    path = tmp_path / "ours"
+    again: Any = lambda: convert("state-dicts", states, path, network=NETWORK, labels=LABELS, progress=False)
+
+    def killed(where, arrays, real=orbax_calls.ocp.save):
+        if not where.endswith("00000"):
+            os.makedirs(f"{where}.orbax-checkpoint-tmp/state")
+            raise Killed
+        real(where, arrays)
+
+    monkeypatch.setattr(shards, "SHARD_BYTES", 1)  # a network in each shard
+    with mock.patch.object(orbax_calls.ocp, "save", killed), pytest.raises(Killed):
+        again()
     with pytest.raises(DataError, match="is unfinished: 1 of 3 networks are there; to go on, remove the directory"):
         load(path)
     found = verify(path)
     assert not found.ok
     assert "a kill left it; remove the whole directory, as nothing goes on there" in found.notes[0]
     with pytest.raises(ValueError, match="ours is not empty; expected a new directory: name another one, or remove it"):
-        KINDS["converted"](path)
+        again()
     # What a kill leaves before the first shard is begun is in nobody's way.
     shutil.rmtree(path / "shards")
     (path / "index.json").rename(path / "index.json.tmp")
-    early = KINDS["converted"](path)
+    early = again()
     shutil.rmtree(path)
-    assert_same(KINDS["converted"](path), early)
+    assert_same(again(), early)
     assert_same(load(path), early)
     assert early.label.tolist() == [0, 1, 2]

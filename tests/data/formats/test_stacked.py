@@ -3,18 +3,17 @@
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.data.test_dataset import assert_same
+from tests.helpers import random_weights
 from wsjax.data import (
+    WeightDataset,
     ZooRecipe,
     as_equinox,
     as_flax,
     convert,
-    fit_dataset_in_memory,
-    fit_zoo_in_memory,
     load,
     read_arrays,
     save,
@@ -23,13 +22,10 @@ from wsjax.data import (
     zoo_network,
 )
 from wsjax.data.formats.stacked import CARD, FILES
+from wsjax.data.store.fill import with_statistics
+from wsjax.data.zoo.store import _card as card_of_zoo
 from wsjax.errors import DataError
 from wsjax.networks import Network
-
-
-@pytest.fixture(scope="module")
-def fitted(images, recipe):
-    return fit_dataset_in_memory(images, recipe, progress=False)
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -49,12 +45,15 @@ def test_numpy_alone_reads_an_npz(fitted, tmp_path):
 
 
 def test_a_zoo_of_flax_networks_goes_there_and_back_by_name(images, tmp_path):
-    recipe = ZooRecipe(zoo_network("cnn", images, (2, 2)), count=3, steps=1, batch_size=4, lanes=2, share=(1.0, 1.0))
-    zoo = fit_zoo_in_memory(images, recipe, progress=False)
-    save(zoo, tmp_path / "ours")
+    recipe, rng = ZooRecipe(zoo_network("cnn", images, (2, 2)), count=3), np.random.default_rng(0)
+    card = card_of_zoo(images, recipe)
+    weights = [rng.normal(size=(3, *shape)).astype(np.float32) for shape in card.symmetry.shapes]
+    columns = {"run": np.arange(3, dtype=np.int32), "split": np.arange(3, dtype=np.int8)}
+    label = np.linspace(0, 1, 3, dtype=np.float32)
+    save(with_statistics(WeightDataset(card.symmetry.unflatten(weights), label, columns, card)), tmp_path / "ours")
     convert("to-arrays", tmp_path / "ours", tmp_path / "file")
     convert("arrays", tmp_path / "file", tmp_path / "again")
-    assert_same(load(tmp_path / "again"), zoo)
+    assert_same(load(tmp_path / "again"), load(tmp_path / "ours"))
 
 
 def test_bfloat16_needs_safetensors(fitted, tmp_path):
@@ -99,15 +98,21 @@ NETWORKS = (
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: f"{network.kind} {network.widths}")
 def test_modules_of_other_frameworks_compute_the_same_function(network, getkey):
-    weights = jax.tree.map(lambda x: x + 0.3, network.init(getkey()))
-    x = jax.random.uniform(getkey(), (6, network.widths[0]), minval=-1.0)
-    expected = network.apply(weights, x)
-    module, variables = as_flax(network, jax.tree.map(np.asarray, weights))
-    np.testing.assert_allclose(jnp.asarray(module.apply(variables, x)), expected, atol=1e-5)
-    np.testing.assert_allclose(jax.vmap(as_equinox(network, weights))(x), expected, atol=1e-5)
+    weights = random_weights(getkey(), network.symmetry)
+    x = np.random.default_rng(0).uniform(-1, 1, (6, network.widths[0])).astype(np.float32)
+
+    @jax.jit
+    def all_three(weights, x):
+        module, variables = as_flax(network, weights)
+        return network.apply(weights, x), module.apply(variables, x), jax.vmap(as_equinox(network, weights))(x)
+
+    expected, *found = all_three(weights, x)
+    for values in found:
+        np.testing.assert_allclose(values, expected, atol=1e-5)
+    module, variables = as_flax(network, weights)
     # What Flax makes itself has the same structure: the variables may be trained on.
-    assert jax.tree.structure(module.init(getkey(), x)) == jax.tree.structure(variables)
-    other = jax.tree.map(lambda leaf: jnp.zeros((*leaf.shape[:-1], leaf.shape[-1] + 1)), weights)
+    assert jax.tree.structure(jax.eval_shape(module.init, getkey(), x)) == jax.tree.structure(variables)
+    other = jax.tree.map(lambda leaf: np.zeros((*leaf.shape[:-1], leaf.shape[-1] + 1), np.float32), weights)
     for export in (as_flax, as_equinox):
         with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape"):
             export(network, other)

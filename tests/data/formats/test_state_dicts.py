@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from tests.data.formats.conftest import save_state
 from tests.data.formats.references import DEEP_WIDTHS, DWS_WIDTHS, OUTPUTS, POINTS, dense_state, mlp_state
-from wsjax.data import Card, fit_dataset_in_memory
+from wsjax.data import Card
 from wsjax.data.formats.export import write_state_dicts
 from wsjax.data.formats.state_dicts import CONTENTS, read_state_dicts
 from wsjax.errors import DataError
@@ -70,11 +70,6 @@ def test_what_a_directory_lacks_is_said(tmp_path):
     save_state(tmp_path / "b.pth", dense_state(NAMES, (2, 32, 16, 1), 0))
     with pytest.raises(DataError, match=r"b.pth: weights\[1\].kernel has shape \(32, 16\)"):
         read_state_dicts(tmp_path, NETWORK, progress=False)
-
-
-@pytest.fixture(scope="module")
-def fitted(images, recipe):
-    return fit_dataset_in_memory(images, recipe, progress=False)
 
 
 @pytest.mark.parametrize("kind", KINDS)

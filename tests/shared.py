@@ -1,0 +1,38 @@
+"""What tests and examples share: data sets and readers that are made once in a process.
+
+A plugin, as the fixtures of `tests/conftest.py` are not those of the examples in `wsjax`.
+"""
+
+import re
+from typing import Any
+
+import pytest
+
+EXAMPLES = ("networks", "trained")
+"""The names that a docstring's example may use without making them: session fixtures."""
+
+
+@pytest.fixture(autouse=True)
+def names_of_examples(request: pytest.FixtureRequest, doctest_namespace: dict[str, Any]) -> None:
+    if isinstance(request.node, pytest.DoctestItem) and request.node.dtest is not None:
+        words = set(re.findall(r"\w+", "".join(example.source for example in request.node.dtest.examples)))
+        doctest_namespace.update({name: request.getfixturevalue(name) for name in EXAMPLES if name in words})
+
+
+@pytest.fixture(scope="session")
+def networks():
+    """40 SIRENs of digits in three splits, fitted once: for every test that needs *a* data set."""
+    from wsjax import data
+    from wsjax.networks import Network
+
+    recipe = data.Recipe(Network("siren", (2, 4, 4, 1), w0=(3.0,), offset=0.5), steps=20, learning_rate=2e-2, lanes=8)
+    return data.fit_dataset_in_memory(data.limit(data.load_images("digits"), 40), recipe, progress=False)
+
+
+@pytest.fixture(scope="session")
+def trained(networks):
+    """Two small DWS readers trained on them, `tests.train.helpers.PLAN`: for every test that needs *a* training."""
+    from tests.train.helpers import PLAN, TRIALS
+    from wsjax.train import train
+
+    return train(networks, PLAN, TRIALS, progress=False)
