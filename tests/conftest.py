@@ -56,16 +56,16 @@ jaxtyping.install_import_hook("wsjax", "tests.conftest.checked")
 hypothesis.settings.register_profile("wsjax", deadline=None, max_examples=8, derandomize=True)
 hypothesis.settings.load_profile("wsjax")
 
-MAPS = 55_000
-"""Memory maps at which a process lets go of what it compiled. Linux allows 65,530, and a program holds a few for good:
-the thousands that a worker compiles would end it in the middle of a test."""
+MAPS = 60_000
+"""Memory maps at which a process lets go of what it compiled. Linux allows 65,530, and a program holds 16 for good:
+the thousands that a worker compiles could end it in the middle of a test. It takes seconds, so it comes late."""
 
 finished = itertools.count(1)
 
 
 def pytest_runtest_logfinish() -> None:
     maps = Path("/proc/self/maps")
-    if next(finished) % 20 == 0 and maps.exists() and maps.read_bytes().count(b"\n") > MAPS:
+    if next(finished) % 10 == 0 and COMPILED.total() > 2000 and maps.exists() and maps.read_bytes().count(b"\n") > MAPS:
         jax.clear_caches()
         gc.collect()
 

@@ -18,6 +18,7 @@ from wsjax.models.activation_probe import ActivationProbe, ActivationProbeConfig
 from wsjax.models.activations import activations, nodes
 from wsjax.models.generator import LinearGenerator
 from wsjax.models.picture_probe import PictureGenerator, PictureProbe, PictureProbeConfig
+from wsjax.models.probe import centred
 from wsjax.models.probed_dws import ProbedDWSConfig
 from wsjax.models.testing import check_gradients, check_invariant, check_sensitive
 from wsjax.models.testing.invariance import trials
@@ -201,6 +202,15 @@ def test_readers_of_one_network_compile_once():
         make = functools.partial(build, READERS[kind][0], described, READERS[kind][1])
         one, other = (jax.tree.structure(drawn(lambda key, make=make: make(key=key))) for _ in range(2))
         assert one == other, kind
+
+
+def test_values_are_mapped_from_their_range_to_minus_one_and_one():
+    np.testing.assert_allclose(centred(np.float32([[2.0], [2.5], [4.0]]), (2.0, 4.0)), [-1.0, -0.5, 1.0])
+    network = NETWORKS["siren"]
+    probe = Probe(network.apply, 2, 3, 4, ProbeConfig(probes=5), value_range=(2.0, 4.0), key=KEY)
+    weights = random_weights(KEY, network.symmetry)
+    values = np.asarray(network.apply(weights, probe.points())).reshape(-1)
+    np.testing.assert_allclose(probe.features(weights), values - 3.0, atol=1e-5)
 
 
 def test_settings_are_checked(untyped):

@@ -48,6 +48,11 @@ def test_a_task_has_its_own_loss():
     )
     np.testing.assert_allclose(path.loss, [0, 1, 0], atol=1e-6)
     assert float(path.height) == pytest.approx(1.0, abs=1e-6)
+    # Between ends of different losses, 0 and 3, the height is that above the line between them.
+    path = ws.interpolation_barrier(
+        lambda p, x: p["w"] * x, w(0.0), w(1.0), jnp.ones(3), steps=3, loss=lambda y: 3 * jnp.mean(y) ** 0.5
+    )
+    assert float(path.height) == pytest.approx(3 * 0.5**0.5 - 1.5, abs=1e-6)
 
 
 def test_two_points_make_no_path():

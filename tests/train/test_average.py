@@ -9,7 +9,7 @@ import pytest
 from tests.train.helpers import SMALL, TRIALS, assert_close, bits, ctrl_c
 from wsjax.augment import from_spec
 from wsjax.data.store import directory
-from wsjax.train import Plan, Trained, checkpoint, evaluate, record, train
+from wsjax.train import Plan, Trained, Trial, checkpoint, evaluate, record, train
 from wsjax.train.inputs import arrays
 from wsjax.train.loop import start
 from wsjax.train.state import apart, updated
@@ -77,6 +77,27 @@ def test_a_strength_is_the_share_of_the_steps_done(networks):
     for wrong in ((0, 0), (0, 1), (0.5, 0.5)):
         with pytest.raises(AssertionError, match="Mismatched elements"):
             assert_close(rising, after(*wrong), 1e-6)
+
+
+def test_every_step_and_every_run_draws_anew(networks):
+    """The augmentation draws the networks, of one class, and parameters hardly move: the loss shows the key."""
+    state, frozen = start(networks.card, TWO_STEPS, [Trial(0, 1e-30), Trial(1, 1e-30)])
+    arrays_of_frozen, static = apart(frozen)
+    training, validation = (arrays(networks, name) for name in ("train", "validation"))
+    training = training._replace(label=np.zeros_like(training.label))
+    same = jax.tree.map(lambda x: np.stack([x[0]] * 2) if x.ndim else x, state.parameters)
+    state, losses = state._replace(parameters=same), []
+
+    def draw(key, batch):
+        leaves, structure = jax.tree.flatten(batch.weights)
+        drawn = [jax.random.normal(jax.random.fold_in(key, i), x.shape) for i, x in enumerate(leaves)]
+        return batch._replace(weights=jax.tree.unflatten(structure, drawn))
+
+    for _ in range(2):
+        fixed = (TWO_STEPS, static, arrays_of_frozen, jax.tree_util.Partial(draw))
+        state, metrics = advance(*fixed, states=state, train=training, validation=validation, classes=10)
+        losses += np.asarray(metrics.loss).tolist()
+    assert len({round(loss, 6) for loss in losses}) == 4, losses
 
 
 def test_copies_that_show_the_same_function_leave_a_probe_as_it_was(networks):

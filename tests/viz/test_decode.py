@@ -31,8 +31,8 @@ def test_rows_and_columns_are_y_and_x(rows_of_mlp):
 
 def test_the_cards_coordinates_are_obeyed(dataset):
     one = dataset.network(0)
-    other = replace(dataset.card, coordinate_order="ij", coordinate_range=(-0.5, 0.5))
-    expected = jax.jit(dataset.card.network.apply)(one, grid((8, 8), order="ij", low=-0.5, high=0.5))
+    other = replace(dataset.card, coordinate_order="ij", coordinate_range=(-0.25, 0.75))
+    expected = jax.jit(dataset.card.network.apply)(one, grid((8, 8), order="ij", low=-0.25, high=0.75))
     np.testing.assert_allclose(np.asarray(viz.decode(other, one)).reshape(64, 1), expected, atol=1e-6)
 
 
