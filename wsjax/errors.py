@@ -4,8 +4,9 @@ Every message names the leaf or setting, the value found, the one expected, and 
 trace time: they read structures, shapes and dtypes, never traced values.
 """
 
+import dataclasses
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,42 @@ def writing(path: str | Path, way_out: str = "name a place that you may write to
         raise OSError(f"{path} cannot be written: {error.strerror or error}; {way_out}") from None
 
 
+def as_python(value: Any) -> Any:
+    """A setting with NumPy's and JAX's numbers made Python's, in tuples, lists and mappings too; others as they are.
+
+    So records compare, hash and go to JSON alike, wherever their numbers come from.
+
+    Example:
+        >>> as_python((np.int64(3), {"rate": np.float64(0.5)}, "adam"))
+        (3, {'rate': 0.5}, 'adam')
+    """
+    if isinstance(value, np.generic | np.ndarray | jax.Array) and not isinstance(value, Tracer):
+        array = np.asarray(value)
+        return array.item() if array.ndim == 0 else tuple(as_python(part) for part in array)
+    if isinstance(value, Mapping):
+        return {name: as_python(inner) for name, inner in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(as_python(inner) for inner in value)
+    return value
+
+
+def fields_as_python(record: Any) -> None:
+    """What a frozen dataclass of settings does first: every field `as_python`."""
+    for field in dataclasses.fields(record):
+        object.__setattr__(record, field.name, as_python(getattr(record, field.name)))
+
+
+def check_seed(name: str, seed: Any) -> None:
+    """Raise ValueError unless a seed is an integer of 32 bits; JAX cuts others to those, so that two would be one.
+
+    Example:
+        >>> check_seed("seed", 2**40)
+        Traceback (most recent call last):
+        ValueError: seed is 1099511627776; it must be one whole number in [0, 4.29497e+09]
+    """
+    check_number(name, seed, low=0, high=2**32 - 1, whole=True)
+
+
 def check_choice(kind: str, value: object, valid: Sequence[object]) -> None:
     """Raise ValueError unless `value` is one of `valid`, with the nearest valid name as a hint."""
     if value in valid:
@@ -99,6 +136,28 @@ def check_number(
     bracket = "(" if open_low else "["
     found = repr(number.item()) if number.ndim == 0 else f"an array of shape {number.shape}"
     raise ValueError(f"{name} is {found}; it must be one {'whole ' * whole}number in {bracket}{low:g}, {high:g}]")
+
+
+def check_index(what: str, index: Any, count: int) -> None:
+    """Raise IndexError for the number of something that is none of `count`; JAX would take the nearest in silence.
+
+    From the end, -1 is the last, as in NumPy. A traced number passes.
+
+    Example:
+        >>> check_index("network", 99, 6)
+        Traceback (most recent call last):
+        IndexError: there is no network 99; expected 0 to 5, or -6 to -1 from the end, as there are 6
+    """
+    if isinstance(index, Tracer):
+        return
+    number = np.asarray(index)
+    if number.ndim or not np.issubdtype(number.dtype, np.integer):
+        raise TypeError(f"the number of a {what} is {index!r}; expected one integer")
+    if not -count <= number < count:
+        raise IndexError(
+            f"there is no {what} {number}; expected 0 to {count - 1}, or {-count} to -1 from the end, as there are "
+            f"{count}"
+        )
 
 
 def check_range(name: str, value: tuple[float, float]) -> None:
@@ -140,6 +199,19 @@ def check_shape(name: str, found: tuple[int, ...], expected: tuple[int, ...], wh
     raise ValueError(f"{name} has shape {tuple(found)}; {what} expects {tuple(expected)}. {fix}")
 
 
+def check_same_shapes(tree: PyTree, other: PyTree, what: str, root: str = "weights") -> None:
+    """Raise ValueError where two pytrees differ in structure or in the shape of a leaf, which would broadcast.
+
+    Example:
+        >>> check_same_shapes({"w": np.ones((2, 8))}, {"w": np.ones((2, 1))}, "the other network")
+        Traceback (most recent call last):
+        ValueError: weights['w'] has shape (2, 8); the other network expects (2, 1). Pass weights of that network, ...
+    """
+    check_structure(tree, jax.tree.structure(other), what)
+    for name, mine, theirs in zip(leaf_names(tree, root), jax.tree.leaves(tree), jax.tree.leaves(other), strict=True):
+        check_shape(name, jnp.shape(mine), jnp.shape(theirs), what)
+
+
 def check_finite(tree: PyTree, where: str, fix: str) -> None:
     """Raise DataError where a stacked pytree (leading axis: networks) holds a NaN or an infinity.
 
@@ -147,7 +219,7 @@ def check_finite(tree: PyTree, where: str, fix: str) -> None:
     """
     for name, leaf in zip(leaf_names(tree), jax.tree.leaves(tree), strict=True):
         array = np.asarray(leaf)
-        if not jnp.issubdtype(array.dtype, np.floating) or np.isfinite(array).all():
+        if not jnp.issubdtype(array.dtype, np.inexact) or np.isfinite(array).all():
             continue
         rows = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
         shown = listing(rows[:5]) + (", ..." if len(rows) > 5 else "")

@@ -14,6 +14,22 @@ def floating(leaf: ArrayLike | np.ndarray) -> bool:
     return jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
 
 
+def inexact(leaf: ArrayLike | np.ndarray) -> bool:
+    """Whether a leaf holds floating-point or complex numbers, which factors multiply; others only move."""
+    return jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
+
+
+def uncut(leaf: ArrayLike | np.ndarray) -> Array | np.ndarray:
+    """A leaf as a JAX array; NumPy integers of 64 bits, which JAX would cut to 32, as they are.
+
+    Example:
+        >>> int(uncut(np.int64(2**40)))
+        1099511627776
+    """
+    wide = isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "iu" and leaf.dtype.itemsize == 8
+    return np.asarray(leaf) if wide and jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype else jnp.asarray(leaf)
+
+
 def wide(leaf: Array | np.ndarray) -> np.dtype:
     """The dtype to compute a leaf in: at least float32, so that half types round once."""
     return np.promote_types(leaf.dtype, np.float32)  # JAX's own refuses under strict promotion
@@ -50,4 +66,4 @@ def floats_of(weights: Weights) -> list[Array]:
 def with_floats(weights: Weights, floats: list[Array]) -> Weights:
     """The weights with other floating leaves, in order."""
     others = iter(floats)
-    return jax.tree.map(lambda leaf: next(others) if floating(leaf) else jnp.asarray(leaf), weights)
+    return jax.tree.map(lambda leaf: next(others) if floating(leaf) else uncut(leaf), weights)

@@ -156,3 +156,10 @@ def test_a_record_refuses_what_it_cannot_apply():
         Network("siren", WIDTHS, activation="relu")
     with pytest.raises(ValueError, match=r"unknown w0 convention 'both'"):
         Network("siren", WIDTHS, w0_convention="both")  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_describe_the_same_network(untyped):
+    plain = Network("siren", (2, 4, 1), w0=(30.0,))
+    assert Network("siren", np.array([2, 4, 1]), w0=np.float32(30)) == plain  # type: ignore[arg-type]
+    assert json.dumps(Network("siren", (np.int64(2), 4, 1), w0=30.0).to_json()) == json.dumps(plain.to_json())  # type: ignore[arg-type]
+    assert symmetry.siren(np.array([2, 4, 1]), np.float32(30)) == symmetry.siren((2, 4, 1))  # type: ignore[arg-type]

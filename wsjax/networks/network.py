@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_choice
+from wsjax.errors import check_choice, fields_as_python
 from wsjax.networks.mlp import ACTIVATIONS, mlp_apply, mlp_init
 from wsjax.networks.siren import Family, frequencies, siren_apply, siren_init
 from wsjax.symmetry import Symmetry
@@ -41,11 +41,13 @@ class Network:
     family: Family = "dws"
 
     def __post_init__(self):
+        fields_as_python(self)
         check_choice("network kind", self.kind, KINDS)
         check_choice("activation", self.activation, ("sine",) if self.kind == "siren" else tuple(ACTIVATIONS))
         check_choice("w0 convention", self.w0_convention, ("affine", "kernel"))
         object.__setattr__(self, "widths", tuple(self.widths))
-        w0 = self.w0[0] if len(self.w0) == 1 else self.w0
+        # One number stands for all hidden layers, alone or in a tuple.
+        w0 = self.w0[0] if isinstance(self.w0, tuple | list) and len(self.w0) == 1 else self.w0
         object.__setattr__(self, "w0", frequencies(w0, len(self.widths) - 2))
 
     def init(self, key: Key) -> tuple[Layer, ...]:

@@ -21,6 +21,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 PI_PARTS = (3.140625, 0.0009670257568359375, 6.2771141529083252e-07)
+LARGEST_REST = np.float32(1.6)
+"""A little more than pi / 2: near it q may be one half turn off, which the polynomials bear."""
 SINE = (1.0, -1.66666666e-1, 8.33333098e-3, -1.98408616e-4, 2.75252871e-6, -2.38894983e-8)
 COSINE = (1.0, -5.0e-1, 4.16666665e-2, -1.38888842e-3, 2.48010403e-5, -2.75246835e-7, 1.99076844e-9)
 
@@ -30,6 +32,8 @@ def _reduce(x: Array) -> tuple[Array, Array]:
     rest = x
     for part in PI_PARTS:
         rest = rest - turns * np.float32(part)
+    # From 10^6 on q pi is no longer exact, and from 10^8 on the rest would grow with x.
+    rest = jnp.clip(rest, -LARGEST_REST, LARGEST_REST)
     sign = 1 - 2 * (turns - 2 * jnp.floor(turns * np.float32(0.5)))
     return rest, sign
 
@@ -42,16 +46,16 @@ def _polynomial(coefficients: tuple[float, ...], z: Array) -> Array:
 
 
 def polynomial_sine(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """sin(x) by the polynomial, for float32."""
+    """sin(x) by the polynomial, for float32; in [-1, 1] for every finite x."""
     rest, sign = _reduce(x)
-    return sign * rest * _polynomial(SINE, rest * rest)
+    return jnp.clip(sign * rest * _polynomial(SINE, rest * rest), -1, 1)
 
 
 def polynomial_sine_and_cosine(x: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
-    """sin(x) and cos(x) by the polynomials, for float32."""
+    """sin(x) and cos(x) by the polynomials, for float32; both in [-1, 1] for every finite x."""
     rest, sign = _reduce(x)
     square = rest * rest
-    return sign * rest * _polynomial(SINE, square), sign * _polynomial(COSINE, square)
+    return jnp.clip(sign * rest * _polynomial(SINE, square), -1, 1), sign * _polynomial(COSINE, square)
 
 
 @jax.custom_jvp
@@ -71,7 +75,8 @@ def sine(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """sin(x), fast in float32: on a CPU the largest error is 1.7e-7 for |x| < 1000, its derivative's 2.1e-7.
 
     Half types are computed in float32 and rounded once; float64 takes `jnp.sin`. Arguments beyond a few
-    thousand lose accuracy as |x| * 6e-8, as their float32 spacing does.
+    thousand lose accuracy as |x| * 6e-8, as their float32 spacing does; value and derivative stay in [-1, 1] for every
+    finite x.
 
     Its first derivative is exact to the same bound. A second derivative is that of the cosine's polynomial, good
     to 1e-6.

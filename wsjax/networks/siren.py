@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice, check_number
@@ -23,8 +24,8 @@ def frequencies(w0: float | Sequence[float], hidden: int) -> tuple[float, ...]:
         >>> frequencies(30.0, 2)
         (30.0, 30.0)
     """
-    if isinstance(w0, int | float):
-        return (float(w0),) * hidden
+    if isinstance(w0, int | float) or np.ndim(w0) == 0:
+        return (float(w0),) * hidden  # type: ignore[arg-type]
     if len(w0) != hidden:
         raise ValueError(
             f"w0 has {len(w0)} values; the network has {hidden} hidden layers: give one number or {hidden}"
