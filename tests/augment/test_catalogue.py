@@ -330,3 +330,15 @@ def test_a_step_that_the_network_does_not_allow_is_refused_before_any_data(untyp
         from_spec("rotate", siren((4, 4, 1)))
     with pytest.raises(ValueError, match=r"flip_signs needs a group that allows 'sign'.*relu"):
         from_spec("with_probability(0.5, flip_signs)", mlp((2, 4, 1)))
+
+
+def test_texts_of_any_kind_and_size_are_read_or_refused_with_their_place():
+    for spec, message in {
+        "noise(std={[]: 1})": "in noise of .* is no number or quoted text",
+        "noise(std=" + "9" * 400 + ")": "std",
+        " | ".join(["noise"] * 3000): "the augmentation has 23997 characters; expected at most 10000",
+        " | ".join(["noise"] * 1200): "nested too deeply",
+        "(" * 300 + "noise" + ")" * 300: "nested too deeply|cannot read the augmentation",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            augment.read_spec(spec)

@@ -315,3 +315,23 @@ def test_flax_variables_pass_a_whole_pipeline():
         assert jax.tree.map(jnp.shape, moved) == jax.tree.map(jnp.shape, variables)
         assert 0 < change(after[i], before) < 1
     assert touched(*(jax.tree.map(lambda v, i=i: v[i], pair) for i in range(2)))
+
+
+def test_every_augmentation_runs_inside_shard_map():
+    """But for alignment on the device: optax's assignment begins its loop with values that vary over no mesh axis."""
+    mesh = jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec, relu = symmetry.siren((2, 4, 3)), symmetry.mlp((2, 4, 3))
+    stack = jax.tree.map(lambda x: np.stack([x] * 4), random_weights(jax.random.key(0), spec))
+    batch = Batch(stack, np.eye(4, dtype=np.float32), np.arange(4, dtype=np.int32) % 2)
+    known = {"statistics": wa.statistics_of(stack), "pool": batch}
+    keys = jax.random.split(jax.random.key(0), 4)
+    for name, entry in wa.CATALOGUE.items():
+        settings = {"solver": "host"} if name == "mixup_aligned" and "solver" in entry.settings else {}
+        own = {"symmetry": relu if "rescale" in name else spec, **known}
+        needs = {need: own[need] for need in entry.needs if need in own}
+        run = functools.partial(entry.function, **needs, **settings)
+        one = jax.vmap(run) if entry.level == "network" else lambda key, x, run=run: run(key[0], x)
+        sharded = jax.shard_map(
+            one, mesh=mesh, in_specs=jax.P("batch"), out_specs=jax.P("batch"), check_vma=name != "mixup_aligned"
+        )
+        jax.eval_shape(sharded, keys, stack if entry.level == "network" else batch)

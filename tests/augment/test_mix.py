@@ -449,3 +449,11 @@ def test_aligned_mixing_refuses_a_group_that_the_networks_lack(untyped):
     batch = Batch(jax.tree.map(lambda x: np.stack([x, x]), random_weights(KEY, spec)), None)
     with pytest.raises(ValueError, match="allows no signs; align over 'permutation'"):
         jax.eval_shape(lambda batch: wa.mixup_aligned(KEY, batch, symmetry=spec, group="signed"), batch)
+
+
+def test_networks_of_other_shapes_do_not_mix():
+    batch = lambda n: Batch(np.ones((4, 2, n), np.float32), None)
+    with pytest.raises(ValueError, match=r"partner\.weights has shape \(4, 2, 1\); the batch expects \(4, 2, 8\)"):
+        wa.mix(batch(8), batch(1), jnp.ones(4))
+    with pytest.raises(ValueError, match=r"share has shape \(3,\); the batch expects \(4,\)"):
+        wa.mix(batch(8), batch(8), jnp.ones(3))

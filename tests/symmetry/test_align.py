@@ -429,3 +429,16 @@ def test_networks_align_inside_a_compiled_step_with_gradients_around_it():
         return jnp.sum(jnp.square(networks.siren_apply(jax.tree.map(lambda x: scale * x, near), x)))
 
     assert np.isfinite(jax.grad(loss)(1.0))
+
+
+@pytest.mark.parametrize("width", [4, 9])  # solved by the program, and by the host
+def test_networks_that_have_no_distance_are_named(width):
+    spec = ws.siren((2, width, 1))
+    weights = random_weights(jax.random.key(0), spec)
+    broken = (weights[0]._replace(bias=np.full(width, np.nan, np.float32)), *weights[1:])
+    for mine, goal, what in ((broken, weights, "the weights"), (weights, broken, "the reference")):
+        with pytest.raises(ValueError, match=rf"weights\[0\]\.bias of {what} is not finite"):
+            ws.align(mine, goal, spec)
+    huge = jax.tree.map(lambda w: 1e25 * w, weights)
+    with pytest.raises(ValueError, match=r"overflows float32, as weights are as large as .*e\+2"):
+        ws.align(huge, weights, spec)

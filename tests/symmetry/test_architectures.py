@@ -149,13 +149,24 @@ def test_batch_statistics_are_carried_by_permutations_and_by_nothing_else():
         ws.check(apply, normed_spec("permute", "sign"), weights, x, key=jax.random.key(1))
 
 
-def test_leaves_that_are_not_floating_point_stay():
+def test_arrays_of_every_dtype_move_with_their_neurons_and_the_rest_comes_back_as_it_came():
     spec = symmetry_of(
-        {"kernel": Axes("in", "h"), "seen": Axes("h"), "step": Axes(), "last": Axes("h*", "out")},
+        {"kernel": Axes("in", "h"), "own": Axes("h"), "step": Axes(), "last": Axes("h*", "out")},
         {"in": Fixed(2, "input"), "h": Group(5, "tanh"), "out": Fixed(1, "output")},
     )
-    weights = {**random_weights(jax.random.key(0), spec), "seen": np.arange(5), "step": np.int32(3)}
-    weights = {**weights, "seen": weights["seen"].astype(np.int32)}
-    moved = ws.act(ws.sample(jax.random.key(1), spec), weights)
-    assert touched(moved, weights) == {"['kernel']", "['last']"}
-    assert moved["seen"].dtype == moved["step"].dtype == jnp.int32
+    order = np.array([3, 0, 4, 1, 2])
+    element = ws.Element(spec, {"h": ws.Move(permutation=order)})
+    signs = ws.Element(spec, {"h": ws.Move(gain=np.float32([1, -1, 1, 1, -1]))})
+    plain = random_weights(jax.random.key(0), spec)
+    for dtype in (bool, np.int8, np.uint16, np.int64, np.complex64, np.float16):
+        own = np.array([0, 1, 2**40 if dtype == np.int64 else 3, 1, 5]).astype(dtype)
+        weights = {**plain, "own": own, "step": np.int64(2**40 + 5)}
+        moved = ws.act(element, weights)
+        np.testing.assert_array_equal(moved["own"], own[order], err_msg=str(dtype))
+        assert moved["own"].dtype == dtype
+        assert int(moved["step"]) == int(ws.act(ws.identity(spec), weights)["step"]) == 2**40 + 5
+        if np.issubdtype(dtype, np.inexact):
+            np.testing.assert_array_equal(ws.act(signs, weights)["own"], own * np.float32([1, -1, 1, 1, -1]))
+        else:
+            with pytest.raises(ValueError, match=r"weights\['own'\] holds .* lies along h, where signs.*name actions="):
+                ws.act(signs, weights)

@@ -58,3 +58,9 @@ def test_a_task_has_its_own_loss():
 def test_two_points_make_no_path():
     with pytest.raises(ValueError, match=r"steps is 2; it must be one number in \[3, inf\]"):
         ws.interpolation_barrier(apply, 1.0, 2.0, X, steps=2)
+
+
+def test_ends_of_other_shapes_are_refused(untyped):
+    a, b = (random_weights(KEY, ws.siren((2, n, 1))) for n in (8, 1))
+    with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape \(2, 8\); the other end expects \(2, 1\)"):
+        ws.interpolation_barrier(apply, a, b, X)

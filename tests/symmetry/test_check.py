@@ -81,5 +81,14 @@ def test_outputs_may_be_any_pytree_and_a_nan_is_refused():
     several = lambda w, x: {"y": networks.mlp_apply(w, x, activation="tanh"), "size": jnp.float32(1)}
     assert ws.check(several, spec, weights, points(jax.random.key(1), 2), key=jax.random.key(2)) < 1e-5
     broken = (weights[0], weights[1]._replace(bias=np.full(1, np.nan, np.float32)))
-    with pytest.raises(ValueError, match=r"changes the function by nan"):
+    with pytest.raises(ValueError, match=r"the output\['y'\] of apply is not finite in 16 of 16 entries.* wider dtype"):
         ws.check(several, spec, broken, points(jax.random.key(1), 2), key=jax.random.key(2))
+
+
+def test_outputs_whose_squares_overflow_prove_nothing_wrong():
+    """A tanh network is no SIREN, in half precision and beyond the root of the largest float32 too."""
+    weights, x = random_weights(jax.random.key(0), ws.siren((2, 4, 1))), points(jax.random.key(1), 2)
+    for factor, dtype in ((1000, jnp.float16), (1e25, jnp.float32)):
+        outputs = lambda w, x, f=factor, d=dtype: (f * networks.mlp_apply(w, x, activation="tanh")).astype(d)
+        with pytest.raises(ValueError, match="'phase' on group 'h1' changes the function"):
+            ws.check(outputs, ws.siren((2, 4, 1)), weights, x, key=jax.random.key(2), tolerance=0.01)

@@ -13,6 +13,7 @@ goes to the command line and into a run's record as it is. It is parsed, never e
 import ast
 import itertools
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -30,6 +31,8 @@ from wsjax.symmetry import Symmetry
 from wsjax.typing import Batch, Transform, Weights
 
 Literals: TypeAlias = tuple[float | str, ...]
+LONGEST = 10_000
+"""Characters of a SPEC."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +122,20 @@ def read_spec(spec: str) -> tuple[Call, ...]:
     """
     if not spec.strip():
         return ()
+    if len(spec) > LONGEST:
+        raise ValueError(f"the augmentation has {len(spec)} characters; expected at most {LONGEST}: {spec[:60]!r}...")
     try:
-        tree = ast.parse(spec.strip(), mode="eval").body
+        return _pipe(ast.parse(spec.strip(), mode="eval").body, spec)
+    except (RecursionError, MemoryError):
+        raise ValueError(
+            f"the augmentation {spec[:60]!r}... is nested too deeply to read; expected some tens of steps: compose "
+            f"longer ones by augment.chain"
+        ) from None
     except SyntaxError as error:
         raise ValueError(
             f"cannot read the augmentation {spec!r} (near column {error.offset or len(spec)}); "
             f"write it like: rotate(max_degrees=30) | noise(std=0.1) | mixup(alpha=0.4)"
         ) from None
-    return _pipe(tree, spec)
 
 
 def _pipe(node: ast.expr, spec: str) -> tuple[Call, ...]:
@@ -196,13 +205,16 @@ def _settings(entry: Entry, node: ast.Call, spec: str) -> tuple[tuple[str, Any],
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a finite number that a float holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max if isinstance(value, int) else math.isfinite(value)
 
 
 def _value(node: ast.expr, name: str, spec: str) -> Any:
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError, MemoryError, RecursionError):
         raise ValueError(
             f"{ast.unparse(node)!r} in {name} of {spec!r} is no number or quoted text; write it out, as in 0.1"
         ) from None

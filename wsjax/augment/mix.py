@@ -11,15 +11,18 @@ the shares, 1 the partners and 2 what else moves. Reorder or align `partner.weig
 augmentation.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from wsjax.augment.labels import check_floating
 from wsjax.augment.partners import partners, size_of, take
 from wsjax.augment.share import draw_shares
-from wsjax.errors import check_shape, check_structure, leaf_names
-from wsjax.floats import floating, wide, widened
+from wsjax.errors import check_same_shapes, check_shape, check_structure, leaf_names
+from wsjax.floats import inexact, uncut, wide, widened
 from wsjax.typing import Batch, Key, Scalar
 
 
@@ -34,6 +37,7 @@ def mix(batch: Batch, partner: Batch, share: Float[Array, " batch"]) -> Batch:
         share: (batch,), what `batch` contributes; 1 is the identity.
 
     Raises:
+        ValueError: batch and partner differ in structure or in a shape, or there is not one share for each network.
         TypeError: a label that is not floating point: labels mix as distributions (one-hot) or targets.
 
     Example:
@@ -43,15 +47,17 @@ def mix(batch: Batch, partner: Batch, share: Float[Array, " batch"]) -> Batch:
         [[0.75, 0.25]]
     """
     check_floating(batch.label)
+    check_same_shapes(partner._replace(object=None), batch._replace(object=None), "the batch", "partner")
+    check_shape("share", jnp.shape(share), (size_of(batch),), "the batch")
     return batch._replace(
         weights=blend(batch.weights, partner.weights, share), label=blend(batch.label, partner.label, share)
     )
 
 
 def blend(mine: PyTree, other: PyTree, share: Float[Array, " batch"]) -> PyTree:
-    def leaf(a: ArrayLike, b: ArrayLike) -> Array:
-        a = jnp.asarray(a)
-        if not floating(a):
+    def leaf(a: ArrayLike, b: ArrayLike) -> Any:
+        a = uncut(a)
+        if isinstance(a, np.ndarray) or not inexact(a):
             return a
         s = jnp.expand_dims(share, range(1, a.ndim)).astype(wide(a))
         return (s * widened(a) + (1 - s) * widened(b, a)).astype(a.dtype)

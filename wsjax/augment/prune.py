@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
 from wsjax.floats import common, floats_of, with_floats
+from wsjax.symmetry.draws import varying_as
 from wsjax.typing import Key, Scalar, Weights
 
 
@@ -102,7 +103,7 @@ def _quantiles(samples: list[Array], quantile: Array) -> Float[Array, " samples"
         fewer = jnp.stack([count(x, raised[j]) for j, x in enumerate(rows)]) <= below
         return jnp.where(fewer, raised, found)
 
-    found = jax.lax.fori_loop(0, width, refine, jnp.zeros(len(rows), whole))
+    found = jax.lax.fori_loop(0, width, refine, varying_as(below, jnp.zeros(len(rows), whole)))
     return jax.lax.bitcast_convert_type(found, samples[0].dtype)
 
 

@@ -1,9 +1,13 @@
 """What a group element does to the arrays of a network."""
 
+from typing import Any
+
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
-from wsjax.floats import floating, wide
+from wsjax.errors import listing
+from wsjax.floats import inexact, wide
 from wsjax.symmetry.axes import Axes, Entry, Sum, base, consumes, size
 from wsjax.symmetry.element import Element, Move
 from wsjax.typing import Weights
@@ -15,11 +19,12 @@ def act(element: Element, weights: Weights) -> Weights:
     Axes that produce a group are reordered and multiplied by its gain; a bias moves by k*pi/w0 (k*pi where w0
     multiplies the kernel alone); axes that consume it are reordered and multiplied by (-1)^k / gain.
 
-    **Preserves** the function, up to rounding. Structure, shapes and dtypes stay; leaves that are not floating
-    point pass untouched.
+    **Preserves** the function, up to rounding. Structure, shapes and dtypes stay. Integers and booleans (a mask) are
+    reordered like all others; what lies along no group that moves comes back as it came, bit for bit.
 
     Raises:
-        ValueError: the weights do not have the structure or shapes of the element's Symmetry; the leaf is named.
+        ValueError: the weights do not have the structure or shapes of the element's Symmetry, or a factor or a phase
+            meets an array of integers or booleans, which cannot take it; the leaf is named.
 
     Source: arXiv 2402.04081, section 4, for signs and phases; its code draws phases from -4..3 and holds one
     w0 = 30 for every layer, here each group has its own and the range is symmetric.
@@ -35,15 +40,23 @@ def act(element: Element, weights: Weights) -> Weights:
     """
     symmetry = element.symmetry
     leaves = symmetry.leaves(weights)
-    moved = [_act_on_leaf(leaf, axes, element) for leaf, axes in zip(leaves, symmetry.axes, strict=True)]
+    moved = [_act_on_leaf(*leaf, element) for leaf in zip(symmetry.names, leaves, symmetry.axes, strict=True)]
     return symmetry.unflatten(moved)
 
 
-def _act_on_leaf(leaf: Array, axes: Axes, element: Element) -> Array:
-    if not floating(leaf):
-        return leaf
-    dtype = wide(leaf)
+def _act_on_leaf(name: str, leaf: Any, axes: Axes, element: Element) -> Any:
+    numbers = inexact(leaf)
+    dtype = wide(leaf) if numbers else np.dtype(np.float32)
     moves = [_along(entry, element, dtype) for entry in axes.entries]
+    shifted = axes.bias and any(_shift(entry, element, dtype) is not None for entry in axes.entries)
+    if not numbers:
+        if shifted or any(factor is not None for _, factor in moves):
+            raise ValueError(
+                f"{name} holds {leaf.dtype} and lies along {listing(axes.names)}, where signs, scales or phases act; "
+                f"expected floating-point numbers, as others cannot take them: name actions=('permute',) for that "
+                f"group, or give the array's axes names of their own"
+            )
+        return _reordered(leaf, [index for index, _ in moves])
     moved = _reordered(leaf, [index for index, _ in moves]).astype(dtype)
     for axis, (entry, (_, factor)) in enumerate(zip(axes.entries, moves, strict=True)):
         if factor is not None:
@@ -54,9 +67,13 @@ def _act_on_leaf(leaf: Array, axes: Axes, element: Element) -> Array:
     return moved.astype(leaf.dtype)
 
 
-def _reordered(leaf: Array, indices: list[Array | None]) -> Array:
+def _reordered(leaf: Any, indices: list[Array | None]) -> Any:
     """One gather for all axes that are reordered: a fifth of the time of one after the other."""
     given = {axis: index for axis, index in enumerate(indices) if index is not None}
+    if isinstance(leaf, np.ndarray):  # integers that JAX would cut
+        for axis, index in given.items():
+            leaf = np.take(leaf, np.asarray(index), axis=axis)
+        return leaf
     places = tuple(given)
     if len(given) < 2:
         return jnp.take(leaf, given[places[0]], axis=places[0]) if given else leaf

@@ -17,12 +17,14 @@ from typing import Literal, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from wsjax.errors import check_choice, check_number, check_shape, check_structure, leaf_names
+from wsjax.errors import check_choice, check_number, check_same_shapes
 from wsjax.floats import common, floating, widened
 from wsjax.symmetry.act import act
 from wsjax.symmetry.assignment import Solver, assign, in_optimal_order
+from wsjax.symmetry.draws import varying_as
 from wsjax.symmetry.element import Element, Move, compose
 from wsjax.symmetry.group import Action, Group
 from wsjax.symmetry.match import pairs
@@ -84,7 +86,8 @@ def align(
 
     Raises:
         ValueError: weights or reference are not of that Symmetry (the leaf is named), an unknown group or solver,
-            `"signed"` for a network without signs, or restarts without a key.
+            `"signed"` for a network without signs, or restarts without a key; weights that are not finite (the leaf is
+            named), or so large that their squares overflow.
 
     Source: weight matching of Git Re-Basin (arXiv 2209.04836, section 3.2), here over signs, phases and scales too.
     The code of arXiv 2402.04081 matches permutations only: from a permuted and sign-flipped copy of a SIREN it
@@ -109,7 +112,22 @@ def align(
     mine, goal = floats_as_one(symmetry, weights), floats_as_one(symmetry, reference)
     settings = {"actions": actions, "restarts": restarts, "max_sweeps": max_sweeps, "solver": solver}
     element, distance, sweeps = _search(mine, goal, key, symmetry=symmetry, **settings)
+    if not isinstance(distance, Tracer) and not np.isfinite(distance):
+        raise ValueError(_not_finite(symmetry, mine, goal))
     return Alignment(act(element, weights), element, distance, sweeps)
+
+
+def _not_finite(symmetry: Symmetry, mine: list[Array], goal: list[Array]) -> str:
+    """Why two networks have no distance."""
+    for what, leaves in (("the weights", mine), ("the reference", goal)):
+        for name, leaf in zip(symmetry.names, leaves, strict=True):
+            if not np.isfinite(leaf).all():
+                return f"{name} of {what} is not finite; expected finite numbers: leave that network out"
+    largest = max(float(np.abs(leaf).max(initial=0)) for leaf in (*mine, *goal))
+    return (
+        f"the squared distance of the two networks overflows {mine[0].dtype}, as weights are as large as "
+        f"{largest:.2g}; expected smaller ones: divide both networks by one number, or align them in float64"
+    )
 
 
 @functools.partial(jax.jit, static_argnames=("symmetry", "actions", "restarts", "max_sweeps", "solver"))
@@ -153,11 +171,9 @@ def squared_distance(a: Weights, b: Weights) -> Float[Array, ""]:
         >>> float(squared_distance({"w": jnp.array([3.0, 0.0])}, {"w": jnp.array([0.0, 4.0])}))
         25.0
     """
-    check_structure(a, jax.tree.structure(b), "the other network")
-    leaves, others = jax.tree.leaves(a), jax.tree.leaves(b)
-    for name, x, y in zip(leaf_names(a), leaves, others, strict=True):
-        check_shape(name, jnp.shape(x), jnp.shape(y), "the other network")
-    return _squared([(widened(x), widened(y)) for x, y in zip(leaves, others, strict=True) if floating(x)])
+    check_same_shapes(a, b, "the other network")
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return _squared([(widened(x), widened(y)) for x, y in pairs if floating(x)])
 
 
 def _squared(arrays: list[tuple[Array, Array]]) -> Array:
@@ -282,6 +298,6 @@ def _descend(
             state = _nearer(_step(name, state, goal, actions, solver, going=going), state)
         return state, state.distance < before.distance * (1 - LEAST_GAIN), count + 1
 
-    start = (state, jnp.asarray(True), jnp.asarray(0))
+    start = varying_as(state.distance, (state, jnp.asarray(True), jnp.asarray(0)))
     state, _, count = jax.lax.while_loop(lambda c: c[1] & (c[2] < max_sweeps), sweep, start)
     return state.element, state.distance, count

@@ -134,7 +134,9 @@ def _solve_all(cost: ArrayLike, wanted: ArrayLike) -> np.ndarray:
     matrices, wanted = np.asarray(cost), np.asarray(wanted)
     n = matrices.shape[-1]
     found = np.broadcast_to(np.arange(n, dtype=np.int32), (wanted.size, n)).copy()
-    matrices, rows = matrices.reshape(-1, n, n), np.flatnonzero(wanted.reshape(-1))
+    matrices = matrices.reshape(-1, n, n)
+    # An error here would end the whole program; whoever asked for the distance finds that it is not finite.
+    rows = np.flatnonzero(wanted.reshape(-1) & np.isfinite(matrices).all(axis=(1, 2)))
 
     def solve(part: np.ndarray) -> None:
         for row in part:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from wsjax.errors import check_number
+from wsjax.errors import check_number, check_same_shapes
 from wsjax.floats import floating, wide, widened
 from wsjax.typing import Weights
 
@@ -45,7 +45,7 @@ def interpolation_barrier(
         peak: [] largest value of the outputs, for the PSNR.
 
     Raises:
-        ValueError: fewer than 3 steps.
+        ValueError: fewer than 3 steps, or ends that differ in structure or in a shape; the leaf is named.
 
     Source: the loss barrier of arXiv 2209.04836, section 2, and of arXiv 1912.05671.
 
@@ -56,6 +56,7 @@ def interpolation_barrier(
         0.0
     """
     check_number("steps", steps, low=3)
+    check_same_shapes(a, b, "the other end")
     share = jnp.linspace(0.0, 1.0, steps)
 
     def between(s: Array) -> Weights:

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, PyTree
 
+from wsjax.errors import leaf_names
 from wsjax.symmetry.act import act
 from wsjax.symmetry.element import Element, Move
 from wsjax.symmetry.sample import sample, sample_permutation, sample_phases, sample_scales, sample_signs
@@ -35,13 +36,14 @@ def check(
         inputs: what `apply` takes after the weights.
         key: a typed key.
         draws: how many random elements for each.
-        tolerance: the largest difference allowed, as a share of the root mean square of the output it is seen in.
+        tolerance: the largest difference allowed, as a share of the root mean square of the output it is seen in;
+            outputs are compared in float64, whatever their dtype.
 
     Returns:
         The largest difference seen, as that share.
 
     Raises:
-        ValueError: naming the group, the action and the difference found.
+        ValueError: naming the group, the action and the difference found; or an output that is not finite.
 
     Example:
         >>> import jax
@@ -51,13 +53,20 @@ def check(
         >>> worst < 1e-5
         True
     """
-    reference = [np.asarray(leaf) for leaf in jax.tree.leaves(apply(weights, *inputs))]
-    sizes = [float(np.sqrt(np.mean(np.square(leaf)))) or 1.0 for leaf in reference]
+    reference = _outputs(apply(weights, *inputs))
+    for name, leaf in reference.items():
+        if not np.isfinite(leaf).all():
+            raise ValueError(
+                f"{name} of apply is not finite in {(~np.isfinite(leaf)).sum()} of {leaf.size} entries for the weights "
+                f"as they are; expected finite numbers, as others compare with nothing: check weights and inputs, or "
+                f"compute in a wider dtype"
+            )
+    sizes = {name: _root_mean_square(leaf) or 1.0 for name, leaf in reference.items()}
 
     def difference(element: Element) -> float:
-        moved = jax.tree.leaves(apply(act(element, weights), *inputs))
+        moved = _outputs(apply(act(element, weights), *inputs))
         # np.max, for Python's own max loses a NaN
-        return float(np.max([np.max(np.abs(m - r)) / s for m, r, s in zip(moved, reference, sizes, strict=True)]))
+        return float(np.max([np.max(np.abs(moved[n] - leaf), initial=0) / sizes[n] for n, leaf in reference.items()]))
 
     def prove(what: str, draw: Callable[[Key], Element], salt: int) -> float:
         keys = jax.random.split(jax.random.fold_in(key, salt), draws)
@@ -75,6 +84,19 @@ def check(
         draw = lambda k, g=group, a=action: _only(SAMPLERS[a](k, symmetry), g)
         seen.append(prove(f"{action!r} on group {group!r}", draw, salt))
     return max(*seen, prove("all actions together", lambda k: sample(k, symmetry), len(trials)))
+
+
+def _outputs(tree: PyTree) -> dict[str, np.ndarray]:
+    """Each output by its name, in float64: half types and float32 overflow where they are squared."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+    wide = [leaf.astype(np.complex128 if np.iscomplexobj(leaf) else np.float64) for leaf in leaves]
+    return dict(zip(leaf_names(tree, "the output"), wide, strict=True))
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    """Scaled by the largest value first, so that no square overflows or vanishes."""
+    largest = np.max(np.abs(values), initial=0.0)
+    return float(largest * np.sqrt(np.mean(np.square(np.abs(values) / largest)))) if largest else 0.0
 
 
 def _only(element: Element, group: str) -> Element:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, UInt32
+from jaxtyping import Array, Int, PyTree, UInt32
 
 from wsjax.typing import Key, Scalar
 
@@ -97,7 +97,19 @@ def _ranks(drawn: Array) -> Array:
         some = jax.lax.dynamic_slice(padded, (i * each,), (each,))
         return sum(((some[j] < unique).astype(jnp.int32) for j in range(each)), start=rank)
 
-    return jax.lax.fori_loop(0, TURNS, turn, jnp.zeros(len(drawn), jnp.int32))
+    return jax.lax.fori_loop(0, TURNS, turn, varying_as(drawn, jnp.zeros(len(drawn), jnp.int32)))
+
+
+def varying_as(array: Array, start: PyTree) -> PyTree:
+    """What a loop over an array begins with, made to depend on it: `jax.shard_map` asks that a loop's values vary over
+    the same mesh axes from the start on.
+
+    Example:
+        >>> varying_as(jnp.ones(2), jnp.zeros(2)).tolist()
+        [0.0, 0.0]
+    """
+    nothing = jnp.any(array != array) & False
+    return jax.tree.map(lambda x: x | nothing if x.dtype == bool else x + nothing.astype(x.dtype), start)
 
 
 def whole_numbers(key: Key, size: int, bound: Scalar) -> Int[Array, " size"]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from wsjax.errors import check_choice, check_number
+from wsjax.errors import check_choice, check_number, fields_as_python
 
 Action: TypeAlias = Literal["permute", "sign", "phase", "rescale"]
 Convention: TypeAlias = Literal["affine", "kernel"]
@@ -42,6 +42,7 @@ class Group:
     actions: tuple[Action, ...] | None = None
 
     def __post_init__(self):
+        fields_as_python(self)
         check_number("size of a group", self.size, low=1)
         check_number("w0 of a group", self.w0, low=0, open_low=True)
         check_choice("w0 convention", self.w0_convention, ("affine", "kernel"))
@@ -67,5 +68,6 @@ class Fixed:
     role: Role = "internal"
 
     def __post_init__(self):
+        fields_as_python(self)
         check_number("size of a fixed axis", self.size, low=1)
         check_choice("role of a fixed axis", self.role, ("input", "output", "internal"))

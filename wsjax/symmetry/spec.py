@@ -11,9 +11,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree, PyTreeDef
+from jaxtyping import PyTree, PyTreeDef
 
 from wsjax.errors import check_shape, check_structure, leaf_names, listing
+from wsjax.floats import uncut
 from wsjax.symmetry.axes import Axes, atoms, base, consumes, size
 from wsjax.symmetry.group import Fixed, Group
 
@@ -51,8 +52,9 @@ class Symmetry:
         sizes = self.sizes
         return [tuple(size(entry, sizes) for entry in axes.entries) for axes in self.axes]
 
-    def leaves(self, weights: PyTree) -> list[Array]:
-        """The leaves of one network's weights as JAX arrays, checked against this description.
+    def leaves(self, weights: PyTree) -> list[Any]:
+        """The leaves of one network's weights as JAX arrays, checked against this description; NumPy integers of 64
+        bits, which JAX would cut to 32, stay in NumPy.
 
         Raises ValueError naming the leaf where structure or a shape differs.
         """
@@ -60,7 +62,7 @@ class Symmetry:
         leaves = jax.tree.leaves(weights)
         for name, leaf, shape in zip(self.names, leaves, self.shapes, strict=True):
             check_shape(name, jnp.shape(leaf), shape, "this Symmetry")
-        return [jnp.asarray(leaf) for leaf in leaves]
+        return [uncut(leaf) for leaf in leaves]
 
     def unflatten(self, leaves: Sequence[Any]) -> PyTree:
         return jax.tree.unflatten(self.treedef, leaves)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from wsjax.errors import check_number
 from wsjax.symmetry.axes import Axes
 from wsjax.symmetry.group import Convention, Fixed, Group
@@ -44,7 +46,7 @@ def siren(widths: Sequence[int], w0: float | Sequence[float] = 30.0, convention:
         >>> siren((2, 8, 1), w0=10.0)
         Symmetry(h1: 8 sine (permute/sign/phase))
     """
-    frequencies = [float(w0)] * (len(widths) - 2) if isinstance(w0, int | float) else [float(w) for w in w0]
+    frequencies = [float(w) for w in np.broadcast_to(w0, np.shape(w0) or len(widths) - 2)]
     if len(frequencies) != len(widths) - 2:
         raise ValueError(
             f"w0 has {len(frequencies)} values; widths {tuple(widths)} have {len(widths) - 2} hidden layers"
