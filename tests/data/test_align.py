@@ -189,3 +189,17 @@ def test_what_cannot_be_is_refused_though_no_network_would_move():
     scored.columns["psnr"] = np.linspace(20, 30, len(scored), dtype=np.float32)
     with pytest.raises(ValueError, match=r"column 'psnr' holds float32; expected whole numbers or names.*'image'"):
         data.align_within(scored, column="psnr")
+
+
+def test_a_network_that_is_not_finite_is_named_and_what_lies_along_no_group_comes_back_as_it_came():
+    axes = {"k": ws.Axes("in", "h"), "id": ws.Axes(), "last": ws.Axes("h*", "out")}
+    sizes = {"in": ws.Fixed(2), "h": ws.Group(3, "tanh"), "out": ws.Fixed(1)}
+    spec = ws.symmetry_of(axes, sizes)
+    many = [{**random_weights(jax.random.key(i), spec), "id": np.int64(2**40 + i)} for i in range(4)]
+    numbered = WeightDataset.from_networks(many, [0, 1, 0, 1], symmetry=spec)
+    aligned = data.align(numbered, rounds=1, progress=False)
+    assert aligned.weights["id"].tolist() == [2**40 + i for i in range(4)]
+    numbered.weights["k"][2] = np.nan
+    for align in (data.align, data.align_within):
+        with pytest.raises(data.dataset.DataError, match=r"weights\['k'\] is not finite in 1 of 4 networks \(rows 2\)"):
+            align(numbered, progress=False)

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wsjax.data import Card, WeightDataset, concatenate
+from wsjax.data import Card, WeightDataset, concatenate, load, save, to_device
+from wsjax.data.dataset import STORABLE
 from wsjax.data.symmetry_json import symmetry_from_json, symmetry_to_json
 from wsjax.errors import DataError
 from wsjax.networks import Network
@@ -144,6 +145,38 @@ def test_evenly_spaced_rows_share_memory_and_others_hold_the_same_numbers(views)
     for rows in (np.array([18, 19, 20]), np.array([-21, -20])):
         with pytest.raises(IndexError):
             views.take(rows)
+
+
+def test_a_row_that_there_is_not_is_refused_wherever_the_arrays_lie(views):
+    for dataset in (views, to_device(views)):
+        for row in (20, -21):
+            with pytest.raises(IndexError, match=rf"there is no network {row}; expected 0 to 19, or -20 to -1"):
+                dataset.network(row)
+            with pytest.raises(IndexError):
+                dataset.take(np.array([0, row]))
+
+
+def test_what_is_saved_is_read_back_in_every_dtype_and_the_rest_is_refused(tmp_path):
+    spec = symmetry_of(
+        {"k": Axes("in", "h"), "mask": Axes("in", "h"), "last": Axes("h*", "out")},
+        {"in": Fixed(2), "h": Group(3, "tanh", actions=("permute",)), "out": Fixed(1)},
+    )
+
+    def of(mask):
+        many = [{"k": np.ones((2, 3), np.float32), "mask": mask, "last": np.ones((3, 1), np.float32)}] * 2
+        return WeightDataset.from_networks(many, [0, 1], symmetry=spec, columns={"own": np.ones(2, ">f4")})
+
+    for name in (*STORABLE, ">f4", ">i8"):
+        mask = np.arange(6).reshape(2, 3).astype(jnp.dtype(name))
+        save(of(mask), tmp_path / name)
+        found = np.asarray(load(tmp_path / name).weights["mask"])
+        assert found.dtype == mask.dtype.newbyteorder("="), name
+        np.testing.assert_array_equal(found, np.stack([mask, mask]), err_msg=name)
+    for dtype in (np.longdouble, jnp.float8_e4m3fn, "U3"):
+        with pytest.raises(
+            DataError, match=r"weights\['mask'\] has dtype .*; expected one of bool, .*: convert it"
+        ):
+            of(np.full((2, 3), 1).astype(dtype))
 
 
 def test_where_takes_a_mask_or_a_question_to_the_columns(views):

@@ -245,3 +245,14 @@ def test_debians_package_is_fashion_mnist_or_the_way_to_it_is_named(nowhere):
     assert images.pixels.shape == (70000, 28, 28, 1)
     assert [int((images.split == i).sum()) for i in range(3)] == [55000, 5000, 10000]
     assert np.bincount(images.label).tolist() == [7000] * 10
+
+
+def test_without_a_home_directory_the_other_places_serve(monkeypatch, tmp_path):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setenv("WSJAX_DATA", str(tmp_path))
+    assert download.places("mnist") == [tmp_path / "mnist"]
+    with pytest.raises(DataError, match="there is no home directory to keep mnist in; set HOME, or WSJAX_DATA"):
+        download.cache_directory("mnist")

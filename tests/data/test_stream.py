@@ -1,8 +1,10 @@
 """Streams: every network once an epoch, in an order that a step number alone decides."""
 
+import copy
 import dataclasses
 import functools
 import itertools
+import pickle
 
 import grain
 import jax
@@ -204,3 +206,18 @@ def test_settings_that_give_no_batch_are_refused(big):
     ):
         with pytest.raises(ValueError, match=message):
             stream(big, **settings)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_label_that_is_no_class_is_refused_as_in_training(thirty):
+    label = np.where(np.arange(len(thirty)) == 3, -1, thirty.label)
+    with pytest.raises(ValueError, match=r"run from -1 to .*; its card names"):
+        next(iter(stream(dataclasses.replace(thirty, label=label), len(thirty), seed=None, epochs=1)))
+
+
+def test_workers_get_stored_data_sets_views_and_streams_by_copy_and_by_pickle(big):
+    stored = big
+    for copied in (copy.deepcopy(stored.split("train")), pickle.loads(pickle.dumps(stored.split("train")))):
+        np.testing.assert_array_equal(copied.take(np.arange(3)).label, stored.split("train").take(np.arange(3)).label)
+    order = Order([np.arange(5), np.arange(5, 12)], 4, 2, 0, False)
+    for copied in (copy.deepcopy(order), pickle.loads(pickle.dumps(order))):
+        assert [copied.batch(i).tolist() for i in range(6)] == [order.batch(i).tolist() for i in range(6)]

@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 
 from wsjax.data.aligning import align_all
 from wsjax.data.dataset import WeightDataset, training_rows
-from wsjax.errors import check_number
+from wsjax.errors import check_finite, check_number
 from wsjax.floats import floating, wide
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.align import Over
@@ -64,6 +64,7 @@ def align(
     check_number("chunk", chunk, low=1, whole=True)
     symmetry, train = dataset.symmetry, training_rows(dataset.columns["split"])
     networks = jax.tree.map(np.asarray, dataset.weights)
+    check_finite(networks, f"aligning {dataset.card.name}", "Leave those networks out with take().")
     training = jax.tree.map(lambda leaf: leaf[train], networks)
     record: dict[str, Any] = {"group": group, "to": "reference"}
     if reference is None:
@@ -95,7 +96,7 @@ def _centre(
 
 
 def _mean(leaf: np.ndarray) -> np.ndarray:
-    return leaf.astype(wide(leaf)).mean(axis=0).astype(leaf.dtype) if floating(leaf) else leaf[0]
+    return leaf.astype(wide(leaf)).mean(axis=0).astype(leaf.dtype) if floating(leaf) else np.asarray(leaf[0])
 
 
 def _distances(networks: PyTree, reference: Weights) -> np.ndarray:

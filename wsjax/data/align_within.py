@@ -7,7 +7,7 @@ import numpy as np
 
 from wsjax.data.aligning import align_all
 from wsjax.data.dataset import WeightDataset, training_rows
-from wsjax.errors import check_choice, check_number
+from wsjax.errors import check_choice, check_finite, check_number
 from wsjax.symmetry import align
 from wsjax.symmetry.align import Over
 
@@ -60,6 +60,7 @@ def align_within(
     jax.eval_shape(lambda weights: align(weights, weights, dataset.symmetry, group=group), dataset.network(0))
     first = first_rows(dataset.columns[column], dataset.columns["split"])
     networks = jax.tree.map(np.asarray, dataset.weights)
+    check_finite(networks, f"aligning {dataset.card.name}", "Leave those networks out with take().")
     later = np.flatnonzero(first != np.arange(len(first)))
     record: dict[str, object] = {"group": group, "to": f"first of each {column}", "moved": len(later)}
     if len(later):

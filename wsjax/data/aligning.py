@@ -44,7 +44,12 @@ def align_all(
             parts.append(jax.tree.map(lambda leaf, n=real: np.asarray(leaf[:n]), moved))
             distances.append(np.asarray(distance[:real]))
             bar.update(real)
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts), np.concatenate(distances)
+    whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    groups = set(symmetry.groups)
+    # What lies along no group stays as it came: JAX may have cut its integers.
+    pairs = zip(symmetry.axes, jax.tree.leaves(whole), jax.tree.leaves(networks), strict=True)
+    kept = [moved if groups & set(axes.names) else before for axes, moved, before in pairs]
+    return symmetry.unflatten(kept), np.concatenate(distances)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))

@@ -131,10 +131,12 @@ def leaf_statistics(weights: PyTree, rows: np.ndarray) -> dict[str, dict[str, fl
 
 def _statistics(leaf: np.ndarray, rows: np.ndarray) -> dict[str, float]:
     total = squares = 0.0
-    count = len(rows) * int(np.prod(leaf.shape[1:]))
+    parts = 2 if np.iscomplexobj(leaf) else 1  # real and imaginary parts count as entries
+    count = parts * len(rows) * int(np.prod(leaf.shape[1:]))
     # In chunks: a whole leaf in float64 would be twice as large as the leaf itself.
     for start in range(0, len(rows), STATISTICS_CHUNK):
-        part = leaf[rows[start : start + STATISTICS_CHUNK]].astype(np.float64)
+        part: Any = leaf[rows[start : start + STATISTICS_CHUNK]]
+        part = (np.stack([part.real, part.imag]) if parts == 2 else part).astype(np.float64)
         total += float(part.sum())
         squares += float(np.square(part).sum())
     mean, square = total / count, squares / count

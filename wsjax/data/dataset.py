@@ -12,9 +12,15 @@ from jaxtyping import ArrayLike, PyTree, Shaped
 from wsjax.data.card import Card
 from wsjax.data.sources.images import SPLITS, check_splits
 from wsjax.data.views import Condition, gather, group_rows, rows_where, split_rows
-from wsjax.errors import DataError, check_finite, check_shape, check_structure
+from wsjax.errors import DataError, check_finite, check_index, check_shape, check_structure
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry import check as prove
+
+STORABLE = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("bfloat16", "float16", "float32", "float64", "complex64", "complex128"),
+)
+"""The dtypes of a data set's arrays."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,6 +38,13 @@ class WeightDataset:
     card: Card
 
     def __post_init__(self):
+        leaves, structure = jax.tree.flatten(self.weights)
+        if len(leaves) == len(self.symmetry.names):  # another structure is named below
+            leaves = [storable(name, leaf) for name, leaf in zip(self.symmetry.names, leaves, strict=True)]
+            object.__setattr__(self, "weights", jax.tree.unflatten(structure, leaves))
+        object.__setattr__(self, "label", storable("label", self.label))
+        columns = {name: storable(f"column {name!r}", column) for name, column in self.columns.items()}
+        object.__setattr__(self, "columns", columns)
         count = len(self.label)
         check_structure(self.weights, self.symmetry.treedef, f"the card of {self.card.name}")
         leaves = jax.tree.leaves(self.weights)
@@ -59,7 +72,8 @@ class WeightDataset:
         return self.card.symmetry
 
     def network(self, row: int) -> PyTree:
-        """One network's weights."""
+        """One network's weights. Raises IndexError for a row that there is not."""
+        check_index("network", row, len(self))
         return jax.tree.map(lambda leaf: leaf[row], self.weights)
 
     def take(self, rows: np.ndarray) -> "WeightDataset":
@@ -162,10 +176,48 @@ class WeightDataset:
         return cls(weights, label, filled, card.with_statistics(weights, training_rows(filled["split"])))
 
 
+def storable(name: str, array: Any) -> Any:
+    """An array of numbers that every part of the library, and a store, holds: those of others are refused here.
+
+    Big-endian arrays, as from IDX, FITS or `.npy` files of other machines, become the machine's own.
+
+    Raises:
+        DataError: another dtype, such as strings, objects, float8 or float128.
+
+    Example:
+        >>> storable("label", np.arange(2, dtype=">i4")).dtype.isnative
+        True
+    """
+    if isinstance(array, np.ndarray | np.generic):
+        array = np.asarray(array)
+        array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    if array.dtype.name not in STORABLE:
+        raise DataError(
+            f"{name} has dtype {array.dtype}; expected one of {', '.join(STORABLE)}, which a store holds: convert it, "
+            f"as by array.astype(numpy.float32)"
+        )
+    return array
+
+
 def training_rows(split: np.ndarray) -> np.ndarray:
     """The rows that statistics are taken from: the training split, or all where it is empty."""
     rows = np.flatnonzero(split == SPLITS.index("train"))
     return rows if len(rows) else np.arange(len(split))
+
+
+def check_classes(dataset: WeightDataset) -> None:
+    """Raise ValueError unless every label is the number of one of the card's classes."""
+    label, classes, name = dataset.label, len(dataset.card.classes), dataset.card.name
+    if label.ndim != 1 or not np.issubdtype(label.dtype, np.integer):
+        raise ValueError(
+            f"the labels of {name} have shape {label.shape} and dtype {label.dtype}; expected one whole number a "
+            f"network, its class: give the labels as label.astype(int), or, to a training, targets as floats"
+        )
+    if label.size and not 0 <= label.min() <= label.max() < classes:
+        raise ValueError(
+            f"the labels of {name} run from {label.min()} to {label.max()}; its card names {classes} classes: "
+            f"expected labels from 0 to {classes - 1}. Name every class in the card"
+        )
 
 
 def _labels(labels: ArrayLike | Sequence[float], count: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import optax
 from jaxtyping import Array, Int, PyTree
 
 from wsjax.data.optimisers import check_optimiser, factory_of, over_lanes
-from wsjax.errors import check_choice, check_number, check_range
+from wsjax.errors import check_choice, check_number, check_range, check_seed, fields_as_python
 from wsjax.networks import Network
 from wsjax.networks.grid import Order
 
@@ -63,6 +63,8 @@ class Recipe:
     name: str = field(default="", compare=False)
 
     def __post_init__(self):
+        fields_as_python(self)
+        check_seed("seed", self.seed)
         check_number("steps", self.steps, low=1)
         check_number("learning_rate", self.learning_rate, low=0, open_low=True)
         check_number("lanes", self.lanes, low=1)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int, PyTree, Shaped
 
 from wsjax.data.sources.images import SPLITS
-from wsjax.errors import check_choice
+from wsjax.errors import check_choice, check_index
 
 Columns: TypeAlias = Mapping[str, np.ndarray]
 Rows: TypeAlias = Int[np.ndarray, " rows"]
@@ -73,6 +73,9 @@ def gather(tree: PyTree, rows: np.ndarray, count: int) -> PyTree:
         True
     """
     rows = np.asarray(rows)
+    if rows.size and np.issubdtype(rows.dtype, np.integer):
+        for row in (rows.min(), rows.max()):
+            check_index("network", row, count)
     steps = np.diff(rows) if rows.ndim == 1 and np.issubdtype(rows.dtype, np.integer) else np.array([])
     if len(steps) and steps[0] > 0 and (steps == steps[0]).all() and rows[0] >= 0 and rows[-1] < count:
         even = slice(int(rows[0]), int(rows[-1]) + 1, int(steps[0]))

@@ -1,5 +1,7 @@
 """Users' own Flax and Equinox networks, stored and taken back."""
 
+import functools
+
 import equinox as eqx
 import flax.linen as nn
 import jax
@@ -88,3 +90,18 @@ def test_a_wrong_symmetry_or_module_is_named(modules, getkey):
     deeper = eqx.nn.MLP(2, 1, 3, 2, jax.nn.tanh, key=getkey())
     with pytest.raises(ValueError, match=r"structure of the MLP: missing weights\['layers'\]\['1'\]\['bias'\]"):
         to_equinox({"layers": {"0": array_dict(deeper)["layers"]["0"]}}, modules[0])
+
+
+def test_modules_of_one_factory_are_alike_whatever_functions_it_makes_anew():
+    def make(factor, seed):
+        sine = functools.partial(lambda x, times: jnp.sin(times * x), times=factor)
+        return eqx.nn.MLP(2, 1, 4, 1, sine, lambda x: factor * x, key=jax.random.key(seed))
+
+    axes = {
+        "0": {"weight": Axes("h", "in"), "bias": Axes("h", bias=True)},
+        "1": {"weight": Axes("out", "h*"), "bias": Axes("out", bias=True)},
+    }
+    spec = symmetry_of({"layers": axes}, {"in": Fixed(2), "h": Group(4, "tanh", actions=("permute",)), "out": Fixed(1)})
+    assert len(from_equinox([make(30, 0), make(30, 1)], [0, 1], symmetry=spec)) == 2
+    with pytest.raises(ValueError, match="module 1 differs from module 0 in what is no array"):
+        from_equinox([make(30, 0), make(31, 1)], [0, 1], symmetry=spec)

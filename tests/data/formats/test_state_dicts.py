@@ -121,3 +121,18 @@ def test_a_changed_export_is_refused(fitted, tmp_path):
         read_state_dicts(tmp_path, progress=False)
     with pytest.raises(ValueError, match="unknown kind of file 'onnx'"):
         write_state_dicts(fitted, tmp_path / "other", kind="onnx")
+
+
+def test_hidden_files_are_no_part_of_a_data_set_and_names_may_hold_any_digits(tmp_path):
+    state = {"label": 0, **dense_state_of_ones()}
+    for name in ("run\u00b23.npz", "run10.npz", "run2.npz"):
+        np.savez(tmp_path / name, **state)
+    for name in ("._run2.npz", "__MACOSX/._run2.npz", "__MACOSX/run2.npz", ".git/run2.npz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    assert len(read_state_dicts(tmp_path, Network("mlp", (2, 4, 1), "relu"), progress=False)) == 3
+
+
+def dense_state_of_ones() -> dict[str, np.ndarray]:
+    shapes = {"0.weight": (4, 2), "0.bias": (4,), "2.weight": (1, 4), "2.bias": (1,)}
+    return {name: np.ones(shape, np.float32) for name, shape in shapes.items()}

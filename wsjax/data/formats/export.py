@@ -13,7 +13,7 @@ from wsjax.data.formats.state_dicts import CONTENTS
 from wsjax.data.optional import require
 from wsjax.data.sources.images import SPLITS
 from wsjax.data.store.directory import write_json
-from wsjax.errors import check_choice
+from wsjax.errors import check_choice, check_finite
 from wsjax.progress import progress_of
 
 SUFFIXES = {"safetensors": ".safetensors", "torch": ".pth", "npz": ".npz"}
@@ -52,6 +52,7 @@ def write_state_dicts(
         raise ValueError(f"{dataset.card.name} has no Network, so its layers have no order; expected SIRENs or MLPs")
     root = Path(directory)
     check_new(root)
+    check_finite(dataset.weights, f"writing {dataset.card.name}", "Leave those networks out with take().")
     weights = jax.tree.map(np.asarray, dataset.weights)
     digits, files = len(str(len(dataset) - 1)), []
     for row in progress_of(range(len(dataset)), desc=dataset.card.name, unit="networks", disable=not progress):

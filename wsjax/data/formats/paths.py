@@ -20,7 +20,8 @@ def natural(text: str) -> tuple[tuple[int, str], ...]:
         >>> sorted(["model_10.pth", "model_2.pth"], key=natural)
         ['model_2.pth', 'model_10.pth']
     """
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|\D+", text))
+    parts = re.findall(r"[0-9]+|[^0-9]+", text)  # other scripts have digits that int does not read
+    return tuple((int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts)
 
 
 def check_new(path: Path) -> None:
@@ -44,6 +45,9 @@ def inside(path: Path, root: Path) -> Path:
 def find_files(directory: str | Path, pattern: str, leave_out: Sequence[str] = ()) -> dict[str, Path]:
     """The files under a directory whose path in it matches a regular expression, by that path, in natural order.
 
+    Hidden files and folders are no part of a data set, nor is `__MACOSX`: archives made on a Mac have a `._NAME` of
+    the system's beside each file.
+
     Raises:
         DataError: no directory, no such file, a link that leads out of the directory, or a name in `leave_out` that
             is not there.
@@ -52,8 +56,11 @@ def find_files(directory: str | Path, pattern: str, leave_out: Sequence[str] = (
     if not root.is_dir():
         raise DataError(f"{root} is no directory; expected the unpacked data set")
     found = {}
-    for place, _, names in os.walk(root):
+    for place, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name != "__MACOSX" and not name.startswith(".")]
         for name in names:
+            if name.startswith("."):
+                continue
             path = Path(place, name)
             relative = path.relative_to(root).as_posix()
             if re.search(pattern, relative):

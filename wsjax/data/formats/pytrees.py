@@ -1,12 +1,15 @@
 """Flax variables and Equinox modules as plain dicts of arrays, which a file can bring back."""
 
+import functools
 from collections.abc import Sequence
+from types import CodeType, FunctionType
 from typing import Any
 
 import equinox as eqx
 import flax.linen
 import flax.serialization
 import jax
+import numpy as np
 from jaxtyping import ArrayLike, PyTree
 
 from wsjax.data.dataset import WeightDataset
@@ -84,7 +87,7 @@ def from_equinox(
         WeightDataset('networks', 2 networks: 2 train, 0 validation, 0 test)
     """
     for i, module in enumerate(modules):
-        if not eqx.tree_equal(_rest(module), _rest(modules[0])):
+        if not _alike(*(jax.tree.flatten(_rest(one)) for one in (module, modules[0]))):
             raise ValueError(f"module {i} differs from module 0 in what is no array; expected one architecture")
     apply = None if inputs is None else lambda weights, *given: to_equinox(weights, modules[0])(*given)
     plain = [array_dict(module) for module in modules]
@@ -137,6 +140,31 @@ def to_equinox(weights: PyTree, like: eqx.Module) -> Any:
 
 def _rest(module: eqx.Module) -> PyTree:
     return eqx.partition(module, eqx.is_array)[1]
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two parts of modules are the same. Functions are compared by their code: a factory makes each module a
+    lambda or a partial of its own."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, FunctionType):
+        inside = lambda f: [cell.cell_contents for cell in f.__closure__ or ()]
+        what = lambda f: (f.__code__.co_code, f.__code__.co_names, f.__defaults__, f.__kwdefaults__, inside(f))
+        constants = (f.__code__.co_consts for f in (a, b))
+        return _alike(what(a), what(b)) and _alike(*constants)
+    if isinstance(a, CodeType):
+        return (a.co_code, a.co_names) == (b.co_code, b.co_names) and _alike(a.co_consts, b.co_consts)
+    if isinstance(a, functools.partial):
+        return _alike((a.func, a.args, a.keywords), (b.func, b.args, b.keywords))
+    if isinstance(a, jax.tree_util.PyTreeDef):
+        return _alike((a.node_data(), a.children()), (b.node_data(), b.children()))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
+    if isinstance(a, tuple | list):
+        return len(a) == len(b) and all(_alike(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, jax.Array | np.ndarray):
+        return a.shape == b.shape and a.dtype == b.dtype and bool((a == b).all())
+    return bool(a == b)
 
 
 def _name(key: Any) -> str:

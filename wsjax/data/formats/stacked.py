@@ -13,7 +13,7 @@ from wsjax.data.formats.contents import read_safetensors
 from wsjax.data.formats.paths import check_new
 from wsjax.data.optional import require
 from wsjax.data.store.whole import COLUMN, assemble, flat
-from wsjax.errors import DataError, check_choice, listing
+from wsjax.errors import DataError, check_choice, check_finite, listing
 
 FILES = {"safetensors": "networks.safetensors", "npz": "networks.npz"}
 CARD = "card.json"
@@ -47,6 +47,7 @@ def write_arrays(dataset: WeightDataset, directory: str | Path, *, kind: str = "
     check_choice("kind of file", kind, tuple(FILES))
     root = Path(directory)
     check_new(root)
+    check_finite(dataset.weights, f"writing {dataset.card.name}", "Leave those networks out with take().")
     arrays = {n: np.ascontiguousarray(a) for n, a in flat(dataset.weights, dataset.label, dataset.columns).items()}
     arrays[CARD] = np.frombuffer(json.dumps(dataset.card.to_json()).encode(), np.uint8)
     if kind == "npz":

@@ -94,7 +94,7 @@ def read_order(path: Path, rows: int) -> np.ndarray:
     """
     lines = [line.strip() for line in _lines(path)]
     lines = lines[1:] if len(lines) == rows + 1 else lines
-    order = np.array([int(line) if line.isdigit() else -1 for line in lines], np.int64)
+    order = np.array([int(line) if re.fullmatch("[0-9]{1,18}", line) else -1 for line in lines], np.int64)
     if len(order) != rows or not np.array_equal(np.sort(order), np.arange(rows)):
         raise DataError(f"{path} has {len(order)} numbers; expected every row from 0 to {rows - 1} once")
     return order

@@ -52,8 +52,26 @@ ARCHIVES = {
 
 
 def cache_directory(source: str) -> Path:
-    """Where downloads of a source go: `~/.cache/wsjax/SOURCE`."""
-    return Path.home() / ".cache" / "wsjax" / source
+    """Where downloads of a source go: `~/.cache/wsjax/SOURCE`.
+
+    Raises:
+        DataError: there is no home directory.
+    """
+    home = _home()
+    if home is None:
+        raise DataError(
+            f"there is no home directory to keep {source} in; set HOME, or WSJAX_DATA to a directory that holds "
+            f"{source}/, or name the directory of its files"
+        )
+    return home / ".cache" / "wsjax" / source
+
+
+def _home() -> Path | None:
+    """None where neither HOME nor the system knows one, as in a container that runs under a number."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def locate(source: str, directory: str | Path | None = None) -> dict[str, Path]:
@@ -97,7 +115,7 @@ def places(source: str) -> list[Path]:
     return [
         *([Path(own) / source] if own else []),
         *([Path(packaged)] if packaged else []),
-        cache_directory(source),
+        *([cache_directory(source)] if _home() else []),
     ]
 
 

@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -25,6 +26,10 @@ class ShardCache:
         self._shards = np.cumsum([0, *(index.shard_count for _, index in self.places)])
         self._lock = threading.Lock()
         self._held: OrderedDict[int, dict[str, np.ndarray]] = OrderedDict()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles, which workers get, begin with an empty memory and a lock of their own."""
+        return ShardCache, (self.places, self.size)
 
     @property
     def index(self) -> Index:

@@ -14,7 +14,7 @@ from wsjax.data.store import shards
 from wsjax.data.store.cache import ShardCache
 from wsjax.data.store.whole import COLUMN, absolute, assemble, check_card, describe, empty
 from wsjax.data.views import Condition, group_rows, rows_where, split_rows
-from wsjax.errors import check_number
+from wsjax.errors import check_index, check_number
 from wsjax.symmetry import Symmetry
 
 CACHE_SHARDS = 8
@@ -65,7 +65,8 @@ class StoredDataset:
         return assemble(self.cache.name, self.card, parts)
 
     def network(self, row: int) -> PyTree:
-        """Read one network's weights; raises as `take` does."""
+        """Read one network's weights; raises as `take` does, and IndexError for a row that there is not."""
+        check_index("network", row, len(self))
         return self.take(np.array([row])).network(0)
 
     def load(self) -> WeightDataset:

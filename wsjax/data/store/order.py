@@ -8,7 +8,7 @@ for ten rows as for 65536.)
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import jax
@@ -38,6 +38,10 @@ class Order:
     def __post_init__(self):
         for name in ("_order", "_ends", "_mixed"):
             object.__setattr__(self, name, functools.lru_cache(maxsize=2)(getattr(self, name)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles remember nothing: what is remembered hangs on this very object."""
+        return Order, tuple(getattr(self, field.name) for field in fields(self))
 
     @property
     def rows(self) -> int:

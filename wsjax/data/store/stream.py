@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from wsjax.data.dataset import WeightDataset
+from wsjax.data.dataset import WeightDataset, check_classes
 from wsjax.data.store.opened import CACHE_SHARDS, StoredDataset, open_dataset
 from wsjax.data.store.order import Order
-from wsjax.errors import check_number
+from wsjax.errors import check_number, check_seed
 from wsjax.typing import Batch
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def stream(
 
     Raises:
         ValueError: sizes below one, an unknown split, or no batch at all.
-        DataError: the data set is unfinished or damaged; while iterating, a shard that is.
+        DataError: the data set is unfinished or damaged; while iterating, a shard that is, or ValueError: a label that
+            is none of the classes.
 
     Example:
         `networks` is a data set of SIRENs, 24 of them for training.
@@ -69,6 +70,8 @@ def stream(
 
     for name, value in (("batch_size", batch_size), ("window", window), ("epochs", 1 if epochs is None else epochs)):
         check_number(name, value, low=1, whole=True)
+    if seed is not None:
+        check_seed("seed", seed)
     if isinstance(dataset, str | Path):
         dataset = open_dataset(dataset)
     if isinstance(dataset, StoredDataset):
@@ -100,5 +103,6 @@ def _parts(dataset: StoredDataset | WeightDataset) -> Sequence[np.ndarray]:
 def _batch(dataset: WeightDataset) -> Batch:
     label, classes = dataset.label, len(dataset.card.classes)
     if np.issubdtype(label.dtype, np.integer):
+        check_classes(dataset)
         label = np.eye(classes, dtype=np.float32)[label]
     return Batch(dataset.weights, label, dataset.columns.get("image"))

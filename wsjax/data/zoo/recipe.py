@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from wsjax.data.sources.images import Images
-from wsjax.errors import check_choice, check_number
+from wsjax.errors import check_choice, check_number, check_seed, fields_as_python
 from wsjax.networks import CNN, Network, mlp_apply
 from wsjax.networks.mlp import Between, unchanged
 from wsjax.typing import Key
@@ -61,6 +61,8 @@ class ZooRecipe:
     label_noise: Range = (0.0, 0.0)
 
     def __post_init__(self):
+        fields_as_python(self)
+        check_seed("seed", self.seed)
         if isinstance(self.network, Network):
             check_choice("kind of a classifier", self.network.kind, ("mlp",))
         for name in ("count", "steps", "batch_size", "lanes"):
