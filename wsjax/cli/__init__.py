@@ -40,6 +40,7 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"wsjax {__version__}")
         return
+    os.environ.pop("MPLBACKEND", None)  # Jupyter sets it for what it starts, to a backend that need not be here
     try:
         tyro.extras.subcommand_cli_from_dict(
             {name: on_its_host(command) for name, command in COMMANDS.items()},

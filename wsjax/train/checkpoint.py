@@ -9,8 +9,10 @@ files keep damage from reaching it, those of the arrays prove what it gave back.
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -77,11 +79,43 @@ def restore(run: Path, like: TrainState) -> tuple[TrainState, int]:
     Raises:
         DataError: a file is missing or altered, or the state is another reader's: names, shapes or dtypes differ.
     """
+    stored = newest(run)
+    return (like, 0) if stored is None else (stored.state(like), stored.epoch)
+
+
+class Stored(NamedTuple):
+    """A checkpoint as it was read: where, of which epoch, its arrays by name, and the SHA-256 stated for each."""
+
+    where: Path
+    epoch: int
+    arrays: dict[str, np.ndarray]
+    stated: dict[str, str]
+
+    def state(self, like: TrainState) -> TrainState:
+        """The arrays as a state with the structure of `like`. Raises DataError where it is another reader's."""
+        _check_arrays(self.where, self.arrays, _flat(like), self.stated)
+        raw = like._replace(key=jax.random.key_data(like.key))
+        raw = jax.tree.unflatten(jax.tree.structure(raw), [jnp.asarray(self.arrays[name]) for name in _flat(like)])
+        return raw._replace(key=jax.random.wrap_key_data(raw.key))
+
+    @contextmanager
+    def under_its_settings(self) -> Iterator[None]:
+        """JAX with the precision and the generator of keys that the training ran under, whatever the process has."""
+        words = self.arrays["state.key"].shape[-1]
+        with (
+            jax.enable_x64(any(array.dtype == np.float64 for array in self.arrays.values())),
+            jax.default_prng_impl({2: "threefry2x32", 4: "rbg"}[words]),
+        ):
+            yield
+
+
+def newest(run: Path) -> Stored | None:
+    """The newest checkpoint, its files proved; None where there is none. Raises DataError as `restore` does."""
     from wsjax.data.store import orbax_calls
 
     entries = _read(run)
     if not entries:
-        return like, 0
+        return None
     epoch = max(entries)
     where, stated = _place(run, epoch), entries[epoch]
     _check_files(where, stated["files"])
@@ -89,10 +123,7 @@ def restore(run: Path, like: TrainState) -> tuple[TrainState, int]:
         loaded = {name: np.asarray(leaf) for name, leaf in orbax_calls.load(where, None).items()}
     except orbax_calls.OrbaxError as error:
         raise DataError(f"the checkpoint {where} cannot be read: {error}. {_way_out(where)}") from None
-    _check_arrays(where, loaded, _flat(like), stated["arrays"])
-    raw = like._replace(key=jax.random.key_data(like.key))
-    raw = jax.tree.unflatten(jax.tree.structure(raw), [jnp.asarray(loaded[name]) for name in _flat(like)])
-    return raw._replace(key=jax.random.wrap_key_data(raw.key)), epoch
+    return Stored(where, epoch, loaded, stated["arrays"])
 
 
 def _flat(state: TrainState) -> dict[str, jax.Array]:

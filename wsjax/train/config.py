@@ -1,10 +1,10 @@
 """What one training is: the plan that all its runs share, and each run's own trial."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from wsjax.errors import check_choice, check_number
+from wsjax.errors import as_python, check_choice, check_number, check_seed, fields_as_python
 from wsjax.models import config_of
 from wsjax.models.precision import DTYPES
 from wsjax.train.gradient import check_microbatches
@@ -42,9 +42,11 @@ class Plan:
     strength: str = "constant"
 
     def __post_init__(self):
+        fields_as_python(self)
         settings = self.reader_settings
         if settings is None or isinstance(settings, Mapping | str):
-            object.__setattr__(self, "reader_settings", config_of(self.reader, settings))
+            settings = config_of(self.reader, settings)
+        object.__setattr__(self, "reader_settings", replace(settings, **as_python(vars(settings))))
         check_number("epochs", self.epochs, low=1)
         check_number("batch_size", self.batch_size, low=1)
         check_number("warmup", self.warmup, low=0, high=1)
@@ -81,6 +83,8 @@ class Trial:
     augment: str | None = None
 
     def __post_init__(self):
+        fields_as_python(self)
+        check_seed("seed", self.seed)
         check_number("learning_rate", self.learning_rate, low=0, open_low=True)
         check_number("weight_decay", self.weight_decay, low=0)
         check_number("dropout", self.dropout, low=0, high=0.95)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PyTree
 
 from wsjax.augment import read_spec
 from wsjax.data import Card, WeightDataset
-from wsjax.errors import check_number, listing
+from wsjax.errors import check_index, check_number, listing
 from wsjax.interrupts import interrupts_held_back
 from wsjax.progress import progress_of
 from wsjax.train.config import Plan, Trial
@@ -39,8 +39,9 @@ class Contrasted(NamedTuple):
     def reader(self, run: int = 0) -> Reader:
         """One run's reader with the parameters of its last step: its features are what was learned, its head projects.
 
-        `features_of` gives the features of many networks.
+        `features_of` gives the features of many networks. Raises IndexError where there is no such run.
         """
+        check_index("run", run, len(self.trials))
         return eqx.combine(jax.tree.map(lambda x: x[run], self.state.parameters), self.frozen)
 
 

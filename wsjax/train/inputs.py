@@ -9,11 +9,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 
 from wsjax.data import WeightDataset
+from wsjax.data.dataset import check_classes
 from wsjax.data.store.directory import checksum
 from wsjax.data.store.shards import digest
 from wsjax.data.views import split_rows
 from wsjax.devices import replicate
-from wsjax.errors import leaf_names
+from wsjax.errors import check_finite, leaf_names
 from wsjax.train.targets import Targets, are_targets, targets_of, values_of
 
 
@@ -35,9 +36,9 @@ def arrays(
 
     Raises:
         ValueError: the data set has no network in that split, labels that are none of its classes, or, with `targets`,
-            labels that are no such targets. DataError: a target that is not finite.
+            labels that are no such targets. DataError: a target or a weight that is not finite.
     """
-    part = dataset.take(rows_of(dataset, split_name))
+    part = _finite(dataset.take(rows_of(dataset, split_name)), split_name)
     return replicate(_held(part, jnp.asarray(labels(part, split_name, targets))), mesh)
 
 
@@ -45,10 +46,16 @@ def unlabelled(dataset: WeightDataset, split_name: str) -> Arrays:
     """One split on the device, whole, whatever its labels are: a zero stands for each.
 
     Raises:
-        ValueError: the data set has no network in that split.
+        ValueError: the data set has no network in that split. DataError: a weight that is not finite.
     """
-    part = dataset.take(rows_of(dataset, split_name))
+    part = _finite(dataset.take(rows_of(dataset, split_name)), split_name)
     return _held(part, jnp.zeros((len(part), 1)))
+
+
+def _finite(part: WeightDataset, split_name: str) -> WeightDataset:
+    """A split whose weights are all numbers; a NaN network would count as of class 0."""
+    check_finite(part.weights, f"the split {split_name!r} of {part.card.name}", "Leave those networks out with take().")
+    return part
 
 
 def _held(part: WeightDataset, label: Array) -> Arrays:
@@ -92,21 +99,6 @@ def labels(part: WeightDataset, split_name: str, targets: Targets | None) -> np.
             f"as the reader was trained on: keep those"
         )
     return targets.standardised(values)
-
-
-def check_classes(dataset: WeightDataset) -> None:
-    """Raise ValueError unless every label is the number of one of the card's classes."""
-    label, classes, name = dataset.label, len(dataset.card.classes), dataset.card.name
-    if label.ndim != 1 or not np.issubdtype(label.dtype, np.integer):
-        raise ValueError(
-            f"the labels of {name} have shape {label.shape} and dtype {label.dtype}; expected one whole number a "
-            f"network, its class: give the labels as label.astype(int), or, to a training, targets as floats"
-        )
-    if label.min() < 0 or label.max() >= classes:
-        raise ValueError(
-            f"the labels of {name} run from {label.min()} to {label.max()}; its card names {classes} classes: "
-            f"expected labels from 0 to {classes - 1}. Name every class in the card"
-        )
 
 
 def fingerprint(*splits: Arrays) -> str:

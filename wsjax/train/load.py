@@ -20,7 +20,7 @@ def load(run: str | Path, index: int = 0) -> Reader:
         index: which of the runs trained side by side.
 
     Raises:
-        DataError: no run there, or no checkpoint yet. ValueError: no run of that number.
+        DataError: no run there, or no checkpoint yet. IndexError: no run of that number.
 
     Example:
         `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
@@ -36,7 +36,7 @@ def load(run: str | Path, index: int = 0) -> Reader:
 
 
 def load_trained(run: str | Path) -> Trained:
-    """Everything of a run's directory as the `Trained` that its training returned.
+    """Everything of a run's directory as the `Trained` that its training returned, under any of JAX's settings.
 
     Raises:
         DataError: no run there, a damaged record or checkpoint, or no checkpoint yet.
@@ -56,9 +56,11 @@ def load_trained(run: str | Path) -> Trained:
     plan, card = Plan(**content["plan"]), Card.from_json(content["card"])
     trials = tuple(Trial(**t) for t in content["trials"])
     targets = Targets.from_json(content["targets"]) if "targets" in content else None
-    state, frozen = start(card, plan, trials, targets)
-    state, epoch = checkpoint.restore(directory, state)
-    if epoch == 0:
+    stored = checkpoint.newest(directory)
+    if stored is None:
         raise DataError(f"{directory} has no checkpoint yet; expected one. Run its training until the first is written")
-    history = metrics.read(directory / record.METRICS, up_to_epoch=epoch)
+    with stored.under_its_settings():
+        like, frozen = start(card, plan, trials, targets)
+        state = stored.state(like)
+    history = metrics.read(directory / record.METRICS, up_to_epoch=stored.epoch)
     return Trained(plan, trials, state, frozen, history, card, targets)

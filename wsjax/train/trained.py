@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from wsjax.augment import network_from_spec, read_spec
 from wsjax.data import Card, WeightDataset
-from wsjax.errors import check_number, listing
+from wsjax.errors import check_index, check_number, listing
 from wsjax.models import OverCopies, Rescaled
 from wsjax.train.config import Plan, Trial
 from wsjax.train.inputs import Arrays, arrays, rows_of
@@ -41,7 +41,12 @@ class Trained(NamedTuple):
         return ACCURACY if self.targets is None else R2
 
     def reader(self, run: int = 0) -> Reader:
-        """One run's reader, with the parameters of its best validation epoch; a regressor in its targets' own units."""
+        """One run's reader, with the parameters of its best validation epoch; a regressor in its targets' own units.
+
+        Raises:
+            IndexError: there is no such run.
+        """
+        check_index("run", run, len(self.trials))
         reader = eqx.combine(jax.tree.map(lambda x: x[run], self.state.best), self.frozen)
         return reader if self.targets is None else Rescaled(reader, self.targets.units)
 
