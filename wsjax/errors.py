@@ -77,9 +77,11 @@ def as_python(value: Any) -> Any:
         >>> as_python((np.int64(3), {"rate": np.float64(0.5)}, "adam"))
         (3, {'rate': 0.5}, 'adam')
     """
-    if isinstance(value, np.generic | np.ndarray | jax.Array) and not isinstance(value, Tracer):
-        array = np.asarray(value)
-        return array.item() if array.ndim == 0 else tuple(as_python(part) for part in array)
+    if isinstance(value, Tracer):
+        return value
+    if isinstance(value, np.generic | np.ndarray | jax.Array):
+        array: Any = np.asarray(value)
+        return array.item() if array.ndim == 0 else as_python(tuple(array))
     if isinstance(value, Mapping):
         return {name: as_python(inner) for name, inner in value.items()}
     if type(value) in (tuple, list):

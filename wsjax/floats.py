@@ -26,8 +26,9 @@ def uncut(leaf: ArrayLike | np.ndarray) -> Array | np.ndarray:
         >>> int(uncut(np.int64(2**40)))
         1099511627776
     """
-    wide = isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "iu" and leaf.dtype.itemsize == 8
-    return np.asarray(leaf) if wide and jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype else jnp.asarray(leaf)
+    if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "iu":
+        return np.asarray(leaf) if jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype else jnp.asarray(leaf)
+    return jnp.asarray(leaf)
 
 
 def wide(leaf: Array | np.ndarray) -> np.dtype:

@@ -12,6 +12,7 @@ from tests.helpers import change, points, random_weights
 from wsjax import data, networks
 from wsjax import symmetry as ws
 from wsjax.data import WeightDataset
+from wsjax.errors import DataError
 
 SPEC = ws.siren((2, 6, 1), w0=4.0)
 SPLIT = np.array([0] * 8 + [1] * 2 + [2] * 2, np.int8)
@@ -201,5 +202,5 @@ def test_a_network_that_is_not_finite_is_named_and_what_lies_along_no_group_come
     assert aligned.weights["id"].tolist() == [2**40 + i for i in range(4)]
     numbered.weights["k"][2] = np.nan
     for align in (data.align, data.align_within):
-        with pytest.raises(data.dataset.DataError, match=r"weights\['k'\] is not finite in 1 of 4 networks \(rows 2\)"):
+        with pytest.raises(DataError, match=r"weights\['k'\] is not finite in 1 of 4 networks \(rows 2\)"):
             align(numbered, progress=False)

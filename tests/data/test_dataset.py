@@ -173,9 +173,7 @@ def test_what_is_saved_is_read_back_in_every_dtype_and_the_rest_is_refused(tmp_p
         assert found.dtype == mask.dtype.newbyteorder("="), name
         np.testing.assert_array_equal(found, np.stack([mask, mask]), err_msg=name)
     for dtype in (np.longdouble, jnp.float8_e4m3fn, "U3"):
-        with pytest.raises(
-            DataError, match=r"weights\['mask'\] has dtype .*; expected one of bool, .*: convert it"
-        ):
+        with pytest.raises(DataError, match=r"weights\['mask'\] has dtype .*; expected one of bool, .*: convert it"):
             of(np.full((2, 3), 1).astype(dtype))
 
 

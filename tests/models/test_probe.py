@@ -205,7 +205,9 @@ def test_readers_of_one_network_compile_once():
 
 
 def test_values_are_mapped_from_their_range_to_minus_one_and_one():
-    np.testing.assert_allclose(centred(np.float32([[2.0], [2.5], [4.0]]), (2.0, 4.0)), [-1.0, -0.5, 1.0])
+    np.testing.assert_allclose(
+        centred(jax.device_put(np.array([[2.0], [2.5], [4.0]], np.float32)), (2.0, 4.0)), [-1.0, -0.5, 1.0]
+    )
     network = NETWORKS["siren"]
     probe = Probe(network.apply, 2, 3, 4, ProbeConfig(probes=5), value_range=(2.0, 4.0), key=KEY)
     weights = random_weights(KEY, network.symmetry)

@@ -95,7 +95,7 @@ def test_value_and_derivative_stay_within_one_for_every_finite_number():
     """To the largest float, beyond which numbers q pi is exact, where they mean little more than that."""
     rng = np.random.default_rng(0)
     x = np.concatenate([np.geomspace(1e-3, 3.4e38, 40_000), np.pi / 2 * rng.integers(1, 10**6, 20_000)])
-    x = np.float32([*x, *-x, np.finfo(np.float32).max, 1e8, 1.7e9 * 30])
+    x = np.array([*x, *-x, np.finfo(np.float32).max, 1e8, 1.7e9 * 30], np.float32)
     value, slope = jax.jit(lambda x: jax.jvp(sine, (x,), (jnp.ones_like(x),)))(x)
     for found in map(np.asarray, (value, slope)):
         assert np.isfinite(found).all()

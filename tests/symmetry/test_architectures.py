@@ -156,7 +156,8 @@ def test_arrays_of_every_dtype_move_with_their_neurons_and_the_rest_comes_back_a
     )
     order = np.array([3, 0, 4, 1, 2])
     element = ws.Element(spec, {"h": ws.Move(permutation=order)})
-    signs = ws.Element(spec, {"h": ws.Move(gain=np.float32([1, -1, 1, 1, -1]))})
+    flips = np.array([1, -1, 1, 1, -1], np.float32)
+    signs = ws.Element(spec, {"h": ws.Move(gain=flips)})
     plain = random_weights(jax.random.key(0), spec)
     for dtype in (bool, np.int8, np.uint16, np.int64, np.complex64, np.float16):
         own = np.array([0, 1, 2**40 if dtype == np.int64 else 3, 1, 5]).astype(dtype)
@@ -166,7 +167,7 @@ def test_arrays_of_every_dtype_move_with_their_neurons_and_the_rest_comes_back_a
         assert moved["own"].dtype == dtype
         assert int(moved["step"]) == int(ws.act(ws.identity(spec), weights)["step"]) == 2**40 + 5
         if np.issubdtype(dtype, np.inexact):
-            np.testing.assert_array_equal(ws.act(signs, weights)["own"], own * np.float32([1, -1, 1, 1, -1]))
+            np.testing.assert_array_equal(ws.act(signs, weights)["own"], own * flips)
         else:
             with pytest.raises(ValueError, match=r"weights\['own'\] holds .* lies along h, where signs.*name actions="):
                 ws.act(signs, weights)

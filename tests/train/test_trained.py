@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -73,10 +74,13 @@ def test_networks_that_are_not_finite_are_not_scored(networks, trained):
 
 
 def test_settings_take_numpys_numbers_and_seeds_fit_32_bits(untyped):
-    trial = Trial(np.int64(3), np.float32(0.25), augment=None)
-    plan = Plan("mlp", {"width": np.int64(2)}, epochs=np.int32(4), evaluate_every=np.int8(2))
+    number: Any = lambda kind, value: kind(value)  # settings are declared as Python's
+    trial = Trial(number(np.int64, 3), number(np.float32, 0.25), augment=None)
+    epochs = {"epochs": number(np.int32, 4), "evaluate_every": number(np.int8, 2)}
+    plan = Plan("mlp", {"width": np.int64(2)}, **epochs)
     assert json.loads(json.dumps([trial.to_json(), plan.to_json()]))[0]["learning_rate"] == 0.25
     assert (type(trial.seed), type(plan.epochs), type(plan.reader_settings.width)) == (int, int, int)
-    for seed in (-1, 2**32, 0.5):
+    seeds: tuple[Any, ...] = (-1, 2**32, 0.5)
+    for seed in seeds:
         with pytest.raises(ValueError, match=r"seed is .*; it must be one whole number in \[0, 4\.29497e\+09\]"):
             Trial(seed)
