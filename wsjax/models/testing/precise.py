@@ -74,7 +74,7 @@ class Traced(NamedTuple):
 
 def _traced(*arguments: Any) -> Traced:
     closed = _run.trace(*_parted(arguments)).jaxpr
-    text, outputs = re.sub(r" at 0x[0-9a-f]+", "", str(closed.jaxpr)).rsplit("in (", 1)
+    text, outputs = re.sub(r" at 0x[0-9a-f]+", "", closed.jaxpr.pretty_print(use_color=False)).rsplit("in (", 1)
     return Traced(text, re.findall(r"[^\s,(){}]+", outputs), closed.consts)
 
 
