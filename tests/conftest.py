@@ -106,13 +106,21 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.write_line(f"{COMPILED.total()} programs compiled, without those of subprocesses")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of one file run in one worker, and so do the examples of one package: they share programs."""
-    for item in items:
-        if not any(item.iter_markers("xdist_group")):
-            where = item.path.parent if isinstance(item, pytest.DoctestItem) else item.path
-            item.add_marker(pytest.mark.xdist_group(where.relative_to(item.config.rootpath).as_posix()))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The tests of one file run in one worker, and so do those of tests/train, of
+    tests/benchmarks and the examples of one package.
+
+    They share programs. The groups of `--dist=loadgroup` are names of tests, which pytest 9.2 lets no plugin change.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return file.rpartition("/")[0] if file.startswith(("wsjax/", "tests/train/", "tests/benchmarks/")) else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture
