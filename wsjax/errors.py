@@ -106,13 +106,38 @@ def check_seed(name: str, seed: Any) -> None:
     check_number(name, seed, low=0, high=2**32 - 1, whole=True)
 
 
-def check_choice(kind: str, value: object, valid: Sequence[object]) -> None:
-    """Raise ValueError unless `value` is one of `valid`, with the nearest valid name as a hint."""
+FEW = 12
+"""Names that one reads at a glance."""
+
+
+def nearest(value: object, valid: Iterable[object]) -> str:
+    """The question whether the valid name nearest to an unknown one was meant; empty where none is near.
+
+    Example:
+        >>> nearest("rleu", ("relu", "tanh")), nearest("gelu2d", ("tanh",))
+        (" Did you mean 'relu'?", '')
+    """
+    near = difflib.get_close_matches(str(value), [str(name) for name in valid], n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def check_choice(kind: str, value: object, valid: Sequence[object], where: str = "") -> None:
+    """Raise ValueError unless `value` is one of `valid`: with the nearest, and all of them.
+
+    Where they are many, the nearest comes first, and `where` all of them are, if that is given, in place of them.
+
+    Example:
+        >>> check_choice("augmentation", "rotat", ["rotate", *range(40)], "in wsjax.augment.CATALOGUE")
+        Traceback (most recent call last):
+        ValueError: unknown augmentation 'rotat'. Did you mean 'rotate'? All 41 are in wsjax.augment.CATALOGUE.
+    """
     if value in valid:
         return
-    near = difflib.get_close_matches(str(value), [str(v) for v in valid], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"unknown {kind} {value!r}; the valid ones are: {listing(valid)}.{hint}")
+    hint = nearest(value, valid)
+    if len(valid) <= FEW:
+        raise ValueError(f"unknown {kind} {value!r}; the valid ones are: {listing(valid)}.{hint}")
+    all_of_them = f"All {len(valid)} are {where}." if where else f"The valid ones are: {listing(valid)}."
+    raise ValueError(f"unknown {kind} {value!r}.{hint} {all_of_them}")
 
 
 def check_number(
@@ -133,11 +158,25 @@ def check_number(
     number = np.asarray(value)
     if number.ndim == 0 and jnp.issubdtype(number.dtype, np.number):
         above = number > low if open_low else number >= low
-        if bool(above & (number <= high)) and (float(number).is_integer() or not whole):
+        if bool(above & (number <= high)) and (np.issubdtype(number.dtype, np.integer) or not whole):
             return
     bracket = "(" if open_low else "["
     found = repr(number.item()) if number.ndim == 0 else f"an array of shape {number.shape}"
-    raise ValueError(f"{name} is {found}; it must be one {'whole ' * whole}number in {bracket}{low:g}, {high:g}]")
+    as_int = ", as an int" if whole and number.dtype.kind == "f" else ""
+    expected = f"one {'whole ' * whole}number in {bracket}{low:g}, {high:g}]{as_int}"
+    raise ValueError(f"{name} is {found}; it must be {expected}")
+
+
+def as_whole(value: Any) -> Any:
+    """A number without a fraction as an int, where a setting is traced as a float; all else as it is.
+
+    Example:
+        >>> as_whole(4.0), as_whole(0.5)
+        (4, 0.5)
+    """
+    if isinstance(value, Tracer) or np.ndim(value) or not jnp.issubdtype(jnp.result_type(value), jnp.floating):
+        return value
+    return int(value) if float(value).is_integer() else value
 
 
 def check_index(what: str, index: Any, count: int) -> None:
@@ -160,6 +199,34 @@ def check_index(what: str, index: Any, count: int) -> None:
             f"there is no {what} {number}; expected 0 to {count - 1}, or {-count} to -1 from the end, as there are "
             f"{count}"
         )
+
+
+def check_rows(what: str, rows: Any, count: int) -> np.ndarray:
+    """The numbers of some of `count` things, all from 0 on: from integers, a boolean each, or a slice.
+
+    Raises:
+        IndexError: the number of something that is none of them.
+        TypeError: one number, floats, or booleans that are not one each.
+
+    Example:
+        >>> check_rows("network", [3, -1], 4).tolist(), check_rows("network", [True, False], 2).tolist()
+        ([3, 3], [0])
+        >>> check_rows("network", [4], 4)
+        Traceback (most recent call last):
+        IndexError: there is no network 4; expected 0 to 3, or -4 to -1 from the end, as there are 4
+    """
+    found = np.arange(count)[rows] if isinstance(rows, slice) else np.asarray(rows)
+    if found.dtype == bool and found.shape == (count,):
+        return np.flatnonzero(found)
+    if found.ndim != 1 or not (np.issubdtype(found.dtype, np.integer) or not found.size):
+        raise TypeError(
+            f"the numbers of {what}s have shape {found.shape} and dtype {found.dtype}; expected a list of integers, or "
+            f"({count},) booleans: for one {what}, give [number]"
+        )
+    for row in (found.min(), found.max()) if found.size else ():
+        check_index(what, row, count)
+    found = found.astype(np.int64)
+    return np.where(found < 0, found + count, found)
 
 
 def check_range(name: str, value: tuple[float, float]) -> None:
@@ -214,12 +281,12 @@ def check_same_shapes(tree: PyTree, other: PyTree, what: str, root: str = "weigh
         check_shape(name, jnp.shape(mine), jnp.shape(theirs), what)
 
 
-def check_finite(tree: PyTree, where: str, fix: str) -> None:
+def check_finite(tree: PyTree, where: str, fix: str, root: str = "weights") -> None:
     """Raise DataError where a stacked pytree (leading axis: networks) holds a NaN or an infinity.
 
     Runs on the host, at the borders of data only: after a fit, before a save, after a load.
     """
-    for name, leaf in zip(leaf_names(tree), jax.tree.leaves(tree), strict=True):
+    for name, leaf in zip(leaf_names(tree, root), jax.tree.leaves(tree), strict=True):
         array = np.asarray(leaf)
         if not jnp.issubdtype(array.dtype, np.inexact) or np.isfinite(array).all():
             continue
