@@ -1,7 +1,10 @@
 """Networks that are no chain of dense layers, for tests of what works with any Symmetry."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from tests.helpers import dense_axes
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, symmetry_of
@@ -48,3 +51,17 @@ def tied() -> Symmetry:
         [dense_axes("in", "h"), {"kernel": Axes("h*", "h")}, dense_axes("h*", "out")],
         {"in": Fixed(2, "input"), "h": Group(8, "tanh"), "out": Fixed(1, "output")},
     )
+
+
+NORMED = symmetry_of(
+    [{"kernel": Axes("in", "h~")}, {"bias": Axes("h", bias=True), "scale": Axes("h")}, dense_axes("h*", "out")],
+    {"in": Fixed(2, "input"), "h": Group(6, "tanh"), "out": Fixed(2, "output")},
+)
+"""A layer norm, which divides out what the kernel before it is multiplied by."""
+
+
+def normed(weights: Any, x: jax.Array) -> jax.Array:
+    h = x @ weights[0]["kernel"]
+    h = (h - h.mean(axis=1, keepdims=True)) / h.std(axis=1, keepdims=True)
+    h = jnp.tanh(h * weights[1]["scale"][None, :] + weights[1]["bias"][None, :])
+    return h @ weights[2]["kernel"] + weights[2]["bias"][None, :]

@@ -42,17 +42,20 @@ def test_the_ends_lose_nothing_and_the_middle_is_the_networks_in_between():
 
 
 def test_a_task_has_its_own_loss():
-    w = lambda v: {"w": jnp.float32(v), "step": jnp.int32(3)}
-    path = ws.interpolation_barrier(
-        lambda p, x: p["w"] * x, w(-1.0), w(1.0), jnp.ones(3), steps=3, loss=lambda y: 1 - jnp.mean(y) ** 2
-    )
+    def between(a: float, b: float, apply=lambda p, x: p["w"] * x, **settings) -> ws.Barrier:
+        run = lambda a, b: ws.interpolation_barrier(apply, a, b, np.ones(3, np.float32), steps=3, **settings)
+        return jax.jit(run)(*({"w": np.float32(v), "step": np.int32(3)} for v in (a, b)))
+
+    path = between(-1.0, 1.0, loss=lambda y: 1 - jnp.mean(y) ** 2)
     np.testing.assert_allclose(path.loss, [0, 1, 0], atol=1e-6)
     assert float(path.height) == pytest.approx(1.0, abs=1e-6)
     # Between ends of different losses, 0 and 3, the height is that above the line between them.
-    path = ws.interpolation_barrier(
-        lambda p, x: p["w"] * x, w(0.0), w(1.0), jnp.ones(3), steps=3, loss=lambda y: 3 * jnp.mean(y) ** 0.5
-    )
+    path = between(0.0, 1.0, loss=lambda y: 3 * jnp.mean(y) ** 0.5)
     assert float(path.height) == pytest.approx(3 * 0.5**0.5 - 1.5, abs=1e-6)
+    # Whole numbers and half types are compared in float32: 0 to 300 at once, whose square no float16 holds.
+    for dtype in (np.int32, jnp.float16):
+        path = between(-1.0, 3.0, lambda p, x, d=dtype: jnp.where(p["w"] * x > 0, 300, 0).astype(d))
+        np.testing.assert_allclose(path.loss, [0, 150**2, 0])
 
 
 def test_two_points_make_no_path():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import CASES, change, dense_axes, points, random_weights
-from tests.symmetry.architectures import RESIDUAL, Residual, tied
+from tests.symmetry.architectures import NORMED, RESIDUAL, Residual, normed, tied
 from wsjax import symmetry as ws
 from wsjax.symmetry import Fixed, Group, symmetry_of
 from wsjax.symmetry.canonical import canonical_element, inputs_first
@@ -30,6 +30,7 @@ SPECS = {
     **{case: (CASES[case].symmetry((2, 5, 4, 2)), CASES[case].apply, 1e-3) for case in CASES},
     "residual convolutions": (RESIDUAL, picture, 1e-5),
     "recurrent": (tied(), None, 1e-5),
+    "normed": (NORMED, normed, 1e-3),
 }
 
 
@@ -106,10 +107,13 @@ def test_zero_biases_are_decided_by_the_largest_entry():
     np.testing.assert_allclose(canonical(moved, spec)[0].kernel, kernel, atol=1e-6)
 
 
-def test_a_dead_neuron_is_left_as_it_is():
-    spec = ws.mlp((2, 3, 1))
-    weights = jax.tree.map(np.zeros_like, random_weights(KEY, spec))
-    chex.assert_tree_all_finite(canonical(weights, spec))
+def test_a_dead_neuron_is_left_as_it_is_and_no_square_overflows():
+    spec = ws.mlp((2, 6, 1))
+    weights = random_weights(KEY, spec)
+    chex.assert_tree_all_finite(canonical(jax.tree.map(np.zeros_like, weights), spec))
+    for factor in (np.float32(1e25), np.float32(1e-25)):
+        layer = canonical(jax.tree.map(lambda w, f=factor: f * w, weights), spec)[0]
+        np.testing.assert_allclose(np.square(layer.kernel).sum(0) + np.square(layer.bias), 1, rtol=1e-5)
 
 
 def test_the_element_is_a_value_and_a_batch_is_canonical_by_vmap():

@@ -85,6 +85,16 @@ def test_outputs_may_be_any_pytree_and_a_nan_is_refused():
         ws.check(several, spec, broken, points(jax.random.key(1), 2), key=jax.random.key(2))
 
 
+def test_nothing_proves_nothing(untyped):
+    spec = ws.mlp((2, 4, 1))
+    weights, key = random_weights(jax.random.key(0), spec), jax.random.key(1)
+    for empty in ((), np.zeros((0, 1))):
+        with pytest.raises(ValueError, match=r"apply returns no number; expected one at least"):
+            ws.check(lambda w, empty=empty: empty, spec, weights, key=key)
+    with pytest.raises(ValueError, match=r"draws is 0; it must be one whole number in \[1, inf\]"):
+        ws.check(lambda w: 1.0, spec, weights, key=key, draws=0)
+
+
 def test_outputs_whose_squares_overflow_prove_nothing_wrong():
     """A tanh network is no SIREN, in half precision and beyond the root of the largest float32 too."""
     weights, x = random_weights(jax.random.key(0), ws.siren((2, 4, 1))), points(jax.random.key(1), 2)

@@ -151,8 +151,15 @@ def test_the_identity_and_exact_elements_keep_every_bit():
     spec = ws.siren((2, 5, 3, 1))
     weights = random_weights(jax.random.key(0), spec)
     assert_identical(ws.act(ws.identity(spec), weights), weights)
-    g = ws.compose(ws.sample_signs(jax.random.key(1), spec), ws.sample_permutation(jax.random.key(2), spec))
-    assert_identical(ws.act(ws.inverse(g), ws.act(g, weights)), weights)
+
+    @jax.jit
+    def there_and_back(weights: Any) -> Any:
+        g = ws.compose(ws.sample_signs(jax.random.key(1), spec), ws.sample_permutation(jax.random.key(2), spec))
+        return ws.act(g, weights), ws.act(ws.inverse(g), ws.act(g, weights))
+
+    moved, back = there_and_back(weights)
+    assert_identical(back, weights)
+    assert change(moved[1].kernel, weights[1].kernel) > 0.1
 
 
 def test_elements_of_two_symmetries_do_not_compose():

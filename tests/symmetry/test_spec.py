@@ -86,9 +86,14 @@ def test_a_fixed_axis_has_one_of_three_roles():
         (
             {"k": Axes("g", "h"), "b": Axes("g", "h", bias=True)},
             {"g": Group(3), "h": Group(3)},
-            r"weights\['b'\] is a bias over g, h; a bias belongs to one group",
+            r"weights\['b'\] is a bias over g, h; a bias belongs to one group: leave bias=True out where",
         ),
         ({"o": Axes("h*", "out")}, {"h": Group(3), "out": OUT}, "no array produces group 'h'"),
+        (
+            {"k": Axes("in", "h~"), "o": Axes("h*", "out")},
+            {"in": IN, "h": Group(3), "out": OUT},
+            "no array produces group 'h'",
+        ),
         (
             {"k": Axes("in", "h"), "o": Axes("h*", "out")},
             {"in": IN, "h": Group(3, "sine"), "out": OUT},
@@ -153,6 +158,19 @@ def test_leaves_are_checked_and_come_back():
         spec.leaves((*weights, weights[1]))
     with pytest.raises(ValueError, match=r"one leading axis more"):
         spec.leaves(jax.tree.map(lambda x: jnp.stack([x, x]), weights))
+
+
+def test_numbers_of_other_machines_are_taken_and_those_that_jax_lacks_are_named(untyped):
+    spec = mlp((2, 4, 1))
+    weights = random_weights(jax.random.key(0), spec)
+    swapped = jax.tree.map(lambda w: w.astype(w.dtype.newbyteorder(">")), weights)
+    assert_identical(spec.unflatten(spec.leaves(swapped)), weights)
+    for leaf, dtype in (
+        (weights[0].bias.astype(np.longdouble), np.dtype(np.longdouble)),
+        (np.array(list("abcd")), "<U1"),
+    ):
+        with pytest.raises(TypeError, match=rf"weights\[0\].bias holds {dtype}; expected numbers that JAX has"):
+            spec.leaves((weights[0]._replace(bias=leaf), weights[1]))
 
 
 def test_an_element_carries_its_symmetry_through_jit():

@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from wsjax.errors import listing
 from wsjax.floats import inexact, wide
-from wsjax.symmetry.axes import Axes, Entry, Sum, base, consumes, size
+from wsjax.symmetry.axes import Axes, Entry, Sum, base, consumes, follows, size
 from wsjax.symmetry.element import Element, Move
 from wsjax.typing import Weights
 
@@ -17,7 +17,8 @@ def act(element: Element, weights: Weights) -> Weights:
     """Apply a group element to one network's weights.
 
     Axes that produce a group are reordered and multiplied by its gain; a bias moves by k*pi/w0 (k*pi where w0
-    multiplies the kernel alone); axes that consume it are reordered and multiplied by (-1)^k / gain.
+    multiplies the kernel alone); axes that consume it are reordered and multiplied by (-1)^k / gain; axes that follow
+    it are reordered.
 
     **Preserves** the function, up to rounding. Structure, shapes and dtypes stay. Integers and booleans (a mask) are
     reordered like all others; what lies along no group that moves comes back as it came, bit for bit.
@@ -110,7 +111,7 @@ def _along(entry: Entry, element: Element, dtype) -> tuple[Array | None, Array |
 
 
 def _factor(name: str, move: Move, dtype) -> Array | None:
-    gain = None if move.gain is None else jnp.asarray(move.gain).astype(dtype)
+    gain = None if move.gain is None or follows(name) else jnp.asarray(move.gain).astype(dtype)
     if not consumes(name):
         return gain
     sign = None if move.phase is None else (1 - 2 * (jnp.asarray(move.phase) % 2)).astype(dtype)

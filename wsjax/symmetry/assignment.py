@@ -1,20 +1,20 @@
 """Linear assignment of small square matrices, many at once, inside compiled code.
 
-On a CPU the matrices go to the host, where SciPy solves them one by one on a thread a core, but for those of 8 neurons
-and fewer; elsewhere optax solves them where they lie, by `vmap`. So `auto` chooses by the backend, when the program is
-compiled for it, and by the number of neurons, not by how many matrices come at once: under `vmap` a function sees the
-shape of one. Measured on two CPU cores (`python -m benchmarks align`), random matrices, microseconds a matrix:
+On a CPU the matrices go to the host, where SciPy solves them one by one on a thread a core, but for those of 4 neurons
+and fewer; elsewhere a loop of JAX solves them where they lie, by `vmap`. So `auto` chooses by the backend, when the
+program is compiled for it, and by the number of neurons, not by how many matrices come at once: under `vmap` a function
+sees the shape of one. Measured side by side on two CPU cores with other work on them, the least of seven rounds, random
+matrices, microseconds a matrix:
 
 | neurons | at once | host | device | `auto` takes |
 |---|---|---|---|---|
-| 8 | 256 | 7.1 | 3.9 | the device |
-| 32 | 1 | 497 | 361 | the host |
-| 32 | 256 | 18.5 | 123 | the host |
-| 32 | 4096 | 13.1 | 104 | the host |
-| 128 | 16 | 325 | 3279 | the host |
-
-It is wrong for one matrix alone, by 136 us: there the way to the host and back costs more than SciPy saves. Batches are
-what it is for.
+| 4 | 256 | 7.3 | 3.6 | the device |
+| 8 | 1 | 44 | 25 | the host |
+| 8 | 256 | 3.2 | 5.0 | the host |
+| 32 | 1 | 64 | 310 | the host |
+| 32 | 256 | 19 | 224 | the host |
+| 32 | 4096 | 65 | 146 | the host |
+| 128 | 16 | 510 | 12053 | the host |
 
 On an accelerator nobody has measured yet.
 """
@@ -22,21 +22,22 @@ On an accelerator nobody has measured yet.
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from wsjax.errors import check_choice
+from wsjax.symmetry.draws import varying_as
 
 Solver: TypeAlias = Literal["auto", "host", "device"]
 SOLVERS: tuple[Solver, ...] = ("auto", "host", "device")
 RELAXATIONS = 16  # prove nine in ten of the orders that are optimal
 SCALINGS, TEMPERATURE, LARGEST_EXPONENT = 5, 0.2, 50.0
-LARGEST_ON_DEVICE = 8  # neurons, on a CPU
+LARGEST_ON_DEVICE = 4  # neurons, on a CPU
 A_THREAD_AT_LEAST = 16  # matrices; fewer are solved before another thread has woken up
 
 
@@ -48,21 +49,23 @@ def assign(
     Args:
         cost: a finite matrix; under `vmap` all matrices of a batch go to the solver together.
         wanted: False returns the identity without solving it: for lanes of a batch that are done.
-        solver: `"host"` (SciPy), `"device"` (optax), or `"auto"`: on a CPU the host for more than 8 neurons, else the
+        solver: `"host"` (SciPy), `"device"` (JAX), or `"auto"`: on a CPU the host for more than 4 neurons, else the
             device.
 
     Raises:
         ValueError: an unknown solver.
 
-    Source: SciPy's is the shortest augmenting path algorithm of Crouse 2016, optax's the Hungarian algorithm.
+    Source: shortest augmenting paths, Crouse 2016 in SciPy; on the device the Hungarian algorithm with prices, a row at
+    a time. Both run under `jax.jit`, `jax.vmap` and `jax.shard_map`, and on a batch that is spread over devices.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> assign(jnp.array([[4.0, 1.0], [2.0, 4.0]])).tolist()
+        >>> jax.jit(assign)(jnp.array([[4.0, 1.0], [2.0, 4.0]])).tolist()
         [1, 0]
     """
     check_choice("assignment solver", solver, SOLVERS)
     wanted = jnp.asarray(wanted)
+    cost = jnp.where(wanted, cost, 0)
     if solver == "host":
         return _on_host(cost, wanted)
     if solver == "device":
@@ -79,7 +82,7 @@ def in_optimal_order(cost: Float[Array, "n n"]) -> Bool[Array, ""]:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> bool(in_optimal_order(jnp.array([[1.0, 4.0], [4.0, 2.0]])))
+        >>> bool(jax.jit(in_optimal_order)(jnp.array([[1.0, 4.0], [4.0, 2.0]])))
         True
     """
     moves = cost - jnp.diagonal(cost)[:, None]
@@ -90,17 +93,93 @@ def in_optimal_order(cost: Float[Array, "n n"]) -> Bool[Array, ""]:
     return jnp.all(potential >= before - slack)
 
 
+class _Search(NamedTuple):
+    """Rows find their columns one after the other; column n is where the search for a row begins."""
+
+    row: Int[Array, ""]  # the one that is placed next, and n where all are
+    owner: Int[Array, " n+1"]  # of each column; n where it has none
+    column: Int[Array, ""]  # where the path has come to
+    back: Bool[Array, ""]  # whether it is walked back, each column handed to the row before
+    used: Bool[Array, " n+1"]
+    way: Int[Array, " n+1"]  # the column before, on the shortest path
+    least: Float[Array, " n+1"]  # what that path costs
+    row_price: Float[Array, " n+1"]
+    column_price: Float[Array, " n+1"]
+
+
 def _on_device(cost: Array, wanted: Array) -> Array:
-    # optax builds its own constants without regard to strict promotion
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        rows, columns = optax.assignment.hungarian_algorithm(cost)
-    found = jnp.zeros(cost.shape[0], jnp.int32).at[rows].set(columns.astype(jnp.int32))
-    return jnp.where(wanted, found, jnp.arange(cost.shape[0], dtype=jnp.int32))
+    """One loop for all steps, so that in a batch no matrix waits for the others before its next row."""
+    n = len(cost)
+    # An infinite cost would end in NaN; whoever asked finds that the distance is not finite.
+    table = jnp.pad(jnp.where(jnp.isfinite(cost).all(), cost, 0), ((0, 1), (0, 1)))
+    infinite = jnp.full(n + 1, jnp.inf, cost.dtype)
+    none, zero = jnp.full(n + 1, n, jnp.int32), jnp.zeros(n + 1, cost.dtype)
+    unused = jnp.zeros(n + 1, bool)
+
+    def step(s: _Search) -> _Search:
+        before = s.way[s.column]
+        found = jax.tree.map(lambda a, b: jnp.where(s.back, a, b), walked(s, before), searched(s))
+        placed = s.back & (before == n)
+        row = s.row + placed.astype(jnp.int32)
+        return found._replace(
+            row=row,
+            owner=jnp.where(placed, found.owner.at[n].set(row), found.owner),
+            used=found.used & ~placed,
+            way=jnp.where(placed, none, found.way),  # so that every walk back ends, whatever overflowed
+            least=jnp.where(placed, infinite, found.least),
+        )
+
+    def walked(s: _Search, before: Array) -> _Search:
+        return s._replace(owner=s.owner.at[s.column].set(s.owner[before]), column=before, back=before != n)
+
+    def searched(s: _Search) -> _Search:
+        used, row = s.used.at[s.column].set(True), s.owner[s.column]
+        reduced = table[row] - s.row_price[row] - s.column_price
+        nearer = (reduced < s.least) & ~used
+        least = jnp.where(nearer, reduced, s.least)
+        opened = jnp.where(used, jnp.inf, jnp.minimum(least, jnp.finfo(cost.dtype).max))
+        column = jnp.argmin(opened).astype(jnp.int32)
+        paid = jnp.where(used, opened[column], 0)
+        return s._replace(
+            column=column,
+            back=s.owner[column] == n,
+            used=used,
+            way=jnp.where(nearer, s.column, s.way),
+            least=jnp.where(used, least, least - opened[column]),
+            row_price=s.row_price.at[s.owner].add(paid),
+            column_price=s.column_price - paid,
+        )
+
+    first = jnp.where(wanted, 0, n).astype(jnp.int32)
+    start = _Search(first, none.at[n].set(0), jnp.int32(n), jnp.asarray(False), unused, none, infinite, zero, zero)
+    owner = jax.lax.while_loop(lambda s: s.row < n, step, varying_as(cost, start)).owner
+    found = jnp.arange(n, dtype=jnp.int32)
+    return jnp.where(wanted, found.at[owner[:n]].set(found), found)
 
 
 def _on_host(cost: Array, wanted: Array) -> Array:
-    shape = jax.ShapeDtypeStruct(cost.shape[:-1], jnp.int32)
-    return jax.pure_callback(_solve_all, shape, levelled(cost), wanted, vmap_method="broadcast_all")
+    level = levelled(cost)
+    return varying_as(cost, jax.lax.platform_dependent(level, wanted, cpu=_in_place, default=_by_copy))
+
+
+def _in_place(cost: Array, wanted: Array) -> Array:
+    # `jax.pure_callback` copies its arguments on a thread of JAX. Where a batch lies on as many devices of one CPU
+    # as it has threads, the others wait for the callback and it waits for one of theirs, until XLA ends the process.
+    solve = lambda _, found, *given: _solve_all(np.asarray(found), *given)
+    return buffer_callback(solve, _order_of(cost), vmap_method="broadcast_all")(cost, wanted)
+
+
+def _by_copy(cost: Array, wanted: Array) -> Array:
+    def solve(cost: ArrayLike, wanted: ArrayLike) -> np.ndarray:
+        found = np.empty(np.shape(cost)[:-1], np.int32)
+        _solve_all(found, cost, wanted)
+        return found
+
+    return jax.pure_callback(solve, _order_of(cost), cost, wanted, vmap_method="broadcast_all")
+
+
+def _order_of(cost: Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(cost.shape[:-1], jnp.int32)
 
 
 def levelled(cost: Float[Array, "n n"]) -> Float[Array, "n n"]:
@@ -112,8 +191,8 @@ def levelled(cost: Float[Array, "n n"]) -> Float[Array, "n n"]:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> bool((jnp.diagonal(levelled(jnp.array([[1.0, 9.0], [9.0, 5.0]]))) == 0).all())
-        True
+        >>> jax.jit(levelled)(jnp.array([[1.0, 9.0], [9.0, 5.0]])).diagonal().tolist()
+        [0.0, 0.0]
     """
     centred = cost - jnp.mean(cost, axis=1, keepdims=True)
     centred = centred - jnp.mean(centred, axis=0, keepdims=True)
@@ -128,26 +207,25 @@ def levelled(cost: Float[Array, "n n"]) -> Float[Array, "n n"]:
     return left - jnp.min(left, axis=0, keepdims=True)
 
 
-def _solve_all(cost: ArrayLike, wanted: ArrayLike) -> np.ndarray:
+def _solve_all(found: np.ndarray, cost: Any, wanted: Any) -> None:
+    """Write into `found` the order for each matrix, and the identity where none is wanted."""
     from scipy.optimize import linear_sum_assignment
 
-    matrices, wanted = np.asarray(cost), np.asarray(wanted)
-    n = matrices.shape[-1]
-    found = np.broadcast_to(np.arange(n, dtype=np.int32), (wanted.size, n)).copy()
-    matrices = matrices.reshape(-1, n, n)
+    n = found.shape[-1]
+    orders, matrices = found.reshape(-1, n), np.asarray(cost).reshape(-1, n, n)
+    orders[:] = np.arange(n)
     # An error here would end the whole program; whoever asked for the distance finds that it is not finite.
-    rows = np.flatnonzero(wanted.reshape(-1) & np.isfinite(matrices).all(axis=(1, 2)))
+    rows = np.flatnonzero(np.asarray(wanted).reshape(-1) & np.isfinite(matrices).all(axis=(1, 2)))
 
     def solve(part: np.ndarray) -> None:
         for row in part:
-            found[row] = linear_sum_assignment(matrices[row])[1]
+            orders[row] = linear_sum_assignment(matrices[row])[1]
 
     threads = min(_cores(), max(1, len(rows) // A_THREAD_AT_LEAST))
     if threads == 1:
         solve(rows)
     else:
         list(_pool().map(solve, np.array_split(rows, threads)))
-    return found.reshape(*wanted.shape, n)
 
 
 def _cores() -> int:

@@ -2,7 +2,9 @@
 
 A network's symmetries act on its *groups* of neurons. An axis of an array either **produces** a group (a
 kernel's output axis, a bias: `"h1"`), or **consumes** it (a kernel's input axis multiplies the neurons'
-outputs: `"h1*"`). Fixed axes, the network's inputs and outputs, have names too; no group acts on them.
+outputs: `"h1*"`), or **follows** it: what a normalization divides out again (the kernel before a batch norm, and its
+statistics: `"h1~"`) is reordered with the neurons and takes none of their signs, scales and phases. Fixed axes, the
+network's inputs and outputs, have names too; no group acts on them. docs/describe.md has examples.
 
     kernel of layer 2:   Axes("h1*", "h2")
     bias of layer 2:     Axes("h2", bias=True)
@@ -63,12 +65,16 @@ def atoms(entry: Entry) -> tuple[str, ...]:
 
 
 def base(name: str) -> str:
-    """The name of the group, without the mark of consumption."""
-    return name.removesuffix("*")
+    """The name of the group, without its mark."""
+    return name.rstrip("*~")
 
 
 def consumes(name: str) -> bool:
     return name.endswith("*")
+
+
+def follows(name: str) -> bool:
+    return name.endswith("~")
 
 
 def size(entry: Entry, sizes: dict[str, int]) -> int:

@@ -6,7 +6,7 @@ from jaxtyping import Array
 
 from wsjax.symmetry.act import act
 from wsjax.symmetry.align import floats_as_one, growth_order, ready_first
-from wsjax.symmetry.axes import atoms, consumes
+from wsjax.symmetry.axes import atoms, base, consumes
 from wsjax.symmetry.element import Element, Move, compose, identity
 from wsjax.symmetry.group import Group
 from wsjax.symmetry.slices import Slices, slices
@@ -44,7 +44,8 @@ def canonicalize(weights: Weights, symmetry: Symmetry) -> Weights:
         >>> import jax
         >>> from wsjax import networks, symmetry as ws
         >>> spec, w = ws.siren((2, 8, 1)), networks.siren_init(jax.random.key(0), (2, 8, 1), family="nfn")
-        >>> one, other = ws.canonicalize(w, spec), ws.canonicalize(ws.act(ws.sample(jax.random.key(1), spec), w), spec)
+        >>> moved = jax.jit(lambda w: ws.act(ws.sample(jax.random.key(1), spec), w))(w)
+        >>> one, other = (jax.jit(lambda w: ws.canonicalize(w, spec))(x) for x in (w, moved))
         >>> bool(abs(one[0].kernel - other[0].kernel).max() < 1e-5)
         True
     """
@@ -61,7 +62,8 @@ def canonical_element(weights: Weights, symmetry: Symmetry) -> Element:
         >>> import jax
         >>> from wsjax import networks, symmetry as ws
         >>> spec, w = ws.mlp((2, 3, 1), "tanh"), networks.mlp_init(jax.random.key(0), (2, 3, 1))
-        >>> sorted(canonical_element(w, spec).moves["h1"].permutation.tolist())
+        >>> element = jax.jit(lambda w: canonical_element(w, spec))(w)
+        >>> sorted(element.moves["h1"].permutation.tolist())
         [0, 1, 2]
     """
     leaves, total = floats_as_one(symmetry, weights), identity(symmetry)
@@ -86,8 +88,8 @@ def inputs_first(symmetry: Symmetry) -> list[str]:
     """
     makers: dict[str, list[set[str]]] = {name: [] for name in symmetry.groups}
     for axes in symmetry.axes:
-        made = {atom for entry in axes.entries for atom in atoms(entry) if not consumes(atom)} & set(symmetry.groups)
-        for name in made:
+        made = {base(atom) for entry in axes.entries for atom in atoms(entry) if not consumes(atom)}
+        for name in made & set(symmetry.groups):
             makers[name].append({n for n in axes.names if n in symmetry.groups} - {name})
     reached = lambda name, order: all(others <= {*order} for others in makers[name])
     return ready_first(growth_order(symmetry), reached)
@@ -105,8 +107,10 @@ def _sized(group: Group, own: Slices) -> Move:
         gain = _sign(made, own.bias.shape[1])
         phase = None if phase is None else phase * gain.astype(phase.dtype)
     if group.allows("rescale"):
-        norm = jnp.linalg.norm(made, axis=1)
-        scale = 1 / jnp.where(norm > 0, norm, 1.0)
+        largest = jnp.max(jnp.abs(made), axis=1, keepdims=True, initial=0)  # divided out, so that no square overflows
+        largest = jnp.where(largest > 0, largest, 1.0)
+        norm = jnp.linalg.norm(made / largest, axis=1)
+        scale = 1 / jnp.where(norm > 0, norm, 1.0) / largest[:, 0]
         gain = scale if gain is None else gain * scale
     return Move(None, gain, phase)
 
@@ -123,7 +127,7 @@ def _sign(made: Array, biases: int) -> Array:
 
 def _ordered(group: Group, own: Slices) -> Move:
     """By the first bias, then by every other entry in turn."""
-    made = jnp.concatenate([own.bias, own.produced], axis=1)
+    made = jnp.concatenate([own.bias, own.produced, own.followed], axis=1)
     if not group.allows("permute") or not made.shape[1]:
         return Move()
     return Move(jnp.lexsort([made[:, i] for i in reversed(range(made.shape[1]))]).astype(jnp.int32))

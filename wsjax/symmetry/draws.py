@@ -48,7 +48,13 @@ def word_pairs(key: Key, shape: Sequence[int], start: int = 0) -> tuple[UInt32[A
     if jax.random.key_impl(key) != "threefry2x32":
         first, second = jax.random.bits(jax.random.fold_in(key, start), (2, *shape))
         return first, second
-    low, high = jax.random.key_data(key)
+    return _threefry(jax.random.key_data(key), tuple(shape), start)
+
+
+# Outside of `jit` one program for each shape, in place of one for each operation; within it no call of its own.
+@functools.partial(jax.jit, static_argnums=(1, 2), inline=True)
+def _threefry(data: UInt32[Array, "2"], shape: tuple[int, ...], start: int) -> tuple[Array, Array]:
+    low, high = data
     schedule = (low, high, low ^ high ^ PARITY)
     count = np.arange(start, start + math.prod(shape), dtype=np.uint32).reshape(shape)
     x, y = jnp.broadcast_to(schedule[0], shape), jnp.asarray(count) + schedule[1]
@@ -117,7 +123,8 @@ def whole_numbers(key: Key, size: int, bound: Scalar) -> Int[Array, " size"]:
 
     Example:
         >>> import jax
-        >>> bool((abs(whole_numbers(jax.random.key(0), 9, 2)) <= 2).all())
+        >>> drawn = jax.jit(lambda key: whole_numbers(key, 9, 2))(jax.random.key(0))
+        >>> bool((abs(drawn) <= 2).all())
         True
     """
     bound = jnp.asarray(bound).astype(jnp.int32)

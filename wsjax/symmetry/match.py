@@ -4,13 +4,14 @@ Neuron j of the weights is brought to neuron i of the reference by a gain s and 
 
     cost[i, j] = min over (s, k) of |P_i - s p_j|^2 + sum over biases (B_i - s b_j - k tau)^2 + |C_i - (-1)^k c_j / s|^2
 
-with P, B, C the reference's slices (made, biases, read), p, b, c those of the weights, and tau = pi / w0, or pi. Terms
-that are the same for all j, or whatever the order, are left out. Each case is in closed form, but for a positive
-scale, a quartic.
+with P, B, C the reference's slices (made, biases, read), p, b, c those of the weights, and tau = pi / w0, or pi. What
+follows the neurons adds |F_i - f_j|^2. Terms that are the same for all j, or whatever the order, are left out. Each
+case is in closed form, but for a positive scale, a quartic.
 """
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -40,10 +41,15 @@ def pairs(group: Group, weights: Slices, reference: Slices, actions: tuple[Actio
 
     Example:
         >>> import jax.numpy as jnp
-        >>> one = lambda x: Slices(jnp.array([[x]]), jnp.zeros((1, 0)), jnp.array([[x]]))
+        >>> one = lambda x: Slices(jnp.array([[x]]), jnp.zeros((1, 0)), jnp.array([[x]]), jnp.zeros((1, 0)))
         >>> pairs(Group(1, "tanh"), one(2.0), one(-2.0), ("sign",)).gain.tolist()
         [[-1.0]]
     """
+    found = _matched(group, weights, reference, actions)
+    return found._replace(cost=found.cost - 2 * (reference.followed @ weights.followed.T))
+
+
+def _matched(group: Group, weights: Slices, reference: Slices, actions: tuple[Action, ...]) -> Pairs:
     allowed = {action for action in actions if group.allows(action)}
     if "phase" in allowed:
         return _phased(group, weights, reference, signs=(1.0, -1.0) if "sign" in allowed else (1.0,))
@@ -106,11 +112,14 @@ def _rescaled(made: Array, read: Array, weights: Slices, sign: float = 1.0) -> P
     best = jnp.zeros_like(made)
     for start in (log_of(made, p), log_of(c, read), 0.25 * log_of(c, p)):
         best = jnp.where(cost(start) < cost(best), start, best)
-    for _ in range(NEWTON_STEPS):
+
+    def newton(_: Array, best: Array) -> Array:
         s = jnp.exp(best)
         slope = 2 * p * s**2 - 2 * made * s - 2 * c / s**2 + 2 * read / s
         bend = jnp.abs(4 * p * s**2 - 2 * made * s + 4 * c / s**2 - 2 * read / s)
         step = jnp.clip(slope / jnp.maximum(bend, jnp.finfo(made.dtype).tiny), -1.0, 1.0)
         moved = jnp.clip(best - step, -LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
-        best = jnp.where(cost(moved) < cost(best), moved, best)
+        return jnp.where(cost(moved) < cost(best), moved, best)
+
+    best = jax.lax.fori_loop(0, NEWTON_STEPS, newton, best)
     return Pairs(cost(best), sign * jnp.exp(best))

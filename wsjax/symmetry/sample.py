@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from wsjax.errors import check_number
+from wsjax.errors import as_whole, check_number
 from wsjax.symmetry.draws import permutations, whole_numbers
 from wsjax.symmetry.element import Element, Move, compose
 from wsjax.symmetry.group import Action, Group
@@ -73,7 +73,7 @@ def sample_phases(key: Key, symmetry: Symmetry, *, max_shift: Scalar = 1) -> Ele
         >>> bool((abs(sample_phases(jax.random.key(0), siren((2, 3, 1)), max_shift=2).moves["h1"].phase) <= 2).all())
         True
     """
-    check_number("max_shift", max_shift, low=0, whole=True)
+    check_number("max_shift", as_whole(max_shift), low=0, whole=True)
 
     def draw(k: Key, group: Group) -> Move:
         return Move(phase=whole_numbers(k, group.size, max_shift))
@@ -144,7 +144,7 @@ def sample(key: Key, symmetry: Symmetry) -> Element:
         >>> from wsjax import networks, symmetry as ws
         >>> spec, w = ws.siren((2, 8, 1)), networks.siren_init(jax.random.key(0), (2, 8, 1))
         >>> x = jax.numpy.ones((1, 2))
-        >>> moved = ws.act(ws.sample(jax.random.key(1), spec), w)
+        >>> moved = jax.jit(lambda w: ws.act(ws.sample(jax.random.key(1), spec), w))(w)
         >>> bool(abs(networks.siren_apply(moved, x) - networks.siren_apply(w, x)).max() < 1e-5)
         True
     """

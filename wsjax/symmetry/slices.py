@@ -5,16 +5,17 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wsjax.symmetry.axes import Entry, Sum, atoms, base, consumes, size
+from wsjax.symmetry.axes import Entry, Sum, atoms, base, consumes, follows, size
 from wsjax.symmetry.spec import Symmetry
 
 
 class Slices(NamedTuple):
-    """Rows are the neurons of one group: what makes them, their biases, and what reads their outputs."""
+    """Rows are the neurons of one group: what makes them, their biases, what reads their outputs, what follows them."""
 
     produced: Float[Array, "neurons made"]
     bias: Float[Array, "neurons biases"]
     consumed: Float[Array, "neurons read"]
+    followed: Float[Array, "neurons beside"]
 
 
 def slices(symmetry: Symmetry, leaves: list[Array], group: str, known: frozenset[str] | None = None) -> Slices:
@@ -31,9 +32,9 @@ def slices(symmetry: Symmetry, leaves: list[Array], group: str, known: frozenset
         >>> from wsjax.symmetry import mlp
         >>> spec = mlp((2, 3, 1))
         >>> [part.shape for part in slices(spec, [jnp.zeros(s) for s in spec.shapes], "h1")]
-        [(3, 2), (3, 1), (3, 1)]
+        [(3, 2), (3, 1), (3, 1), (3, 0)]
     """
-    produced, bias, consumed = [], [], []
+    produced, bias, consumed, followed = [], [], [], []
     for leaf, axes in zip(leaves, symmetry.axes, strict=True):
         others = [n for n in axes.names if n in symmetry.groups]
         if group not in others:
@@ -42,16 +43,17 @@ def slices(symmetry: Symmetry, leaves: list[Array], group: str, known: frozenset
         if known is not None and not known.issuperset(others):
             continue
         for axis, entry in enumerate(axes.entries):
-            for rows, reads in _unfold(jnp.moveaxis(leaf, axis, 0), entry, group, symmetry.sizes):
-                (consumed if reads else bias if axes.bias else produced).append(rows)
+            for rows, name in _unfold(jnp.moveaxis(leaf, axis, 0), entry, group, symmetry.sizes):
+                made = bias if axes.bias else produced
+                (consumed if consumes(name) else followed if follows(name) else made).append(rows)
     nothing = jnp.zeros((symmetry.groups[group].size, 0), leaves[0].dtype)
-    return Slices(*(jnp.concatenate([nothing, *parts], axis=1) for parts in (produced, bias, consumed)))
+    return Slices(*(jnp.concatenate([nothing, *parts], axis=1) for parts in (produced, bias, consumed, followed)))
 
 
-def _unfold(x: Array, entry: Entry, group: str, sizes: dict[str, int]) -> list[tuple[Array, bool]]:
-    """For each place of the group in the first axis' entry: (neurons, rest), and whether it consumes the group."""
+def _unfold(x: Array, entry: Entry, group: str, sizes: dict[str, int]) -> list[tuple[Array, str]]:
+    """For each place of the group in the first axis' entry: (neurons, rest), and its name with its mark."""
     if isinstance(entry, str):
-        return [(x.reshape(x.shape[0], -1), consumes(entry))] if base(entry) == group else []
+        return [(x.reshape(x.shape[0], -1), entry)] if base(entry) == group else []
     if group not in {base(name) for name in atoms(entry)}:
         return []
     parts = entry.parts if isinstance(entry, Sum) else entry

@@ -11,11 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree, PyTreeDef
 
 from wsjax.errors import check_shape, check_structure, leaf_names, listing
 from wsjax.floats import uncut
-from wsjax.symmetry.axes import Axes, atoms, base, consumes, size
+from wsjax.symmetry.axes import Axes, atoms, base, consumes, follows, size
 from wsjax.symmetry.group import Fixed, Group
 
 
@@ -56,13 +57,13 @@ class Symmetry:
         """The leaves of one network's weights as JAX arrays, checked against this description; NumPy integers of 64
         bits, which JAX would cut to 32, stay in NumPy.
 
-        Raises ValueError naming the leaf where structure or a shape differs.
+        Raises ValueError naming the leaf where structure or a shape differs, TypeError where JAX has no such numbers.
         """
         check_structure(weights, self.treedef, "this Symmetry")
         leaves = jax.tree.leaves(weights)
         for name, leaf, shape in zip(self.names, leaves, self.shapes, strict=True):
             check_shape(name, jnp.shape(leaf), shape, "this Symmetry")
-        return [uncut(leaf) for leaf in leaves]
+        return [_array(name, leaf) for name, leaf in zip(self.names, leaves, strict=True)]
 
     def unflatten(self, leaves: Sequence[Any]) -> PyTree:
         return jax.tree.unflatten(self.treedef, leaves)
@@ -72,6 +73,19 @@ class Symmetry:
             f"{n}: {g.size} {g.activation} ({'/'.join(g.actions or ())})" for n, g in self.groups.items()
         )
         return f"Symmetry({groups})"
+
+
+def _array(name: str, leaf: Any) -> Any:
+    native: Any = leaf
+    if isinstance(leaf, np.ndarray | np.generic) and not leaf.dtype.isnative:
+        native = leaf.astype(leaf.dtype.newbyteorder("="))
+    try:
+        return uncut(native)
+    except TypeError:
+        raise TypeError(
+            f"{name} holds {getattr(leaf, 'dtype', type(leaf).__name__)}; expected numbers that JAX has arrays of: "
+            f"convert it to float32, for example"
+        ) from None
 
 
 def symmetry_of(axes: PyTree, dimensions: Mapping[str, Group | Fixed]) -> Symmetry:
@@ -108,21 +122,48 @@ def symmetry_of(axes: PyTree, dimensions: Mapping[str, Group | Fixed]) -> Symmet
     return closed
 
 
+def check_gains(symmetry: Symmetry, what: str) -> None:
+    """Raise ValueError where an array follows a group of signs or scales and takes none of them.
+
+    Example:
+        >>> tree = {"kernel": Axes("in", "h~"), "scale": Axes("h"), "out": Axes("h*", "out")}
+        >>> spec = symmetry_of(tree, {"in": Fixed(2, "input"), "h": Group(3), "out": Fixed(1, "output")})
+        >>> check_gains(spec, "a map with scales")
+        Traceback (most recent call last):
+        ValueError: weights['kernel'] follows group 'h' ('h~'), whose signs and scales it does not take; expected ...
+    """
+    gained = {n for n, group in symmetry.groups.items() if group.allows("sign") or group.allows("rescale")}
+    for name, axes in zip(symmetry.names, symmetry.axes, strict=True):
+        for atom in (a for entry in axes.entries for a in atoms(entry) if follows(a) and base(a) in gained):
+            raise ValueError(
+                f"{name} follows group {base(atom)!r} ({atom!r}), whose signs and scales it does not take; expected "
+                f"none that follows for {what}: declare Group(..., actions=('permute',)), or take a reader of "
+                f"permutations alone"
+            )
+
+
 def _check_groups(symmetry: Symmetry, names: list[str]) -> None:
     produced: set[str] = set()
     biased: set[str] = set()
     for name, axes in zip(names, symmetry.axes, strict=True):
-        made = {base(a) for entry in axes.entries for a in atoms(entry) if not consumes(a)} & set(symmetry.groups)
-        produced |= made
+        names_made = {a for entry in axes.entries for a in atoms(entry) if not consumes(a)}
+        made = {base(a) for a in names_made} & set(symmetry.groups)
+        produced |= made & names_made
         if axes.bias:
             if len(made) > 1:
-                raise ValueError(f"{name} is a bias over {listing(sorted(made))}; a bias belongs to one group")
+                raise ValueError(
+                    f"{name} is a bias over {listing(sorted(made))}; a bias belongs to one group: leave bias=True out "
+                    f"where its axis is a product of groups, as beside a GroupNorm; it then moves with its neurons and "
+                    f"takes no phase"
+                )
             if any(consumes(a) for entry in axes.entries for a in atoms(entry)):
                 raise ValueError(f"{name} is a bias but consumes a group; a bias only produces, drop the '*'")
             biased |= made & set(axes.entries)  # inside a product or a sum a bias carries no phase
     for group, spec in symmetry.groups.items():
         if group not in produced:
-            raise ValueError(f"no array produces group {group!r}; mark the axis that makes its neurons without '*'")
+            raise ValueError(
+                f"no array produces group {group!r}; mark the axis that makes its neurons without '*' or '~'"
+            )
         if spec.allows("phase") and group not in biased:
             raise ValueError(
                 f"group {group!r} allows 'phase' but no array is its bias; mark one with Axes({group!r}, bias=True) "
