@@ -38,7 +38,8 @@ def by_patches(
         plain: the further settings that Flax gives, none of which it may use: dilations and groups of one.
 
     Example:
-        >>> by_patches(jnp.ones((1, 5, 5, 1)), jnp.ones((3, 3, 1, 2)), (2, 2), "VALID").tolist()[0][0]
+        >>> product = jax.jit(by_patches, static_argnums=(2, 3))
+        >>> product(jnp.ones((1, 5, 5, 1)), jnp.ones((3, 3, 1, 2)), (2, 2), "VALID").tolist()[0][0]
         [[9.0, 9.0], [9.0, 9.0]]
     """
     height, width, inputs, outputs = kernel.shape

@@ -39,7 +39,7 @@ def mlp_init(key: Key, widths: Sequence[int]) -> tuple[Layer, ...]:
 
     Example:
         >>> import jax
-        >>> [layer.kernel.shape for layer in mlp_init(jax.random.key(0), (2, 8, 1))]
+        >>> [layer.kernel.shape for layer in jax.eval_shape(lambda key: mlp_init(key, (2, 8, 1)), jax.random.key(0))]
         [(2, 8), (8, 1)]
     """
     layers = []
@@ -65,7 +65,8 @@ def mlp_apply(
 
     Example:
         >>> import jax
-        >>> mlp_apply(mlp_init(jax.random.key(0), (2, 8, 3)), jax.numpy.ones((5, 2))).shape
+        >>> w = jax.eval_shape(lambda key: mlp_init(key, (2, 8, 3)), jax.random.key(0))
+        >>> jax.eval_shape(mlp_apply, w, jax.numpy.ones((5, 2))).shape
         (5, 3)
     """
     check_choice("activation", activation, tuple(ACTIVATIONS))

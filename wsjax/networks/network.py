@@ -28,7 +28,7 @@ class Network:
     Example:
         >>> import jax
         >>> net = Network("siren", (2, 8, 1), w0=(10.0,), offset=0.5)
-        >>> net.apply(net.init(jax.random.key(0)), jax.numpy.zeros((4, 2))).shape
+        >>> jax.jit(net.apply)(jax.jit(net.init)(jax.random.key(0)), jax.numpy.zeros((4, 2))).shape
         (4, 1)
     """
 

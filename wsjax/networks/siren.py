@@ -62,7 +62,7 @@ def siren_init(
 
     Example:
         >>> import jax
-        >>> w = siren_init(jax.random.key(0), (2, 32, 32, 1))
+        >>> w = jax.jit(siren_init, static_argnums=1)(jax.random.key(0), (2, 32, 32, 1))
         >>> float(abs(w[0].kernel).max()) < (6 / 2) ** 0.5 / 30
         True
     """
@@ -113,8 +113,8 @@ def siren_apply(
 
     Example:
         >>> import jax
-        >>> w = siren_init(jax.random.key(0), (2, 8, 8, 3), w0=10.0)
-        >>> siren_apply(w, jax.numpy.ones((5, 2)), w0=10.0, offset=0.5).shape
+        >>> w = jax.eval_shape(lambda key: siren_init(key, (2, 8, 8, 3), w0=10.0), jax.random.key(0))
+        >>> jax.eval_shape(lambda w: siren_apply(w, jax.numpy.ones((5, 2)), w0=10.0, offset=0.5), w).shape
         (5, 3)
     """
     check_choice("w0 convention", convention, ("affine", "kernel"))
