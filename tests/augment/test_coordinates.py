@@ -43,10 +43,12 @@ def test_affine_looks_at_a_point_of_another_frame(case: str, dtype: Any, share: 
     @jax.jit
     def run(weights, frames, elsewhere):
         moved = [affine(weights, spec, *frame) for frame in frames]
-        return [read(w, x) for w in moved], [read(weights, x) for x in elsewhere], read(weights, x)
+        all_of_them = jax.tree.map(lambda *w: jnp.stack(w), *moved, weights)
+        return jax.vmap(read, (0, None))(all_of_them, x), jax.vmap(read, (None, 0))(weights, elsewhere)
 
     with jax.enable_x64(dtype == np.float64):
-        found, expected, before = run(weights, frames, elsewhere)
+        found, expected = map(np.asarray, run(weights, frames, np.stack(elsewhere)))
+    *found, before = found
     for one, other, frame in zip(found, expected, frames, strict=True):
         assert change(one, other) < share, frame
     assert change(found[-1], before) < share  # a centre alone does nothing
@@ -307,6 +309,9 @@ def test_a_sole_bias_in_another_container_serves():
     assert change(moved["biases"][0], weights["biases"][0] + weights["kernels"][0].sum(axis=0)) < 1e-6
 
 
+OUT = Fixed(1, "output")
+
+
 def only(axes: dict, **sizes: Any):
     return symmetry_of(axes, {"in": Fixed(2, "input"), **sizes})
 
@@ -350,6 +355,18 @@ def test_a_mask_along_the_input_stays():
     moved = wa.rotate(KEY, weights, symmetry=spec)
     np.testing.assert_array_equal(moved["mask"], weights["mask"])
     assert (moved["k"] != weights["k"]).any()
+
+
+def test_complex_kernels_move_and_whole_numbers_are_refused_by_name(untyped):
+    """A network in whole numbers would come back unmoved, or cut to whole numbers."""
+    spec = only({"k": Axes("in", "h"), "b": Axes("h", bias=True), "v": Axes("h*", "out")}, h=Group(3), out=OUT)
+    weights = random_weights(KEY, spec)
+    turned = affine({**weights, "k": weights["k"] * np.complex64(1 + 2j)}, spec, wa.rotation(0.4))
+    np.testing.assert_allclose(turned["k"], np.asarray(wa.rotation(0.4)) @ weights["k"] * (1 + 2j), rtol=1e-4)
+    for end, leaf in (("translate", "k"), ("rotate", "k"), ("translate", "b"), ("contrast", "v"), ("invert", "v")):
+        quantized = {**weights, leaf: np.ones(weights[leaf].shape, np.int8)}
+        with pytest.raises(ValueError, match=rf"\['{leaf}'\] holds int8, which no \w+ transformation"):
+            getattr(wa, end)(KEY, quantized, symmetry=spec)
 
 
 def test_the_frequency_beside_a_kernel_of_several_axes_is_found():

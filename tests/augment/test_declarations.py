@@ -1,8 +1,8 @@
 """What each augmentation of the catalogue declares about the function, against the functions themselves.
 
 For every kind of network, with random weights and with fitted ones, in float32 and float64, and in both half types
-within a stated bound; where an augmentation does not apply, it says why. Two programs a kind of network, one of them
-for float64, make all that is read.
+within a stated bound; where an augmentation does not apply, it says why. A few programs make all that is read, those of
+float64 apart.
 """
 
 import functools
@@ -136,35 +136,48 @@ def augmented(spec: Symmetry, name: str, key: jax.Array, weights: Any) -> Any:
     return CATALOGUE[name].function(key, weights, symmetry=spec, **CERTAIN.get(name, {}), **offset)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def run(spec: Symmetry, names: tuple[str, ...], key: jax.Array, stacks: dict[str, Any]) -> dict[str, dict[str, Any]]:
+Job = tuple[Symmetry, str]
+TOGETHER = 12
+"""Jobs of a program: one of all of them takes a third longer to compile."""
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def run(jobs: tuple[Job, ...], key: jax.Array, stacks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What each augmentation makes of some networks in each dtype, by one draw for all of them."""
-    return {
-        name: {dtype: jax.vmap(functools.partial(augmented, spec, name, key))(x) for dtype, x in stacks.items()}
-        for name in names
-    }
+    return [
+        {dtype: jax.vmap(functools.partial(augmented, spec, name, key))(x) for dtype, x in stack.items()}
+        for (spec, name), stack in zip(jobs, stacks, strict=True)
+    ]
 
 
-def by_name(spec: Symmetry, names: tuple[str, ...], stacks: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """`run`, as NumPy arrays; float64 in a program of its own."""
-    narrow = {dtype: x for dtype, x in stacks.items() if dtype != "float64"}
-    found = run(spec, names, KEY, narrow)
+def made_of(jobs: list[Job], stacks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`run` of `TOGETHER` at a time, as NumPy arrays; float64 in programs of its own."""
+    if len(jobs) > TOGETHER:
+        return made_of(jobs[:TOGETHER], stacks[:TOGETHER]) + made_of(jobs[TOGETHER:], stacks[TOGETHER:])
+    narrow = [{dtype: x for dtype, x in stack.items() if dtype != "float64"} for stack in stacks]
+    found = run(tuple(jobs), KEY, narrow)
     with jax.enable_x64(True):
-        wide = run(spec, names, KEY, {"float64": stacks["float64"]})
-    return {name: jax.tree.map(np.asarray, found[name] | wide[name]) for name in names}
+        wide = run(tuple(jobs), KEY, [{"float64": stack["float64"]} for stack in stacks])
+    return [jax.tree.map(np.asarray, a | b) for a, b in zip(found, wide, strict=True)]
 
 
-ALIKE = tuple(n for n, entry in CATALOGUE.items() if entry.effect == "transforms" and n != "translate")
-"""What does the same to every dense network, whatever its activation: one program makes it of all of them."""
+@functools.cache
+def alike() -> dict[tuple[str, str], list[str]]:
+    """By an augmentation's name and its steps: the networks of which it is made by these very steps."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for case, name in (*applying("preserves"), *applying("transforms")):
+        spec = NETWORKS[case].symmetry(WIDTHS)
+        traced = jax.make_jaxpr(functools.partial(augmented, spec, name))(KEY, random_weights(KEY, spec))
+        steps = re.sub("0x[0-9a-f]+", "", f"{traced} {traced.consts}")
+        found.setdefault((name, steps), []).append(case)
+    return found
 
 
 def test_dense_networks_are_transformed_alike_whatever_their_activation():
-    specs = [CASES[case].symmetry(WIDTHS) for case in CASES]
-    steps = lambda name, spec: jax.make_jaxpr(functools.partial(augmented, spec, name))(KEY, random_weights(KEY, spec))
-    for name in (*ALIKE, "translate"):
-        traced = [steps(name, spec) for spec in specs]
-        first, *others = ((re.sub("0x[0-9a-f]+", "", str(one)), str(one.consts)) for one in traced)
-        assert all(other == first for other in others) == (name in ALIKE), name  # a shift depends on the frequency
+    """But for those that depend on the frequency, and on where it stands."""
+    for name in {name for name, _ in alike()}:
+        groups = [cases for (other, _), cases in alike().items() if other == name and cases != ["cnn"]]
+        assert len(groups) == 1 + (name in ("shift_phase", "shift_turns", "translate")), name
 
 
 def both(case: str) -> Any:
@@ -172,25 +185,23 @@ def both(case: str) -> Any:
     return jax.tree.map(lambda *x: np.stack(x), random_weights(KEY, NETWORKS[case].symmetry(WIDTHS)), fitted()[case])
 
 
-def in_all_dtypes(stack: Any) -> dict[str, Any]:
-    return {dtype: jax.tree.map(lambda x, kind=kind: x.astype(kind), stack) for dtype, kind in DTYPES.items()}
+@functools.cache
+def given(case: str) -> dict[str, Any]:
+    """Both in each dtype; in half types dense ones alone, for their bounds are the augmentations' own."""
+    kinds = {dtype: kind for dtype, kind in DTYPES.items() if case != "cnn" or dtype in SHARE}
+    return {dtype: jax.tree.map(lambda x, kind=kind: x.astype(kind), both(case)) for dtype, kind in kinds.items()}
 
 
 @functools.cache
-def made_alike() -> dict[str, dict[str, dict[str, Any]]]:
-    stack = jax.tree.map(lambda *x: np.concatenate(x), *map(both, CASES))
-    found = by_name(CASES["siren"].symmetry(WIDTHS), ALIKE, in_all_dtypes(stack))
-    return {case: jax.tree.map(lambda x, i=i: x[2 * i : 2 * i + 2], found) for i, case in enumerate(CASES)}
-
-
-@functools.cache
-def made(case: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """A random and a fitted network of a kind by dtype, and what each augmentation makes of them."""
-    alike = made_alike()[case] if case in CASES else {}
-    names = [name for effect in ("preserves", "transforms") for c, name in applying(effect) if c == case]
-    given = in_all_dtypes(both(case))
-    own = tuple(name for name in names if name not in alike)
-    return given, alike | by_name(NETWORKS[case].symmetry(WIDTHS), own, given)
+def made() -> dict[tuple[str, str], dict[str, Any]]:
+    """What each augmentation makes of both, by case and name; what is made by the same steps is made at once."""
+    jobs = [(NETWORKS[cases[0]].symmetry(WIDTHS), name) for (name, _), cases in alike().items()]
+    stacks = [jax.tree.map(lambda *x: np.concatenate(x), *map(given, cases)) for cases in alike().values()]
+    return {
+        (case, name): jax.tree.map(lambda x, i=i: x[2 * i : 2 * i + 2], found)
+        for ((name, _), cases), found in zip(alike().items(), made_of(jobs, stacks), strict=True)
+        for i, case in enumerate(cases)
+    }
 
 
 apply = jax.jit(lambda case, weights, x: NETWORKS[case].apply(weights, x), static_argnums=0)
@@ -205,12 +216,11 @@ def decoded(case: str, weights: Any, x: np.ndarray) -> np.ndarray:
 
 def each(case: str, name: str) -> Iterator[tuple[str, str, Any, Any, np.ndarray, float]]:
     """Of each dtype and of the random and the fitted network: the weights before and after, points, and the bound."""
-    given, found = made(case)
-    for dtype in DTYPES:
+    for dtype in given(case):
         x = np.asarray(points(KEY, 2)).astype(np.float64 if dtype == "float64" else np.float32)
         bound = HALF[dtype][name] if dtype in HALF else SHARE[dtype]
         for i, kind in enumerate(("random", "fitted")):
-            pair = (given[dtype], found[name][dtype])
+            pair = (given(case)[dtype], made()[case, name][dtype])
             yield dtype, kind, *jax.tree.map(lambda leaf, i=i: leaf[i], pair), x, bound
 
 
@@ -245,9 +255,9 @@ def draws() -> dict[str, dict[str, Drawn]]:
         {"in": Fixed(n, "input"), "h": Fixed(n), "g": Fixed(k), "out": Fixed(k, "output")},
     )
     plain = Drawn(np.eye(n), np.zeros(n), np.eye(k), np.zeros(k))
-    stacks = {dtype: jax.tree.map(lambda x, d=dtype: x[None].astype(d), plain) for dtype in SHARE}
-    found = by_name(spec, tuple(HOW), stacks)
-    return {name: jax.tree.map(lambda x: x[0], found[name]) for name in HOW}
+    stack = {dtype: jax.tree.map(lambda x, d=dtype: x[None].astype(d), plain) for dtype in SHARE}
+    found = made_of([(spec, name) for name in HOW], [stack] * len(HOW))
+    return {name: jax.tree.map(lambda x: x[0], one) for name, one in zip(HOW, found, strict=True)}
 
 
 Field = Callable[[np.ndarray], np.ndarray]

@@ -4,11 +4,11 @@ An entry added to the catalogue is tested here without a word; one with settings
 nothing, and every one says which arrays it changes.
 
 Two programs an entry make all the arrays that the laws read: one in float32, of three strengths, many keys and the
-gradients, and one of networks kept in four dtypes at once.
+gradients, and one of networks kept in two dtypes at once. What JAX users switch on is traced.
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import chex
@@ -29,7 +29,8 @@ from wsjax.typing import Batch, Layer
 pytestmark = pytest.mark.usefixtures("untyped")
 
 KEY = jax.random.key(11)
-DTYPES = (np.float64, np.float32, jnp.bfloat16, np.float16)
+DTYPES = (np.float64, jnp.bfloat16)
+ALL_DTYPES = (*DTYPES, np.float32, np.float16)
 
 
 def linear(size: int) -> Symmetry:
@@ -38,11 +39,11 @@ def linear(size: int) -> Symmetry:
     return symmetry.symmetry_of(axes, {"in": Fixed(size, "input"), "out": Fixed(size, "output")})
 
 
-SIREN = symmetry.siren((3, 3, 3, 3), W0)
+SIREN = symmetry.siren((3, 3, 3), W0[:1])
 OTHERS = {
     **{name: linear(3) for name, entry in CATALOGUE.items() if "symmetry" not in entry.needs},
     **dict.fromkeys(("prune", "prune_global"), linear(12)),
-    **dict.fromkeys(("rescale", "rescale_uniform"), symmetry.mlp((3, 3, 3, 3))),
+    **dict.fromkeys(("rescale", "rescale_uniform"), symmetry.mlp((3, 3, 3))),
     **dict.fromkeys(("mixup_aligned", "mixup_permuted"), symmetry.mlp((3, 3, 3), "tanh")),
 }
 """Networks for what the SIREN does not allow or would not show: what removes a tenth at most by default never takes one
@@ -59,43 +60,24 @@ SPEC = counting(SIREN)
 
 NO_IDENTITY = {"permute", "rotate_uniform"}
 
-ARRAYS = {f"[{i}].{part}" for i in range(3) for part in ("kernel", "bias")}
+ARRAYS = {f"[{i}].{part}" for i in range(2) for part in ("kernel", "bias")}
 LAYER = {"[0].kernel", "[0].bias"}
+FIRST, LAST, LAST_LAYER = {"[0].kernel"}, {"[1].bias"}, {"[1].kernel", "[1].bias"}
 MIXED = {f".weights{name}" for name in LAYER}
 TOUCHES: dict[str, set[str]] = {
-    "permute": ARRAYS - {"[2].bias"},
-    "flip_signs": ARRAYS - {"[2].bias"},
-    "shift_phase": {"[0].bias", "[1].bias", "[1].kernel", "[2].kernel"},
-    "shift_turns": {"[0].bias", "[1].bias"},
-    "rescale": ARRAYS - {"[2].bias"},
-    "rescale_uniform": ARRAYS - {"[2].bias"},
-    "rotate": {"[0].kernel"},
-    "rotate_uniform": {"[0].kernel"},
+    **dict.fromkeys(("permute", "flip_signs", "rescale", "rescale_uniform"), ARRAYS - LAST),
+    "shift_phase": {"[0].bias", "[1].kernel"},
+    "shift_turns": {"[0].bias"},
+    **dict.fromkeys(("rotate", "rotate_uniform", "scale", "scale_axes", "shear", "flip"), FIRST),
     "translate": {"[0].bias"},
-    "scale": {"[0].kernel"},
-    "scale_axes": {"[0].kernel"},
-    "shear": {"[0].kernel"},
-    "flip": {"[0].kernel"},
-    "contrast": {"[2].kernel", "[2].bias"},
-    "brightness": {"[2].bias"},
-    "invert": {"[2].kernel", "[2].bias"},
-    "mix_channels": {"[2].kernel", "[2].bias"},
-    "grey": {"[2].kernel", "[2].bias"},
-    "noise": LAYER,
-    "noise_shared": LAYER,
-    "dropout": LAYER,
-    "drop_neurons": ARRAYS - {"[2].bias"},
-    "prune": LAYER,
-    "prune_global": LAYER,
-    "towards_mean": LAYER,
-    "mixup": MIXED | {".label"},
-    "mixup_aligned": MIXED | {".weights[1].kernel", ".weights[1].bias"} | {".label"},
-    "mixup_permuted": MIXED | {".weights[1].kernel", ".weights[1].bias"} | {".label"},
-    "mixup_hard": MIXED | {".label"},
-    "mixup_self": MIXED,
-    "mixup_with": MIXED | {".label"},
-    "mixup_within_class": MIXED,
-    "mixup_views": MIXED | {".label"},
+    **dict.fromkeys(("contrast", "invert", "mix_channels", "grey"), LAST_LAYER),
+    "brightness": LAST,
+    **dict.fromkeys(("noise", "noise_shared", "dropout"), LAYER),
+    "drop_neurons": ARRAYS - LAST,
+    **dict.fromkeys(("prune", "prune_global", "towards_mean"), LAYER),
+    **dict.fromkeys(("mixup", "mixup_hard", "mixup_with", "mixup_views"), MIXED | {".label"}),
+    **dict.fromkeys(("mixup_aligned", "mixup_permuted"), {f".weights{name}" for name in ARRAYS} | {".label"}),
+    **dict.fromkeys(("mixup_self", "mixup_within_class"), MIXED),
     "label_smoothing": {".label"},
 }
 """What an augmentation changes at its default settings, all of it and nothing else."""
@@ -136,15 +118,15 @@ def row(tree: Any, *index: Any) -> Any:
 
 
 def batch(name: str, seeds: Iterable[int], dtype: Any) -> Batch:
-    """Networks, each with its seed as the last leaf, and labels; `dtype` None for a copy in each of `DTYPES`."""
+    """Networks, each with its seed as the last leaf, and labels; a copy in each of several dtypes."""
     spec = OTHERS.get(name, SIREN)
     nets = [(*random_weights(jax.random.key(i), spec, np.float64), np.int32(i)) for i in seeds]
     weights = jax.tree.map(lambda *x: np.stack(x) / 3 if floating(x[0]) else np.stack(x), *nets)  # what no float32 is
     label = np.eye(3)[[i % 3 for i in seeds]]
     found = Batch(weights, label, np.array([i // 2 % 2 for i in seeds], np.int32))
-    if dtype is not None:
+    if not isinstance(dtype, tuple):
         return cast(found, dtype)
-    weights, labels = (tuple(cast(part, d) for d in DTYPES) for part in (weights, label))
+    weights, labels = (tuple(cast(part, d) for d in dtype) for part in (weights, label))
     return Batch(weights, label if name in OF_CLASSES else labels, found.object)
 
 
@@ -152,25 +134,26 @@ def changed(key: jax.Array, weights: Any) -> Any:
     return jax.tree.map(lambda x: 1 - x if floating(x) else x, weights)
 
 
+def mean(x: np.ndarray) -> np.ndarray:
+    return x.mean(axis=0, dtype=np.promote_types(x.dtype, np.float32)) if floating(x) else x[0]
+
+
 @functools.cache
-def known(name: str, several: bool) -> dict[str, Any]:
-    spec, dtype = OTHERS.get(name, SIREN), None if several else np.float32
+def known(name: str, dtype: Any) -> dict[str, Any]:
     stack = batch(name, range(7, 10), dtype).weights
-    with jax.enable_x64(several):
-        statistics = jax.jit(wa.statistics_of)(stack) if "statistics" in CATALOGUE[name].needs else None
     return {
-        "symmetry": counting(spec, len(DTYPES) if several else 1),
-        "statistics": statistics,
+        "symmetry": counting(OTHERS.get(name, SIREN), len(dtype) if isinstance(dtype, tuple) else 1),
+        "statistics": wa.Statistics(jax.tree.map(mean, stack), jax.tree.map(lambda x: mean(x).std(), stack)),
         "pool": batch(name, range(20, 25), dtype),
         "transform": Partial(changed),
     }
 
 
-def bound(name: str, several: bool = False, /, **settings: float) -> Partial:
+def bound(name: str, dtype: Any = np.float32, /, **settings: float) -> Partial:
     """The entry with all of its numbers bound, so that one program serves any of them."""
     entry = CATALOGUE[name]
     numbers = {n: float(v) for n, v in (entry.settings | settings).items() if isinstance(v, int | float)}
-    return Partial(entry.function, **{n: known(name, several)[n] for n in entry.needs}, **numbers)
+    return Partial(entry.function, **{n: known(name, dtype)[n] for n in entry.needs}, **numbers)
 
 
 def strong(name: str) -> Partial:
@@ -178,8 +161,13 @@ def strong(name: str) -> Partial:
 
 
 def thing(name: str, which: int = 0, dtype: Any = np.float32) -> Any:
-    """What the augmentation works on: a network, or a labelled batch; NumPy arrays that refuse to be written."""
+    """What the augmentation works on: a network, or a labelled batch; NumPy arrays that refuse to be written.
+
+    The third has weights of 0 and nothing else.
+    """
     found = batch(name, range(100 * which, 100 * which + 4), dtype)
+    if which == 2:
+        found = found._replace(weights=jax.tree.map(lambda x: 0 * x if floating(x) else x, found.weights))
     found = row(found.weights, 0) if CATALOGUE[name].level == "network" else found
     for leaf in jax.tree.leaves(found):
         leaf.flags.writeable = False
@@ -194,10 +182,10 @@ KEYS = jax.random.split(KEY, 48)[np.where(np.arange(48) == THINGS, 0, np.arange(
 """A key for each try; try i is of thing i modulo `THINGS`, so that the first is made again."""
 
 
-def size(transform: Partial, key: jax.Array, argument: Any) -> tuple[jax.Array, Any]:
+def size(transform: Callable, key: jax.Array, argument: Any) -> tuple[jax.Array, Any]:
     found = transform(key, argument)
     floats = [leaf for leaf in jax.tree.leaves(found) if floating(leaf)]
-    return jnp.sum(jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in floats])), found
+    return jnp.sum(jnp.stack([jnp.sum(jnp.square(leaf)).astype(np.float32) for leaf in floats])), found
 
 
 @functools.partial(jax.jit, static_argnames="slopes")
@@ -215,8 +203,8 @@ def run(strengths: tuple[Partial, ...], keys: jax.Array, tries: Any, slopes: boo
     return jax.vmap(jax.vmap(one, (None, 0, 0)), (0, None, None))(jnp.arange(3), keys, tries)
 
 
-def strengths(name: str, several: bool) -> tuple[Partial, ...]:
-    return tuple(bound(name, several, **settings.get(name, {})) for settings in ({}, STRONG, NOTHING))
+def strengths(name: str, dtype: Any) -> tuple[Partial, ...]:
+    return tuple(bound(name, dtype, **settings.get(name, {})) for settings in ({}, STRONG, NOTHING))
 
 
 @functools.cache
@@ -224,18 +212,18 @@ def made(name: str) -> tuple[Any, Any, list]:
     """What was given in each try, what came out at each strength, and the gradients."""
     things = [thing(name, i) for i in range(THINGS)]
     tries = jax.tree.map(lambda *x: np.stack([x[i % THINGS] for i in range(len(KEYS))]), *things)
-    return tries, *jax.tree.map(np.asarray, run(strengths(name, False), KEYS, tries, slopes=True))
+    return tries, *jax.tree.map(np.asarray, run(strengths(name, np.float32), KEYS, tries, slopes=True))
 
 
 @functools.cache
 def made_of_several(name: str) -> list[tuple[Any, Any]]:
-    """The same for one try of networks kept in all dtypes at once, one after the other where labels are one array."""
-    given = thing(name, dtype=None)
+    """The same for one try of networks kept in several dtypes, one after the other where labels are one array."""
+    given = thing(name, dtype=DTYPES)
     all_given = [given._replace(label=given.label.astype(d)) for d in DTYPES] if name in OF_CLASSES else [given]
     with jax.enable_x64(True):
         all_given = [jax.tree.map(lambda x: x[None], one) for one in all_given]
         return [
-            (one, jax.tree.map(np.asarray, run(strengths(name, True), KEYS[:1], one, slopes=False)))
+            (one, jax.tree.map(np.asarray, run(strengths(name, DTYPES), KEYS[:1], one, slopes=False)))
             for one in all_given
         ]
 
@@ -275,14 +263,38 @@ def test_float64_is_computed_in_float64(name: str):
 
 @names
 def test_plain_calls_write_to_nothing_and_repeat_and_a_batch_of_them_compiled_is_a_loop(name: str):
-    """The keys, and the networks or batches, all differ."""
+    """The keys, and the networks or batches, all differ; no step makes a NaN, and a key of the old kind draws alike."""
     _, found, _ = made(name)
     for i in range(THINGS):
         argument = thing(name, i)
-        plain = strong(name)(KEYS[i], argument)
+        with jax.debug_nans(True):
+            plain = strong(name)(KEYS[i], argument)
         assert_identical(argument, thing(name, i))
         assert_close(row(found, STRONGER, i), plain)
-        assert_identical(strong(name)(KEYS[i], argument), plain)
+        with jax.debug_nans(True):
+            assert_identical(strong(name)(jax.random.key_data(KEYS[i]), argument), plain)
+
+
+@names
+def test_structure_and_dtypes_stay_under_what_users_switch_on(name: str):
+    """64 bits, keys of the old kind, `jax.checkpoint` and its gradient, no `jit`: networks in all dtypes at once."""
+    given, transform = thing(name, dtype=ALL_DTYPES), bound(name, ALL_DTYPES)
+    if name in OF_CLASSES:
+        given = given._replace(label=given.label.astype(np.float16))
+    again = functools.partial(size, jax.checkpoint(transform))
+    with jax.enable_x64(True), jax.disable_jit():
+        slope = jax.grad(again, argnums=1, has_aux=True, allow_int=True)
+        _, found = jax.eval_shape(slope, jax.random.PRNGKey(0), given)
+    chex.assert_trees_all_equal_structs(found, given)
+    chex.assert_trees_all_equal_shapes_and_dtypes(found, given)
+
+
+def test_arrays_may_be_donated():
+    chain = wa.chain(*map(strong, ("permute", "shift_phase", "rotate", "contrast", "drop_neurons")))
+    given = jax.tree.map(jax.device_put, thing("permute"))
+    found = jax.jit(lambda t, k, x: t(k, x), donate_argnums=2)(chain, KEY, given)
+    assert given[0].kernel.is_deleted()
+    assert_close(found, chain(KEY, thing("permute")))
 
 
 @names

@@ -301,14 +301,13 @@ MOVED = {"mixup_permuted": wa.mixup_permuted, "mixup_aligned": wa.mixup_aligned}
 def test_partners_that_move_mix_any_labels_and_leave_whole_numbers(name: str):
     """As the forms above: targets of any shape beside classes, no label at all, a leaf that counts, and objects."""
     move = lambda batch, low: MOVED[name](KEY, batch, symmetry=SPEC, low=low)
-    run = jax.jit(lambda batch, low: (move(batch, low), move(batch._replace(label=None), low)))
+    run = jax.jit(move)
     nets = jax.tree.map(lambda *x: np.stack(x), *[random_weights(key, SPEC) for key in KEYS[:SIZE]])
     nets["step"] = np.arange(SIZE, dtype=np.int32)
     label = {"class": EYE, "score": np.arange(SIZE, dtype=np.float32), "map": np.ones((SIZE, 2, 2), np.float32)}
     batch = Batch(nets, label, ROWS.object)
-    mixed, bare = run(batch, 0.0)
-    assert bare.label is None
-    assert_identical(bare.weights, mixed.weights)
+    mixed = run(batch, 0.0)
+    assert jax.eval_shape(move, batch._replace(label=None), 0.0).label is None
     assert_identical((mixed.weights["step"], mixed.object), (nets["step"], ROWS.object))
     share = np.asarray(mixed.label["class"])
     assert_identical(share, made()["mixup"][0].label)  # whom it meets, and by how much
@@ -316,9 +315,9 @@ def test_partners_that_move_mix_any_labels_and_leave_whole_numbers(name: str):
     np.testing.assert_allclose(mixed.label["map"], 1, atol=1e-6)
     assert change(mixed.weights["out"]["bias"], share @ nets["out"]["bias"]) < 1e-5
     assert change(mixed.weights["hidden"]["kernel"], nets["hidden"]["kernel"]) > 0.1
-    assert_identical(run(batch, 1.0)[0], batch)
+    assert_identical(run(batch, 1.0), batch)
     with pytest.raises(TypeError, match=r"label has .*jax.nn.one_hot"):
-        jax.eval_shape(run, batch._replace(label=jnp.arange(SIZE)), 0.0)
+        jax.eval_shape(move, batch._replace(label=np.arange(SIZE)), 0.0)
 
 
 def test_hidden_features_of_a_reader_mix_as_weights_do():
@@ -413,35 +412,34 @@ def test_settings_out_of_range_are_named(transform, settings: dict, message: str
         transform(jax.random.key(0), ROWS, **settings)
 
 
-PLANTED = {
-    "permutation": symmetry.sample_permutation,
-    "signed": lambda key, spec: symmetry.compose(
-        symmetry.sample_signs(jax.random.fold_in(key, 1), spec), symmetry.sample_permutation(key, spec)
-    ),
-    "full": symmetry.sample,
-}
+def test_aligned_mixing_moves_the_partner_to_the_network_first():
+    """Moved copies of one network: mixed after alignment over all that was planted, they are that network.
 
-
-@pytest.mark.parametrize("group", PLANTED)
-def test_aligned_mixing_moves_the_partner_to_the_network_first(group):
-    """Moved copies of one network: mixed after alignment over all that was planted, they are that network."""
+    Where more was planted than permutations, alignment over these finds nothing.
+    """
     spec = symmetry.siren((2, 12, 1))
     base = random_weights(KEY, spec)
 
     @jax.jit
     def run(keys):
-        copies = jax.vmap(lambda k: symmetry.act(PLANTED[group](k, spec), base))(keys)
-        half = lambda mix, **settings: mix(KEY, Batch(copies, EYE), low=0.5, high=0.5, **settings)
-        # Where more was planted than permutations, these find nothing.
-        groups = (group, "permutation") if group == "full" else (group,)
-        return copies, half(wa.mixup), [half(wa.mixup_aligned, symmetry=spec, group=over) for over in groups]
+        planted = [
+            jax.vmap(lambda k, plant=plant: symmetry.act(plant(k, spec), base))(keys)
+            for plant in (symmetry.sample_permutation, symmetry.sample)
+        ]
+        both = jax.tree.map(lambda *x: jnp.stack(x), *planted)
+        half = lambda mix, copies, **settings: mix(KEY, Batch(copies, EYE), low=0.5, high=0.5, **settings)
+        over = lambda group, copies: half(wa.mixup_aligned, copies, symmetry=spec, group=group)
+        plain = jax.vmap(functools.partial(half, wa.mixup))(both)
+        return planted, plain, jax.vmap(functools.partial(over, "permutation"))(both), over("full", planted[1])
 
-    copies, plain, (mixed, *less) = run(KEYS[:SIZE])
-    for a, b in zip(jax.tree.leaves(mixed.weights), jax.tree.leaves(copies), strict=True):
-        assert change(a, b) < 1e-5
-    np.testing.assert_array_equal(mixed.label, plain.label)
-    for other in (plain, *less):
-        assert change(other.weights[0].kernel, copies[0].kernel) > 0.1
+    planted, plain, over_permutations, over_all = jax.tree.map(np.asarray, run(KEYS[:SIZE]))
+    ordered, less = (jax.tree.map(lambda x, i=i: x[i], over_permutations) for i in range(2))
+    np.testing.assert_array_equal(over_permutations.label, plain.label)
+    for mixed, copies in ((ordered, planted[0]), (over_all, planted[1])):
+        for a, b in zip(jax.tree.leaves(mixed.weights), jax.tree.leaves(copies), strict=True):
+            assert change(a, b) < 1e-5
+    for i, other in enumerate((plain.weights[0].kernel[0], plain.weights[0].kernel[1], less.weights[0].kernel)):
+        assert change(other, planted[min(i, 1)][0].kernel) > 0.1
 
 
 def test_aligned_mixing_refuses_a_group_that_the_networks_lack(untyped):
@@ -449,6 +447,26 @@ def test_aligned_mixing_refuses_a_group_that_the_networks_lack(untyped):
     batch = Batch(jax.tree.map(lambda x: np.stack([x, x]), random_weights(KEY, spec)), None)
     with pytest.raises(ValueError, match="allows no signs; align over 'permutation'"):
         jax.eval_shape(lambda batch: wa.mixup_aligned(KEY, batch, symmetry=spec, group="signed"), batch)
+
+
+def test_what_is_no_batch_is_refused_by_every_function_that_takes_one(untyped):
+    """And so is a batch whose arrays differ in length: rows beyond an end would be the last one in silence."""
+    pair, short = (ROWS.weights, ROWS.label), ROWS._replace(label=EYE[:3])
+    spec = {"symmetry": SPEC}
+    calls = [
+        *(Partial(form, KEY) for form in (*FORMS.values(), wa.label_smoothing)),
+        *(Partial(form, KEY, **spec) for form in MOVED.values()),
+        lambda batch: wa.mix(batch, ROWS, jnp.ones(SIZE)),
+        lambda batch: wa.mix(ROWS, batch, jnp.ones(SIZE)),
+        *(lambda batch, form=form: form(KEY, ROWS, pool=batch) for form in POOLED.values()),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"is a tuple; expected a Batch of stacked .*Batch\(weights, label\)"):
+            call(pair)
+        with pytest.raises(ValueError, match=r"\.label has shape \(3, 4\); expected 4 rows, one for each network"):
+            call(short)
+    with pytest.raises(ValueError, match=r"no field 'weights' in tuple.*Batch\(weights, label\)"):
+        wa.on("weights", wa.noise)(KEY, pair)
 
 
 def test_networks_of_other_shapes_do_not_mix():

@@ -4,17 +4,30 @@ from typing import Any
 
 import jax
 import numpy as np
+import pytest
 from jax.tree_util import Partial
 
-from tests.augment.test_laws import KEY, SPEC, bound, thing
+from tests.augment.test_laws import KEY, SPEC, bound, changed, thing
 from tests.helpers import assert_identical, touched
-from wsjax.augment import CATALOGUE, at_strength, from_spec, mixup, mixup_aligned, rotate, shift_phase
+from wsjax.augment import (
+    CATALOGUE,
+    Entry,
+    at_strength,
+    chain,
+    from_spec,
+    mixup,
+    mixup_aligned,
+    mixup_self,
+    rotate,
+    shift_phase,
+    with_probability,
+)
 from wsjax.typing import Batch
 
 
 def scaled(atom: Partial, strength: float) -> Any:
     """A bound augmentation at a strength, which is a `Partial` again."""
-    return at_strength(atom, strength)
+    return at_strength(atom, strength, nothing={changed: {}})
 
 
 def test_full_strength_is_the_augmentation_and_none_is_where_it_does_nothing():
@@ -66,6 +79,27 @@ def test_strengths_reach_settings_beside_text():
     assert signed.keywords["low"] == 0.6
     assert signed.func is not mixup_aligned
     assert signed.func.function is mixup_aligned
+
+
+def fade(key, x, *, gain=1.0, kind="slow"):
+    return gain * x
+
+
+def test_functions_of_ones_own_are_scaled_as_they_say_or_refused_by_name(monkeypatch):
+    mine = chain(with_probability(0.5, Partial(fade, gain=3.0)), Partial(rotate, symmetry=SPEC, max_degrees=40.0))
+    for strength, gain in ((0.0, 1.0), (0.5, 2.0), (1.0, 3.0)):
+        found = at_strength(mine, strength, nothing={fade: {"gain": 1.0}})
+        assert jax.tree.leaves(found) == [0.5, gain, 40.0 * strength]
+    assert jax.tree.leaves(at_strength(mine, 0.5, nothing={fade: {}})) == [0.5, 3.0, 20.0]
+    unknown = "fade is no augmentation whose strength is known.*nothing={fade: {'setting': value}}"
+    for pipeline in (fade, mine, Partial(mixup_self, transform=Partial(fade))):
+        with pytest.raises(ValueError, match=unknown):
+            at_strength(pipeline, 0.5)
+    with pytest.raises(ValueError, match=r"fade has no value of 'gian', .*it has gain"):
+        at_strength(mine, 0.5, nothing={fade: {"gian": 1.0}})
+    monkeypatch.setitem(CATALOGUE, "fade", Entry("fade", fade, "mixes", "batch", "y' = g y"))
+    with pytest.raises(ValueError, match=unknown):
+        at_strength(mine, 0.5)
 
 
 def test_a_strength_may_be_traced():

@@ -20,9 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from wsjax.augment.ends import along, check_size, end_axis, place_of
+from wsjax.augment.ends import along, check_size, end_axis, numbers_along, place_of
 from wsjax.errors import listing
-from wsjax.floats import floating, wide
+from wsjax.floats import wide
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.axes import atoms, consumes
 from wsjax.typing import Weights
@@ -73,13 +73,12 @@ def affine(
     check_size("shift", shift, ((size,),), axis_name)
     check_size("centre", centre, ((size,),), axis_name)
     moved = list(leaves)
-    for i, axis in _readers(symmetry, axis_name).items():
+    for i, axis in numbers_along(symmetry, leaves, _readers(symmetry, axis_name), "input").items():
         kernel = leaves[i]
-        if not floating(kernel):
-            continue
         offset = _offset(matrix, shift, centre, wide(kernel))
         if offset is not None:
             j, factor = _bias_beside(symmetry, i, axis)
+            numbers_along(symmetry, leaves, {j: 0}, "input")
             added = (factor * along(offset, kernel, axis)).astype(wide(moved[j]))
             moved[j] = (moved[j].astype(wide(moved[j])) + added).astype(moved[j].dtype)
         if matrix is not None:

@@ -6,6 +6,7 @@ import jax
 from jax.tree_util import Partial
 from jaxtyping import PyTree
 
+from wsjax.augment.compose import bound
 from wsjax.typing import Key, Transform, X
 
 
@@ -30,11 +31,11 @@ def compiled(transform: Transform[X]) -> Transform[X]:
         >>> turned[1].kernel is w[1].kernel, turned[0].kernel is w[0].kernel
         (True, False)
     """
-    bound = transform if isinstance(transform, Partial) else Partial(transform)
+    step = bound(transform)
 
     def run(key: Key, x: X) -> X:
         given = jax.tree.leaves(x)
-        made = _changed(bound, key, x)
+        made = _changed(step, key, x)
         return jax.tree.map(lambda part: given[part.place] if isinstance(part, Left) else part, made, is_leaf=_is_left)
 
     return run

@@ -11,7 +11,10 @@ Bind atoms with `Partial` (it traces); `functools.partial` freezes what it holds
 Order replaces flags: `batched(one_of(a, b))` chooses for each network, `one_of(batched(a), batched(b))` once a
 batch. Under `vmap`, `one_of` and `with_probability` pay for every branch.
 
-Settings that are text cannot be leaves; `static` binds them. `leave_out` keeps chosen arrays of a network as they were.
+Settings that are text cannot be leaves. The combinators bind them by `static`; for a `Partial` that is itself an
+argument of `jit`, do so yourself: `Partial(static(mixup_aligned, group="signed"), symmetry=s)`.
+
+`leave_out` keeps chosen arrays of a network as they were.
 
 Keys are derived with `fold_in(key, position)`, and nested chains are flattened, so grouping changes no draw and a
 step added at the end changes none before it. Branches go to `lax.switch` inside lambdas: it hashes its callables,
@@ -24,6 +27,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.tree_util import Partial
 from jaxtyping import ArrayLike
@@ -34,8 +38,19 @@ from wsjax.symmetry.group import Role
 from wsjax.typing import Key, Scalar, Transform, Weights, X
 
 
-def _partial(transform: Callable) -> Partial:
-    return transform if isinstance(transform, Partial) else Partial(transform)
+def bound(transform: Callable) -> Partial:
+    """A transform as a `Partial` that passes through `jit`: settings that are text are bound by `static`.
+
+    Example:
+        >>> tint = lambda key, x, *, kind: 2 * x if kind == "light" else x
+        >>> int(jax.jit(lambda step, x: step(jax.random.key(0), x))(bound(Partial(tint, kind="light")), 3))
+        6
+    """
+    if not isinstance(transform, Partial):
+        return Partial(transform)
+    text = {name: value for name, value in transform.keywords.items() if isinstance(value, str)}
+    numbers = {name: value for name, value in transform.keywords.items() if name not in text}
+    return Partial(static(transform.func, **text), *transform.args, **numbers) if text else transform
 
 
 def chain(*transforms: Transform[X]) -> Transform[X]:
@@ -50,7 +65,7 @@ def chain(*transforms: Transform[X]) -> Transform[X]:
     steps: list[Partial] = []
     for transform in transforms:
         flat = isinstance(transform, Partial) and transform.func is _run_chain
-        steps.extend(transform.args[0] if flat else [_partial(transform)])  # type: ignore[union-attr]
+        steps.extend(transform.args[0] if flat else [bound(transform)])  # type: ignore[union-attr]
     return Partial(_run_chain, tuple(steps))
 
 
@@ -73,12 +88,14 @@ def one_of(*transforms: Transform[X], weights: ArrayLike | None = None) -> Trans
         4.0
     """
     check_number("number of transforms in one_of", len(transforms), low=1)
-    share = jnp.ones(len(transforms)) if weights is None else jnp.asarray(weights, jnp.float32)
+    share = np.ones(len(transforms), np.float32) if weights is None else jnp.asarray(weights, jnp.float32)
     if share.shape != (len(transforms),):
         raise ValueError(f"one_of has {len(transforms)} transforms but weights of shape {share.shape}; give one each")
-    if not isinstance(share, Tracer) and not (bool((share >= 0).all()) and bool(share.sum() > 0)):
-        raise ValueError(f"one_of has weights {share.tolist()}; expected numbers of 0 or more that are not all 0")
-    return Partial(_run_one_of, tuple(map(_partial, transforms)), share)
+    if not isinstance(share, Tracer):
+        known = np.asarray(share)
+        if not (np.isfinite(known).all() and (known >= 0).all() and known.any()):
+            raise ValueError(f"one_of has weights {known.tolist()}; expected numbers of 0 or more that are not all 0")
+    return Partial(_run_one_of, tuple(map(bound, transforms)), share)
 
 
 def _run_one_of(transforms: tuple[Partial, ...], weights: ArrayLike, key: Key, x: Any) -> Any:
@@ -102,7 +119,7 @@ def with_probability(probability: Scalar, transform: Transform[X]) -> Transform[
         5.0
     """
     check_number("probability", probability, low=0, high=1)
-    return Partial(_run_with_probability, probability, _partial(transform))
+    return Partial(_run_with_probability, probability, bound(transform))
 
 
 def _run_with_probability(probability: Scalar, transform: Partial, key: Key, x: Any) -> Any:
@@ -121,7 +138,7 @@ def batched(transform: Transform[X]) -> Transform[X]:
         >>> batched(lambda key, x: x + jax.random.normal(key))(jax.random.key(0), jnp.zeros(3)).shape
         (3,)
     """
-    return Partial(_run_batched, _partial(transform))
+    return Partial(_run_batched, bound(transform))
 
 
 def _run_batched(transform: Partial, key: Key, x: Any) -> Any:
@@ -142,12 +159,15 @@ def on(field: str, transform: Transform[Any]) -> Transform[Any]:
         >>> double(jax.random.key(0), Batch(jnp.float32(3), jnp.float32(1))).weights
         Array(6., dtype=float32)
     """
-    return Partial(static(_run_on, field=field), _partial(transform))
+    return Partial(static(_run_on, field=field), bound(transform))
 
 
 def _run_on(transform: Partial, key: Key, x: Any, *, field: str) -> Any:
     if not hasattr(x, field):
-        raise ValueError(f"no field {field!r} in {type(x).__name__}; it has {getattr(x, '_fields', ())}")
+        raise ValueError(
+            f"no field {field!r} in {type(x).__name__}; it has {getattr(x, '_fields', ())}: pass a NamedTuple with it, "
+            f"such as wsjax.typing.Batch(weights, label)"
+        )
     return x._replace(**{field: transform(key, getattr(x, field))})
 
 
@@ -165,12 +185,11 @@ def leave_out(transform: Transform[Weights], *, symmetry: Symmetry, arrays: tupl
 
     Example:
         >>> import jax
-        >>> from jax.tree_util import Partial
         >>> from wsjax import networks, symmetry
-        >>> from wsjax.augment import noise
         >>> w, spec = networks.siren_init(jax.random.key(0), (2, 4, 1)), symmetry.siren((2, 4, 1))
-        >>> moved = leave_out(Partial(noise, std=0.5), symmetry=spec, arrays=("output",))(jax.random.key(1), w)
-        >>> [bool((a.kernel == b.kernel).all()) for a, b in zip(moved, w)]
+        >>> double = lambda key, w: jax.tree.map(lambda x: 2 * x, w)
+        >>> moved = leave_out(double, symmetry=spec, arrays=("output",))(jax.random.key(1), w)
+        >>> [a.kernel is b.kernel for a, b in zip(moved, w)]
         [False, True]
     """
     named = _arrays_by_name(symmetry)
@@ -178,7 +197,7 @@ def leave_out(transform: Transform[Weights], *, symmetry: Symmetry, arrays: tupl
     for name in arrays:
         check_choice("array to leave out", name, tuple(named))
     kept = frozenset().union(*(named[name] for name in arrays))
-    return Partial(static(_run_leave_out, symmetry=symmetry, kept=kept), _partial(transform))
+    return Partial(static(_run_leave_out, symmetry=symmetry, kept=kept), bound(transform))
 
 
 def _run_leave_out(
@@ -220,6 +239,8 @@ def static(function: Callable[..., Any], **settings: Hashable) -> Callable[..., 
         >>> float(jax.jit(lambda t, x: t(jax.random.key(0), x))(step, 3.0))
         18.0
     """
+    if isinstance(function, _Static):
+        function, settings = function.function, {**dict(function.settings), **settings}
     return _Static(function, tuple(sorted(settings.items())))
 
 
@@ -240,3 +261,7 @@ def function_of(bound: Partial) -> Callable[..., Any]:
         True
     """
     return bound.func.function if isinstance(bound.func, _Static) else bound.func
+
+
+COMBINATORS = (_run_chain, _run_one_of, _run_with_probability, _run_batched, _run_on, _run_leave_out)
+"""What the functions above bind, each to the transforms and numbers that it was given."""

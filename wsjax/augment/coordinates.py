@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from wsjax.augment.affine import affine
 from wsjax.augment.ends import end_axis
-from wsjax.errors import check_number
+from wsjax.errors import as_whole, check_number
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
 
@@ -186,7 +186,7 @@ def flip(
     check_number("probability", probability, low=0, high=1)
     chosen = jax.random.bernoulli(key, probability, (size,))
     if axis is not None:
-        check_number("axis", axis, low=0, high=size - 1, whole=True)
+        check_number("axis", as_whole(axis), low=0, high=size - 1, whole=True)
         chosen = chosen & (jnp.arange(size, dtype=jnp.float32) == jnp.asarray(axis, jnp.float32))
     signs = jnp.where(chosen, -1.0, 1.0)
     return affine(weights, symmetry=symmetry, matrix=jnp.diag(signs))

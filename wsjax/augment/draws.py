@@ -3,6 +3,7 @@
 On a CPU the random bits are most of the time that noise and dropout take.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -47,6 +48,12 @@ def normals(key: Key, shape: Sequence[int], start: int = 0, dtype: DTypeLike = n
     if dtype == np.float64:
         return jax.random.normal(jax.random.fold_in(key, start), shape, np.float64)
     share, turn = uniforms(key, shape, start)
+    return _box_muller(share, turn)
+
+
+# Outside of `jit` one program for each shape, in place of one for each operation; within it no call of its own.
+@functools.partial(jax.jit, inline=True)
+def _box_muller(share: Array, turn: Array) -> Array:
     return jnp.sqrt(-2 * jnp.log(share)) * sine(turn * np.float32(2 * np.pi))
 
 

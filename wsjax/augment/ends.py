@@ -1,11 +1,14 @@
 """A network's two ends: the axis of its inputs or of its outputs, and arithmetic along it."""
 
 import functools
+from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from wsjax.floats import wide
+from wsjax.floats import inexact, wide
 from wsjax.symmetry import Axes, Symmetry
 from wsjax.symmetry.axes import base
 from wsjax.symmetry.group import Role
@@ -34,6 +37,23 @@ def place_of(axis: str, axes: Axes, leaf: str, role: Role) -> int:
     )
 
 
+def numbers_along(
+    symmetry: Symmetry, leaves: Sequence[Array | np.ndarray], places: dict[int, int], role: Role
+) -> dict[int, int]:
+    """Of the arrays at an end of a network those of floating-point or complex numbers, which a map multiplies.
+
+    Integers and booleans beside one of them, along the same axes, are its mask and stay; others are refused.
+    """
+    found = {i: place for i, place in places.items() if inexact(leaves[i])}
+    for i in places:
+        if i not in found and all(symmetry.axes[i].entries != symmetry.axes[j].entries for j in found):
+            raise ValueError(
+                f"{symmetry.names[i]} holds {leaves[i].dtype}, which no {role} transformation multiplies; expected "
+                f"floating-point numbers, or a mask beside them along the same axes: cast the array first"
+            )
+    return found
+
+
 def check_size(name: str, value: ArrayLike | None, shapes: tuple[tuple[int, ...], ...], axis: str) -> None:
     if value is None or jnp.shape(value) in shapes:
         return
@@ -41,6 +61,8 @@ def check_size(name: str, value: ArrayLike | None, shapes: tuple[tuple[int, ...]
     raise ValueError(f"{name} has shape {jnp.shape(value)}; the axis {axis!r} of this network needs {expected}")
 
 
+# Outside of `jit` one program for each shape, in place of one for each operation; within it no call of its own.
+@functools.partial(jax.jit, static_argnums=2, inline=True)
 def along(matrix: Float[ArrayLike, "*rows n"], leaf: Array, axis: int) -> Array:
     """matrix @ leaf along one axis of the leaf, in the wide dtype; a vector contracts that axis away.
 

@@ -3,7 +3,7 @@
 Each draws an element of `wsjax.symmetry` and acts with it; the deterministic twin of all of them is `symmetry.act`.
 """
 
-from wsjax.errors import check_number
+from wsjax.errors import as_whole, check_number
 from wsjax.symmetry import (
     Symmetry,
     act,
@@ -147,7 +147,7 @@ def shift_turns(key: Key, weights: Weights, *, symmetry: Symmetry, max_turns: Sc
         (True, False)
     """
     _require(symmetry, "phase", "shift_turns")
-    check_number("max_turns", max_turns, low=0, whole=True)
+    check_number("max_turns", as_whole(max_turns), low=0, whole=True)
     half = sample_phases(key, symmetry, max_shift=max_turns)
     moved = symmetry.leaves(act(compose(half, half), weights))
     # A whole turn changes no sign, so what reads the neurons stays, and compiled code does not compute it.

@@ -26,7 +26,7 @@ from wsjax.augment.catalogue import CATALOGUE, Entry, Level
 from wsjax.augment.compose import batched, chain, leave_out, on, one_of, static, with_probability
 from wsjax.augment.presets import PRESETS
 from wsjax.augment.statistics import Statistics
-from wsjax.errors import check_choice, listing
+from wsjax.errors import check_choice, listing, nearest
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Batch, Transform, Weights
 
@@ -80,6 +80,7 @@ COMBINATORS: dict[str, Combinator] = {
     ),
 }
 """The steps around others, by name."""
+WHERE = f"in augment.CATALOGUE and augment.PRESETS, beside {listing(COMBINATORS)}"
 
 
 REMEDIES = {
@@ -149,7 +150,7 @@ def _pipe(node: ast.expr, spec: str) -> tuple[Call, ...]:
             f"such as noise(std=0.1), and '|' stands between steps"
         )
     name = node.func.id
-    check_choice(f"augmentation in {spec!r}", name, (*CATALOGUE, *COMBINATORS, *PRESETS))
+    check_choice(f"augmentation in {spec!r}", name, (*CATALOGUE, *COMBINATORS, *PRESETS), WHERE)
     if name in PRESETS:
         if node.args or node.keywords:
             raise ValueError(f"the preset {name!r} in {spec!r} takes no settings; write its steps out: {PRESETS[name]}")
@@ -194,7 +195,8 @@ def _settings(entry: Entry, node: ast.Call, spec: str) -> tuple[tuple[str, Any],
             raise ValueError(f"{entry.name} in {spec!r} has {keyword.arg!r} twice; give it once")
         if keyword.arg not in valid:
             shown = listing(f"{k} (default {v!r})" for k, v in valid.items()) or "none"
-            raise ValueError(f"{entry.name} in {spec!r} has no setting {keyword.arg!r}; it takes: {shown}")
+            hint = nearest(keyword.arg, valid)
+            raise ValueError(f"{entry.name} in {spec!r} has no setting {keyword.arg!r}; it takes: {shown}.{hint}")
         value, default = _value(keyword.value, entry.name, spec), valid[keyword.arg]
         fits = isinstance(value, str) if isinstance(default, str) else _is_number(value) or value is default is None
         if not fits:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from wsjax.augment.partners import check_batch
 from wsjax.errors import check_number
 from wsjax.floats import wide, widened
 from wsjax.typing import Batch, Key, Scalar
@@ -11,9 +12,9 @@ from wsjax.typing import Batch, Key, Scalar
 
 def check_floating(label: PyTree) -> None:
     for leaf in jax.tree.leaves(label):
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+        if not jnp.issubdtype(dtype := jnp.result_type(leaf), jnp.floating):
             raise TypeError(
-                f"label has dtype {leaf.dtype}; mixing needs floating labels: use jax.nn.one_hot(label, classes)"
+                f"label has dtype {dtype}; mixing needs floating labels: use jax.nn.one_hot(label, classes)"
             )
 
 
@@ -46,6 +47,7 @@ def label_smoothing(key: Key, batch: Batch, *, rate: Scalar = 0.1) -> Batch:
         >>> label_smoothing(jax.random.key(0), Batch(jnp.ones((1, 3)), jnp.eye(2)[:1]), rate=0.5).label.tolist()
         [[0.75, 0.25]]
     """
+    check_batch(batch)
     check_number("rate", rate, low=0, high=1)
     label = distributions(batch.label, "smoothing")
     rate = jnp.asarray(rate, wide(label))

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from wsjax.augment.labels import check_floating
-from wsjax.augment.partners import partners, size_of, take
+from wsjax.augment.partners import check_batch, partners, size_of, take
 from wsjax.augment.share import draw_shares
 from wsjax.errors import check_same_shapes, check_shape, check_structure, leaf_names
 from wsjax.floats import inexact, uncut, wide, widened
@@ -46,6 +46,8 @@ def mix(batch: Batch, partner: Batch, share: Float[Array, " batch"]) -> Batch:
         >>> mix(a, b, jnp.array([0.75])).label.tolist()
         [[0.75, 0.25]]
     """
+    check_batch(batch)
+    check_batch(partner, "partner")
     check_floating(batch.label)
     check_same_shapes(partner._replace(object=None), batch._replace(object=None), "the batch", "partner")
     check_shape("share", jnp.shape(share), (size_of(batch),), "the batch")
@@ -72,6 +74,7 @@ def shares_and_partners(
     pool: Int[ArrayLike, " batch"] | None = None,
 ) -> tuple[Float[Array, " batch"], Batch]:
     """The shares, and the partners out of the same batch."""
+    check_batch(batch)
     share = draw_shares(jax.random.fold_in(key, 0), size_of(batch), *beta_and_range)
     return share, take(batch, partners(jax.random.fold_in(key, 1), size_of(batch), pool))
 
@@ -102,7 +105,7 @@ def mixup(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> mixed = mixup(jax.random.key(0), Batch(jnp.eye(4), jnp.eye(4)), alpha=0.4)
+        >>> mixed = jax.jit(mixup)(jax.random.key(0), Batch(jnp.eye(4), jnp.eye(4)), alpha=0.4)
         >>> bool((mixed.weights == mixed.label).all())
         True
     """
@@ -131,7 +134,7 @@ def mixup_hard(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> mixed = mixup_hard(jax.random.key(0), Batch(jnp.eye(4), jnp.arange(4)))
+        >>> mixed = jax.jit(mixup_hard)(jax.random.key(0), Batch(jnp.eye(4), jnp.arange(4)))
         >>> bool((mixed.weights.argmax(axis=1) == mixed.label).all())
         True
     """
@@ -180,7 +183,6 @@ def mixup_with(
         >>> mixup_with(jax.random.key(0), Batch(jnp.eye(2), jnp.eye(2)), pool=pool, low=0.5, high=0.5).label.tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
-    check_floating(batch.label)
     check_alike(batch, pool)
     share = draw_shares(jax.random.fold_in(key, 0), size_of(batch), alpha, beta, low, high)
     rows = jax.random.randint(jax.random.fold_in(key, 1), (size_of(batch),), 0, size_of(pool))
@@ -189,6 +191,9 @@ def mixup_with(
 
 def check_alike(batch: Batch, pool: Batch) -> None:
     """Raise ValueError unless rows of a pool mix with networks of a batch, whatever objects they show."""
+    check_batch(batch)
+    check_batch(pool, "pool")
+    check_floating(batch.label)
     batch, pool = batch._replace(object=None), pool._replace(object=None)
     check_structure(pool, jax.tree.structure(batch), "the batch they are mixed with")
     for name, mine, other in zip(leaf_names(pool, "pool"), jax.tree.leaves(batch), jax.tree.leaves(pool), strict=True):

@@ -5,7 +5,7 @@ import jax
 from wsjax.augment.compose import batched
 from wsjax.augment.exact import permute
 from wsjax.augment.mix import blend, mix, shares_and_partners
-from wsjax.augment.partners import size_of
+from wsjax.augment.partners import check_batch, size_of
 from wsjax.augment.perturb import noise
 from wsjax.augment.share import draw_shares
 from wsjax.symmetry import Symmetry, act, align
@@ -79,7 +79,9 @@ def mixup_aligned(
         key: a typed key.
         batch: stacked networks and floating labels, or None for a label.
         symmetry: the networks' Symmetry.
-        group: `"permutation"`, `"signed"` or `"full"`, as `symmetry.align` takes it.
+        group: `"permutation"`, `"signed"` or `"full"`, as `symmetry.align` takes it. Text is no argument of `jit`: a
+            step that is handed to it is bound as `Partial(static(mixup_aligned, group="signed"), symmetry=...)`; the
+            combinators and `from_spec` do so themselves.
         alpha, beta, low, high: the share, as in `mixup`; low = high = 1 is the identity.
 
     Raises:
@@ -94,7 +96,8 @@ def mixup_aligned(
         >>> from wsjax import networks, symmetry
         >>> spec = symmetry.siren((2, 4, 1))
         >>> w = jax.vmap(lambda k: networks.siren_init(k, (2, 4, 1)))(jax.random.split(jax.random.key(0), 3))
-        >>> mixed = jax.jit(lambda k, w: mixup_aligned(k, Batch(w, None), symmetry=spec))(jax.random.key(1), w)
+        >>> mix = lambda k, w: mixup_aligned(k, Batch(w, None), symmetry=spec, group="permutation")
+        >>> mixed = jax.jit(mix)(jax.random.key(1), w)
         >>> mixed.weights[0].kernel.shape
         (3, 2, 4)
     """
@@ -143,6 +146,7 @@ def mixup_self(
         >>> mixed.weights.tolist()
         [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]
     """
+    check_batch(batch)
     share = draw_shares(jax.random.fold_in(key, 0), size_of(batch), alpha, beta, low, high)
     copy = batched(transform)(jax.random.fold_in(key, 2), batch.weights)
     return batch._replace(weights=blend(batch.weights, copy, share))

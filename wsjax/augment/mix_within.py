@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from wsjax.augment.labels import check_floating, distributions
+from wsjax.augment.labels import distributions
 from wsjax.augment.mix import check_alike, mix, shares_and_partners
-from wsjax.augment.partners import partners_in, size_of, take
+from wsjax.augment.partners import check_batch, partners_in, size_of, take
 from wsjax.augment.share import draw_shares
 from wsjax.typing import Batch, Key, Scalar
 
@@ -33,10 +33,11 @@ def mixup_within_class(
     Example:
         >>> import jax, jax.numpy as jnp
         >>> batch = Batch(jnp.eye(4), jnp.eye(2)[jnp.array([0, 0, 0, 1])])
-        >>> mixed = mixup_within_class(jax.random.key(0), batch)
+        >>> mixed = jax.jit(mixup_within_class)(jax.random.key(0), batch)
         >>> bool((mixed.label == batch.label).all()), mixed.weights[3].tolist()
         (True, [0.0, 0.0, 0.0, 1.0])
     """
+    check_batch(batch)
     classes = jnp.argmax(distributions(batch.label, "mixing within classes"), axis=-1)
     share, partner = shares_and_partners(key, batch, (alpha, beta, low, high), classes)
     return mix(batch, partner, share)
@@ -86,13 +87,13 @@ def mixup_views(
         >>> mixed.weights[:2].tolist()
         [[0.5, -0.5, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     """
+    check_batch(batch)
     _check_objects("object", batch)
     if pool is None:
         share, partner = shares_and_partners(key, batch, (alpha, beta, low, high), batch.object)
         return mix(batch, partner, share)
-    check_floating(batch.label)
-    _check_objects("pool.object", pool)
     check_alike(batch, pool)
+    _check_objects("pool.object", pool)
     share = draw_shares(jax.random.fold_in(key, 0), size_of(batch), alpha, beta, low, high)
     rows, found = partners_in(jax.random.fold_in(key, 1), batch.object, pool.object)
     return mix(batch, take(pool, rows), jnp.where(found, share, 1))

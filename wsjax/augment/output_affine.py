@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from wsjax.augment.ends import along, check_size, end_axis, place_of
+from wsjax.augment.ends import along, check_size, end_axis, numbers_along, place_of
 from wsjax.errors import listing
 from wsjax.floats import wide
 from wsjax.symmetry import Symmetry
@@ -66,7 +66,7 @@ def output_affine(
     name, size = end_axis(symmetry, "output")
     check_size("matrix", matrix, ((), (size, size)), name)
     check_size("shift", shift, ((), (size,)), name)
-    makers = _makers(symmetry, name)
+    makers = numbers_along(symmetry, leaves, _makers(symmetry, name), "output")
     biases = [i for i in makers if symmetry.axes[i].bias]
     drifts = shift is not None or (matrix is not None and offset is not None)
     if drifts and not biases:

@@ -4,10 +4,13 @@ A partner comes from the batch itself, along a random cycle through it, or from 
 a network from outside is never seen.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Int
 
+from wsjax.errors import leaf_names
 from wsjax.symmetry.draws import permutations
 from wsjax.typing import Batch, Key
 
@@ -31,11 +34,17 @@ def partners(key: Key, size: int, pool: Int[ArrayLike, " batch"] | None = None) 
         >>> partners(jax.random.key(0), 5, jnp.array([7, 1, 7, 1, 0])).tolist()
         [2, 3, 0, 1, 4]
     """
-    (order,) = permutations(key, [size])
-    following = jnp.roll(order, -1)
+    if pool is not None and jnp.shape(pool) != (size,):
+        raise ValueError(f"pool has shape {jnp.shape(pool)}; expected one number for each of {size} networks")
+    return _following(permutations(key, [size])[0], pool)
+
+
+# Outside of `jit` one program, in place of one for each operation; within it no call of its own.
+@functools.partial(jax.jit, inline=True)
+def _following(order: Int[Array, " batch"], pool: Int[ArrayLike, " batch"] | None) -> Int[Array, " batch"]:
+    """For each network the next one of its pool in an order of them all, and the first for the last."""
+    size, following = len(order), jnp.roll(order, -1)
     if pool is not None:
-        if jnp.shape(pool) != (size,):
-            raise ValueError(f"pool has shape {jnp.shape(pool)}; expected one number for each of {size} networks")
         order = order[jnp.argsort(jnp.asarray(pool)[order], stable=True)]
         number = jnp.asarray(pool)[order]
         first = number != jnp.roll(number, 1)
@@ -61,15 +70,43 @@ def partners_in(
         >>> rows[found].tolist(), found.tolist()
         ([2, 0], [True, False, True])
     """
-    order = jnp.argsort(jnp.asarray(pool))
-    known = jnp.asarray(pool)[order]
-    first, end = (jnp.searchsorted(known, jnp.asarray(shown), side=side) for side in ("left", "right"))
+    return _rows_of(key, jnp.asarray(shown), jnp.asarray(pool))
+
+
+@functools.partial(jax.jit, inline=True)
+def _rows_of(key: Key, shown: Array, pool: Array) -> tuple[Array, Array]:
+    order = jnp.argsort(pool)
+    known = pool[order]
+    first, end = (jnp.searchsorted(known, shown, side=side) for side in ("left", "right"))
     place = jax.random.randint(key, first.shape, first, jnp.maximum(end, first + 1))
     return order[jnp.minimum(place, len(order) - 1)], end > first
 
 
 def size_of(batch: Batch) -> int:
-    return jax.tree.leaves(batch.weights)[0].shape[0]
+    return jnp.shape(jax.tree.leaves(batch.weights)[0])[0]
+
+
+def check_batch(batch: Batch, name: str = "batch") -> None:
+    """Raise TypeError unless this is a `Batch`, and ValueError unless each of its arrays has a row for each network.
+
+    Rows beyond an array's end would be its last one in silence.
+
+    Example:
+        >>> check_batch(Batch(jnp.ones((4, 2)), jnp.ones((3, 2))))
+        Traceback (most recent call last):
+        ValueError: batch.label has shape (3, 2); expected 4 rows, one for each network, as batch.weights has: stack ...
+    """
+    if not isinstance(batch, Batch):
+        raise TypeError(
+            f"{name} is a {type(batch).__name__}; expected a Batch of stacked networks and their labels: "
+            f"wsjax.typing.Batch(weights, label)"
+        )
+    names, leaves = leaf_names(batch, name), jax.tree.leaves(batch)
+    size = jnp.shape(leaves[0])[:1] if leaves else ()
+    for leaf_name, leaf in zip(names, leaves, strict=True):
+        if not size or jnp.shape(leaf)[:1] != size:
+            rows = f"{size[0]} rows, one for each network, as {names[0]} has" if size else "a row for each network"
+            raise ValueError(f"{leaf_name} has shape {jnp.shape(leaf)}; expected {rows}: stack all of them alike")
 
 
 def take(batch: Batch, rows: Int[Array, " batch"]) -> Batch:

@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike, Float
 from wsjax.augment.draws import dropped, for_each, normals
 from wsjax.augment.statistics import Statistics, check_statistics
 from wsjax.errors import check_number
-from wsjax.floats import common, floating, floats_of, wide, widened, with_floats
+from wsjax.floats import common, floating, floats_of, inexact, wide, widened, with_floats
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.axes import atoms, base, vector_along
 from wsjax.typing import Key, Scalar, Weights
@@ -150,13 +150,14 @@ def drop_neurons(key: Key, weights: Weights, *, symmetry: Symmetry, rate: Scalar
     }
     leaves = symmetry.leaves(weights)
     for i, axes in enumerate(symmetry.axes):
-        if not floating(leaves[i]):
+        if not inexact(leaves[i]):
             continue
         for axis, entry in enumerate(axes.entries):
             if not {base(name) for name in atoms(entry)} & set(kept):
                 continue
-            factor = vector_along(entry, symmetry.sizes, kept).astype(leaves[i].dtype)
-            leaves[i] = leaves[i] * jnp.expand_dims(factor, [a for a in range(leaves[i].ndim) if a != axis])
+            stays = vector_along(entry, symmetry.sizes, kept)
+            stays = jnp.expand_dims(stays, [a for a in range(leaves[i].ndim) if a != axis])
+            leaves[i] = jnp.where(stays, leaves[i], jnp.zeros_like(leaves[i]))
     return symmetry.unflatten(leaves)
 
 

@@ -40,6 +40,8 @@ def prune(key: Key, weights: Weights, *, max_quantile: Scalar = 0.1) -> Weights:
     """
     check_number("max_quantile", max_quantile, low=0, high=1)
     magnitudes = _magnitudes(weights)
+    if not magnitudes:
+        return weights
     return _without_small(weights, magnitudes, _quantiles(magnitudes, jax.random.uniform(key, maxval=max_quantile)))
 
 
@@ -69,6 +71,8 @@ def prune_global(key: Key, weights: Weights, *, max_quantile: Scalar = 0.1) -> W
     """
     check_number("max_quantile", max_quantile, low=0, high=1)
     magnitudes = _magnitudes(weights)
+    if not magnitudes:
+        return weights
     least = _quantiles([jnp.concatenate(magnitudes)], jax.random.uniform(key, maxval=max_quantile))
     return _without_small(weights, magnitudes, jnp.broadcast_to(least, len(magnitudes)))
 
@@ -99,7 +103,7 @@ def _quantiles(samples: list[Array], quantile: Array) -> Float[Array, " samples"
         return jnp.sum(jnp.sum(x < bound, axis=0, dtype=exact)).astype(jnp.int32)
 
     def refine(i: Array, found: Array) -> Array:
-        raised = found | (jnp.ones_like(found) << (width - 1 - i).astype(whole))
+        raised = found | (jnp.ones_like(found) << jnp.asarray(width - 1 - i).astype(whole))
         fewer = jnp.stack([count(x, raised[j]) for j, x in enumerate(rows)]) <= below
         return jnp.where(fewer, raised, found)
 

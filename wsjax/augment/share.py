@@ -1,5 +1,7 @@
 """How much each of two networks contributes to their mixture."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,7 +36,12 @@ def symmetric_beta(key: Key, alpha: Scalar, size: int) -> Float[Array, " batch"]
     (1 + t / sqrt(2 alpha + t^2)) / 2 is Beta(alpha, alpha): with r = (u^(-1/alpha) - 1) cos^2(2 pi v), it is
     (1 +- sqrt(r / (1 + r))) / 2. In logarithms, as a small alpha overflows.
     """
-    uniform, turn = uniforms(key, (size,))
+    return _symmetric_beta(*uniforms(key, (size,)), alpha)
+
+
+# Outside of `jit` one program, in place of one for each operation; within it no call of its own.
+@functools.partial(jax.jit, inline=True)
+def _symmetric_beta(uniform: Array, turn: Array, alpha: Scalar) -> Array:
     spread = -jnp.log(uniform)
     power = jnp.maximum(spread / jnp.asarray(alpha, spread.dtype), 1e-30)  # at 0 the gradient has no number
     cosine = jnp.cos(2 * jnp.pi * turn)
