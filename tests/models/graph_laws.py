@@ -73,17 +73,19 @@ def check_laws(make: Callable[..., Any], name: str) -> None:
     assert check_parts(reader, symmetry, key=KEY) == 0
 
 
-def padding_difference(make: Callable[..., Any], specs: list[Symmetry]) -> float:
+def padding_difference(make: Callable[..., Any], chain: Symmetry) -> float:
     """The largest between networks alone and padded to a union of depths, widths, inputs and kernel sizes."""
+    specs = [chain, convolutional(2, 2)]
     graphs = [graph_of(spec) for spec in specs]
+    largest = union([*graphs, graph_of(convolutional(3))])
     with jax.enable_x64(True):
-        reader = double(make(union(graphs), None, 4))
+        reader = double(make(largest, None, 4))
         networks = [spec.leaves(random_weights(jax.random.key(i), spec)) for i, spec in enumerate(specs)]
 
         @eqx.filter_jit
         def outputs(reader, networks):
             pairs = list(zip(graphs, networks, strict=True))
-            padded = [pad(graph, leaves, union(graphs)) for graph, leaves in pairs]
+            padded = [pad(graph, leaves, largest) for graph, leaves in pairs]
             alone = jnp.stack([reader(whole(graph, leaves)) for graph, leaves in pairs])
             return alone, jax.lax.map(reader, jax.tree.map(lambda *xs: jnp.stack(xs), *padded))
 
@@ -97,7 +99,7 @@ def batch_shape(make: Callable[..., Any]) -> tuple[int, ...]:
     """Of the outputs for one batch of two architectures."""
     specs = [siren((2, 4, 1)), siren((2, 2, 3, 1))]
     graphs = [graph_of(spec) for spec in specs]
-    reader = make(union(graphs), None, 4)
+    reader = make(union(graphs), None, 4, readout="graph", layers=1, waves=0)
 
     def outputs(networks):
         padded = [

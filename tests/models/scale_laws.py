@@ -6,7 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
+from wsjax.models import trainable
+from wsjax.models.testing import check_gradients, gradients
 from wsjax.models.testing.precise import generator, in_float64, network, read, to_float64
 from wsjax.symmetry import Element, Move, Symmetry, act
 
@@ -48,17 +51,21 @@ def check_wide_scales(made, symmetry: Symmetry) -> None:
             np.testing.assert_allclose(read(reader, moved(weights)), still, rtol=1e-10, atol=1e-10)
 
 
-def check_finite_slopes(reader, symmetry: Symmetry) -> None:
-    """Gradients of parameters and weights are finite where weights are zero, some or all."""
+def check_slopes(reader, symmetry: Symmetry, share: float) -> None:
+    """A gradient reaches parameters and weights; it is finite where weights are zero, some or all.
 
-    @eqx.filter_jit
-    def slopes(reader, weights):
-        total = lambda both: jnp.sum(both[0](both[1]) * jnp.arange(1.0, 4.0))
-        return eqx.filter_grad(total)((reader, weights))
-
-    for weights in dense_pruned_and_zero(symmetry)[1:]:
-        single = jax.tree.map(lambda w: jax.device_put(w.astype(np.float32)), weights)
-        assert all(np.isfinite(x).all() for x in jax.tree.leaves(slopes(reader, single)))
+    For one program of both, the weights are read beside others, which are parameters.
+    """
+    sums = lambda reader, others, weights: reader(jax.tree.map(jnp.add, others, weights))
+    zeros = symmetry.unflatten([np.zeros(shape) for shape in symmetry.shapes])
+    with in_float64():
+        both = Partial(sums, *to_float64((reader, zeros)))
+    assert check_gradients(both, symmetry, share=share, key=KEY) >= share
+    with in_float64():
+        varying, rest = eqx.partition(both, trainable(both))
+        for weights in dense_pruned_and_zero(symmetry)[1:]:
+            found = gradients._slopes(varying, rest, weights, np.asarray(1.0))
+            assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
 
 
 def along_the_weights(module):

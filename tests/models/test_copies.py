@@ -5,19 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.models.cards import card
-from tests.models.readers import made, network
+from tests.models.readers import TINY, network, tiny
 from wsjax.augment import network_from_spec
 from wsjax.models import OverCopies
 from wsjax.symmetry import act, sample_signs
 
 KEY = jax.random.key(3)
-SYMMETRY = card().symmetry
+SYMMETRY = TINY.symmetry
 
 
 def test_an_average_is_that_of_the_reader_on_moved_networks_and_signs_are_averaged_away():
     """The spread over flips of one network falls as the root of the number of copies."""
-    reader, flips = made("dws"), network_from_spec("flip_signs", SYMMETRY)
+    reader, flips = tiny("dws"), network_from_spec("flip_signs", SYMMETRY)
 
     @jax.jit
     def outputs(weights):

@@ -35,3 +35,8 @@ def test_a_traced_key_and_another_generator_draw_the_shape_itself():
         np.testing.assert_allclose(draws.normal(key, (4, 3)), expected, rtol=1e-6, err_msg=kind)
         closed_over = jax.jit(lambda key=key: draws.normal(key, (4, 3)) + 0)
         np.testing.assert_allclose(closed_over(), expected, rtol=1e-6, err_msg=kind)
+
+
+def test_a_key_of_the_old_kind_draws_the_same():
+    old = draws.normal(jax.random.PRNGKey(3), (4, 3))
+    np.testing.assert_array_equal(old, draws.normal(jax.random.key(3), (4, 3)))

@@ -1,7 +1,6 @@
 """Readers that compute in bfloat16 on parameters in float32."""
 
 import functools
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,11 +10,12 @@ import pytest
 
 from tests.models.cards import card
 from tests.models.drawn import drawn
-from tests.models.readers import SMALL, made, network
+from tests.models.readers import TINY, fewest, network, tiny
 from wsjax.models import (
     CONFIGS,
     DWSConfig,
     Editor,
+    Normaliser,
     Rescaled,
     ScaleEditor,
     ScaleGMNConfig,
@@ -32,38 +32,42 @@ pytestmark = pytest.mark.usefixtures("untyped")
 # By how much of the largest output a reader may be off. Rounding its parameters alone moves scale_gmn by 4 %: what it
 # reads is products of many small factors.
 OFF = {"scale_gmn": 0.5, "relational": 0.25}
+WEIGHTS = network()
 MADE_OF_OTHERS = {"hybrid", "array_encoder"}
 """Those whose numbers are rounded in parts that others have, and are not compiled again."""
 
 
 @pytest.mark.parametrize("name", list(CONFIGS))
 def test_every_reader_computes_in_bfloat16_and_learns_in_float32(name: str):
-    parameters, rest = eqx.partition(made(name), trainable(made(name)))
+    parameters, rest = eqx.partition(tiny(name), trainable(tiny(name)))
 
-    def outputs(parameters, weights, dtypes=("float32", "bfloat16"), key=None):
+    def outputs(parameters, weights):
         model = eqx.combine(parameters, rest)
-        return [computing_in(model, dtype)(weights, key=key, rate=0.0) for dtype in dtypes]
+        return [computing_in(model, dtype)(weights) for dtype in ("float32", "bfloat16")]
 
     evaluate = functools.partial(jax.eval_shape, outputs) if name in MADE_OF_OTHERS else jax.jit(outputs)
-    exact, rounded = evaluate(parameters, network())
+    exact, rounded = evaluate(parameters, WEIGHTS)
     assert (exact.dtype, rounded.dtype) == (jnp.float32, jnp.bfloat16)
     if name not in MADE_OF_OTHERS:
         off = np.abs(rounded.astype(np.float32) - exact).max() / np.abs(exact).max()
         assert 0 < off < OFF.get(name, 0.1)
 
-    # Compiled, these would take minutes; their dtypes and that of what dropout gives are known without.
-    def loss(parameters):
-        (given,) = outputs(parameters, network(), ("bfloat16",), jax.random.key(2))
+    # Compiled, this would take minutes; dtypes and shapes are known without, and one trace shows all of it at once:
+    # gradients of batches of batches, through checkpoints, with a key of the old kind.
+    def loss(parameters, weights, key):
+        model = computing_in(eqx.combine(parameters, rest), "bfloat16")
+        given = jax.vmap(jax.vmap(jax.checkpoint(lambda w: model(w, key=key, rate=0.5))))(weights)
         return jnp.mean(jnp.square(given.astype(jnp.float32) - 1)), given
 
-    rough, given = jax.eval_shape(jax.grad(loss, has_aux=True), parameters)
+    batches = jax.tree.map(lambda w: np.broadcast_to(w, (2, 3, *w.shape)), WEIGHTS)
+    rough, given = jax.eval_shape(jax.grad(loss, has_aux=True), parameters, batches, np.array([0, 3], np.uint32))
     assert {leaf.dtype for leaf in jax.tree.leaves(rough)} == {jnp.dtype("float32")}
-    assert given.dtype == jnp.bfloat16
+    assert (given.shape, given.dtype) == ((2, 3, 4), jnp.bfloat16)
 
 
 @pytest.mark.parametrize("name", ["dws", "rows", "activation_probe"])  # maps of arrays, attention, runs of the network
 def test_gradients_in_bfloat16_point_where_those_in_float32_do(name: str):
-    parameters, rest = eqx.partition(made(name), trainable(made(name)))
+    parameters, rest = eqx.partition(tiny(name), trainable(tiny(name)))
 
     @jax.jit
     def gradients(parameters, weights):
@@ -74,7 +78,7 @@ def test_gradients_in_bfloat16_point_where_those_in_float32_do(name: str):
 
     flat, other = (
         np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
-        for gradient in gradients(parameters, network())
+        for gradient in gradients(parameters, WEIGHTS)
     )
     assert flat @ other / np.linalg.norm(flat) / np.linalg.norm(other) > 0.9
 
@@ -91,61 +95,61 @@ def products(function, *arguments) -> set[jnp.dtype]:
 
 
 def test_no_product_of_a_weight_reader_is_left_in_float32():
-    assert products(made("dws"), network()) == {jnp.dtype("float32")}
-    assert products(computing_in(made("dws"), "bfloat16"), network()) == {jnp.dtype("bfloat16")}
+    for dtype in ("float32", "bfloat16"):
+        reads = lambda reader, weights, dtype=dtype: computing_in(reader, dtype)(weights)
+        assert products(functools.partial(reads, tiny("dws")), WEIGHTS) == {jnp.dtype(dtype)}
+
+
+features = eqx.filter_jit(lambda made, weights: computing_in(made, "bfloat16").features(weights).astype(jnp.float32))
 
 
 @pytest.mark.parametrize("name", ["dws", "nfn", "nft", "scale_gmn", "neural_graph"])
 def test_weights_are_normalised_before_they_are_rounded(name: str):
     """Of a mean of a hundred and a deviation of one, bfloat16 would leave a few bits."""
-    described = card(network=Network("mlp", (2, 5, 4, 3), activation="gelu"))
-
-    def reader(mean: float) -> Any:
-        numbers = {leaf: {"mean": mean, "std": 1.0, "rms": 1.0} for leaf in described.symmetry.names}
-        shown = described._replace(statistics=numbers)
-        return computing_in(drawn(lambda key: build(name, shown, SMALL[name], key=key)), "bfloat16")
-
-    features = eqx.filter_jit(lambda reader, weights: reader.features(weights).astype(jnp.float32))
-    far = jax.tree.map(lambda leaf: leaf + 100, network())
-    near, found = np.asarray(features(reader(0.0), network())), features(reader(100.0), far)
-    assert np.abs(found - near).max() / np.abs(near).max() < 0.05
+    described = card(network=Network("mlp", (2, 4, 3), activation="gelu"))
+    statistics = {leaf: {"mean": 0.0, "std": 1.0, "rms": 1.0} for leaf in described.symmetry.names}
+    near = drawn(lambda key: build(name, described._replace(statistics=statistics), fewest(name), key=key))
+    hundred = tuple(jax.device_put(np.float32(100)) for _ in statistics)
+    is_norm = lambda node: isinstance(node, Normaliser)
+    far = jax.tree.map(lambda n: Normaliser(hundred, n.scale) if is_norm(n) else n, near, is_leaf=is_norm)
+    weights = jax.tree.map(lambda leaf: np.round(leaf * 1024) / 1024, WEIGHTS)  # exact beside a hundred, in float32
+    found = features(far, jax.tree.map(lambda leaf: leaf + 100, weights))
+    np.testing.assert_array_equal(found, features(near, weights))
 
 
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
         ("hybrid", {"reader": "nfn", "settings": {"channels": 2, "layers": 1, "bands": 0}}),
-        ("neural_graph", {**SMALL["neural_graph"], "probes": 8}),
+        ("neural_graph", {**fewest("neural_graph"), "probes": 8}),
         ("probed_dws", {"channels": 2, "layers": 1}),
     ],
 )
 def test_what_runs_the_networks_does_not_round_them(name: str, settings):
-    described = card(w0=30.0)
+    described = card((2, 4, 3), w0=100.0)
     unread = {leaf: {"mean": 0.0, "std": 1e9, "rms": 1e9} for leaf in described.symmetry.names}
-    shown = described._replace(statistics=unread)
-    reader = computing_in(drawn(lambda key: build(name, shown, settings, key=key)), "bfloat16")
-    rounded = jax.tree.map(lambda leaf: np.asarray(leaf.astype(jnp.bfloat16)).astype(leaf.dtype), network())
-    features = eqx.filter_jit(lambda weights: reader.features(weights).astype(jnp.float32))
-    assert np.abs(features(network()) - features(rounded)).max() > 1e-2
+    reader = drawn(lambda key: build(name, described._replace(statistics=unread), settings, key=key))
+    rounded = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16).astype(leaf.dtype), WEIGHTS)
+    assert np.abs(features(reader, WEIGHTS) - features(reader, rounded)).max() > 1e-2
 
 
 @pytest.mark.parametrize("editor", [Editor, ScaleEditor])
 def test_an_edit_in_bfloat16_does_not_round_the_weights(editor):
-    described, config = card(), {Editor: DWSConfig(channels=2, layers=1), ScaleEditor: ScaleGMNConfig(3, 1)}[editor]
-    own = normaliser(described.symmetry, described.statistics)
-    made = computing_in(drawn(lambda key: editor(described.symmetry, own, config, key=key)), "bfloat16")
-    still = eqx.tree_at(lambda editor: editor.scale, made, jax.device_put(np.zeros((), jnp.bfloat16)))
-    edited = eqx.filter_jit(still)(network())
-    assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (edited, network())), strict=True))
+    config = {Editor: DWSConfig(channels=2, layers=1), ScaleEditor: ScaleGMNConfig(3, 1)}[editor]
+    own = normaliser(TINY.symmetry, TINY.statistics)
+    made = drawn(lambda key: editor(TINY.symmetry, own, config, key=key))
+    still = eqx.tree_at(lambda editor: editor.scale, made, jax.device_put(np.zeros((), np.float32)))
+    edited = eqx.filter_jit(lambda editor, weights: computing_in(editor, "bfloat16")(weights))(still, WEIGHTS)
+    assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (edited, WEIGHTS)), strict=True))
 
 
 def test_what_a_rounding_would_spoil_keeps_its_dtype():
-    reader = made("probe")
+    reader = tiny("probe")
     units = Units(jax.device_put(np.full(4, 1000, np.float32)), jax.device_put(np.full(4, 1e-3, np.float32)))
     rounded = computing_in(Rescaled(reader, units), "bfloat16")
     np.testing.assert_array_equal(rounded.reader.points(), reader.points())
     assert rounded.reader.head.dtype == jnp.bfloat16
-    given = eqx.filter_jit(rounded)(network())
+    given = eqx.filter_jit(rounded)(WEIGHTS)
     assert given.dtype == jnp.float32
     assert np.abs(given - np.float32(1000)).max() < 1
 
@@ -153,4 +157,4 @@ def test_what_a_rounding_would_spoil_keeps_its_dtype():
 def test_float16_is_refused():
     message = "unknown dtype to compute in 'float16'; the valid ones are: float32, bfloat16"
     with pytest.raises(ValueError, match=message):
-        computing_in(made("mlp"), "float16")
+        computing_in(tiny("mlp"), "float16")

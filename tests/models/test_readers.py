@@ -5,11 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.interpreters import partial_eval
 from jax.tree_util import Partial
 
 from tests.models.cards import card
-from tests.models.readers import ALL, CLAIMS, READERS, SMALL, made, network
+from tests.models.readers import ALL, CLAIMS, READERS, TINY, card_of, fewest, made, network, tiny, used
 from tests.models.refusals import check_refusals
 from wsjax.models import (
     CONFIGS,
@@ -23,8 +22,9 @@ from wsjax.models import (
     normaliser,
     trainable,
 )
+from wsjax.models.build import GRAPH_READERS, RUNNING_READERS, WEIGHT_READERS
 from wsjax.models.dropout import dropout
-from wsjax.models.testing import check_invariant, check_reader
+from wsjax.models.testing import check_invariant, check_reader, gradients
 from wsjax.models.testing.determinism import keyed
 from wsjax.models.testing.parts import in_parts
 from wsjax.models.testing.precise import in_float64, read, same_program, to_float64
@@ -33,11 +33,7 @@ from wsjax.symmetry import mlp, siren
 pytestmark = pytest.mark.usefixtures("untyped")
 
 KEY = jax.random.key(7)
-SYMMETRY = card().symmetry
-by_reader = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.xdist_group(f"readers {i % 2}")) for i, name in enumerate(READERS)]
-)
-"""All programs of a reader are compiled in one worker, those of half the readers in each."""
+by_reader = pytest.mark.parametrize("name", READERS)
 
 FAILS = {
     **dict.fromkeys(("mlp", "rows", "rows with a token"), ("invariant to permute", "invariant features")),
@@ -50,10 +46,22 @@ FAILS = {
 def test_a_reader_passes_every_check_of_the_kit_that_it_should(name):
     failed = []
     try:
-        check_reader(made(name), SYMMETRY, actions=CLAIMS[name] or ("permute",), key=KEY)
+        check_reader(made(name), card_of(name).symmetry, actions=CLAIMS[name] or ("permute",), key=KEY)
     except AssertionError as failure:
         failed = [row[:40].strip() for row in str(failure).splitlines() if row[40:].startswith("failed")]
     assert tuple(failed) == FAILS.get(name, ())
+
+
+@by_reader
+def test_outputs_and_gradients_are_finite_for_networks_of_zeros_and_with_dead_neurons(name):
+    """As `debug_nans` asks for. Of the programs of the test above."""
+    with in_float64():
+        reader, weights = to_float64(made(name)), network(card_of(name), dtype=np.float64)
+        dead = (weights[0]._replace(kernel=0 * weights[0].kernel, bias=0 * weights[0].bias), *weights[1:])
+        varying, rest = eqx.partition(reader, trainable(reader))
+        for case in (dead, jax.tree.map(np.zeros_like, weights)):
+            found = read(Partial(in_parts, reader), case), gradients._slopes(varying, rest, case, np.asarray(1.0))
+            assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
 
 
 @by_reader
@@ -61,24 +69,25 @@ def test_its_features_change_under_every_action_that_it_does_not_claim(name):
     features = Partial(in_parts, made(name))
     for action in set(ALL) - set(CLAIMS[name]):
         with pytest.raises(AssertionError, match=f"'{action}' on group"):
-            check_invariant(features, SYMMETRY, actions=(action,), key=KEY)
+            check_invariant(features, card_of(name).symmetry, actions=(action,), key=KEY)
 
 
 @by_reader
 def test_every_array_of_a_network_reaches_the_output(name):
     with in_float64():
-        reader, weights = Partial(in_parts, to_float64(made(name))), network(dtype=np.float64)
+        described = card_of(name)
+        reader, weights = Partial(in_parts, to_float64(made(name))), network(described, dtype=np.float64)
         still = read(reader, weights)[0]
         leaves, tree = jax.tree.flatten(weights)
         for i, leaf in enumerate(leaves):
             other = jax.tree.unflatten(tree, [*leaves[:i], 1.1 * leaf + 0.1, *leaves[i + 1 :]])
-            assert np.abs(read(reader, other)[0] - still).max() > 1e-8, SYMMETRY.names[i]
+            assert np.abs(read(reader, other)[0] - still).max() > 1e-8, described.symmetry.names[i]
 
 
 @by_reader
 def test_dropout_drops_in_features_and_head_alike(name):
     with in_float64():
-        reader, weights = to_float64(made(name)), network(dtype=np.float64)
+        reader, weights = to_float64(made(name)), network(card_of(name), dtype=np.float64)
         drawn = np.stack([keyed(reader, weights, key, 0.5) for key in jax.random.split(KEY, 8)])
         assert drawn.std(axis=0).max() > 1e-5
         whole = Partial(lambda r, key, w: r(w, key=key, rate=0.3), reader, KEY)
@@ -87,42 +96,32 @@ def test_dropout_drops_in_features_and_head_alike(name):
 
 
 @by_reader
-def test_types_and_shapes_are_those_of_the_reader_for_half_types_and_batches_too(name):
-    reader, weights = made(name), network()
-    shape = lambda function, w: jax.eval_shape(function, w)
-    half = jax.tree.map(lambda w: w.astype(jnp.bfloat16), weights)
-    for found in (shape(reader, weights), shape(reader, half)):
-        assert (found.shape, found.dtype) == ((4,), jnp.float32)
-    assert shape(reader.features, weights).ndim == 1
-    assert shape(jax.vmap(reader), jax.tree.map(lambda w: np.stack([w] * 3), weights)).shape == (3, 4)
+def test_a_batch_of_half_types_gives_the_type_and_shape_of_the_reader(name):
+    half = jax.tree.map(lambda w: np.stack([w] * 3).astype(jnp.bfloat16), network())
+    found = jax.eval_shape(jax.vmap(tiny(name)), half)
+    assert (found.shape, found.dtype) == ((3, 4), jnp.float32)
 
 
 @pytest.mark.parametrize("name", ["dws", "rows", "generated probe"])  # maps of arrays, attention, runs of the network
 def test_a_batch_is_a_vmap(name):
-    stacked = jax.tree.map(lambda *ws: np.stack(ws), *map(network, range(3)))
-    found = eqx.filter_jit(eqx.filter_vmap(made(name)))(stacked)
-    np.testing.assert_allclose(found[1], eqx.filter_jit(made(name))(network(1)), atol=1e-5)
-
-
-def used(function, arrays) -> list[bool]:
-    """Which of a list of arrays a function reads."""
-    traced = jax.make_jaxpr(function)(arrays)
-    return partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.out_avals))[1]
+    networks = [network(seed=seed) for seed in range(3)]
+    found = eqx.filter_jit(eqx.filter_vmap(tiny(name)))(jax.tree.map(lambda *ws: np.stack(ws), *networks))
+    np.testing.assert_allclose(found[1], eqx.filter_jit(tiny(name))(networks[1]), atol=1e-5)
 
 
 @by_reader
 def test_features_read_no_array_of_the_head_and_the_head_no_other(name):
-    reader, weights = made(name), network()
+    reader, weights = tiny(name), network()
     arrays, tree = jax.tree.flatten(eqx.filter(reader, trainable(reader)))
     rest = eqx.filter(reader, trainable(reader), inverse=True)
     whole = lambda arrays: eqx.combine(jax.tree.unflatten(tree, arrays), rest)
     marks = zip(*map(jax.tree.leaves, (head_arrays(reader), trainable(reader))), strict=True)
     in_head = [leaf for leaf, may in marks if may]
-    vector = jax.eval_shape(reader.features, weights)
+    read_by_features, vector = used(lambda arrays: whole(arrays).features(weights), arrays)
+    assert vector.ndim == 1
     assert len(in_head) == len(arrays)
     assert any(in_head)
-    assert used(lambda arrays: whole(arrays).head(jnp.ones(vector.shape, vector.dtype)), arrays) == in_head
-    read_by_features = used(lambda arrays: whole(arrays).features(weights), arrays)
+    assert used(lambda arrays: whole(arrays).head(jnp.ones(vector.shape, vector.dtype)), arrays)[0] == in_head
     assert not any(there and here for there, here in zip(read_by_features, in_head, strict=True))
     assert any(read_by_features) == (READERS[name][0] not in ("mlp", "statistics"))
     part = eqx.filter(reader, trainable(reader))  # alone it has the same head
@@ -132,7 +131,7 @@ def test_features_read_no_array_of_the_head_and_the_head_no_other(name):
 def test_a_reader_without_a_head_is_refused(monkeypatch):
     monkeypatch.setattr(DWS, "HEAD_FIELDS", ("head",))
     with pytest.raises(ValueError, match=r"DWS has the fields normaliser, layers, .* and no head; expected the"):
-        head_arrays(made("dws"))
+        head_arrays(tiny("dws"))
 
 
 def test_dropout_drops_whole_channels_and_keeps_the_expectation():
@@ -144,7 +143,7 @@ def test_dropout_drops_whole_channels_and_keeps_the_expectation():
 
 
 def test_the_normaliser_does_not_train():
-    marks = trainable(made("dws"))
+    marks = trainable(tiny("dws"))
     assert not any(jax.tree.leaves(marks.normaliser))
     assert all(jax.tree.leaves(marks.layers))
 
@@ -163,11 +162,13 @@ def test_the_normaliser_shifts_no_array_of_a_sign_group_and_never_divides_by_zer
 @pytest.mark.usefixtures("untyped")
 def test_a_reader_takes_the_outputs_that_it_is_given_or_one_for_each_class():
     for name in CONFIGS:
-        reads = lambda key, weights, name=name: build(name, card(), SMALL[name], outputs=3, key=key)(weights)
+        reads = lambda key, weights, name=name: build(name, TINY, fewest(name), outputs=3, key=key)(weights)
         assert jax.eval_shape(reads, KEY, network()).shape == (3,), name
         with pytest.raises(ValueError, match=r"names no classes; expected one at least.*whole numbers.*: outputs=1"):
-            build(name, card(classes=0), SMALL[name], key=KEY)
-    reads = lambda key, weights: build("dws", card(classes=0), DWSConfig(channels=3), outputs=3, key=key)(weights)
+            build(name, card(classes=0), fewest(name), key=KEY)
+    reads = lambda key, weights: build("dws", TINY._replace(classes=()), DWSConfig(channels=3), outputs=3, key=key)(
+        weights
+    )
     assert jax.eval_shape(reads, KEY, network()).shape == (3,)
     for classes in (0, 4):
         with pytest.raises(ValueError, match=r"outputs is 0; it must be one whole number in \[1, inf\]"):
@@ -177,12 +178,12 @@ def test_a_reader_takes_the_outputs_that_it_is_given_or_one_for_each_class():
 @by_reader
 def test_weights_of_another_architecture_are_refused_by_their_leaf(name, untyped):
     for widths, found in (
-        ((2, 6, 4, 3), r"\(2, 6\).* expects \(2, 5\)"),
-        ((3, 5, 4, 3), r"\(3, 5\).* expects \(2, 5\)"),
+        ((2, 6, 3), r"\(2, 6\).* expects \(2, 4\)"),
+        ((3, 4, 3), r"\(3, 4\).* expects \(2, 4\)"),
     ):
         other = siren(widths)
         with pytest.raises(ValueError, match=rf"\[0\]\.kernel has shape {found}"):
-            made(name)(other.unflatten([jax.device_put(np.zeros(shape, np.float32)) for shape in other.shapes]))
+            tiny(name)(other.unflatten([jax.device_put(np.zeros(shape, np.float32)) for shape in other.shapes]))
 
 
 @pytest.mark.usefixtures("untyped")
@@ -197,7 +198,7 @@ def test_what_no_reader_can_be_built_of_is_refused_by_name():
         (of("dws"), {"layers": 2.5}, r"layers is 2\.5; it must be one whole number in \[1, inf\]"),
         (of("mlp"), {"width": 2.5}, r"width is 2\.5; it must be one whole number in \[1, inf\]"),
         (of("probe"), {"probes": 2.5}, r"probes is 2\.5; it must be one whole number in \[1, inf\]"),
-        (build, {"name": "dwss", "card": card(), "key": KEY}, r"unknown reader 'dwss'.*dws, mlp, probe.*mean 'dws'"),
+        (build, {"name": "dwss", "card": card(), "key": KEY}, r"unknown reader 'dwss'.*mean 'dws'.*dws, mlp, probe"),
         (of_card, {"statistics": {bias: {}}}, r"no statistics for weights\[0\]\.kernel"),
         (
             of_card,
@@ -214,3 +215,18 @@ def test_what_no_reader_can_be_built_of_is_refused_by_name():
         build("dws", card(), FlatConfig(), key=KEY)
     with pytest.raises(ValueError, match=r"'probe' runs the networks it reads.*use one of dws, mlp"):
         build("probe", card()._replace(network=None), key=KEY)
+
+
+@pytest.mark.usefixtures("untyped")
+def test_a_reader_that_is_missing_in_one_of_the_tables_is_told_so(monkeypatch):
+    assert set(CONFIGS) == {*WEIGHT_READERS, *GRAPH_READERS, *RUNNING_READERS}
+    monkeypatch.setitem(CONFIGS, "mine", DWSConfig)
+    for described in (TINY, TINY._replace(network=None)):
+        with pytest.raises(ValueError, match=r"'mine' has settings in CONFIGS and no class in WEIGHT_READERS or GRAPH"):
+            build("mine", described, key=KEY)
+    monkeypatch.setitem(WEIGHT_READERS, "mine", DWS)
+    reads = lambda key, weights: build("mine", TINY, DWSConfig(channels=3), key=key)(weights)
+    assert jax.eval_shape(reads, KEY, network()).shape == (4,)
+    monkeypatch.delitem(CONFIGS, "mine")
+    with pytest.raises(ValueError, match=r"unknown reader 'mine'.*dws, mlp"):
+        build("mine", TINY, key=KEY)

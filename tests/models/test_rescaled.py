@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.models.readers import made, network
+from tests.models.readers import network, tiny
 from wsjax.models import Rescaled, Units, head_arrays, parameter_count, trainable
 
 SHIFT, SCALE = np.array([5.0, -3.0, 0.0, 1.0], np.float32), np.array([0.25, 2.0, 1.0, 3.0], np.float32)
@@ -13,7 +13,7 @@ SHIFT, SCALE = np.array([5.0, -3.0, 0.0, 1.0], np.float32), np.array([0.25, 2.0,
 
 @pytest.mark.parametrize("name", ["dws", "statistics"])
 def test_outputs_are_scaled_then_shifted_and_the_interface_stays(name):
-    reader = made(name)
+    reader = tiny(name)
     rescaled, key = Rescaled(reader, Units(jax.device_put(SHIFT), jax.device_put(SCALE))), jax.random.key(0)
 
     @jax.jit
@@ -33,7 +33,7 @@ def test_outputs_are_scaled_then_shifted_and_the_interface_stays(name):
 
 @pytest.mark.parametrize("name", ["dws", "statistics"])
 def test_units_do_not_train_and_the_head_is_the_readers(name):
-    reader = made(name)
+    reader = tiny(name)
     rescaled = Rescaled(reader, Units(jax.device_put(SHIFT), jax.device_put(SCALE)))
     assert jax.tree.leaves(eqx.filter(rescaled, trainable(rescaled)).units) == []
     assert parameter_count(rescaled) == parameter_count(reader)

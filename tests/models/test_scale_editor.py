@@ -14,13 +14,14 @@ from tests.models.test_dws import plain
 from tests.models.test_editor import losses
 from tests.models.test_scale_gmn import CASES
 from wsjax.models import ScaleEditor, ScaleGMNConfig
-from wsjax.models.testing import check_equivariant, check_gradients
+from wsjax.models.testing import check_equivariant
 from wsjax.models.testing.precise import in_float64, read, to_float64
 from wsjax.symmetry import Symmetry, act, siren
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
 KEY = jax.random.key(9)
+NAMES = ("mixed", "one hidden layer", "convolution", "recurrent signs", "recurrent scales")
 
 
 @functools.cache
@@ -31,7 +32,7 @@ def editor_of(symmetry: Symmetry, *, scale: float = 1.0, **settings) -> ScaleEdi
     return eqx.tree_at(lambda e: e.scale, editor, jax.device_put(np.float32(scale)))
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "signs, outputs alone"])
+@pytest.mark.parametrize("name", NAMES)
 def test_edits_move_along_with_all_that_the_groups_allow_and_leave_no_array_alone(name):
     symmetry, actions, settings = CASES[name]
     editor, weights = editor_of(symmetry, **settings), random_weights(KEY, symmetry)
@@ -43,9 +44,9 @@ def test_edits_move_along_with_all_that_the_groups_allow_and_leave_no_array_alon
 
 
 def test_a_scale_that_no_group_allows_is_noticed():
-    symmetry = CASES["scales, both ways"][0]  # the same arrays, declared with scales there and with signs here
+    symmetry = CASES["one hidden layer"][0]  # the same arrays, declared with scales there and with signs here
     with pytest.raises(AssertionError, match="'rescale' on group 'h1' moves"):
-        check_equivariant(editor_of(CASES["signs, both ways"][0]), symmetry, actions=("rescale",), key=KEY)
+        check_equivariant(editor_of(siren((2, 3, 2))), symmetry, actions=("rescale",), key=KEY)
 
 
 def test_zeros_among_the_weights_and_large_scales_are_no_exception():
@@ -59,17 +60,17 @@ def test_zeros_among_the_weights_and_large_scales_are_no_exception():
                 np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * float(np.abs(b).max()))
 
 
-def test_an_untrained_editor_hardly_edits_and_gradients_reach_all_of_it():
+def test_an_untrained_editor_hardly_edits():
     symmetry = CASES["one hidden layer"][0]
     config = ScaleGMNConfig(channels=3, layers=1, direction="bidirectional")
-    editor = eqx.filter_jit(lambda key: ScaleEditor(symmetry, plain(symmetry), config, key=key))(KEY)
-    weights = random_weights(KEY, symmetry)
-    for before, after in zip(*map(jax.tree.leaves, (weights, eqx.filter_jit(editor)(weights))), strict=True):
-        assert 0 < np.abs(before - after).max() < 0.5
-    assert check_gradients(editor_of(symmetry, layers=1), symmetry, key=KEY) == 1
+    scale = jax.jit(lambda key: ScaleEditor(symmetry, plain(symmetry), config, key=key).scale)(KEY)
+    with in_float64():
+        editor, weights = editor_of(symmetry, scale=float(scale)), to_float64(random_weights(KEY, symmetry))
+        for before, after in zip(*map(jax.tree.leaves, (weights, read(to_float64(editor), weights))), strict=True):
+            assert 0 < np.abs(before - after).max() < 0.5
 
 
-def test_it_learns_the_identity_and_to_negate_one_layer():
+def test_it_learns_the_identity_and_to_negate_one_layer_by_all_of_its_parameters():
     chain = siren((2, 3, 2))
     inputs, editor = stacked_weights(KEY, chain, 16), editor_of(chain, scale=0.1, layers=1)
     first, last = losses(editor, inputs, inputs, 300)

@@ -14,7 +14,7 @@ def test_small_is_smaller_than_base(name: str):
 
     def build_both(key):
         for size in ("small", "base"):
-            count[size] = parameter_count(build(name, card(), size, key=key))
+            count[size] = parameter_count(build(name, card((2, 4, 3)), size, key=key))
 
     jax.eval_shape(build_both, jax.random.key(0))
     assert 0 < count["small"] < count["base"] < 5_000_000

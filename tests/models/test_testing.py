@@ -410,15 +410,22 @@ def test_dimensions_are_those_of_the_papers_count():
 
 
 def generators(symmetry: Symmetry, actions):
-    """Elements that generate the group, scales up to closure: a cycle and a swap, a sign and a scale of each neuron."""
-    for name, group in symmetry.groups.items():
+    """Elements that generate the group, scales up to closure: a cycle and a swap, a sign and a scale of each neuron.
+
+    Every part that a group allows is there, if it does nothing, so that one program moves them all.
+    """
+    groups = symmetry.groups.items()
+    gains = lambda group: group.allows("sign") or group.allows("rescale")
+    still = {n: Move(np.arange(g.size), np.ones(g.size) if gains(g) else None) for n, g in groups}
+    one = lambda name, **parts: Element(symmetry, {**still, name: still[name]._replace(**parts)})
+    for name, group in groups:
         order = np.arange(group.size)
         if "permute" in actions and group.allows("permute"):
-            yield Element(symmetry, {name: Move(permutation=np.roll(order, 1))})
-            yield Element(symmetry, {name: Move(permutation=np.array([*order[:2][::-1], *order[2:]]))})
+            yield one(name, permutation=np.roll(order, 1))
+            yield one(name, permutation=np.array([*order[:2][::-1], *order[2:]]))
         for action, gain in (("sign", -1.0), ("rescale", 2.0)):
             if action in actions and action in (group.actions or ()):
-                yield from (Element(symmetry, {name: Move(gain=np.where(order == i, gain, 1.0))}) for i in order)
+                yield from (one(name, gain=np.where(order == i, gain, 1.0)) for i in order)
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,10 @@ class NeuronSet(eqx.Module):
     **Preserves**: invariant to reordering the neurons, and to the signs, half turns and scales that the group allows.
 
     Example:
-        >>> neurons = NeuronSet(Group(3, "tanh"), 5, 4, key=jax.random.key(0))
-        >>> a = jax.random.normal(jax.random.key(1), (3, 5))
-        >>> bool(jnp.allclose(neurons(a), neurons(-a[::-1]), atol=1e-6))
+        >>> import numpy as np
+        >>> neurons = eqx.filter_jit(NeuronSet(Group(3, "tanh"), 5, 4, key=jax.random.key(0)))
+        >>> a = np.arange(15, dtype=np.float32).reshape(3, 5)
+        >>> np.allclose(neurons(a), neurons(-a[::-1]), rtol=1e-5)
         True
     """
 
@@ -105,9 +106,10 @@ class ActivationProbe(eqx.Module):
 
     Example:
         >>> net = Network("siren", (2, 8, 8, 1))
-        >>> reader = ActivationProbe(net, 10, ActivationProbeConfig(probes=4, neuron=3), key=jax.random.key(0))
-        >>> weights = net.init(jax.random.key(1))
-        >>> [jax.eval_shape(read, weights).shape for read in (reader.features, reader)]
+        >>> config, key = ActivationProbeConfig(probes=4, neuron=3), jax.random.key(0)
+        >>> reader = eqx.filter_eval_shape(ActivationProbe, net, 10, config, key=key)
+        >>> weights = jax.eval_shape(net.init, key)
+        >>> [eqx.filter_eval_shape(read, weights).shape for read in (reader.features, reader)]
         [(10,), (10,)]
     """
 

@@ -30,7 +30,8 @@ def activations(
     Example:
         >>> import jax
         >>> net = Network("siren", (2, 8, 4, 1), w0=(10.0,))
-        >>> hidden, values = activations(net, net.init(jax.random.key(0)), jax.numpy.ones((5, 2)))
+        >>> weights, inputs = jax.eval_shape(net.init, jax.random.key(0)), jax.ShapeDtypeStruct((5, 2), "float32")
+        >>> hidden, values = jax.eval_shape(lambda *given: activations(net, *given), weights, inputs)
         >>> [h.shape for h in hidden], values.shape
         ([(5, 8), (5, 4)], (5, 1))
     """

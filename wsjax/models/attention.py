@@ -28,7 +28,8 @@ class SetAttention(eqx.Module):
 
     Example:
         >>> draw = lambda key: jax.random.normal(key, (3, 8)) / 3
-        >>> SetAttention(draw, heads=2, key=jax.random.key(0))(jnp.ones((5, 3))).shape
+        >>> made = lambda key: SetAttention(draw, heads=2, key=key)(jnp.ones((5, 3)))
+        >>> jax.eval_shape(made, jax.random.key(0)).shape
         (5, 8)
     """
 

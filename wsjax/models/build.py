@@ -66,6 +66,9 @@ WEIGHT_READERS = {
 GRAPH_READERS = {"neural_graph": NeuralGraph, "relational": RelationalTransformer}
 """Those that run the networks where their setting `probes` is not 0."""
 
+RUNNING_READERS = ("probe", "activation_probe", "probed_dws", "hybrid")
+"""Those that always run the networks; `build` makes each in a way of its own."""
+
 UNTRAINED = (Normaliser, FourierFeatures, Units)
 """Modules whose arrays no optimiser may touch."""
 
@@ -159,6 +162,11 @@ def build(name: str, card: CardLike, config: Any = None, *, outputs: int | None 
         own = normaliser(card.symmetry, card.statistics)
         given = {"network": card.network, "coordinate_range": card.coordinate_range}
         return GRAPH_READERS[name](card.symmetry, own, outputs, settings, **given, key=key)
+    if name not in RUNNING_READERS:
+        raise ValueError(
+            f"the reader {name!r} has settings in CONFIGS and no class in WEIGHT_READERS or GRAPH_READERS of "
+            f"wsjax.models.build; expected one: enter WEIGHT_READERS[{name!r}], for a reader of weights alone"
+        )
     if card.network is None:
         raise ValueError(
             f"the reader {name!r} runs the networks it reads, and this card names no network it can run; "

@@ -34,6 +34,7 @@ from wsjax.models.draws import normal
 from wsjax.models.pieces import Feature, features
 from wsjax.models.terms import POOLINGS, Pattern, Term, patterns, terms
 from wsjax.symmetry import Symmetry
+from wsjax.symmetry.spec import check_gains
 from wsjax.typing import Key
 
 
@@ -107,6 +108,8 @@ def layout(symmetry: Symmetry, inputs: int, outputs: int, *, pooling: str = "mea
     check_choice("pooling", pooling, tuple(POOLINGS))
     if signs and pooling == "max":
         raise ValueError("pooling is 'max' with signs, which no maximum respects; expected 'mean' or 'sum'")
+    if signs:
+        check_gains(symmetry, "maps with signs")
     signed = frozenset(name for name, group in symmetry.groups.items() if signs and group.allows("sign"))
     spec = features(symmetry)
     return Layout(spec, terms(spec, signed), inputs, outputs, pooling)

@@ -1,6 +1,7 @@
 """Gaussian Fourier features: each weight as the sines and cosines of itself at fixed frequencies."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -34,7 +35,7 @@ class FourierFeatures(eqx.Module):
 
     Example:
         >>> features = FourierFeatures(4, 1.0)
-        >>> features(jnp.ones((3, 2, 1))).shape
+        >>> jax.eval_shape(lambda: features(jnp.ones((3, 2, 1)))).shape
         (3, 2, 8)
         >>> [round(float(b), 2) for b in features.frequencies]
         [0.16, 0.49, 0.89, 1.53]
@@ -48,7 +49,7 @@ class FourierFeatures(eqx.Module):
         check_number("bands", bands, low=1, whole=True)
         check_number("fourier scale", scale, low=0, open_low=True)
         middles = (np.arange(bands) + 0.5) / bands
-        self.frequencies = jnp.asarray(scale * ndtri((1 + middles) / 2), jnp.float32)
+        self.frequencies = jnp.asarray(scale * ndtri((1 + middles) / 2), jax.dtypes.canonicalize_dtype(float))
 
     def __call__(self, x: Float[Array, "*places 1"]) -> Float[Array, "*places features"]:
         """2 * bands features of each number, sines first."""
@@ -61,7 +62,7 @@ def expanded(x: Float[Array, "*groups channels"], fourier: FourierFeatures | Non
     """Every channel of a feature as its Fourier features, side by side; without them the feature itself.
 
     Example:
-        >>> expanded(jnp.ones((4, 2)), FourierFeatures(3, 1.0)).shape
+        >>> jax.eval_shape(lambda: expanded(jnp.ones((4, 2)), FourierFeatures(3, 1.0))).shape
         (4, 12)
     """
     return x if fourier is None else fourier(x[..., None]).reshape(*x.shape[:-1], -1)

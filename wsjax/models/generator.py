@@ -39,9 +39,8 @@ class LinearGenerator(eqx.Module):
     Source: ProbeGen, arXiv 2410.10811, for the latent vectors and the linear layers. The start over the range is ours.
 
     Example:
-        >>> made = LinearGenerator(2, 5, 3, (0.0, 1.0), key=jax.random.key(0))()
-        >>> made.shape, bool(((made > -1e-5) & (made < 1 + 1e-5)).all())
-        ((5, 2), True)
+        >>> jax.eval_shape(lambda key: LinearGenerator(2, 5, 3, (0.0, 1.0), key=key)(), jax.random.key(0)).shape
+        (5, 2)
     """
 
     KEEPS_DTYPE: ClassVar = True

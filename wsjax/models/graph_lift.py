@@ -39,7 +39,8 @@ class Lift(eqx.Module):
     Source: Tancik et al., arXiv 2006.10739; on weights as arXiv 2403.12143.
 
     Example:
-        >>> Lift(9, 4, 3, 1.0, key=jax.random.key(0))(jnp.ones((5, 9)), np.arange(9)).shape
+        >>> lift = lambda key: Lift(9, 4, 3, 1.0, key=key)(jnp.ones((5, 9)), np.arange(9))
+        >>> jax.eval_shape(lift, jax.random.key(0)).shape
         (5, 4)
     """
 
@@ -83,8 +84,9 @@ class GraphLift(eqx.Module):
         >>> from wsjax.models.padding import whole
         >>> from wsjax.symmetry import siren
         >>> spec = siren((2, 4, 1))
-        >>> lift = GraphLift(graph_of(spec), 6, 3, 0, 1.0, key=jax.random.key(0))
-        >>> nodes, edges = lift(whole(graph_of(spec), [jnp.ones(shape) for shape in spec.shapes]))
+        >>> lift = eqx.filter_eval_shape(GraphLift, graph_of(spec), 6, 3, 0, 1.0, key=jax.random.key(0))
+        >>> leaves = [jax.ShapeDtypeStruct(shape, "float32") for shape in spec.shapes]
+        >>> nodes, edges = eqx.filter_eval_shape(lambda lift, x: lift(whole(graph_of(spec), x)), lift, leaves)
         >>> [x.shape for x in nodes], [x.shape for x in edges]
         ([(2, 6), (4, 6), (1, 6)], [(2, 4, 3), (4, 1, 3)])
     """

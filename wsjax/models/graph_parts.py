@@ -1,7 +1,5 @@
 """What readers of graphs share: dense layers over the last axis, and the update of edges by their ends."""
 
-from collections.abc import Callable
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,7 +14,7 @@ class Affine(eqx.Module):
     """x K + b along the last axis, whatever the axes before it; K from N(0, 1 / rows) and zero biases.
 
     Example:
-        >>> Affine(3, 2, key=jax.random.key(0))(jnp.ones((4, 5, 3))).shape
+        >>> jax.eval_shape(lambda key: Affine(3, 2, key=key)(jnp.ones((4, 5, 3))), jax.random.key(0)).shape
         (4, 5, 2)
     """
 
@@ -39,8 +37,9 @@ class EdgeUpdate(eqx.Module):
     The nodes go through their part of the first layer before they meet the edges, so no edge holds a copy of them.
 
     Example:
-        >>> update = EdgeUpdate(2, 3, 4, jax.nn.silu, key=jax.random.key(0))
-        >>> update(jnp.ones((5, 6, 3)), jnp.ones((5, 2)), jnp.ones((6, 2))).shape
+        >>> update = eqx.filter_eval_shape(EdgeUpdate, 2, 3, 4, "silu", key=jax.random.key(0))
+        >>> edges, *ends = (jax.ShapeDtypeStruct(shape, "float32") for shape in ((5, 6, 3), (5, 2), (6, 2)))
+        >>> eqx.filter_eval_shape(update, edges, *ends).shape
         (5, 6, 3)
     """
 
@@ -49,9 +48,9 @@ class EdgeUpdate(eqx.Module):
     target: Array
     down: Affine
     norm: LayerNorm
-    activation: Callable[[Array], Array] = eqx.field(static=True)
+    activation: str = eqx.field(static=True)  # of jax.nn, whose functions no pickle takes
 
-    def __init__(self, nodes: int, edges: int, hidden: int, activation: Callable[[Array], Array], *, key: Key):
+    def __init__(self, nodes: int, edges: int, hidden: int, activation: str, *, key: Key):
         keys = jax.random.split(key, 4)
         self.activation = activation
         draw = lambda k: normal(k, (nodes, hidden), (3 * nodes) ** -0.5)
@@ -67,7 +66,7 @@ class EdgeUpdate(eqx.Module):
         targets: Float[Array, "targets node"],
     ) -> Float[Array, "sources targets edge"]:
         hidden = self.edge(edges) + (sources @ self.source)[:, None] + (targets @ self.target)[None]
-        return self.norm(edges + self.down(self.activation(hidden)))
+        return self.norm(edges + self.down(getattr(jax.nn, self.activation)(hidden)))
 
 
 def along_last(vector: Float[Array, " channels"], rank: int) -> Array:

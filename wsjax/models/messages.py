@@ -31,8 +31,9 @@ def aggregate(
         nodes: that receive; only their shape and dtype count.
 
     Example:
-        >>> gathered, count = aggregate([(jnp.arange(1.0, 7.0).reshape(3, 2, 1), None, 0)], jnp.zeros((2, 1)))
-        >>> [f"{x:.2f}" for x in gathered[0]], count.tolist()
+        >>> sent = np.arange(1, 7, dtype=np.float32).reshape(3, 2, 1)
+        >>> gathered, count = jax.jit(lambda sent: aggregate([(sent, None, 0)], jnp.zeros((2, 1))))(sent)
+        >>> [f"{x:.2f}" for x in np.asarray(gathered)[0]], count.tolist()
         (['3.00', '1.00', '5.00', '1.63'], [[3.0], [3.0]])
     """
     dtype, (size, width) = nodes.dtype, nodes.shape
@@ -88,7 +89,7 @@ class MessageLayer(eqx.Module):
         self.modulate = Affine(edges, 2 * ways * width, key=keys[3])
         self.update = Affine(width * (1 + ways * AGGREGATORS * SCALERS), width, key=keys[4])
         self.norm = LayerNorm(width)
-        self.edge = EdgeUpdate(width, edges, width, jax.nn.silu, key=keys[5]) if step.updated else None
+        self.edge = EdgeUpdate(width, edges, width, "silu", key=keys[5]) if step.updated else None
         self.step = step
         self.degrees = (_average_log_degree(graph, "target", "source"), _average_log_degree(graph, "source", "target"))
 

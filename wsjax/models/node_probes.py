@@ -23,8 +23,8 @@ class NodeProbes(eqx.Module):
 
     Example:
         >>> net = Network("siren", (2, 4, 1))
-        >>> probes = NodeProbes(net, 6, 5, 0, (-1.0, 1.0), key=jax.random.key(0))
-        >>> [x.shape for x in probes(net.init(jax.random.key(1)))]
+        >>> probes = eqx.filter_eval_shape(NodeProbes, net, 6, 5, 0, (-1.0, 1.0), key=jax.random.key(0))
+        >>> [x.shape for x in eqx.filter_eval_shape(probes, jax.eval_shape(net.init, jax.random.key(1)))]
         [(2, 6), (4, 6), (1, 6)]
     """
 

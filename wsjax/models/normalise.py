@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -65,4 +66,5 @@ def normaliser(symmetry: Symmetry, statistics: Mapping[str, Mapping[str, float]]
             )
         shift.append(0.0 if acted_on else found["mean"])
         scale.append((found["rms"] if acted_on else found["std"]) or 1.0)
-    return Normaliser(tuple(jnp.float32(m) for m in shift), tuple(jnp.float32(s) for s in scale))
+    dtype = jax.dtypes.canonicalize_dtype(float)  # that of the reader's other arrays: float64 where that is enabled
+    return Normaliser(*(tuple(jnp.asarray(number, dtype) for number in numbers) for numbers in (shift, scale)))

@@ -88,10 +88,12 @@ def whole(graph: Graph, leaves: Sequence[Array]) -> Padded:
         leaves: its arrays in the order of `symmetry.axes`, all of one floating dtype.
 
     Example:
+        >>> import jax
         >>> from wsjax.models.graph import graph_of
         >>> from wsjax.symmetry import siren
         >>> spec = siren((2, 8, 1))
-        >>> [x.shape for x in whole(graph_of(spec), [jnp.ones(shape) for shape in spec.shapes]).edges]
+        >>> leaves = [jax.ShapeDtypeStruct(shape, "float32") for shape in spec.shapes]
+        >>> [x.shape for x in jax.eval_shape(lambda leaves: whole(graph_of(spec), leaves), leaves).edges]
         [(2, 8, 1), (8, 1, 1)]
     """
     return Padded(node_inputs(graph, leaves), None, edge_inputs(graph, leaves), None, graph)
@@ -114,12 +116,14 @@ def pad(graph: Graph, leaves: Sequence[Array], largest: Graph) -> Padded:
         ValueError: a block of the network that `largest` has not, or has smaller or with fewer channels.
 
     Example:
+        >>> import jax, numpy as np
         >>> from wsjax.models.graph import graph_of
         >>> from wsjax.symmetry import siren
         >>> specs = [siren((2, 4, 1)), siren((2, 3, 3, 1))]
         >>> graphs = [graph_of(spec) for spec in specs]
-        >>> padded = pad(graphs[1], [jnp.ones(shape) for shape in specs[1].shapes], union(graphs))
-        >>> [x.shape for x in padded.edges], [int(mask.sum()) for mask in padded.edge_masks]
+        >>> leaves = [np.ones(shape, np.float32) for shape in specs[1].shapes]
+        >>> padded = jax.jit(lambda leaves: pad(graphs[1], leaves, union(graphs)))(leaves)
+        >>> [x.shape for x in padded.edges], [int(np.asarray(mask).sum()) for mask in padded.edge_masks]
         ([(2, 4, 1), (4, 1, 1), (4, 3, 1), (3, 1, 1)], [6, 0, 9, 3])
     """
     check_fits(graph, largest, "the graph to pad to", "pad to union([..., graph_of(symmetry)])")

@@ -58,7 +58,8 @@ class PictureGenerator(eqx.Module):
     Source: ProbeGen, arXiv 2410.10811.
 
     Example:
-        >>> PictureGenerator((7, 5, 1), 3, 2, 4, (0.0, 1.0), key=jax.random.key(0))().shape
+        >>> make = lambda key: PictureGenerator((7, 5, 1), 3, 2, 4, (0.0, 1.0), key=key)()
+        >>> jax.eval_shape(make, jax.random.key(0)).shape
         (3, 7, 5, 1)
     """
 
@@ -133,9 +134,9 @@ class PictureProbe(eqx.Module):
     Example:
         >>> net = CNN((8, 8, 1), (4, 4), 3)
         >>> config = PictureProbeConfig(probes=4, generator=2, channels=4)
-        >>> reader = PictureProbe(net, 1, config, key=jax.random.key(0))
-        >>> weights = net.init(jax.random.key(1))
-        >>> [jax.eval_shape(read, weights).shape for read in (reader.features, reader)]
+        >>> reader = eqx.filter_eval_shape(PictureProbe, net, 1, config, key=jax.random.key(0))
+        >>> weights = jax.eval_shape(net.init, jax.random.key(1))
+        >>> [eqx.filter_eval_shape(read, weights).shape for read in (reader.features, reader)]
         [(12,), (1,)]
     """
 

@@ -37,9 +37,10 @@ def computing_in(model: Model, dtype: str) -> Model:
         >>> import jax.numpy as jnp
         >>> spec = siren((2, 4, 1))
         >>> plain = Normaliser((jnp.zeros(()),) * 4, (jnp.ones(()),) * 4)
-        >>> reader = FlatMLP(spec, plain, 3, FlatConfig(), key=jax.random.key(0))
-        >>> weights = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
-        >>> reader(weights).dtype, computing_in(reader, "bfloat16")(weights).dtype
+        >>> weights = spec.unflatten([np.ones(shape, np.float32) for shape in spec.shapes])
+        >>> make = lambda key: FlatMLP(spec, plain, 3, FlatConfig(), key=key)
+        >>> outputs = lambda key: (make(key)(weights), computing_in(make(key), "bfloat16")(weights))
+        >>> tuple(output.dtype for output in jax.eval_shape(outputs, jax.random.key(0)))
         (dtype('float32'), dtype(bfloat16))
     """
     check_choice("dtype to compute in", dtype, DTYPES)

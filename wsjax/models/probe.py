@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MethodType
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -39,6 +41,30 @@ def centred(values: Array, value_range: tuple[float, float]) -> Array:
     return (values.reshape(-1) - (low + high) / 2) * (2 / (high - low))
 
 
+class Bound(NamedTuple):
+    """A method of an object: equal where function and object are equal. Python's own compares the object's identity,
+    so that a probe and a copy of it would be two kinds of reader.
+    """
+
+    function: Callable[..., Array]
+    owner: Any
+
+    def __call__(self, *arguments: Any) -> Array:
+        return self.function(self.owner, *arguments)
+
+
+def by_value(function: Callable[..., Array]) -> Callable[..., Array]:
+    """A function as it is, and a method as a `Bound` one.
+
+    Example:
+        >>> from wsjax.networks import Network
+        >>> one, other = (Network("siren", (2, 4, 1)).apply for _ in range(2))
+        >>> one == other, by_value(one) == by_value(other)
+        (False, True)
+    """
+    return Bound(function.__func__, function.__self__) if isinstance(function, MethodType) else function
+
+
 class Probe(eqx.Module):
     """Values of the network at learned coordinates, then dense layers.
 
@@ -65,9 +91,10 @@ class Probe(eqx.Module):
     Example:
         >>> from wsjax.networks import Network
         >>> net = Network("siren", (2, 8, 1))
-        >>> reader = Probe(net.apply, 2, 1, 10, ProbeConfig(probes=4, generator=2), key=jax.random.key(0))
-        >>> weights = net.init(jax.random.key(1))
-        >>> [jax.eval_shape(read, weights).shape for read in (reader.features, reader)]
+        >>> config, key = ProbeConfig(probes=4, generator=2), jax.random.key(0)
+        >>> reader = eqx.filter_eval_shape(Probe, net.apply, 2, 1, 10, config, key=key)
+        >>> weights = jax.eval_shape(net.init, key)
+        >>> [eqx.filter_eval_shape(read, weights).shape for read in (reader.features, reader)]
         [(4,), (10,)]
     """
 
@@ -89,7 +116,7 @@ class Probe(eqx.Module):
         key: Key,
     ):
         points_key, head_key = jax.random.split(key)
-        self.apply, self.value_range = apply, value_range
+        self.apply, self.value_range = by_value(apply), value_range
         self.points = LinearGenerator(inputs, config.probes, config.generator, coordinate_range, key=points_key)
         self.head = Stack(config.probes * channels, outputs, config.width, config.depth, key=head_key)
 

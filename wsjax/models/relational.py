@@ -64,7 +64,7 @@ class RelationalLayer(eqx.Module):
         self.up, self.down = Affine(width, config.hidden, key=keys[2]), Affine(config.hidden, width, key=keys[3])
         self.edge = None
         if step.updated:
-            self.edge = EdgeUpdate(width, edges, config.edge_hidden, jax.nn.gelu, key=keys[4])
+            self.edge = EdgeUpdate(width, edges, config.edge_hidden, "gelu", key=keys[4])
 
     def __call__(self, nodes: list[Array], edges: list[Array], network: Padded) -> tuple[list[Array], list[Array]]:
         gathered = self.attend(nodes, edges, network)
@@ -117,9 +117,9 @@ class RelationalTransformer(GraphReader):
         >>> spec = siren((2, 4, 1))
         >>> plain = Normaliser((jnp.zeros(()),) * 4, (jnp.ones(()),) * 4)
         >>> small = RelationalConfig(width=4, edges=3, layers=2, attention=4, heads=2, waves=0)
-        >>> reader = RelationalTransformer(spec, plain, 10, small, key=jax.random.key(0))
+        >>> reader = eqx.filter_eval_shape(RelationalTransformer, spec, plain, 10, small, key=jax.random.key(0))
         >>> weights = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
-        >>> [jax.eval_shape(read, weights).shape for read in (reader.features, reader)]
+        >>> [eqx.filter_eval_shape(read, weights).shape for read in (reader.features, reader)]
         [(4,), (10,)]
     """
 

@@ -15,6 +15,7 @@ from wsjax.models.reciprocal import inverted, squared_sizes
 from wsjax.models.scale_layer import Round, ScaleLayer, Wiring
 from wsjax.models.scale_maps import Gain, normal
 from wsjax.symmetry import Symmetry
+from wsjax.symmetry.spec import check_gains
 from wsjax.typing import Key, Weights
 
 
@@ -27,6 +28,7 @@ def wiring_of(graph: Graph, symmetry: Symmetry) -> Wiring:
         >>> wiring_of(graph_of(spec), spec).roles
         ('input', 'moved', 'output')
     """
+    check_gains(symmetry, "layers with gains")
     groups = symmetry.groups
 
     def gain(nodes: Nodes) -> Gain:

@@ -48,7 +48,7 @@ def attend(qkv: Float[Array, "tokens entries three_channels"], heads: int) -> Fl
     with d the width of a head.
 
     Example:
-        >>> attend(jnp.ones((5, 3, 12)), 2).shape
+        >>> jax.eval_shape(lambda: attend(jnp.ones((5, 3, 12)), 2)).shape
         (5, 3, 4)
     """
     tokens, entries, _ = qkv.shape

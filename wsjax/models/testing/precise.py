@@ -74,8 +74,14 @@ class Traced(NamedTuple):
 
 def _traced(*arguments: Any) -> Traced:
     closed = _run.trace(*_parted(arguments)).jaxpr
-    text, outputs = re.sub(r" at 0x[0-9a-f]+", "", closed.jaxpr.pretty_print(use_color=False)).rsplit("in (", 1)
+    text, outputs = _printed(closed.jaxpr)
     return Traced(text, re.findall(r"[^\s,(){}]+", outputs), closed.consts)
+
+
+@functools.lru_cache(maxsize=8)
+def _printed(jaxpr: Any) -> list[str]:
+    """The program's text, and that of its outputs; several checks ask for the same."""
+    return re.sub(r" at 0x[0-9a-f]+", "", jaxpr.pretty_print(use_color=False)).rsplit("in (", 1)
 
 
 def generator(key: Key, *salt: int) -> np.random.Generator:
