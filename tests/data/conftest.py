@@ -95,25 +95,49 @@ def fitted(images, recipe) -> WeightDataset:
 
 
 @pytest.fixture(scope="session")
-def views(images, recipe) -> WeightDataset:
-    """Two networks for each of those images."""
-    return fit_dataset_in_memory(images, dataclasses.replace(recipe, views=2), progress=False)
+def views(fitted) -> WeightDataset:
+    """Two networks for each of those images, the second somewhat like the first."""
+    twice = lambda column: np.repeat(column, 2, axis=0)
+    weights = jax.tree.map(twice, fitted.weights)
+    for i, leaf in enumerate(jax.tree.leaves(weights)):
+        leaf[1::2] += np.random.default_rng(i).normal(0, 0.1, leaf[1::2].shape).astype(np.float32)
+    columns = {
+        **{name: twice(column) for name, column in fitted.columns.items()},
+        "view": np.arange(20, dtype=np.int32) % 2,
+    }
+    card = dataclasses.replace(fitted.card, recipe={**(fitted.card.recipe or {}), "views": 2})
+    rows = np.flatnonzero(columns["split"] == 0)
+    return WeightDataset(weights, twice(fitted.label), columns, card.with_statistics(weights, rows))
 
 
-@pytest.fixture
-def plain_shards(monkeypatch):
-    """A shard is one plain file, written in no time: for laws of who makes which shards, and when."""
+@contextlib.contextmanager
+def plain_files() -> Iterator[None]:
+    """A shard is one plain file, written in no time."""
 
     def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
         path.mkdir(parents=True)
-        save_file(arrays, path / "arrays")
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path / "arrays")
 
     def load(path: Path, described: dict[str, Any] | None) -> dict[str, Any]:
         arrays = load_file(path / "arrays")
         return {name: ... if described and described[name] is ... else array for name, array in arrays.items()}
 
-    monkeypatch.setattr(orbax_calls, "save", save)
-    monkeypatch.setattr(orbax_calls, "load", load)
+    with mock.patch.object(orbax_calls, "save", save), mock.patch.object(orbax_calls, "load", load):
+        yield
+
+
+@pytest.fixture
+def plain_shards(stored_once):
+    """For laws of who makes which shards, and when."""
+    with plain_files():
+        yield
+
+
+@pytest.fixture(scope="module")
+def plain_module(stored_once):
+    """For files whose laws are not about Orbax; what is stored once for all of them is by Orbax, and comes before."""
+    with plain_files():
+        yield
 
 
 @pytest.fixture
@@ -123,11 +147,12 @@ def small_shards(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def stored_once(tmp_path_factory, images, recipe):
+def stored_once(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shards, "SHARD_NETWORKS", 4)
         path = tmp_path_factory.mktemp("stored") / "set"
-        fit_dataset(images, recipe, path, progress=False)
+        # Not by the fixtures, which a file may have its own of.
+        fit_dataset(limit(load_images("digits"), 10), RECIPE, path, progress=False)
     return path
 
 

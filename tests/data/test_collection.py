@@ -13,6 +13,8 @@ from wsjax.data.store.directory import read_json, write_json
 from wsjax.errors import DataError
 from wsjax.symmetry import siren
 
+pytestmark = pytest.mark.usefixtures("plain_module")
+
 LABELS = {"narrow": [0, 1, 2], "wide": [2, 0], "deep": [1, 1, 0, 2]}
 WIDTHS = {"narrow": (2, 3, 1), "wide": (2, 5, 1), "deep": (2, 3, 3, 1)}
 SPLITS = {"narrow": [0, 1, 2], "wide": [0, 0], "deep": [0, 1, 0, 2]}

@@ -23,9 +23,11 @@ from wsjax.data import (
 )
 from wsjax.errors import DataError
 
+pytestmark = pytest.mark.usefixtures("plain_module")
+
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory, views):
+def two(tmp_path_factory, views, plain_module):
     """Ten networks in shards of four, and the next seven in shards of three, of one kind."""
     root = tmp_path_factory.mktemp("two")
     save(views.take(np.arange(10)), root / "a", shard_networks=4)
@@ -124,7 +126,7 @@ def test_a_store_written_anew_between_two_openings_is_not_read_for_the_old_one(t
 
 
 @pytest.fixture(scope="module")
-def collections(tmp_path_factory):
+def collections(tmp_path_factory, plain_module):
     """Two stored collections that share a member."""
     names, root = (("narrow", "wide"), ("deep", "narrow")), tmp_path_factory.mktemp("collections")
     both = [collect({name: member(name) for name in some}) for some in names]

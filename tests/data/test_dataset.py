@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import OrderedDict
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -9,8 +10,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wsjax.data import Card, WeightDataset, concatenate, load, save, to_device
-from wsjax.data.dataset import STORABLE
+from wsjax.data import (
+    Card,
+    Collection,
+    Fitted,
+    Part,
+    WeightDataset,
+    as_signals,
+    collect,
+    concatenate,
+    fit_groups,
+    fit_refilled,
+    limit,
+    open_dataset,
+    solid,
+    stream,
+    to_device,
+)
 from wsjax.data.symmetry_json import symmetry_from_json, symmetry_to_json
 from wsjax.errors import DataError
 from wsjax.networks import Network
@@ -147,34 +163,57 @@ def test_evenly_spaced_rows_share_memory_and_others_hold_the_same_numbers(views)
             views.take(rows)
 
 
-def test_a_row_that_there_is_not_is_refused_wherever_the_arrays_lie(views):
-    for dataset in (views, to_device(views)):
-        for row in (20, -21):
-            with pytest.raises(IndexError, match=rf"there is no network {row}; expected 0 to 19, or -20 to -1"):
-                dataset.network(row)
-            with pytest.raises(IndexError):
-                dataset.take(np.array([0, row]))
-
-
-def test_what_is_saved_is_read_back_in_every_dtype_and_the_rest_is_refused(tmp_path):
-    spec = symmetry_of(
-        {"k": Axes("in", "h"), "mask": Axes("in", "h"), "last": Axes("h*", "out")},
-        {"in": Fixed(2), "h": Group(3, "tanh", actions=("permute",)), "out": Fixed(1)},
-    )
-
-    def of(mask):
-        many = [{"k": np.ones((2, 3), np.float32), "mask": mask, "last": np.ones((3, 1), np.float32)}] * 2
-        return WeightDataset.from_networks(many, [0, 1], symmetry=spec, columns={"own": np.ones(2, ">f4")})
-
-    for name in (*STORABLE, ">f4", ">i8"):
-        mask = np.arange(6).reshape(2, 3).astype(jnp.dtype(name))
-        save(of(mask), tmp_path / name)
-        found = np.asarray(load(tmp_path / name).weights["mask"])
-        assert found.dtype == mask.dtype.newbyteorder("="), name
-        np.testing.assert_array_equal(found, np.stack([mask, mask]), err_msg=name)
-    for dtype in (np.longdouble, jnp.float8_e4m3fn, "U3"):
-        with pytest.raises(DataError, match=r"weights\['mask'\] has dtype .*; expected one of bool, .*: convert it"):
-            of(np.full((2, 3), 1).astype(dtype))
+def test_rows_that_there_are_not_are_refused_by_every_selector(images, recipe, fitted, stored_once, untyped):
+    opened, signals = open_dataset(stored_once), as_signals(images, recipe)
+    joined = [collect({"one": one, "two": other}) for one, other in ((fitted, fitted), (opened, opened))]
+    fits = Fitted((), *[np.arange(10)] * 4)
+    takes: list[Any] = [one.take for one in (fitted, opened, joined[0], images, signals, fits)]
+    takes += [opened.view, *(one.view for one in joined)]
+    for take in takes:
+        count = 20 if isinstance(getattr(take, "__self__", None), Collection) else 10
+        for rows in ([0, count], [-count - 1], np.array([2**40])):
+            with pytest.raises(
+                IndexError, match=rf"there is no \w+ {rows[-1]}; expected 0 to {count - 1}, or -{count} to -1"
+            ):
+                take(rows)
+        for rows in (3, np.int64(3), True, None, "3", [0.0], [[0, 1]], [True] * 3, 1.0):
+            with pytest.raises(
+                TypeError, match=rf"expected a list of integers, or \({count},\) booleans: for one \w+, give"
+            ):
+                take(rows)
+        for rows in ([1, -1], np.array([1, count - 1], np.uint8), np.isin(np.arange(count), [1, count - 1])):
+            assert [len(found) for found in (take(rows), take([]))] == [len(take([0, 0])), len(take(slice(0)))], take
+    networks: list[Any] = [one.network for one in (fitted, to_device(fitted), opened, *joined)]
+    for network in networks:
+        count = len(network.__self__)
+        for row in (count, -count - 1, np.int32(count)):
+            with pytest.raises(IndexError, match=rf"there is no network {row}; expected 0 to {count - 1}"):
+                network(row)
+        for row in (True, 1.0, np.float32(1), None, "1", [0, 1]):
+            with pytest.raises(TypeError, match=r"the number of a network is .*; expected one integer"):
+                network(row)
+        assert jax.tree.all(jax.tree.map(np.array_equal, network(-1), network(np.uint8(count - 1))))
+    for call, message in (
+        (lambda: list(fit_groups(images, recipe, [np.array([[10, 0]])])), "there is no signal 10; expected 0 to 9"),
+        (lambda: list(fit_groups(images, recipe, [np.array([[-1, 0]])])), "there is no signal -1; expected 0 to 9"),
+        (lambda: list(fit_refilled(images, recipe, np.array([[0, 1]]))), "there is no view 1; expected 0 to 0"),
+        (
+            lambda: list(fit_groups(images, recipe, [np.zeros((5, 2), int)])),
+            "the size of a group is 5; it must be",
+        ),
+        (lambda: list(fit_groups(images, recipe, [np.zeros((1, 2))])), r"jobs have shape \(1, 2\) and dtype float64"),
+        (lambda: solid(3.0), "number is 3.0; it must be one whole number in .*, as an int"),  # type: ignore[arg-type]
+        (lambda: solid(2**31), "number is 2147483648; it must be"),
+        (lambda: solid(3, seed=2**32), "seed is 4294967296; it must be"),
+        (lambda: Part(1.0, 2), "the number of a part is 1.0"),  # type: ignore[arg-type]
+        (lambda: limit(images, 4.0), "limit is 4.0; digits has 10"),  # type: ignore[arg-type]
+        (lambda: opened.with_cache(0), "cache is 0"),
+        (lambda: stream(fitted, 2.0), "batch_size is 2.0; it must be one whole number"),  # type: ignore[arg-type]
+        (lambda: fitted.split(0), "unknown split 0"),  # type: ignore[arg-type]
+        (lambda: opened.groups("object"), "unknown column 'object'"),
+    ):
+        with pytest.raises((ValueError, IndexError), match=message):
+            call()
 
 
 def test_where_takes_a_mask_or_a_question_to_the_columns(views):

@@ -26,6 +26,8 @@ from wsjax.data.optimisers import ELEMENTWISE, over_lanes, state_sha256
 from wsjax.data.recipe import optimiser_of
 from wsjax.networks import Network
 
+pytestmark = pytest.mark.usefixtures("plain_module")
+
 
 def clipped(learning_rate, norm=0.05):
     """Each network's gradient is clipped by its own norm; the state has a count that the lanes may not share."""

@@ -31,6 +31,8 @@ from wsjax.data.store.index import read_index
 from wsjax.networks import grid
 from wsjax.viz import decode
 
+pytestmark = pytest.mark.usefixtures("plain_module")
+
 NETWORK = SHORT.network
 GIVEN = dataclasses.replace(SHORT, start="given", learning_rate=1e-30, check_every=1)
 POINT, OTHER = (random_weights(jax.random.key(i), NETWORK.symmetry) for i in (5, 6))

@@ -12,6 +12,8 @@ from wsjax.data.fitting.fit import groups
 from wsjax.errors import DataError
 from wsjax.networks import Network
 
+pytestmark = pytest.mark.usefixtures("plain_module")
+
 STOPPING = Recipe(
     Network("siren", (2, 6, 6, 1), w0=(5.0,), offset=0.5), 60, 2e-2, lanes=3, views=2, target_psnr=13.0, check_every=5
 )

@@ -34,6 +34,8 @@ from wsjax.data.sources import registry as sources
 from wsjax.errors import DataError
 from wsjax.networks import Network
 
+pytestmark = pytest.mark.usefixtures("plain_module")
+
 RECIPE = Recipe(
     Network("siren", (1, 6, 2), w0=(4.0,)),
     steps=40,

@@ -132,7 +132,7 @@ def test_a_number_that_is_not_finite_is_damage(tmp_path, fitted, monkeypatch):
     data = copy_of(fitted)
     data.weights[1].bias[4, 0] = np.nan
     with monkeypatch.context() as patch:
-        patch.setattr("wsjax.data.store.whole.check_finite", lambda *_: None)
+        patch.setattr("wsjax.data.store.whole.check_numbers", lambda *_: None)
         save(data, tmp_path / "set", shard_networks=4)
     found = verify(tmp_path / "set")
     assert (found.shards, len(found.damage)) == (2, 1)

@@ -32,6 +32,8 @@ from wsjax.data.zoo import step as zoo_step
 from wsjax.data.zoo.recipe import draw
 from wsjax.networks import CNN, Network
 
+pytestmark = pytest.mark.usefixtures("plain_module")
+
 
 @pytest.fixture(scope="module")
 def images():

@@ -129,15 +129,20 @@ def leaf_statistics(weights: PyTree, rows: np.ndarray) -> dict[str, dict[str, fl
     }
 
 
-def _statistics(leaf: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+def _statistics(leaf: Any, rows: np.ndarray) -> dict[str, float]:
     total = squares = 0.0
     parts = 2 if np.iscomplexobj(leaf) else 1  # real and imaginary parts count as entries
     count = parts * len(rows) * int(np.prod(leaf.shape[1:]))
+    sides = (leaf.real, leaf.imag) if parts == 2 else (leaf,)
+    wide = leaf.dtype.kind in "fc" and leaf.size
+    largest = max(abs(float(end)) for side in sides for end in (side.min(), side.max())) if wide else 0.0
+    scale = largest if largest > 1e100 else 1.0  # the squares of such numbers are none in float64
     # In chunks: a whole leaf in float64 would be twice as large as the leaf itself.
     for start in range(0, len(rows), STATISTICS_CHUNK):
         part: Any = leaf[rows[start : start + STATISTICS_CHUNK]]
-        part = (np.stack([part.real, part.imag]) if parts == 2 else part).astype(np.float64)
+        part = (np.stack([part.real, part.imag]) if parts == 2 else part).astype(np.float64) / scale
         total += float(part.sum())
         squares += float(np.square(part).sum())
     mean, square = total / count, squares / count
-    return {"mean": mean, "rms": square**0.5, "std": max(0.0, square - mean**2) ** 0.5}
+    found = {"mean": mean, "rms": square**0.5, "std": max(0.0, square - mean**2) ** 0.5}
+    return {name: scale * number for name, number in found.items()}

@@ -11,7 +11,7 @@ from jaxtyping import Int, PyTree, Shaped
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.store.opened import StoredDataset
 from wsjax.data.views import Condition, group_rows, rows_where, split_rows
-from wsjax.errors import DataError, check_choice, json_differences, listing
+from wsjax.errors import DataError, check_choice, check_index, check_rows, json_differences, listing
 
 Member: TypeAlias = WeightDataset | StoredDataset
 """What a collection holds of each architecture."""
@@ -81,12 +81,17 @@ class Collection:
         return joined[(np.cumsum([0, *map(len, parts[:-1])])[self.member] + self.row)]
 
     def network(self, number: int) -> tuple[str, PyTree]:
-        """The name of a network's member, and its weights."""
+        """The name of a network's member, and its weights. Raises IndexError for a number that there is not."""
+        check_index("network", number, len(self))
         name = list(self.members)[self.member[number]]
         return name, self.members[name].network(int(self.row[number]))
 
     def take(self, rows: np.ndarray) -> "Collection":
-        """Some networks by their numbers, in that order, in memory. Every member stays, even empty."""
+        """Some networks by their numbers, in that order, in memory. Every member stays, even empty.
+
+        Raises:
+            IndexError: a number that there is not.
+        """
         return self.view(rows).load()
 
     def load(self) -> "Collection":
@@ -95,6 +100,7 @@ class Collection:
 
     def view(self, rows: np.ndarray) -> "Collection":
         """As `take`, but stored members stay on the disk, and nothing is read."""
+        rows = check_rows("network", rows, len(self))
         member, row = self.member[rows], self.row[rows]
         kept = {name: _view(one, row[member == number]) for number, (name, one) in enumerate(self.members.items())}
         return Collection(kept, member)

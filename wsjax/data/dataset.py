@@ -12,7 +12,7 @@ from jaxtyping import ArrayLike, PyTree, Shaped
 from wsjax.data.card import Card
 from wsjax.data.sources.images import SPLITS, check_splits
 from wsjax.data.views import Condition, gather, group_rows, rows_where, split_rows
-from wsjax.errors import DataError, check_finite, check_index, check_shape, check_structure
+from wsjax.errors import DataError, check_finite, check_index, check_shape, check_structure, leaf_names
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry import check as prove
 
@@ -21,6 +21,8 @@ STORABLE = (
     *("bfloat16", "float16", "float32", "float64", "complex64", "complex128"),
 )
 """The dtypes of a data set's arrays."""
+KINDS = {"image": np.int32, "view": np.int32, "split": np.int8}
+"""The columns that tell networks apart, which are whole numbers, and their usual dtypes."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,6 +47,8 @@ class WeightDataset:
         object.__setattr__(self, "label", storable("label", self.label))
         columns = {name: storable(f"column {name!r}", column) for name, column in self.columns.items()}
         object.__setattr__(self, "columns", columns)
+        if not self.label.ndim or 0 in self.label.shape[1:]:
+            raise DataError(f"label has shape {self.label.shape}; expected a number, or several, for each network")
         count = len(self.label)
         check_structure(self.weights, self.symmetry.treedef, f"the card of {self.card.name}")
         leaves = jax.tree.leaves(self.weights)
@@ -59,6 +63,9 @@ class WeightDataset:
                 f"the columns {sorted(self.columns)} lack 'split'; expected an index into {SPLITS} a network"
             )
         check_splits(self.columns["split"], self.card.name)
+        for name in KINDS:
+            if name in self.columns:  # in the dtype that they have, as a store gives them back bit for bit
+                whole_numbers(f"column {name!r}", self.columns[name], np.int64)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -154,6 +161,7 @@ class WeightDataset:
         """
         if not len(networks):
             raise ValueError("there are no networks; expected at least one")
+        refuse_keys(leaf_names(networks[0]), jax.tree.leaves(networks[0]))
         if apply is not None:
             if inputs is None:
                 raise ValueError("apply is given without inputs; expected what it takes after the weights: pass them")
@@ -188,6 +196,7 @@ def storable(name: str, array: Any) -> Any:
         >>> storable("label", np.arange(2, dtype=">i4")).dtype.isnative
         True
     """
+    refuse_keys([name], [array])
     if isinstance(array, np.ndarray | np.generic):
         array = np.asarray(array)
         array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
@@ -199,14 +208,52 @@ def storable(name: str, array: Any) -> Any:
     return array
 
 
+def refuse_keys(names: Sequence[str], leaves: Sequence[Any]) -> None:
+    """Raise DataError for a key of random numbers among a network's leaves, as dropout leaves one in a Flax module."""
+    for name, leaf in zip(names, leaves, strict=True):
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            raise DataError(
+                f"{name} is a key of random numbers ({leaf.dtype}); expected numbers: leave keys out, as by "
+                f"flax.nnx.split(module, flax.nnx.Param, ...), or give jax.random.key_data of it"
+            )
+
+
+def whole_numbers(name: str, numbers: Any, dtype: Any) -> np.ndarray:
+    """Whole numbers in another dtype. Raises DataError for floats, and for one that the dtype would cut to another.
+
+    Example:
+        >>> whole_numbers("label", [3], np.int8)
+        array([3], dtype=int8)
+        >>> whole_numbers("label", [2**40], np.int32)
+        Traceback (most recent call last):
+        wsjax.errors.DataError: label runs from 1099511627776 to 1099511627776; expected whole numbers of int32, ...
+    """
+    array, limits = np.asarray(numbers), np.iinfo(dtype)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise DataError(f"{name} has dtype {array.dtype}; expected whole numbers: convert it, as by array.astype(int)")
+    if array.size and not limits.min <= array.min() <= array.max() <= limits.max:
+        raise DataError(
+            f"{name} runs from {array.min()} to {array.max()}; expected whole numbers of {limits.dtype}, from "
+            f"{limits.min} to {limits.max}: number them anew"
+        )
+    return array.astype(dtype)
+
+
+def check_numbers(dataset: WeightDataset, doing: str) -> None:
+    """Raise DataError where weights or labels are not finite; what was being done, such as "saving", is named."""
+    name, way_out = dataset.card.name, "Leave those networks out with take()."
+    check_finite(dataset.weights, f"{doing} {name}", way_out)
+    check_finite(dataset.label, f"{doing} {name}", way_out, "label")
+
+
 def training_rows(split: np.ndarray) -> np.ndarray:
     """The rows that statistics are taken from: the training split, or all where it is empty."""
     rows = np.flatnonzero(split == SPLITS.index("train"))
     return rows if len(rows) else np.arange(len(split))
 
 
-def check_classes(dataset: WeightDataset) -> None:
-    """Raise ValueError unless every label is the number of one of the card's classes."""
+def check_classes(dataset: Any) -> None:
+    """Raise ValueError unless every label of a data set, stored or not, is the number of one of the card's classes."""
     label, classes, name = dataset.label, len(dataset.card.classes), dataset.card.name
     if label.ndim != 1 or not np.issubdtype(label.dtype, np.integer):
         raise ValueError(
@@ -225,16 +272,19 @@ def _labels(labels: ArrayLike | Sequence[float], count: int) -> np.ndarray:
     if label.ndim == 0 or len(label) != count:
         raise ValueError(f"labels have shape {label.shape}; expected one for each of {count} networks")
     if jnp.issubdtype(label.dtype, np.floating):
-        if not np.isfinite(label).all():
-            rows = np.flatnonzero(~np.isfinite(label.reshape(count, -1)).all(axis=1))
+        with np.errstate(over="ignore"):
+            single = label.astype(np.float32)
+        if not np.isfinite(single).all():
+            rows = np.flatnonzero(~np.isfinite(single.reshape(count, -1)).all(axis=1))
             raise DataError(f"labels are not finite for networks {rows[:5].tolist()}; leave those networks out")
-        return label.astype(np.float32)
+        return single
     if label.ndim != 1 or not np.issubdtype(label.dtype, np.integer) or label.min() < 0:
+        begin = f" and begin at {label.min()}" if np.issubdtype(label.dtype, np.number) else ""
         raise ValueError(
-            f"labels have shape {label.shape} and dtype {label.dtype} and begin at {label.min()}; expected ({count},) "
-            f"whole numbers from 0, or floats for targets"
+            f"labels have shape {label.shape} and dtype {label.dtype}{begin}; expected ({count},) whole numbers "
+            f"from 0, or floats for targets"
         )
-    return label.astype(np.int32)
+    return whole_numbers("labels", label, np.int32)
 
 
 def _stack(networks: Sequence[PyTree], symmetry: Symmetry) -> PyTree:

@@ -1,22 +1,21 @@
 """How well stored networks still give back what they hold: found without a download, decoded, compared."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, PyTree
 
 from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
-from wsjax.data.fitting.fit import psnr
 from wsjax.data.sources.images import Images
 from wsjax.data.sources.provenance import content_sha256, find_source, rows_of
 from wsjax.data.sources.signals import Signals, pixels_as_signals
 from wsjax.errors import DataError
-from wsjax.networks import grid
+from wsjax.networks import Network, grid
 
 TOLERANCE = 0.1  # dB between the PSNR recorded and the one decoded anew, which another program computes
 TOGETHER = 16  # networks decoded at the same time
@@ -74,7 +73,8 @@ def decoded_fidelity(sample: WeightDataset, found: Images | Signals | None, dire
     if signals is None:
         return Fidelity(len(sample), notes=(f"PSNR was not compared: {why}",))
     error = np.square(values.astype(np.float64) - signals.values).mean(axis=(1, 2))
-    quality, recorded = np.asarray(psnr(jnp.asarray(error, jnp.float32), signals.peak)), sample.columns["psnr"]
+    # As `psnr`, in float64 and without a program for each number of networks.
+    quality, recorded = 10 * np.log10(signals.peak**2 / np.maximum(error, 1e-20)), sample.columns["psnr"]
     off = np.flatnonzero(~(np.abs(np.minimum(quality, CEILING) - np.minimum(recorded, CEILING)) <= TOLERANCE))
     means = (len(sample), float(quality.mean()), float(recorded.mean()))
     if not len(off):
@@ -130,10 +130,15 @@ def decoded(
     """What networks give at points, shared or each network's own, in float32, whatever they are stored as."""
     network = sample.card.network
     assert network is not None
-    weights = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), sample.weights)
+    # Padded, so that one program serves samples of many sizes.
+    rows = np.arange(-(-len(sample) // TOGETHER) * TOGETHER) % len(sample)
+    weights = jax.tree.map(lambda leaf: np.asarray(leaf)[rows].astype(np.float32), sample.weights)
+    return np.asarray(_decoded(network, weights, points if points.ndim == 2 else points[rows]))[: len(sample)]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decoded(network: Network, weights: PyTree, points: Float[Array | np.ndarray, "*own points inputs"]) -> Array:
     # A few networks at a time: the layers of all at many points are large.
     if points.ndim == 2:
-        run = lambda weights: jax.lax.map(lambda one: network.apply(one, points), weights, batch_size=TOGETHER)
-        return np.asarray(jax.jit(run)(weights))
-    run = lambda weights, own: jax.lax.map(lambda one: network.apply(*one), (weights, own), batch_size=TOGETHER)
-    return np.asarray(jax.jit(run)(weights, points))
+        return jax.lax.map(lambda one: network.apply(one, points), weights, batch_size=TOGETHER)
+    return jax.lax.map(lambda one: network.apply(*one), (weights, points), batch_size=TOGETHER)

@@ -10,6 +10,7 @@ import jax
 import optax
 from jaxtyping import PyTree
 
+from wsjax.errors import nearest
 from wsjax.networks import Network
 
 Factory: TypeAlias = Callable[..., optax.GradientTransformation]
@@ -77,7 +78,8 @@ def factory_of(name: str) -> Factory:
     if not callable(factory):
         raise ValueError(
             f"unknown optimiser {name!r}; expected the name of one of optax's, such as 'adam', or one of your own: "
-            f"register that first, by data.register_optimiser({name!r}, factory)"
+            f"register that first, by data.register_optimiser({name!r}, factory)."
+            f"{nearest(name, (*dir(optax), *_registered))}"
         )
     return factory
 

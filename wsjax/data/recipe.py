@@ -65,14 +65,11 @@ class Recipe:
     def __post_init__(self):
         fields_as_python(self)
         check_seed("seed", self.seed)
-        check_number("steps", self.steps, low=1)
         check_number("learning_rate", self.learning_rate, low=0, open_low=True)
-        check_number("lanes", self.lanes, low=1)
-        check_number("views", self.views, low=1)
-        check_number("check_every", self.check_every, low=1)
+        for name in ("steps", "lanes", "views", "check_every", "batch_points"):
+            if name != "batch_points" or self.batch_points is not None:
+                check_number(name, getattr(self, name), low=1, whole=True)
         check_range("value_range", self.value_range)
-        if self.batch_points is not None:
-            check_number("batch_points", self.batch_points, low=1, whole=True)
         check_choice("schedule", self.schedule, ("cosine", "constant"))
         check_choice("start", self.start, ("independent", "shared", "given"))
         check_optimiser(self.optimiser, self.optimiser_settings, self.schedule != "constant", self.network)

@@ -143,10 +143,12 @@ def _read(path: Path, index: Index, card: Card | None, sample: int) -> tuple[lis
         try:
             arrays = shards.read_shard(path, index, number)
             if card is not None:
-                part = assemble(path / SHARDS / shard_name(number), card, arrays)
+                where = path / SHARDS / shard_name(number)
+                part = assemble(where, card, arrays)
                 chosen = np.isin(np.arange(len(part)) + number * index.shard_networks, rows)
-                # A mask copies, so that the shard itself can go.
-                parts += [part.take(chosen)] * bool(chosen.any())
+                if chosen.any():
+                    # A mask copies, so that the shard itself can go.
+                    parts.append(assemble(where, card, {name: array[chosen] for name, array in arrays.items()}))
         except DataError as error:
             broken.append(str(error))
     return parts, broken

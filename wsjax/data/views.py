@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int, PyTree, Shaped
 
 from wsjax.data.sources.images import SPLITS
-from wsjax.errors import check_choice, check_index
+from wsjax.errors import check_choice, check_rows
 
 Columns: TypeAlias = Mapping[str, np.ndarray]
 Rows: TypeAlias = Int[np.ndarray, " rows"]
@@ -66,18 +66,18 @@ def group_rows(columns: Columns, name: str) -> dict[int | float, Rows]:
 def gather(tree: PyTree, rows: np.ndarray, count: int) -> PyTree:
     """Stacked arrays at some rows of `count`; evenly spaced rows of NumPy arrays share their memory.
 
+    Raises:
+        IndexError, TypeError: as `check_rows`.
+
     Example:
         >>> import numpy as np
         >>> numbers = np.arange(6)
         >>> np.shares_memory(numbers, gather(numbers, np.array([1, 3, 5]), 6))
         True
     """
-    rows = np.asarray(rows)
-    if rows.size and np.issubdtype(rows.dtype, np.integer):
-        for row in (rows.min(), rows.max()):
-            check_index("network", row, count)
-    steps = np.diff(rows) if rows.ndim == 1 and np.issubdtype(rows.dtype, np.integer) else np.array([])
-    if len(steps) and steps[0] > 0 and (steps == steps[0]).all() and rows[0] >= 0 and rows[-1] < count:
+    rows = check_rows("network", rows, count)
+    steps = np.diff(rows)
+    if len(steps) and steps[0] > 0 and (steps == steps[0]).all():
         even = slice(int(rows[0]), int(rows[-1]) + 1, int(steps[0]))
         return jax.tree.map(lambda leaf: leaf[even], tree)
     return jax.tree.map(lambda leaf: leaf[rows], tree)

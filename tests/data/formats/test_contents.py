@@ -101,6 +101,17 @@ def test_an_archive_that_asks_for_a_later_zip_is_named(tmp_path):
         read_contents(tmp_path / "net.pth")
 
 
+def test_a_file_of_before_pytorch_1_6_is_named_and_the_way_out_works(tmp_path):
+    old = tmp_path / "old.pth"
+    torch.save({"seq.0.weight": torch.ones(2)}, old, _use_new_zipfile_serialization=False)
+    with pytest.raises(
+        DataError, match=r"old.pth is in the format of PyTorch before 1\.6; .*write it anew: torch\.save\("
+    ):
+        read_contents(old)
+    torch.save(torch.load(old, map_location="cpu", weights_only=True), old)
+    assert read_contents(old).arrays["seq.0.weight"].tolist() == [1, 1]
+
+
 def test_a_pickle_that_would_run_code_is_refused_before_it_runs(tmp_path):
     target = tmp_path / "written"
     torch.save({"seq.0.weight": torch.ones(2), "label": Malicious(target)}, tmp_path / "net.pth")

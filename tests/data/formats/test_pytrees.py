@@ -8,10 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from flax.core import FrozenDict, freeze
 
+from wsjax.data import Card, WeightDataset
 from wsjax.data.formats.pytrees import array_dict, from_equinox, from_flax, to_equinox
 from wsjax.data.store.whole import load, save
+from wsjax.errors import DataError
 from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
 
 SIZES = {"in": Fixed(2, "input"), "h": Group(3, "tanh"), "out": Fixed(1, "output")}
@@ -105,3 +108,25 @@ def test_modules_of_one_factory_are_alike_whatever_functions_it_makes_anew():
     assert len(from_equinox([make(30, 0), make(30, 1)], [0, 1], symmetry=spec)) == 2
     with pytest.raises(ValueError, match="module 1 differs from module 0 in what is no array"):
         from_equinox([make(30, 0), make(31, 1)], [0, 1], symmetry=spec)
+
+
+def test_nnx_states_are_taken_and_keys_among_them_refused_by_name():
+    def state(seed, **more):
+        rng = np.random.default_rng(seed)
+        param = lambda *shape: nnx.Param(rng.normal(size=shape).astype(np.float32))
+        hidden, last = ({"kernel": param(*shape), "bias": param(shape[1])} for shape in ((2, 3), (3, 1)))
+        return nnx.State({"Dense_0": hidden, "Dense_1": last, **more})
+
+    spec = symmetry_of(jax.tree.unflatten(FLAX.treedef, FLAX.axes)["params"], SIZES)
+    found = from_flax([state(0), state(1)], [0, 1], symmetry=spec)
+    np.testing.assert_array_equal(found.network(1)["Dense_1"]["bias"], nnx.to_pure_dict(state(1))["Dense_1"]["bias"])
+    rngs = {"rngs": {"key": nnx.RngKey(jax.random.key(0), tag="dropout")}}
+    message = (
+        r"weights\['rngs'\]\['key'\].* is a key of random numbers \(key<fry>\); .*nnx\.split\(module, flax\.nnx\.Param"
+    )
+    for make in (from_flax, WeightDataset.from_networks):
+        with pytest.raises(DataError, match=message):
+            make([state(0, **rngs)], [0], symmetry=spec)
+    card, rows = Card("keys", None, symmetry_of({"k": Axes()}, {})), np.zeros(1, np.int8)
+    with pytest.raises(DataError, match=r"weights\['k'\] is a key of random numbers"):
+        WeightDataset({"k": jax.random.split(jax.random.key(0), 1)}, rows, {"split": rows}, card)

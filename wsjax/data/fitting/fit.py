@@ -26,7 +26,7 @@ from wsjax.data.recipe import Recipe, lanes_optimiser_of, start_of
 from wsjax.data.sources.images import Images
 from wsjax.data.sources.signal_checks import check_recipe
 from wsjax.data.sources.signals import Signals, as_signals
-from wsjax.errors import DataError
+from wsjax.errors import DataError, check_number, check_rows
 
 
 class Fitted(NamedTuple):
@@ -39,7 +39,8 @@ class Fitted(NamedTuple):
     steps: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Fitted":
-        """Some of them, in that order."""
+        """Some of them, in that order. Raises IndexError for a row that there is not."""
+        rows = check_rows("network", rows, len(self.row))
         return jax.tree.map(lambda leaf: leaf[rows], self)
 
 
@@ -110,6 +111,19 @@ def groups(recipe: Recipe, signals: int) -> list[np.ndarray]:
     return [jobs[i : i + recipe.lanes] for i in range(0, len(jobs), recipe.lanes)]
 
 
+def check_jobs(jobs: np.ndarray, signals: Signals, recipe: Recipe) -> None:
+    """Raise ValueError or IndexError unless jobs are pairs of a signal's row and a view's number, both from 0 on."""
+    if np.ndim(jobs) != 2 or np.shape(jobs)[1] != 2 or not np.issubdtype(jobs.dtype, np.integer):
+        raise ValueError(
+            f"jobs have shape {np.shape(jobs)} and dtype {jobs.dtype}; expected (jobs, 2) integers: a signal's row and "
+            f"a view, as fitting.fit.groups gives them"
+        )
+    for what, column, count in (("signal", jobs[:, 0], len(signals.values)), ("view", jobs[:, 1], recipe.views)):
+        for number in (column.min(), column.max()) if len(column) else ():
+            if not 0 <= number < count:
+                raise IndexError(f"there is no {what} {number}; expected 0 to {count - 1}, as there are {count}")
+
+
 def check_fitted(fitted: Fitted, signals: Signals) -> None:
     """Raise DataError for a network that ended in NaN or infinity, naming its signal and view."""
     finite = np.isfinite(fitted.psnr)
@@ -145,7 +159,8 @@ def fit_groups(
         given: the weights that all start from, where the recipe says so.
 
     Raises:
-        ValueError: a recipe that does not fit the signals.
+        ValueError: a recipe that does not fit the signals, or a group that is empty or larger than the lanes.
+        IndexError: a signal or a view that there is not.
         DataError: a network that ended in NaN or infinity, naming its signal and view.
 
     Example:
@@ -158,6 +173,9 @@ def fit_groups(
     """
     signals = as_signals(found, recipe)
     check_recipe(recipe, signals)
+    for group in jobs:
+        check_jobs(group, signals, recipe)
+        check_number("the size of a group", len(group), low=1, high=recipe.lanes, whole=True)
     threads = workers_of(workers)
     devices = fit_devices()[:threads]
 

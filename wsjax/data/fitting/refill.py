@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from wsjax.data.fitting.fit import Fitted, check_fitted, fit_devices, psnr
+from wsjax.data.fitting.fit import Fitted, check_fitted, check_jobs, fit_devices, psnr
 from wsjax.data.fitting.squared_error import gradients, squared_errors
 from wsjax.data.pool import workers_of
 from wsjax.data.recipe import Recipe, optimiser_of, start_of
@@ -102,6 +102,7 @@ def fit_refilled(
     """
     signals = as_signals(found, recipe)
     check_recipe(recipe, signals)
+    check_jobs(jobs, signals, recipe)
     threads, devices = workers_of(workers), fit_devices()
     waiting, done, stop = queue.SimpleQueue(), queue.SimpleQueue(), threading.Event()
     for job in jobs:

@@ -9,7 +9,7 @@ import numpy as np
 from wsjax.data.formats.archive import check_size, read_npz
 from wsjax.data.formats.torch_file import load_torch
 from wsjax.data.optional import require
-from wsjax.errors import DataError, listing
+from wsjax.errors import DataError, listing, writing
 
 PARAMETERS = ("weight", "bias")
 WAY_OUT = "Remove it, or put a whole copy in its place."
@@ -70,3 +70,23 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
         return require("safetensors.numpy", str(path)).load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no whole safetensors file ({error}). {WAY_OUT}") from None
+
+
+def write_file(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Arrays by name in a new file of the kind that its suffix says: `.npz`, `.safetensors`, or PyTorch's.
+
+    Raises:
+        OSError: naming the file.
+        ImportError: the package that writes this kind is not installed.
+    """
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            if path.suffix == ".npz":
+                np.savez(file, allow_pickle=False, **arrays)
+            elif path.suffix != ".safetensors":
+                torch = require("torch", str(path))
+                torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, file)
+    if path.suffix == ".safetensors":
+        require("safetensors.numpy", str(path)).save_file(arrays, path)

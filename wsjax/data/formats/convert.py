@@ -19,7 +19,7 @@ from wsjax.data.formats.stacked import read_arrays, write_arrays
 from wsjax.data.formats.state_dicts import read_state_dicts
 from wsjax.data.store.collection_store import save_collection
 from wsjax.data.store.whole import absolute, check_free, load, save
-from wsjax.errors import check_choice, listing
+from wsjax.errors import check_choice, listing, nearest
 from wsjax.networks import Network
 
 FORMATS: dict[str, Callable[..., WeightDataset | Collection]] = {
@@ -103,7 +103,10 @@ def _setting(name: str, value: Any) -> Any:
         }
         unknown = sorted(set(plain) - set(fields))
         if unknown:
-            raise ValueError(f"network has fields {listing(unknown)}; those of a Network are: {listing(fields)}")
+            raise ValueError(
+                f"network has fields {listing(unknown)}; those of a Network are: {listing(fields)}."
+                f"{nearest(unknown[0], fields)}"
+            )
         return Network(**plain)
     if name == "labels" and isinstance(value, str | Path):
         return read_json_file(value)

@@ -1,19 +1,18 @@
 """A data set as a directory of state dicts that PyTorch loads."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from wsjax.data.dataset import WeightDataset
+from wsjax.data.dataset import WeightDataset, check_numbers
+from wsjax.data.formats.contents import write_file
 from wsjax.data.formats.dense import weight_from_kernel
 from wsjax.data.formats.paths import check_new
 from wsjax.data.formats.state_dicts import CONTENTS
-from wsjax.data.optional import require
 from wsjax.data.sources.images import SPLITS
 from wsjax.data.store.directory import write_json
-from wsjax.errors import check_choice, check_finite
+from wsjax.errors import check_choice
 from wsjax.progress import progress_of
 
 SUFFIXES = {"safetensors": ".safetensors", "torch": ".pth", "npz": ".npz"}
@@ -36,6 +35,7 @@ def write_state_dicts(
     Raises:
         ValueError: an unknown kind, a data set without a Network, or a directory that holds something.
         ImportError: the package that writes this kind is not installed.
+        OSError: the directory cannot be written.
 
     Example:
         `networks` is a data set of 40 SIRENs.
@@ -52,7 +52,7 @@ def write_state_dicts(
         raise ValueError(f"{dataset.card.name} has no Network, so its layers have no order; expected SIRENs or MLPs")
     root = Path(directory)
     check_new(root)
-    check_finite(dataset.weights, f"writing {dataset.card.name}", "Leave those networks out with take().")
+    check_numbers(dataset, "writing")
     weights = jax.tree.map(np.asarray, dataset.weights)
     digits, files = len(str(len(dataset) - 1)), []
     for row in progress_of(range(len(dataset)), desc=dataset.card.name, unit="networks", disable=not progress):
@@ -61,22 +61,8 @@ def write_state_dicts(
         state = {}
         for i, (kernel, bias) in enumerate(weights):
             state |= {f"seq.{i}.weight": weight_from_kernel(kernel[row]), f"seq.{i}.bias": bias[row]}
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        _write(root / name, state, kind)
+        write_file(root / name, state)
         files.append(name)
     columns = {n: {"dtype": c.dtype.name, "values": c.tolist()} for n, c in dataset.columns.items()}
     content = {"files": files, "label": dataset.label.tolist(), "columns": columns, "card": dataset.card.to_json()}
     write_json(root / CONTENTS, content)
-
-
-def _write(path: Path, state: Mapping[str, np.ndarray], kind: str) -> None:
-    arrays = {name: np.ascontiguousarray(array) for name, array in state.items()}
-    if kind == "npz":
-        with path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        return
-    if kind == "safetensors":
-        require("safetensors.numpy", str(path)).save_file(arrays, path)
-    else:
-        torch = require("torch", str(path))
-        torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, path)

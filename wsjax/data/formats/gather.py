@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from wsjax.data.card import Card
-from wsjax.data.dataset import WeightDataset, training_rows
+from wsjax.data.dataset import KINDS, WeightDataset, training_rows, whole_numbers
 from wsjax.data.sources.images import SPLITS
 from wsjax.errors import DataError, check_finite, check_shape, check_structure, listing
 from wsjax.progress import progress_of
@@ -85,11 +85,15 @@ def finish(
 ) -> WeightDataset:
     """The data set, its columns in the usual types and its card with statistics and the counts of its splits."""
     check_finite(weights, f"the networks of {card.name}", "Leave those networks out.")
-    kinds = {"image": np.int32, "view": np.int32, "split": np.int8}
     typed = {
-        name: np.asarray(column).astype(kinds.get(name, np.asarray(column).dtype)) for name, column in columns.items()
+        name: whole_numbers(f"{card.name}: {name}", column, KINDS[name]) if name in KINDS else np.asarray(column)
+        for name, column in columns.items()
     }
-    target = np.asarray(label).astype(np.int32 if card.label == "class" else np.float32)
+    if card.label == "class":
+        target = whole_numbers(f"{card.name}: label", label, np.int32)
+    else:
+        with np.errstate(over="ignore"):
+            target = np.asarray(label).astype(np.float32)
     if not np.isfinite(target).all():
         raise DataError(f"labels of {card.name} are not finite for {int((~np.isfinite(target)).sum())} networks")
     if card.label == "class" and not (target.min() >= 0 and target.max() < len(card.classes)):

@@ -16,7 +16,7 @@ from wsjax.data.formats.cnn_symmetry import MIXED, cnn_symmetry, our_activation
 from wsjax.data.formats.contents import read_contents
 from wsjax.data.formats.dense import layers_of
 from wsjax.data.formats.gather import finish, gather
-from wsjax.data.formats.paths import MAX_JSON, find_files, inside, natural
+from wsjax.data.formats.paths import MAX_JSON, find_files, inside, natural, read_json_file
 from wsjax.errors import DataError, check_choice, listing
 from wsjax.typing import Layer
 
@@ -129,12 +129,11 @@ def _result(trial: Path, epoch: int) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > MAX_JSON:
             raise DataError(f"{path} holds {path.stat().st_size} bytes; expected at most {MAX_JSON}: refused")
-        lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         found = next((line for line in lines if line["training_iteration"] == epoch), None)
         if found is None:
             raise DataError(f"{path} has no training_iteration {epoch}; expected the results of each checkpoint")
-        params = trial / "params.json"
-        settings = found["config"] if "config" in found else json.loads(inside(params, trial.parent).read_text())
+        settings = found["config"] if "config" in found else read_json_file(inside(trial / "params.json", trial.parent))
         numbers = {"test": float(found["test_acc"]), "train": float(found["train_acc"])}
         return {**numbers, "activation": settings["model::nlin"]}
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, RecursionError) as error:

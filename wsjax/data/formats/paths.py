@@ -62,7 +62,8 @@ def find_files(directory: str | Path, pattern: str, leave_out: Sequence[str] = (
             if name.startswith("."):
                 continue
             path = Path(place, name)
-            relative = path.relative_to(root).as_posix()
+            # In a locale without UTF-8 a name of another script is no text yet, and would equal none in a JSON file.
+            relative = os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "surrogateescape")
             if re.search(pattern, relative):
                 found[relative] = path
     if not found:
@@ -114,6 +115,6 @@ def read_json_file(path: str | Path) -> Any:
     try:
         if path.stat().st_size > MAX_JSON:
             raise DataError(f"{path} holds {path.stat().st_size} bytes; expected at most {MAX_JSON}: refused")
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error}). Put a whole copy in its place.") from None

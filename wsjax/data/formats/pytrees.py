@@ -20,13 +20,14 @@ from wsjax.symmetry import Symmetry
 def from_flax(
     variables: Sequence[PyTree], labels: ArrayLike | Sequence[float], *, symmetry: Symmetry, **described: Any
 ) -> WeightDataset:
-    """A data set of Flax variables: frozen or boxed, as `init` gives them, made plain dicts.
+    """A data set of Flax variables: frozen or boxed, as `init` gives them, or NNX states, made plain dicts.
 
     `apply` of the same Flax module takes a network of the data set as it is. Nothing is read from the order of names,
     in which `Dense_10` comes before `Dense_2`.
 
     Args:
-        variables: of each network: `{"params": ..., "batch_stats": ...}`, or the parameters alone.
+        variables: of each network: `{"params": ..., "batch_stats": ...}`, or the parameters alone; of an NNX module
+            `nnx.state(module, nnx.Param)`, as the keys of its dropout are no weights.
         labels: one a network, as in `WeightDataset.from_networks`.
         symmetry: of the plain dicts.
         described: all else that `WeightDataset.from_networks` takes: `apply` and `inputs` to prove the Symmetry,
@@ -34,7 +35,7 @@ def from_flax(
 
     Raises:
         ValueError: as `WeightDataset.from_networks`.
-        DataError: a number that is not finite.
+        DataError: a number that is not finite, or a key of random numbers.
 
     Example:
         >>> import flax.linen as nn, jax.numpy as jnp
@@ -48,7 +49,14 @@ def from_flax(
         >>> from_flax(many, [0, 1], symmetry=spec, apply=net.apply, inputs=x)
         WeightDataset('networks', 2 networks: 2 train, 0 validation, 0 test)
     """
-    plain = [flax.serialization.to_state_dict(flax.linen.meta.unbox(one)) for one in variables]
+    from flax import nnx  # half a second, for those who have NNX states
+
+    plain = [
+        nnx.to_pure_dict(one)
+        if isinstance(one, nnx.State)
+        else flax.serialization.to_state_dict(flax.linen.meta.unbox(one))
+        for one in variables
+    ]
     return WeightDataset.from_networks(plain, labels, symmetry=symmetry, **described)
 
 

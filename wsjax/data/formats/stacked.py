@@ -7,13 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from wsjax.data.card import Card
-from wsjax.data.dataset import WeightDataset
+from wsjax.data.dataset import WeightDataset, check_numbers
 from wsjax.data.formats.archive import MAX_BYTES, read_npz
-from wsjax.data.formats.contents import read_safetensors
+from wsjax.data.formats.contents import read_safetensors, write_file
 from wsjax.data.formats.paths import check_new
-from wsjax.data.optional import require
 from wsjax.data.store.whole import COLUMN, assemble, flat
-from wsjax.errors import DataError, check_choice, check_finite, listing
+from wsjax.errors import DataError, check_choice, listing
 
 FILES = {"safetensors": "networks.safetensors", "npz": "networks.npz"}
 CARD = "card.json"
@@ -34,6 +33,7 @@ def write_arrays(dataset: WeightDataset, directory: str | Path, *, kind: str = "
     Raises:
         ValueError: an unknown kind, weights that an npz cannot hold, or a directory that holds something.
         ImportError: safetensors is not installed.
+        OSError: the directory cannot be written.
 
     Example:
         `networks` is a data set of 40 SIRENs.
@@ -47,8 +47,8 @@ def write_arrays(dataset: WeightDataset, directory: str | Path, *, kind: str = "
     check_choice("kind of file", kind, tuple(FILES))
     root = Path(directory)
     check_new(root)
-    check_finite(dataset.weights, f"writing {dataset.card.name}", "Leave those networks out with take().")
-    arrays = {n: np.ascontiguousarray(a) for n, a in flat(dataset.weights, dataset.label, dataset.columns).items()}
+    check_numbers(dataset, "writing")
+    arrays = flat(dataset.weights, dataset.label, dataset.columns)
     arrays[CARD] = np.frombuffer(json.dumps(dataset.card.to_json()).encode(), np.uint8)
     if kind == "npz":
         foreign = sorted({array.dtype.name for array in arrays.values() if array.dtype.kind == "V"})
@@ -56,11 +56,7 @@ def write_arrays(dataset: WeightDataset, directory: str | Path, *, kind: str = "
         if foreign or size > MAX_BYTES:
             what = f"weights in {listing(foreign)}" if foreign else f"{size} bytes"
             raise ValueError(f"{dataset.card.name} has {what}, which an npz here cannot hold: take safetensors")
-    root.mkdir(parents=True, exist_ok=True)
-    if kind == "npz":
-        np.savez(root / FILES[kind], allow_pickle=False, **arrays)
-    else:
-        require("safetensors.numpy", str(root)).save_file(arrays, root / FILES[kind])
+    write_file(root / FILES[kind], arrays)
 
 
 def read_arrays(directory: str | Path) -> WeightDataset:

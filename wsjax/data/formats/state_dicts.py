@@ -112,7 +112,7 @@ def _read_back(written: Path, files: Mapping[str, Path], progress: bool) -> Weig
         differing = sorted(set(names) ^ set(files))
     except DataError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(f"{written} is not as wsjax writes it ({error!r}): export the set again") from None
     if differing or len(names) != len(label):
         raise DataError(f"{written} and the files beside it differ in {listing(differing[:5])}: export the set again")

@@ -121,7 +121,7 @@ def _lines(path: Path) -> Iterator[str]:
     """Lines of text, none longer than a table's and no more of them: a gzip bomb ends here."""
     if not path.is_file():
         raise DataError(f"{path} is no file; expected a CSV table")
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
         for number in range(MAX_LINES):
             line = file.readline(MAX_LINE)
             if not line:

@@ -16,7 +16,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from wsjax.data.formats.archive import zip_members
+from wsjax.data.formats.archive import check_size, zip_members
 from wsjax.data.optional import require
 from wsjax.errors import DataError
 
@@ -31,6 +31,9 @@ CALLABLE = {
 }
 UNNAMED = ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4")
 """Opcodes that call what no GLOBAL names; torch.save does not write them."""
+
+BEFORE_1_6 = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How files begin that torch.save wrote before 1.6, and since then with `_use_new_zipfile_serialization=False`."""
 
 SAVE_AGAIN = "Save it again as arrays: torch.save(model.state_dict(), path), or safetensors."
 
@@ -64,6 +67,15 @@ def load_torch(path: Path, *, stand_ins: Mapping[str, type] | None = None) -> di
 
 def check_torch(path: Path, allowed: set[str]) -> None:
     """Raise DataError where a PyTorch file's directory or the names in its pickle are not those of a state dict."""
+    check_size(path)
+    with path.open("rb") as file:
+        start = file.read(len(BEFORE_1_6))
+    if start == BEFORE_1_6:
+        raise DataError(
+            f"{path} is in the format of PyTorch before 1.6; expected the zip archive that torch.save writes since. "
+            f"Where you trust the file, write it anew: "
+            f"torch.save(torch.load(path, map_location='cpu', weights_only=True), path)"
+        )
     pickles = [m for m in zip_members(path, stored=True) if m.filename.lower().rpartition("/")[2] == "data.pkl"]
     if len(pickles) != 1 or pickles[0].file_size > MAX_PICKLE:
         sizes = [m.file_size for m in pickles]

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
-from wsjax.errors import DataError
+from wsjax.errors import DataError, check_rows
 
 SPLITS = ("train", "validation", "test")
 OF_TEN = (0, 1, 2, 0, 0, 0, 0, 0, 0, 0)
@@ -44,7 +44,8 @@ class Images(NamedTuple):
     classes: tuple[str, ...]
 
     def take(self, rows: np.ndarray) -> "Images":
-        """The images of some rows, in that order."""
+        """The images of some rows, in that order. Raises IndexError for a row that there is not."""
+        rows = check_rows("image", rows, len(self.label))
         arrays = (self.pixels[rows], self.label[rows], self.split[rows], self.index[rows])
         return Images(self.name, *arrays, self.classes)
 
@@ -128,10 +129,10 @@ def limit(found: T, count: int | None) -> T:
     if count is None or count == total:
         return found
     present = [s for s in range(len(SPLITS)) if (found.split == s).any()]
-    if not len(present) <= count <= total:
+    if np.asarray(count).dtype.kind not in "iu" or not len(present) <= count <= total:
         raise ValueError(
-            f"limit is {count}; {found.name} has {total}, in {len(present)} splits: give a number from {len(present)} "
-            f"to {total}"
+            f"limit is {count!r}; {found.name} has {total}, in {len(present)} splits: give a whole "
+            f"number from {len(present)} to {total}"
         )
     sizes = np.array([(found.split == s).sum() for s in present])
     exact = sizes * count / total

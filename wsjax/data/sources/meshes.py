@@ -15,7 +15,7 @@ from wsjax.data.sources.mesh_files import mesh_files, mesh_splits
 from wsjax.data.sources.off import read_off
 from wsjax.data.sources.signals import Signals
 from wsjax.data.sources.triangles import surface_points, triangle_distance, winding_number
-from wsjax.errors import DataError, check_choice, check_number
+from wsjax.errors import DataError, as_python, check_choice, check_number, check_seed
 from wsjax.networks import Network
 from wsjax.progress import progress_of
 
@@ -82,6 +82,7 @@ def meshes(
     """
     check_choice("quantity", quantity, tuple(RANGES))
     check_number("points", points, low=1, whole=True)
+    check_seed("seed", seed)
     found, classes = mesh_files(Path(directory))
     keys = jax.random.key(seed)
 
@@ -95,7 +96,7 @@ def meshes(
     where, values = (np.stack(arrays) for arrays in zip(*bar, strict=True))
     label = np.array([file.label for file in found], np.int32)
     number = np.arange(len(found), dtype=np.int32)
-    options = {"points": points, "quantity": quantity, "seed": seed}
+    options = as_python({"points": points, "quantity": quantity, "seed": seed})
     return Signals(
         "meshes", where, values, label, mesh_splits(found), number, classes, quantity, RANGES[quantity], options=options
     )

@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from wsjax.augment.rotations import rotation_about
 from wsjax.data.sources.distances import SOLIDS, Cloud, Distances, Sizes
-from wsjax.errors import check_number
+from wsjax.errors import check_number, check_seed
 from wsjax.typing import Key
 
 RADIUS, SHIFT = (0.55, 0.8), 0.15
@@ -36,15 +36,21 @@ def solid(number: int, *, seed: int = 0) -> Partial:
         seed: which solids.
 
     Raises:
-        ValueError: a number that is negative or not whole.
+        ValueError: a number or seed that is negative, not whole, or too large.
 
     Example:
         >>> torus = solid(16)
         >>> jax.jit(torus)(jnp.zeros((5, 3))).shape
         (5,)
     """
-    check_number("number", number, low=0, whole=True)
-    return posed(tuple(SOLIDS)[number % len(SOLIDS)], jax.jit(draw_pose)(key_of(seed, number)))
+    check_number("number", number, low=0, high=2**31 - 1, whole=True)
+    check_seed("seed", seed)
+    return posed(tuple(SOLIDS)[number % len(SOLIDS)], _drawn(seed, number))
+
+
+@jax.jit
+def _drawn(seed: int | Int[Array, ""], number: int | Int[Array, ""]) -> Pose:
+    return draw_pose(key_of(seed, number))
 
 
 def key_of(seed: int | Int[Array, ""], number: int | Int[Array, ""]) -> Key:

@@ -8,6 +8,7 @@ import numpy as np
 
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.images import Images
+from wsjax.errors import check_rows
 from wsjax.networks import grid
 from wsjax.networks.grid import Order
 
@@ -55,7 +56,8 @@ class Signals(NamedTuple):
         return self.value_range[1] - self.value_range[0]
 
     def take(self, rows: np.ndarray) -> "Signals":
-        """The signals of some rows, in that order."""
+        """The signals of some rows, in that order. Raises IndexError for a row that there is not."""
+        rows = check_rows("signal", rows, len(self.label))
         return self._replace(
             points=self.points if self.shared else self.points[rows],
             values=self.values[rows],

@@ -7,7 +7,7 @@ import numpy as np
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.images import OF_TEN
 from wsjax.data.sources.signals import Signals
-from wsjax.errors import check_number
+from wsjax.errors import as_python, check_number, check_seed
 from wsjax.networks import Network
 
 LARGEST = 10.0
@@ -40,6 +40,7 @@ def sines(count: int = 10_000, *, points: int = 256, seed: int = 0) -> Signals:
     """
     check_number("count", count, low=1, whole=True)
     check_number("points", points, low=2, whole=True)
+    check_seed("seed", seed)
     number = np.arange(count, dtype=np.int32)
     key = jax.random.key(seed)
     label = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, i), (2,), maxval=LARGEST))(number)
@@ -55,5 +56,5 @@ def sines(count: int = 10_000, *, points: int = 256, seed: int = 0) -> Signals:
         quantity="y",
         value_range=(-LARGEST, LARGEST),
         coordinate_range=(-np.pi, np.pi),
-        options={"count": count, "points": points, "seed": seed},
+        options=as_python({"count": count, "points": points, "seed": seed}),
     )

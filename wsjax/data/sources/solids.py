@@ -13,7 +13,7 @@ from wsjax.data.sources.distances import SOLIDS
 from wsjax.data.sources.images import OF_TEN
 from wsjax.data.sources.poses import Pose, draw_pose, key_of, posed
 from wsjax.data.sources.signals import Signals
-from wsjax.errors import check_choice, check_number
+from wsjax.errors import as_python, check_choice, check_number, check_seed
 from wsjax.networks import Network
 
 Quantity: TypeAlias = Literal["signed distance", "occupancy"]
@@ -61,6 +61,7 @@ def solids(count: int = 2000, *, points: int = 4096, quantity: Quantity = "signe
     check_choice("quantity", quantity, tuple(RANGES))
     check_number("count", count, low=1, whole=True)
     check_number("points", points, low=1, whole=True)
+    check_seed("seed", seed)
     number = np.arange(count, dtype=np.int32)
     label = number % len(SOLIDS)
     where, distance = np.empty((count, points, 3), np.float32), np.empty((count, points), np.float32)
@@ -84,7 +85,7 @@ def solids(count: int = 2000, *, points: int = 4096, quantity: Quantity = "signe
         tuple(SOLIDS),
         quantity,
         RANGES[quantity],
-        options={"count": count, "points": points, "quantity": quantity, "seed": seed},
+        options=as_python({"count": count, "points": points, "quantity": quantity, "seed": seed}),
     )
 
 

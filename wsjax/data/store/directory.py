@@ -38,7 +38,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """
     draft = path.with_name(f"{path.name}.tmp")
     try:
-        with draft.open("w") as file:
+        with draft.open("w", encoding="utf-8") as file:
             json.dump({**content, CHECKSUM: checksum(content)}, file, indent=1)
             file.write("\n")
             file.flush()
@@ -56,7 +56,7 @@ def read_json(path: Path) -> dict[str, Any]:
         DataError: the file is missing, is not JSON, or was changed.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         found = content.pop(CHECKSUM)
     except OSError as error:
         raise DataError(

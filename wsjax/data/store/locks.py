@@ -30,7 +30,7 @@ def locked(path: Path, name: str = LOCK, how: int = ALONE, what: str | None = No
     try:
         path.mkdir(parents=True, exist_ok=True)
         # To read and to write: over NFS a shared lock needs the one, a lone one the other.
-        file = (path / name).open("a+")
+        file = (path / name).open("ab+")
     except OSError as error:
         raise OSError(f"{path} cannot be written: {error.strerror}; name a directory that you may write to") from None
     with file:
@@ -49,7 +49,7 @@ def locked(path: Path, name: str = LOCK, how: int = ALONE, what: str | None = No
 def is_held(path: Path, name: str) -> bool:
     """Whether a process holds a lock."""
     try:
-        with (path / name).open() as file:
+        with (path / name).open("rb") as file:
             fcntl.flock(file, SHARED)
     except BlockingIOError:
         return True

@@ -14,7 +14,7 @@ from wsjax.data.store import shards
 from wsjax.data.store.cache import ShardCache
 from wsjax.data.store.whole import COLUMN, absolute, assemble, check_card, describe, empty
 from wsjax.data.views import Condition, group_rows, rows_where, split_rows
-from wsjax.errors import check_index, check_number
+from wsjax.errors import check_index, check_number, check_rows
 from wsjax.symmetry import Symmetry
 
 CACHE_SHARDS = 8
@@ -74,7 +74,12 @@ class StoredDataset:
         return self.take(np.arange(len(self)))
 
     def view(self, rows: np.ndarray) -> "StoredDataset":
-        """The networks of some rows, in that order. Nothing is read."""
+        """The networks of some rows, in that order. Nothing is read.
+
+        Raises:
+            IndexError: a row that there is not.
+        """
+        rows = check_rows("network", rows, len(self))
         columns = {name: column[rows] for name, column in self.columns.items()}
         return StoredDataset(self.card, self.rows[rows], self.label[rows], columns, self.cache)
 
@@ -91,7 +96,8 @@ class StoredDataset:
         return ((value, self.view(rows)) for value, rows in group_rows(self.columns, column).items())
 
     def with_cache(self, size: int) -> "StoredDataset":
-        """The same networks with a memory of their own for as many shards."""
+        """The same networks with a memory of their own for as many shards. Raises ValueError for less than one."""
+        check_number("cache", size, low=1, whole=True)
         return replace(self, cache=ShardCache(self.cache.places, size))
 
 

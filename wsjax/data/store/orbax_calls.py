@@ -17,6 +17,8 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 SETTLE_SECONDS = 0.2  # for the writes of a save that failed to end
+PROCESS = os.getpid()
+"""Which process imported Orbax: its threads do not live on in one that is forked from it, which it would abort."""
 T = TypeVar("T")
 _ORBAX = threading.Lock()
 
@@ -41,6 +43,11 @@ def _quietly(call: Callable[[], T]) -> T:
     Its error paths log a traceback for each thread, leave coroutines that warn when they are collected, and writes that
     end when their event loop is closed; all are kept from the user here, once the frames that hold them are gone.
     """
+    if os.getpid() != PROCESS:
+        raise RuntimeError(
+            "this process was forked from one that had read or written stored data sets, whose threads are not in it; "
+            "start workers with multiprocessing.get_context('spawn'), or PyTorch's with multiprocessing_context='spawn'"
+        )
     log = logging.getLogger("absl")
     with _ORBAX:  # log level, hook and warnings are the whole process's, and a stream reads in a thread of its own
         level, hook = log.level, sys.unraisablehook

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wsjax.data.store.directory import INDEX, write_json
 from wsjax.data.store.index import PART_INDICES, Index
-from wsjax.errors import check_number, listing
+from wsjax.errors import check_number, fields_as_python, listing
 
 PART_LOCKS, CLAIM = "lock-*-of-*", "lock-parts"
 
@@ -24,6 +24,7 @@ class Part:
     count: int
 
     def __post_init__(self):
+        fields_as_python(self)
         check_number("the count of parts", self.count, low=1, whole=True)
         check_number("the number of a part", self.number, low=1, high=self.count, whole=True)
 

@@ -1,5 +1,6 @@
 """Data sets larger than memory, as a Grain pipeline: shuffled, in batches, resumable, split over processes."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import numpy as np
 from wsjax.data.dataset import WeightDataset, check_classes
 from wsjax.data.store.opened import CACHE_SHARDS, StoredDataset, open_dataset
 from wsjax.data.store.order import Order
-from wsjax.errors import check_number, check_seed
+from wsjax.errors import check_finite, check_number, check_seed
 from wsjax.typing import Batch
 
 if TYPE_CHECKING:
@@ -55,9 +56,8 @@ def stream(
             many batches as the others. The order depends on their number.
 
     Raises:
-        ValueError: sizes below one, an unknown split, or no batch at all.
-        DataError: the data set is unfinished or damaged; while iterating, a shard that is, or ValueError: a label that
-            is none of the classes.
+        ValueError: sizes below one, an unknown split, no batch at all, or a label that is none of the classes.
+        DataError: the data set is unfinished or damaged, or a target is not finite; while iterating, a damaged shard.
 
     Example:
         `networks` is a data set of SIRENs, 24 of them for training.
@@ -86,7 +86,11 @@ def stream(
             f"{' of ' + repr(split) if split else ''}: name another split, or a smaller batch"
         )
     total = ENDLESS if epochs is None else epochs * order.steps
-    batches = grain.MapDataset.range(total).map(lambda number: _batch(part.take(order.batch(number))))
+    if np.issubdtype(part.label.dtype, np.integer):
+        check_classes(part)
+    else:
+        check_finite(part.label, f"streaming {part.card.name}", "Leave those networks out with where().", "label")
+    batches = grain.MapDataset.range(total).map(functools.partial(_batch, part, order))
     # One thread reads ahead: more would only ask for one another's shards.
     return batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=PREFETCH))
 
@@ -100,9 +104,9 @@ def _parts(dataset: StoredDataset | WeightDataset) -> Sequence[np.ndarray]:
     return [everything[shard == number] for number in np.unique(shard)]
 
 
-def _batch(dataset: WeightDataset) -> Batch:
+def _batch(part: StoredDataset | WeightDataset, order: Order, number: int) -> Batch:
+    dataset = part.take(order.batch(number))
     label, classes = dataset.label, len(dataset.card.classes)
     if np.issubdtype(label.dtype, np.integer):
-        check_classes(dataset)
         label = np.eye(classes, dtype=np.float32)[label]
     return Batch(dataset.weights, label, dataset.columns.get("image"))

@@ -1,5 +1,6 @@
 """Weight data sets on disk: save and load."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from wsjax.data.card import Card, settings_of
-from wsjax.data.dataset import WeightDataset, training_rows
+from wsjax.data.dataset import WeightDataset, check_numbers, training_rows
 from wsjax.data.store import shards
 from wsjax.data.store.directory import CARD, INDEX, LOCK, WAY_OUT, checksum, read_json, write_json
 from wsjax.data.store.index import PART_INDICES, Index, read_index
@@ -39,7 +40,7 @@ def save(
     Raises:
         ValueError: no networks, another dtype, a directory that holds something, or a container that a file cannot
             bring back.
-        DataError: a number that is not finite, or not in `dtype`.
+        DataError: a weight or label that is not finite, or a weight not in `dtype`.
         OSError: the directory cannot be written, or the disk is full.
 
     Example:
@@ -53,11 +54,15 @@ def save(
     """
     if not len(dataset):
         raise ValueError(f"the data set {dataset.card.name} has no networks; expected at least one to save")
-    check_finite(dataset.weights, f"saving {dataset.card.name}", "Leave those networks out with take().")
+    check_numbers(dataset, "saving")
     if dtype is not None:
         dataset = cast(dataset, dtype, f"saving {dataset.card.name}")
     each = max(1, shards.SHARD_BYTES // _bytes(dataset)) if shard_networks is None else shard_networks
     check_number("shard_networks", each, low=1, whole=True)
+    each = int(each)  # JSON has no numbers of NumPy's
+    if not dataset.card.statistics:
+        rows = training_rows(dataset.columns["split"])
+        dataset = replace(dataset, card=dataset.card.with_statistics(dataset.weights, rows))
     target, card = absolute(path), dataset.card.to_json()
     with locked(target):
         check_free(target)
@@ -145,8 +150,17 @@ def card_checksum(card: dict[str, Any]) -> str:
 
 
 def absolute(path: str | Path) -> Path:
-    """A path as Orbax wants it."""
-    return Path(path).expanduser().resolve()
+    """A path as Orbax wants it. Raises OSError for a name that it cannot be given, as Python took it for no text."""
+    found = Path(path).expanduser().resolve()
+    try:
+        str(found).encode()
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        raise OSError(
+            f"{str(found)!a} has letters that are not in the encoding of file names here ({encoding}); set "
+            f"PYTHONUTF8=1, or name a directory in plain letters"
+        ) from None
+    return found
 
 
 def is_free(path: Path) -> bool:

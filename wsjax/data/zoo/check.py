@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from wsjax.data.dataset import WeightDataset
@@ -64,8 +63,8 @@ def remeasured(images: Images, recipe: ZooRecipe, sample: WeightDataset) -> tupl
     for start in range(0, len(sample), recipe.lanes):
         rows = np.arange(start, min(start + recipe.lanes, len(sample)))
         padded = rows[np.arange(recipe.lanes) % len(rows)]
-        lanes = begin(seen, train, jnp.asarray(sample.columns["run"][padded], jnp.int32))
-        weights = jax.tree.map(lambda leaf, rows=padded: jnp.asarray(leaf[rows], jnp.float32), sample.weights)
+        lanes = begin(seen, train, sample.columns["run"][padded].astype(np.int32))
+        weights = jax.tree.map(lambda leaf, rows=padded: np.asarray(leaf)[rows].astype(np.float32), sample.weights)
         found = (measure(seen, train, test, lanes._replace(weights=weights)), lanes.drawn.share)
         measured, share = jax.tree.map(lambda x, rows=rows: np.asarray(x)[: len(rows)], found)
         parts.append(measured)

@@ -12,15 +12,16 @@ from threading import Event
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from wsjax.data.dataset import whole_numbers
 from wsjax.data.fitting.fit import fit_devices
 from wsjax.data.pool import in_turn, workers_of
 from wsjax.data.sources.images import SPLITS, Images
 from wsjax.data.zoo.recipe import Drawn, ZooRecipe
 from wsjax.data.zoo.step import Labelled, Measured, advance, begin, measure
+from wsjax.errors import check_number
 from wsjax.networks import CNN
 
 STEPS_AT_ONCE = 25
@@ -53,7 +54,8 @@ def fit_zoo_groups(
         workers: host threads; None takes one a core on a CPU, one a device on accelerators.
 
     Raises:
-        ValueError: a network that does not fit the images, or images without a training or a test split.
+        ValueError: a network that does not fit the images, images without a training or a test split, a group that is
+            empty or larger than the lanes, or a number that is none of the recipe's.
 
     Example:
         >>> from wsjax.data import limit, load_images
@@ -64,6 +66,11 @@ def fit_zoo_groups(
         [[0, 0, 1, 1], [2, 2]]
     """
     check_network(recipe, images)
+    for group in groups:
+        numbers = whole_numbers("the numbers of networks", group, np.int32)
+        check_number("the size of a group", len(numbers), low=1, high=recipe.lanes, whole=True)
+        for number in (numbers.min(), numbers.max()):
+            check_number("the number of a network", number, low=0, high=recipe.count - 1, whole=True)
     threads = workers_of(workers)
     devices = fit_devices()[:threads]
     splits = tuple(labelled(images, split) for split in ("train", "test"))
@@ -91,7 +98,7 @@ def labelled(images: Images, split: str) -> Labelled:
     padded = np.zeros((-(-len(rows) // chunk) * chunk, *images.pixels.shape[1:]), np.float32)
     padded[: len(rows)] = images.pixels[rows]
     chunks = padded.reshape(-1, chunk, *images.pixels.shape[1:])
-    return Labelled(jnp.asarray(chunks), jnp.asarray(images.label[rows]))
+    return Labelled(jax.device_put(chunks), jax.device_put(images.label[rows]))
 
 
 def check_network(recipe: ZooRecipe, images: Images) -> None:

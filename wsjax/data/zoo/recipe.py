@@ -140,6 +140,8 @@ def zoo_network(
         (64, 16, 16, 10)
     """
     check_choice("architecture", architecture, ("mlp", "cnn"))
+    for width in hidden or ():
+        check_number("hidden", width, low=1, whole=True)
     shape, classes = images.pixels.shape[1:], len(images.classes)
     if architecture == "cnn":
         return CNN((shape[0], shape[1], shape[2]), hidden or (16, 16, 16), classes, activation)
