@@ -67,11 +67,17 @@ def data_mesh(devices: int | None = None) -> Mesh:
 
 def replicate(tree: Tree, mesh: Mesh | None) -> Tree:
     """Copy a tree to every device of a mesh; without a mesh, to the default device."""
-    return jax.device_put(tree, None if mesh is None else NamedSharding(mesh, PartitionSpec()))
+    return jax.device_put(tree, None if mesh is None else _sharding(mesh, PartitionSpec()))
 
 
 def spread(tree: Tree, mesh: Mesh | None) -> Tree:
     """Inside `jit`: ask for the leading axis of every leaf to be spread over the mesh. Without a mesh: nothing."""
     if mesh is None:
         return tree
-    return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec("batch")))
+    return jax.lax.with_sharding_constraint(tree, _sharding(mesh, PartitionSpec(mesh.axis_names)))
+
+
+def _sharding(mesh: Mesh, spec: PartitionSpec) -> NamedSharding:
+    """On a mesh of any names and types of axes; explicit ones, the default of `jax.make_mesh`, are made automatic."""
+    automatic = (AxisType.Auto,) * len(mesh.axis_names)
+    return NamedSharding(Mesh(mesh.devices, mesh.axis_names, axis_types=automatic), spec)

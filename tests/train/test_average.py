@@ -6,47 +6,33 @@ import jax
 import numpy as np
 import pytest
 
-from tests.train.helpers import SMALL, TRIALS, assert_close, bits, ctrl_c
+from tests.train.helpers import SMALL, TRIALS, assert_close, bits
 from wsjax.augment import from_spec
 from wsjax.data.store import directory
-from wsjax.train import Plan, Trained, Trial, checkpoint, evaluate, record, train
+from wsjax.train import Plan, Trained, Trial, evaluate, record, step, train
 from wsjax.train.inputs import arrays
 from wsjax.train.loop import start
-from wsjax.train.state import apart, updated
-from wsjax.train.step import advance, strengthened
+from wsjax.train.pipelines import Pipelines
+from wsjax.train.state import Packing, apart, updated
+from wsjax.train.step import strengthened
 
 pytestmark = pytest.mark.xdist_group("train")
-AVERAGED = replace(SMALL, average=0.6)
 TWO_STEPS = replace(SMALL, epochs=2, evaluate_every=1, batch_size=64)
 """All 40 networks are one batch."""
 
 
 def test_the_average_follows_its_recursion(networks):
     plan = replace(SMALL, average=0.3)
-    step = jax.jit(jax.vmap(lambda state, gradient: updated(plan, state, gradient, 4)))
+    move = jax.jit(jax.vmap(lambda state, gradient: updated(plan, state, gradient, 4)))
     state = start(networks.card, plan, TRIALS)[0]
     expected = jax.tree.map(np.asarray, state.parameters)
     for t in range(4):
-        state = step(state, jax.tree.map(lambda x, t=t: np.cos(t + np.asarray(x)), state.parameters))
+        state = move(state, jax.tree.map(lambda x, t=t: np.cos(t + np.asarray(x)), state.parameters))
         d = min(0.3, (1 + t) / (10 + t))
         expected = jax.tree.map(lambda mean, now, d=d: d * mean + (1 - d) * np.asarray(now), expected, state.parameters)
     assert_close(state.average, expected, 1e-6)
     assert bits(state.average) != bits(state.parameters)
     assert state.scored is state.average
-
-
-def test_averaging_changes_what_is_kept_and_not_what_is_trained_and_goes_on_bit_for_bit(
-    networks, small, tmp_path, after_evaluation
-):
-    averaged = train(networks, AVERAGED, TRIALS, progress=False)
-    assert bits(averaged.state.parameters) == bits(small.state.parameters)
-    assert small.state.average is None
-    assert bits(averaged.state.best) != bits(small.state.best)
-    after_evaluation(2, ctrl_c)
-    with pytest.raises(KeyboardInterrupt):
-        train(networks, AVERAGED, TRIALS, tmp_path, progress=False, checkpoint_seconds=0.0)
-    assert checkpoint.epochs(tmp_path) == [2]
-    assert bits(train(networks, AVERAGED, TRIALS, tmp_path, progress=False).state) == bits(averaged.state)
 
 
 def test_strengths_rise_from_nothing_and_fall_from_all(networks):
@@ -58,46 +44,35 @@ def test_strengths_rise_from_nothing_and_fall_from_all(networks):
             np.testing.assert_allclose(jax.tree.leaves(found), share * full, atol=1e-6, err_msg=f"{strength}, {done}")
 
 
-def test_a_strength_is_the_share_of_the_steps_done(networks):
-    """Of two steps the first comes at a share of 0, the second at a half, whatever the scan is cut into."""
-    state, frozen = start(networks.card, TWO_STEPS, TRIALS)
-    arrays_of_frozen, static = apart(frozen)
-    training, validation = (arrays(networks, name) for name in ("train", "validation"))
+def test_every_step_and_every_run_draws_anew_at_the_share_of_the_steps_done(networks, monkeypatch):
+    """The augmentation draws the networks, of one class, and parameters hardly move: the loss shows the key.
 
-    def after(*shares: float):
-        reached = state
-        for share in shares:
-            pipeline = from_spec(f"rotate(max_degrees={10 * share}) | scale(max_log={0.1 * share})", networks.symmetry)
-            fixed = (TWO_STEPS, static, arrays_of_frozen, pipeline)
-            reached, _ = advance(*fixed, states=reached, train=training, validation=validation, classes=10)
-        return reached.parameters
-
-    rising = train(networks, replace(TWO_STEPS, strength="rising"), TRIALS, progress=False).state.parameters
-    assert_close(rising, after(0, 0.5), 1e-6)
-    for wrong in ((0, 0), (0, 1), (0.5, 0.5)):
-        with pytest.raises(AssertionError, match="Mismatched elements"):
-            assert_close(rising, after(*wrong), 1e-6)
-
-
-def test_every_step_and_every_run_draws_anew(networks):
-    """The augmentation draws the networks, of one class, and parameters hardly move: the loss shows the key."""
+    Of two steps the first comes at a share of 0, the second at a half, whatever the scan is cut into.
+    """
     state, frozen = start(networks.card, TWO_STEPS, [Trial(0, 1e-30), Trial(1, 1e-30)])
     arrays_of_frozen, static = apart(frozen)
     training, validation = (arrays(networks, name) for name in ("train", "validation"))
     training = training._replace(label=np.zeros_like(training.label))
     same = jax.tree.map(lambda x: np.stack([x[0]] * 2) if x.ndim else x, state.parameters)
-    state, losses = state._replace(parameters=same), []
+    state, losses, shares = state._replace(parameters=same), [], []
 
     def draw(key, batch):
         leaves, structure = jax.tree.flatten(batch.weights)
         drawn = [jax.random.normal(jax.random.fold_in(key, i), x.shape) for i, x in enumerate(leaves)]
         return batch._replace(weights=jax.tree.unflatten(structure, drawn))
 
+    def watched(plan, pipeline, done):
+        jax.debug.callback(lambda found: shares.append(float(found)), done)
+        return strengthened(plan, pipeline, done)
+
+    monkeypatch.setattr(step, "strengthened", watched)
     for _ in range(2):
-        fixed = (TWO_STEPS, static, arrays_of_frozen, jax.tree_util.Partial(draw))
-        state, metrics = advance(*fixed, states=state, train=training, validation=validation, classes=10)
+        fixed = (TWO_STEPS, static, Packing(), arrays_of_frozen, Pipelines(jax.tree_util.Partial(draw)))
+        state, metrics = step.advance(*fixed, state, training, validation, 10)
         losses += np.asarray(metrics.loss).tolist()
+    jax.effects_barrier()
     assert len({round(loss, 6) for loss in losses}) == 4, losses
+    assert sorted(shares) == [0, 0, 0.5, 0.5]
 
 
 def test_copies_that_show_the_same_function_leave_a_probe_as_it_was(networks):

@@ -114,8 +114,8 @@ def test_the_accuracy_of_a_split_is_that_of_its_whole_batches(networks):
     whole = jax.tree.map(lambda x: x[: len(data.label) // 7 * 7], data)
     assert len(whole.label) < len(data.label)
     reached = jax.jit(lambda pipeline, part: contrastive_accuracy(read, pipeline, key, part, 7))
-    noisy, silent = (from_spec(f"noise(std={std})", networks.symmetry) for std in (2.0, 0.0))
-    assert 0 < reached(noisy, data) == reached(noisy, whole) < 1
+    turned, silent = (from_spec(f"rotate(max_degrees={most})", networks.symmetry) for most in (180.0, 0.0))
+    assert 0 < reached(turned, data) == reached(turned, whole) < 1
     assert reached(silent, data) == 1  # a view is nearest to its equal
 
 

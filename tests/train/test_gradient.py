@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.train.helpers import SMALL, TRIALS, assert_close
-from wsjax.devices import data_mesh
-from wsjax.train import Plan, train
+from wsjax.train import Plan, loop, train
 from wsjax.train.gradient import value_and_mean_gradient
+from wsjax.train.state import Packing
 
 pytestmark = pytest.mark.xdist_group("train")
 CUT = replace(SMALL, microbatches=4)
@@ -28,22 +28,22 @@ def test_any_cut_gives_the_gradient_of_the_whole_batch():
             np.testing.assert_allclose(gradient["w"], expected[1]["w"], rtol=1e-12)
 
 
-@pytest.fixture(scope="module")
-def parts(networks):
-    return train(networks, CUT, TRIALS, progress=False)
-
-
-def test_a_training_in_microbatches_takes_the_same_steps(small, parts):
+def test_microbatches_and_arrays_that_are_not_packed_take_the_same_steps(networks, small, monkeypatch):
     """Augmentation and dropout draw for the whole batch, so only the rounding of sums differs."""
-    assert int(parts.state.step[0]) >= 10
-    assert_close(parts.state.parameters, small.state.parameters, 1e-4)
-    for found, known in zip(parts.history, small.history, strict=True):
+    monkeypatch.setattr(loop, "packing_of", lambda plan, states: Packing())
+    parts = train(networks, CUT, TRIALS, progress=False).state
+    assert int(parts.step[0]) >= 10
+    assert_close((parts.parameters, parts.best), (small.state.parameters, small.state.best), 1e-5)
+
+
+def test_a_batch_spread_over_devices_takes_the_same_steps(networks, small):
+    """Each of its microbatches too. The axes of the mesh may have any names."""
+    mesh = jax.make_mesh((2, 2), ("hosts", "cores"))
+    spread = train(networks, CUT, TRIALS, mesh=mesh, progress=False)
+    assert int(spread.state.step[0]) >= 8
+    assert_close(spread.state.parameters, small.state.parameters, 1e-5)
+    for found, known in zip(spread.history, small.history, strict=True):
         np.testing.assert_allclose(found["loss"], known["loss"], rtol=1e-4)
-
-
-def test_a_microbatch_of_a_spread_batch_takes_the_same_steps(networks, parts):
-    spread = train(networks, CUT, TRIALS, mesh=data_mesh(4), progress=False)
-    assert_close(spread.state.parameters, parts.state.parameters, 1e-5)
 
 
 def test_a_step_in_microbatches_holds_less_at_once():
@@ -65,5 +65,5 @@ def test_a_step_in_microbatches_holds_less_at_once():
 def test_microbatches_that_do_not_divide_the_batch_are_refused(untyped):
     with pytest.raises(ValueError, match="batch_size is 128 and microbatches 3; the first must be a multiple"):
         Plan(microbatches=3)
-    with pytest.raises(ValueError, match="microbatches is 0; it must be one number in"):
+    with pytest.raises(ValueError, match="microbatches is 0; it must be one whole number in"):
         Plan(microbatches=0)

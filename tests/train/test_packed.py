@@ -1,19 +1,15 @@
-"""What makes a compiled training small changes nothing of it: packed arrays, and one loop over both splits."""
+"""What makes a compiled training small changes nothing of it: packed arrays, and one loop over both splits.
+
+That packed arrays are trained as each by itself is in test_gradient.py.
+"""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.train.helpers import PLAN, SMALL, TRIALS, assert_close
-from wsjax.train import scores, step, train
-from wsjax.train.state import Apart, init_states, packing_of
-
-
-def test_packed_arrays_are_trained_as_each_by_itself(networks, small, monkeypatch):
-    monkeypatch.setattr(step, "packing_of", lambda plan, states: Apart())
-    apart = train(networks, SMALL, TRIALS, progress=False)
-    for one, other in ((apart.state.parameters, small.state.parameters), (apart.state.best, small.state.best)):
-        assert_close(one, other, 1e-5)
+from tests.train.helpers import PLAN, TRIALS
+from wsjax.train import scores
+from wsjax.train.state import init_states, packing_of
 
 
 def test_what_is_packed_comes_back():
@@ -26,7 +22,7 @@ def test_what_is_packed_comes_back():
         found, whole = packing.tree(jnp.asarray(packed.parameters[run])), jax.tree.leaves(arrays)
         for one, all_runs in zip(jax.tree.leaves(found), whole, strict=True):
             np.testing.assert_array_equal(one, all_runs[run])
-    back = packing.unpack(packed, states)
+    back = packing.unpack(packed)
     assert jax.tree.structure(back) == jax.tree.structure(states)
     jax.tree.map(np.testing.assert_array_equal, back._replace(key=0), states._replace(key=0))
 

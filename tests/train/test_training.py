@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from tests.models.cards import card
-from tests.train.helpers import PLAN, SMALL, TRIALS, assert_close, bits, changed
+from tests.train.helpers import PLAN, SMALL, TRIALS, bits, changed
 from wsjax import data
 from wsjax.augment import from_spec
-from wsjax.devices import data_mesh
-from wsjax.models import CONFIGS, SIZES, build, head_arrays
+from wsjax.models import CONFIGS, SIZES, build
 from wsjax.train import Arrays, Plan, Settings, Trained, Trial, accuracy, evaluate, train
 from wsjax.train.inputs import arrays
 from wsjax.train.loop import start
-from wsjax.train.state import apart, init_states, optimiser, split, updated
+from wsjax.train.pipelines import Pipelines
+from wsjax.train.state import Packing, apart, init_states, optimiser, split, updated
 from wsjax.train.step import advance, epoch_order
 
 pytestmark = pytest.mark.xdist_group("train")
@@ -103,12 +103,6 @@ def test_an_epoch_sees_every_network_and_fills_the_last_batch_from_its_own_start
     assert not np.array_equal(order, of(key, jnp.int32(4)))
 
 
-def test_data_parallel_training_agrees_with_one_device(networks, small):
-    spread = train(networks, SMALL, TRIALS, mesh=data_mesh(4), progress=False)
-    assert int(spread.state.step[0]) >= 8
-    assert_close(spread.state.parameters, small.state.parameters, 1e-5)
-
-
 def test_every_legal_warmup_reaches_the_peak_rate():
     """Adam answers a constant gradient with the rate itself."""
 
@@ -168,14 +162,6 @@ def test_what_cannot_be_trained_on_is_named(networks, untyped):
             train(other, SMALL, trials, progress=False)
 
 
-def test_a_head_that_trains_alone_leaves_the_trunk_as_each_seed_drew_it(networks, trained):
-    alone = train(networks, replace(PLAN, trains="head"), TRIALS, progress=False)
-    drawn = start(networks.card, PLAN, TRIALS)[0].parameters
-    moved = lambda state: jax.tree.map(lambda new, old: not np.array_equal(new, old), state.parameters, drawn)
-    assert moved(alone.state) == head_arrays(drawn)
-    assert all(jax.tree.leaves(moved(trained.state)))
-
-
 def test_a_reader_of_any_kind_is_known_to_the_compiled_step_by_its_structure():
     """The step is compiled once for a reader, whatever containers its modules hold: it is looked up by hash."""
     described = card()
@@ -201,8 +187,8 @@ def test_a_reader_whose_modules_hold_dicts_trains_and_is_scored(networks):
     state = init_states(SMALL, TRIALS, jax.tree.map(lambda x: np.stack([x, x]), parameters))
     arrays_of_frozen, static = apart(frozen)
     splits = [arrays(networks, name) for name in ("train", "validation")]
-    pipeline = from_spec("", networks.symmetry)
-    state, metrics = advance(SMALL, static, arrays_of_frozen, pipeline, state, *splits, classes=10)
+    pipelines = Pipelines(from_spec("", networks.symmetry))
+    state, metrics = advance(SMALL, static, Packing(), arrays_of_frozen, pipelines, state, *splits, 10)
     trained = Trained(SMALL, TRIALS, state, frozen, [], networks.card)
     assert evaluate(trained, networks, "validation") == metrics.validation.tolist()
 

@@ -126,7 +126,7 @@ def newest(run: Path) -> Stored | None:
     return Stored(where, epoch, loaded, stated["arrays"])
 
 
-def _flat(state: TrainState) -> dict[str, jax.Array]:
+def _flat(state: TrainState) -> dict[str, jax.Array | np.ndarray]:
     """Leaves by path, keys as their raw data: no container that Orbax would give back as another."""
     raw = state._replace(key=jax.random.key_data(state.key))
     return dict(zip(leaf_names(raw, "state"), jax.tree.leaves(raw), strict=True))
@@ -161,7 +161,7 @@ def _check_files(where: Path, stated: dict[str, str]) -> None:
 
 
 def _check_arrays(
-    where: Path, found: dict[str, np.ndarray], expected: dict[str, jax.Array], stated: dict[str, str]
+    where: Path, found: dict[str, np.ndarray], expected: dict[str, jax.Array | np.ndarray], stated: dict[str, str]
 ) -> None:
     wrong = set(expected) ^ set(found)
     if wrong:

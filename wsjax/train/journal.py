@@ -9,7 +9,7 @@ from typing import Any
 
 from wsjax.interrupts import interrupts_held_back
 from wsjax.train import checkpoint, metrics, record
-from wsjax.train.state import TrainState
+from wsjax.train.state import Packing, TrainState
 
 
 @dataclass
@@ -18,6 +18,7 @@ class Journal:
 
     directory: Path
     every_seconds: float
+    packing: Packing
     epoch_on_disk: int = 0
     saved_at: float = field(default_factory=time.monotonic)
     latest: tuple[int, TrainState] | None = None
@@ -28,7 +29,7 @@ class Journal:
         return state, self.epoch_on_disk, metrics.rewind(self.directory / record.METRICS, self.epoch_on_disk)
 
     def write(self, epoch: int, state: TrainState, records: list[dict[str, Any]], *, last: bool) -> None:
-        """Add an evaluation; save the state when it is the last, or the time has come."""
+        """Add an evaluation; save the state, which is packed, when it is the last, or the time has come."""
         metrics.append(self.directory / record.METRICS, records)
         # After the metrics: a state on the disk always has its lines, and lines without a state are cut off again.
         self.latest = (epoch, state)
@@ -39,15 +40,16 @@ class Journal:
         """Save the latest state, unless it is saved."""
         if self.latest is not None and self.latest[0] > self.epoch_on_disk:
             with interrupts_held_back():
-                checkpoint.save(self.directory, *self.latest)
-                self.epoch_on_disk, self.saved_at = self.latest[0], time.monotonic()
+                epoch, state = self.latest
+                checkpoint.save(self.directory, epoch, self.packing.unpack(state))
+                self.epoch_on_disk, self.saved_at = epoch, time.monotonic()
 
 
 @contextmanager
-def open_journal(directory: Path, every_seconds: float) -> Iterator[Journal]:
+def open_journal(directory: Path, every_seconds: float, packing: Packing) -> Iterator[Journal]:
     """Open a run's directory. On Ctrl-C the latest state is saved, and a line says how to go on."""
     checkpoint.clean(directory)
-    journal = Journal(directory, every_seconds)
+    journal = Journal(directory, every_seconds, packing)
     try:
         yield journal
     except KeyboardInterrupt:

@@ -26,10 +26,11 @@ def load(run: str | Path, index: int = 0) -> Reader:
         `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
 
         >>> import tempfile
+        >>> import equinox as eqx
         >>> from wsjax.train import Plan, train
         >>> out = tempfile.mkdtemp()
         >>> _ = train(networks, Plan("mlp", epochs=2, evaluate_every=2), out=out, progress=False)
-        >>> load(out)(networks.network(0)).shape
+        >>> eqx.filter_jit(load(out))(networks.network(0)).shape
         (10,)
     """
     return load_trained(run).reader(index)

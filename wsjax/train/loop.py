@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ from wsjax.train.inputs import arrays, fingerprint, learned
 from wsjax.train.journal import Journal, open_journal
 from wsjax.train.measure import ACCURACY, R2, Measure
 from wsjax.train.pipelines import pipelines_of
-from wsjax.train.state import TrainState, apart, init_states, split
-from wsjax.train.step import advance, prepare
+from wsjax.train.state import TrainState, apart, init_states, packing_of, split
+from wsjax.train.step import advance
 from wsjax.train.targets import Targets, check_augmentation
 from wsjax.train.trained import Trained
 
@@ -79,6 +79,8 @@ def train(
     t' = (t - mean) / std with the mean and deviation of the training split, by the mean of (t' - y')^2, and gives back
     y = mean + std y'. The score is R2 = 1 - sum (t - y)^2 / sum (t - mean)^2 over the split, averaged over targets.
 
+    On a CPU call `wsjax.host.use_host_well()` before JAX is first used, as the command line does: steps take less time.
+
     Args:
         dataset: networks with splits; held on the device whole.
         plan: what all runs share.
@@ -113,55 +115,48 @@ def train(
     training, validation = (arrays(dataset, name, mesh, targets=targets) for name in ("train", "validation"))
     classes, measure = len(dataset.card.classes), ACCURACY if targets is None else R2
     pipelines = pipelines_of(plan, trials, dataset.symmetry, training, classes)
-    step = functools.partial(
-        advance,
-        plan,
-        static,
-        replicate(arrays_of_frozen, mesh),
-        pipelines.shared,
-        own=pipelines.own,
-        train=training,
-        validation=validation,
-        classes=classes,
-        mesh=mesh,
-    )
+    packing = packing_of(plan, state)
+    fixed = plan, static, packing, replicate(arrays_of_frozen, mesh), pipelines
+    given = lambda states: (*fixed, states, training, validation, classes, mesh)
+    loop = functools.partial(_loop, plan, trials, given, measure, progress)
     if out is None:
-        state, history = _loop(plan, trials, replicate(state, mesh), 0, [], step, measure, None, progress)
-        return Trained(plan, tuple(trials), state, frozen, history, dataset.card, targets)
-    with locked(Path(out)):
-        record.claim(Path(out), plan, trials, dataset.card, fingerprint(training, validation), targets)
-        with open_journal(Path(out), checkpoint_seconds) as journal:
-            state, epoch, history = journal.resume(state)
-            placed = replicate(state, mesh)
-            state, history = _loop(plan, trials, placed, epoch, history, step, measure, journal, progress)
+        state, history = loop(replicate(packing.pack(state), mesh))
+    else:
+        with locked(Path(out)):
+            record.claim(Path(out), plan, trials, dataset.card, fingerprint(training, validation), targets)
+            with open_journal(Path(out), checkpoint_seconds, packing) as journal:
+                state, epoch, history = journal.resume(state)
+                state, history = loop(replicate(packing.pack(state), mesh), epoch, history, journal)
+    state = replicate(packing.unpack(state), mesh)
     return Trained(plan, tuple(trials), state, frozen, history, dataset.card, targets)
 
 
 def _loop(
     plan: Plan,
     trials: Sequence[Trial],
-    state: TrainState,
-    epoch: int,
-    history: list[dict[str, Any]],
-    step: functools.partial,
+    given: Callable[[TrainState], tuple[Any, ...]],
     measure: Measure,
-    journal: Journal | None,
     progress: bool,
+    state: TrainState,
+    epoch: int = 0,
+    history: Sequence[dict[str, Any]] = (),
+    journal: Journal | None = None,
 ) -> tuple[TrainState, list[dict[str, Any]]]:
+    """From packed states to those of the last epoch, and the whole history. given: the arguments of a step."""
     began = time.monotonic()
-    seeds = [trial.seed for trial in trials]
+    seeds, history = [trial.seed for trial in trials], list(history)
     label = f"train {plan.reader}" + (" (augmented)" if plan.augment else "")
     # Inside XLA's compiler a Ctrl-C is lost or crashes the process, so it waits. The first step finds the program made.
     if epoch < plan.epochs:
         with interrupts_held_back():
-            prepare(*step.args, states=state, **step.keywords)
+            advance.lower(*given(state)).compile()
     with progress_of(total=plan.epochs, initial=epoch, unit="epochs", desc=label, disable=not progress) as bar:
         while epoch < plan.epochs:
-            state, scores = jax.block_until_ready(step(states=state))
+            state, scores = jax.block_until_ready(advance(*given(state)))
             epoch += plan.evaluate_every
             records = metrics.lines_of(scores, measure, epoch, time.monotonic() - began, seeds)
             check_losses(records, trials)
-            history = [*history, *records]
+            history += records
             if journal is not None:
                 journal.write(epoch, state, records, last=epoch >= plan.epochs)
             means = {n: np.mean([r[f"{n}_{measure.key}"] for r in records]) for n in ("train", "validation")}

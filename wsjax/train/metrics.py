@@ -25,7 +25,7 @@ def lines_of(metrics: Metrics, measure: Measure, epoch: int, seconds: float, see
 def append(path: Path, records: list[dict[str, Any]]) -> None:
     """Add records to the end of a file. Raises OSError naming it."""
     way_out = "what was saved stays. Make room: the same training goes on from its last checkpoint"
-    with writing(path, way_out), path.open("a") as file:
+    with writing(path, way_out), path.open("a", encoding="utf-8") as file:
         file.write(_text(records))
 
 

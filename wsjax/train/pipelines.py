@@ -11,18 +11,18 @@ from wsjax.augment import from_spec, needs_pool, needs_statistics, statistics_of
 from wsjax.symmetry import Symmetry
 from wsjax.train.config import Plan, Trial
 from wsjax.train.inputs import Arrays
-from wsjax.train.step import soft
+from wsjax.train.scores import soft
 from wsjax.typing import Batch
 
 
 class Pipelines(NamedTuple):
     """What the runs' pipelines have in common, and the settings in which they differ, a number for each run.
 
-    Both have the structure of a pipeline, each with None where the other has a leaf.
+    Both have the structure of a pipeline, each with None where the other has a leaf; `own` None where all is shared.
     """
 
     shared: PyTree
-    own: PyTree
+    own: PyTree = None
 
 
 def pipelines_of(plan: Plan, trials: Sequence[Trial], symmetry: Symmetry, training: Arrays, classes: int) -> Pipelines:

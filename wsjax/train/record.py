@@ -1,7 +1,7 @@
 """A run's directory: what was asked for, and what came of it.
 
-run.json           plan, trials, the data set's card, the units of its targets where it has some, and the SHA-256 of
-                   what was trained on; with its own checksum
+run.json           plan, trials, the data set's card, the units of its targets where it has some, the SHA-256 of what
+                   was trained on, and JAX's precision and generator of keys; with its own checksum
 metrics.jsonl      one line an evaluation of a run
 checkpoints/       the newest two states; checkpoints.json proves them
 result.json        scores, once the training is over and the test split was read; plain JSON
@@ -13,6 +13,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from wsjax.data import Card
 from wsjax.data.store import directory as proved
@@ -28,7 +30,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all, and onto the disk before this returns. Raises OSError naming it."""
     draft = path.with_name(path.name + ".tmp")
     with writing(path):
-        with draft.open("w") as file:
+        with draft.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -47,7 +49,7 @@ def read_json(path: Path) -> Any:
         DataError: the file is missing or is not JSON; it is named.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}; expected JSON that wsjax wrote") from None
     except ValueError as error:
@@ -84,12 +86,15 @@ def claim(
     """
     asked = {"plan": plan.to_json(), "trials": [t.to_json() for t in trials], "card": card.to_json()}
     units = {} if targets is None else {"targets": targets.to_json()}
-    asked = json.loads(json.dumps({**asked, "data_sha256": data_sha256, **units}))
+    # Under other ones the same seeds draw other numbers, or states have other dtypes.
+    settings = {name: getattr(jax.config, f"jax_{name}") for name in ("enable_x64", "default_prng_impl")}
+    asked = json.loads(json.dumps({**asked, "data_sha256": data_sha256, **units, "jax": settings}))
     path = directory / RECORD
     if path.exists():
         known = read_proved(path)
         for name in ("trains", "compute", "microbatches", "average", "strength"):  # which plans of before did not name
             known["plan"].setdefault(name, getattr(Plan, name))
+        known.setdefault("jax", settings)
         differences = json_differences(known, asked)
         # What a user chose stands before what follows from it, of which a card has much.
         differences.sort(key=lambda line: not line.startswith(("card.name", "plan", "trials")))

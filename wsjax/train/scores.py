@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from wsjax.train.inputs import Arrays
@@ -15,8 +16,8 @@ EVALUATION_BATCH = 256
 def read_all(model: Callable[[PyTree], Array], *splits: PyTree) -> list[Array]:
     """What a function of one network gives for every network of some splits.
 
-    All splits go through one loop, in equal batches of at most 256 networks: `model` is compiled once, neither for each
-    split nor for what a last batch would leave over.
+    All splits go through one loop, in equal batches of at most 256 networks of one split each: `model` is compiled
+    once, neither for each split nor for what a last batch would leave over.
 
     Args:
         model: the reader, or what else is asked of a network.
@@ -27,25 +28,16 @@ def read_all(model: Callable[[PyTree], Array], *splits: PyTree) -> list[Array]:
         [[0, 2, 4], [0, 2]]
     """
     counts = [len(jax.tree.leaves(split)[0]) for split in splits]
-    batches = -(-sum(counts) // EVALUATION_BATCH)
-    size = -(-sum(counts) // batches)
-    starts = [sum(counts[:i]) for i in range(len(counts))]
-
-    def network(row: Array) -> PyTree:
-        """The network of a row of all splits, one split behind the other."""
-        places = [
-            jax.tree.map(lambda x, at=row - start: x.at[at].get(mode="clip"), split)
-            for start, split in zip(starts, splits, strict=True)
-        ]
-        *others, found = places
-        for start, other in zip(starts[:0:-1], others[::-1], strict=True):
-            found = jax.tree.map(lambda x, y, first=row < start: jnp.where(first, x, y), other, found)
-        return found
-
-    rows = jnp.arange(batches * size).reshape(batches, size)
-    given = jax.lax.map(lambda some: jax.vmap(model)(jax.vmap(network)(some)), rows)
-    given = given.reshape(batches * size, *given.shape[2:])
-    return [given[start : start + count] for start, count in zip(starts, counts, strict=True)]
+    in_batches = lambda size: [-(-count // size) for count in counts]
+    # A batch costs about as much as sixteen networks more.
+    size = min(range(1, EVALUATION_BATCH + 1), key=lambda size: sum(in_batches(size)) * (size + 16))
+    batches = in_batches(size)
+    gather = [lambda rows, split=split: jax.tree.map(lambda x: x.at[rows].get(mode="clip"), split) for split in splits]
+    of_split = np.repeat(np.arange(len(splits), dtype=np.int32), batches)
+    rows = np.concatenate([np.arange(n * size, dtype=np.int32).reshape(n, size) for n in batches])
+    given = jax.lax.map(lambda at: jax.vmap(model)(jax.lax.switch(at[0], gather, at[1])), (of_split, rows))
+    parts = [given[sum(batches[:i]) : sum(batches[: i + 1])] for i in range(len(splits))]
+    return [part.reshape(-1, *part.shape[2:])[:count] for part, count in zip(parts, counts, strict=True)]
 
 
 def accuracy(model: Reader, data: Arrays) -> Float[Array, ""]:
@@ -65,7 +57,7 @@ def accuracy(model: Reader, data: Arrays) -> Float[Array, ""]:
 
 
 def _accuracy(given: Array, label: Array) -> Float[Array, ""]:
-    return jnp.mean((jnp.argmax(given, axis=1) == label).astype(jnp.float32))
+    return jnp.mean((jnp.argmax(given, axis=1).astype(label.dtype) == label).astype(jnp.float32))
 
 
 def r2(model: Reader, data: Arrays) -> Float[Array, ""]:
@@ -94,6 +86,11 @@ def _r2(given: Array, label: Array) -> Float[Array, ""]:
 
 def are_classes(label: Array) -> bool:
     return bool(jnp.issubdtype(label.dtype, jnp.integer))
+
+
+def soft(label: Array, classes: int) -> Float[Array, "networks outputs"]:
+    """Labels as a batch holds them: classes as distributions, targets as they are."""
+    return jax.nn.one_hot(label, classes) if are_classes(label) else label
 
 
 def scores(model: Reader, *splits: Arrays) -> list[Float[Array, ""]]:

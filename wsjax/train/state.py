@@ -61,61 +61,55 @@ def split(model: PyTree) -> tuple[PyTree, PyTree]:
 
 
 class Packing(NamedTuple):
-    """How the trainable arrays of stacked runs become one vector a run, and arrays again.
+    """How the trainable arrays of stacked runs become one vector a run, and arrays again; without a structure, not.
 
-    The optimiser's rule looks at each number by itself, so that inside a compiled program it is a few operations on one
-    vector, and not a few on each of dozens of arrays, which takes seconds more to compile. Outside it is done on the
-    host, where nothing is compiled.
+    The optimiser's rule looks at each number by itself, so that on one vector it is a few operations, and not a few on
+    each of dozens of arrays, which takes seconds more to compile. A training packs its states on the host, where
+    nothing is compiled, before its first step, and unpacks them where a reader or a checkpoint is made of them.
     """
 
-    structure: Any
-    shapes: tuple[tuple[int, ...], ...]
+    structure: Any = None
+    shapes: tuple[tuple[int, ...], ...] = ()
 
-    def tree(self, vector: Float[Array, " numbers"]) -> PyTree:
+    def tree(self, vector: Float[Array, " numbers"] | PyTree) -> PyTree:
         """One run's arrays, inside a compiled program."""
-        parts = jax.lax.split(vector, [math.prod(shape) for shape in self.shapes])
+        if self.structure is None:
+            return vector
+        parts = jax.lax.split(vector, self._sizes)
         leaves = [part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)]
         return jax.tree.unflatten(self.structure, leaves)
 
     def pack(self, states: TrainState) -> TrainState:
         """States with a vector a run wherever they have a tree like the trainable arrays: moments, best, average."""
+        if self.structure is None:
+            return states
         join = lambda tree: np.concatenate([np.asarray(x).reshape(len(x), -1) for x in jax.tree.leaves(tree)], axis=1)
-        return jax.tree.map(lambda node: join(node) if self._has(node) else node, states, is_leaf=self._has)
+        alike = lambda node: jax.tree.structure(node) == self.structure
+        return jax.tree.map(lambda node: join(node) if alike(node) else node, states, is_leaf=alike)
 
-    def unpack(self, states: TrainState, like: TrainState) -> TrainState:
-        """Packed states with the trees, on the host, that those have of which they were made."""
-        ends = np.cumsum([math.prod(shape) for shape in self.shapes])[:-1]
+    def unpack(self, states: TrainState) -> TrainState:
+        """Packed states with the trees again, on the host; what else they hold is one number a run."""
+        if self.structure is None:
+            return states
 
-        def cut(node: PyTree, found: PyTree) -> PyTree:
-            if not self._has(node):
-                return found
-            parts = zip(np.split(np.asarray(found), ends, axis=1), self.shapes, strict=True)
+        def cut(leaf: Array | np.ndarray) -> PyTree:
+            if leaf.ndim == 1:
+                return leaf
+            parts = zip(np.split(np.asarray(leaf), np.cumsum(self._sizes)[:-1], axis=1), self.shapes, strict=True)
             return jax.tree.unflatten(self.structure, [part.reshape(len(part), *shape) for part, shape in parts])
 
-        return jax.tree.map(cut, like, states, is_leaf=self._has)
+        return jax.tree.map(cut, states)
 
-    def _has(self, node: PyTree) -> bool:
-        return jax.tree.structure(node) == self.structure
-
-
-class Apart(NamedTuple):
-    """In place of a `Packing` where arrays stay apart."""
-
-    def tree(self, parameters: PyTree) -> PyTree:
-        return parameters
-
-    def pack(self, states: TrainState) -> TrainState:
-        return states
-
-    def unpack(self, states: TrainState, like: TrainState) -> TrainState:
-        return states
+    @property
+    def _sizes(self) -> list[int]:
+        return [math.prod(shape) for shape in self.shapes]
 
 
-def packing_of(plan: Plan, states: TrainState) -> Packing | Apart:
+def packing_of(plan: Plan, states: TrainState) -> Packing:
     """How stacked states are packed: not where the rule asks which arrays are the head's, or they differ in dtype."""
     leaves, structure = jax.tree.flatten(states.parameters)
     if plan.trains != "all" or len({leaf.dtype for leaf in leaves}) != 1 or len(leaves) == 1:
-        return Apart()
+        return Packing()
     return Packing(structure, tuple(leaf.shape[1:] for leaf in leaves))
 
 

@@ -5,7 +5,7 @@ derive from the step number alone, so a scan split anywhere between epochs gives
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,14 +15,15 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 
 from wsjax.augment import at_strength
-from wsjax.devices import replicate, spread
+from wsjax.devices import spread
 from wsjax.floats import widened
 from wsjax.models import computing_in
 from wsjax.train.config import Plan
 from wsjax.train.gradient import value_and_mean_gradient
 from wsjax.train.inputs import Arrays
-from wsjax.train.scores import are_classes, scores
-from wsjax.train.state import Apart, Packing, Static, TrainState, packing_of, updated
+from wsjax.train.pipelines import Pipelines
+from wsjax.train.scores import are_classes, scores, soft
+from wsjax.train.state import Packing, Static, TrainState, updated
 from wsjax.typing import Batch, Key, Reader, Transform
 
 
@@ -37,11 +38,6 @@ class Metrics(NamedTuple):
 def steps_per_epoch(networks: int, batch_size: int) -> int:
     """Steps to see every network once; the last batch is filled up from the start of the epoch's order."""
     return -(-networks // batch_size)
-
-
-def soft(label: Array, classes: int) -> Float[Array, "networks outputs"]:
-    """Labels as a batch holds them: classes as distributions, targets as they are."""
-    return jax.nn.one_hot(label, classes) if are_classes(label) else label
 
 
 def epoch_order(key: Key, epoch: Int[Array, ""], networks: int, batch_size: int) -> Int[Array, "steps batch"]:
@@ -64,78 +60,40 @@ def strengthened(plan: Plan, pipeline: Transform[Batch], done: Float[Array, ""])
     return at_strength(pipeline, done if plan.strength == "rising" else 1 - done)
 
 
+@functools.partial(jax.jit, static_argnames=("plan", "static", "packing", "classes", "mesh"))
 def advance(
     plan: Plan,
     static: Static,
+    packing: Packing,
     frozen: PyTree,
-    pipeline: Transform[Batch],
+    pipelines: Pipelines,
     states: TrainState,
     train: Arrays,
     validation: Arrays,
-    *,
     classes: int,
-    own: PyTree = None,
     mesh: Mesh | None = None,
 ) -> tuple[TrainState, Metrics]:
     """`plan.evaluate_every` epochs of stacked runs and the evaluation after them, in one compiled program.
 
     The loss is the mean cross-entropy of classes, or the mean square of what targets, standardised, are missed by.
 
-    Compiled once for a plan, a reader and shapes: the settings of runs and of the pipeline are arguments.
+    Compiled once for a plan, a reader and shapes: the settings of runs and of the pipeline are arguments. Give them all
+    by their places: JAX compiles a call by names a second time.
 
     Args:
         plan: the shared settings.
         static: the reader without arrays.
-        frozen: its arrays that do not train.
-        pipeline: the augmentation; None at settings that are the runs' own.
-        states: every leaf with a leading axis of runs.
+        packing: how the states are packed.
+        frozen: the reader's arrays that do not train.
+        pipelines: the augmentation, and the settings of it that are the runs' own.
+        states: packed, every leaf with a leading axis of runs.
         train, validation: the splits, on the device.
         classes: how many there are; 0 where labels are targets.
-        own: those settings, each with a leading axis of runs, and None at all others; None where all are shared.
         mesh: where to spread each batch; None keeps one device.
 
     Returns:
         The states and the metrics, every leaf with a leading axis of runs.
     """
-    packing = packing_of(plan, states)
-    given = (replicate(packing.pack(states), mesh), train, validation)
-    made, metrics = _advance(plan, static, frozen, pipeline, *given, packing, classes=classes, own=own, mesh=mesh)
-    return replicate(packing.unpack(made, states), mesh), metrics
-
-
-def prepare(
-    plan: Plan,
-    static: Static,
-    frozen: PyTree,
-    pipeline: Transform[Batch],
-    states: TrainState,
-    train: Arrays,
-    validation: Arrays,
-    *,
-    mesh: Mesh | None = None,
-    **settings: Any,
-) -> None:
-    """Compile what `advance` of the same arguments will run."""
-    packing = packing_of(plan, states)
-    given = (replicate(packing.pack(states), mesh), train, validation)
-    _advance.lower(plan, static, frozen, pipeline, *given, packing, **settings, mesh=mesh).compile()
-
-
-@functools.partial(jax.jit, static_argnames=("plan", "static", "packing", "classes", "mesh"))
-def _advance(
-    plan: Plan,
-    static: Static,
-    frozen: PyTree,
-    pipeline: Transform[Batch],
-    states: TrainState,
-    train: Arrays,
-    validation: Arrays,
-    packing: Packing | Apart,
-    *,
-    classes: int,
-    own: PyTree = None,
-    mesh: Mesh | None = None,
-) -> tuple[TrainState, Metrics]:
     networks = len(train.label)
     steps = steps_per_epoch(networks, plan.batch_size)
 
@@ -168,7 +126,7 @@ def _advance(
         return jax.lax.scan(functools.partial(step, augment), state, order)
 
     def one_run(state: TrainState, own: PyTree) -> tuple[TrainState, Metrics]:
-        augment = eqx.combine(own, pipeline)
+        augment = eqx.combine(own, pipelines.shared)
         state, losses = jax.lax.scan(functools.partial(epoch, augment), state, None, length=plan.evaluate_every)
         reached, fitted = scores(reader(state.scored), validation, train)
         better = reached > state.best_score
@@ -180,4 +138,4 @@ def _advance(
         )
         return state, Metrics(jnp.mean(losses), fitted, reached)
 
-    return jax.vmap(one_run)(states, own)
+    return jax.vmap(one_run)(states, pipelines.own)
