@@ -18,13 +18,12 @@ from jaxtyping import PyTree
 
 from benchmarks import harness, torch_align, torch_loop
 from benchmarks.fit import smooth_images
-from benchmarks.harness import Contestant, Row, Timing
+from benchmarks.harness import Contestant, Outcome, Row
 from wsjax import augment
 from wsjax.augment.mix_moved import SWEEPS
 from wsjax.augment.partners import partners
 from wsjax.data.fitting.jobs import fit_weights
 from wsjax.data.recipe import Recipe
-from wsjax.host import use_host_well
 from wsjax.networks import Network
 from wsjax.symmetry import Symmetry, align, siren, squared_distance
 from wsjax.symmetry.align import Over
@@ -55,14 +54,10 @@ QUICK = Size(networks=64, steps=30, rounds=3, batches=(1,), widths=((64, 2),), a
 def run(*, quick: bool) -> dict[str, Any]:
     """Measure on two cores, or on an accelerator beside PyTorch on two cores, and report."""
     torch_loop.load_torch()
-    harness.use_cores(2)
-    use_host_well()
-    described = harness.machine()
-    rows, timings, notes = contest(QUICK if quick else Size())
-    return harness.report("align", quick=quick, described=described, rows=rows, timings=timings, notes=notes)
+    return harness.run("align", lambda _: contest(QUICK if quick else Size()), quick=quick)
 
 
-def contest(size: Size) -> tuple[list[Row], dict[str, Timing], list[str]]:
+def contest(size: Size) -> Outcome:
     """Rows, every contestant's times, and notes.
 
     Raises:
@@ -109,7 +104,7 @@ def names(two: tuple[Contestant, Contestant]) -> tuple[str, str]:
 def fitted(size: Size) -> PyTree:
     """Networks fitted to smooth images from independent starts."""
     recipe = Recipe(NETWORK, steps=size.steps, learning_rate=1e-3)
-    return jax.tree.map(jnp.asarray, fit_weights(smooth_images(size.networks, 28), recipe, progress=False).weights)
+    return jax.device_put(fit_weights(smooth_images(size.networks, 28), recipe, progress=False).weights)
 
 
 def aligned(networks: PyTree, symmetry: Symmetry) -> PyTree:
@@ -208,12 +203,12 @@ def check_quality(networks: PyTree, symmetry: Symmetry, rows: np.ndarray) -> str
     Raises:
         ValueError: ours is larger.
     """
-    other = jax.tree.map(lambda leaf: leaf[rows], networks)
-    apart = float(jax.vmap(squared_distance)(networks, other).mean())
+    other = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], networks)
+    apart = float(np.mean(jax.jit(jax.vmap(squared_distance))(networks, other)))
 
     def near(group: Over) -> float:
         reach = jax.jit(jax.vmap(lambda a, b: align(a, b, symmetry, group=group, max_sweeps=SWEEPS).distance))
-        return float(reach(other, networks).mean())
+        return float(np.mean(reach(other, networks)))
 
     ours, full = near("signed"), near("full")
     many = split(networks)

@@ -20,10 +20,9 @@ from benchmarks import harness, torch_augment
 from benchmarks.augment_same import LIMIT, check_same, draws
 from benchmarks.augment_step import Steps, step_rows
 from benchmarks.augment_subjects import BATCH, W0, Pair, Subject, cnn, networks_of, pair, seed, subject_of
-from benchmarks.harness import Contestant, Row, Timing, versus
+from benchmarks.harness import Contestant, Outcome, Row, Timing, versus
 from benchmarks.torch_augment import torch
 from wsjax.augment import CATALOGUE, batched
-from wsjax.host import use_host_well
 from wsjax.networks import Network
 from wsjax.symmetry import draws as draws_of
 
@@ -84,14 +83,10 @@ QUICK = Size(
 
 def run(*, quick: bool) -> dict[str, Any]:
     """Measure on two cores, or on an accelerator beside PyTorch on one core, and report."""
-    harness.use_cores(2)
-    use_host_well()
-    described = harness.machine()
-    rows, timings, notes = contest(QUICK if quick else Size(), described["load"])
-    return harness.report("augment", quick=quick, described=described, rows=rows, timings=timings, notes=notes)
+    return harness.run("augment", lambda load: contest(QUICK if quick else Size(), load), quick=quick)
 
 
-def contest(size: Size, load: float) -> tuple[list[Row], dict[str, Timing], list[str]]:
+def contest(size: Size, load: float) -> Outcome:
     """Rows, every contestant's times, and notes.
 
     Args:

@@ -1,6 +1,5 @@
 """What the recommended pipeline costs a training step of a DWS reader."""
 
-import functools
 from dataclasses import dataclass
 
 import jax
@@ -14,7 +13,8 @@ from wsjax.augment import RECOMMENDED, from_spec
 from wsjax.data import WeightDataset
 from wsjax.train import Arrays, Plan, Trial
 from wsjax.train.loop import start
-from wsjax.train.state import apart
+from wsjax.train.pipelines import Pipelines
+from wsjax.train.state import apart, packing_of
 from wsjax.train.step import advance
 from wsjax.typing import Batch, Transform
 
@@ -58,20 +58,13 @@ def step_contestant(spec: str, name: str, subject: Subject, channels: int, count
     arrays, static = apart(frozen)
     training = Arrays(subject.batch.weights, jnp.asarray(label, jnp.int32), subject.batch.object)
     few = jax.tree.map(lambda leaf: leaf[:1], training)
-    step = functools.partial(
-        advance,
-        plan,
-        static,
-        arrays,
-        from_spec(spec, subject.symmetry),
-        train=training,
-        validation=few,
-        classes=len(dataset.card.classes),
-    )
-    states = [state._replace(key=jax.random.key(i)[None]) for i in range(rounds)]
+    packing, pipelines = packing_of(plan, state), Pipelines(from_spec(spec, subject.symmetry))
+    packed = jax.device_put(packing.pack(state))
+    states = [packed._replace(key=jax.random.key(i)[None]) for i in range(rounds)]
 
     def run(number: int) -> None:
-        jax.block_until_ready(step(states=states[number]))
+        given = (plan, static, packing, arrays, pipelines, states[number], training, few, len(dataset.card.classes))
+        jax.block_until_ready(advance(*given))
 
     return Contestant(name, run, count)
 

@@ -96,8 +96,8 @@ def labelled(symmetry: Symmetry, count: int) -> Batch:
     kind = np.arange(count) % KINDS
     # Deviations as unlike as those of fitted networks; equal ones would let one quantile of all pass for one of each.
     leaves = [generator.normal(0, 0.05 * (1 + i), (KINDS, *s))[kind] for i, s in enumerate(symmetry.shapes)]
-    weights = symmetry.unflatten([jnp.asarray(leaf, jnp.float32) for leaf in leaves])
-    return Batch(weights, jax.nn.one_hot(kind // 2, CLASSES), jnp.asarray(kind % 2))
+    leaves = [leaf.astype(np.float32) for leaf in leaves]
+    return jax.device_put(Batch(symmetry.unflatten(leaves), np.eye(CLASSES, dtype=np.float32)[kind // 2], kind % 2))
 
 
 def pair(name: str, subject: Subject) -> Pair:
@@ -113,7 +113,7 @@ def pair(name: str, subject: Subject) -> Pair:
     entry, theirs = CATALOGUE[name], torch_side(name, {}, subject)
     known = {
         "symmetry": lambda: subject.symmetry,
-        "statistics": lambda: statistics_of(batch.weights),
+        "statistics": lambda: jax.jit(statistics_of)(batch.weights),
         "pool": lambda: batch,
     }
     ours = Partial(entry.function, **{need: known[need]() for need in entry.required})
@@ -127,7 +127,7 @@ def pair(name: str, subject: Subject) -> Pair:
 
 def torch_side(name: str, settings: dict[str, Any], subject: Subject) -> Callable[..., Any]:
     """PyTorch's function of that name, at the catalogue's defaults but for some settings."""
-    statistics = lambda: statistics_of(subject.batch.weights)
+    statistics = lambda: jax.jit(statistics_of)(subject.batch.weights)
     known = {
         "shift_phase": lambda: {"w0": subject.w0},
         "shift_turns": lambda: {"w0": subject.w0},

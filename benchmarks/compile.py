@@ -21,14 +21,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.harness import Contestant, Row, Timing
+from benchmarks.harness import Contestant, Outcome
 from benchmarks.readers_step import CLASSES, Subject
 from wsjax import augment, data, models, symmetry
-from wsjax.host import use_host_well
 from wsjax.train import Plan, Trial
 from wsjax.train.inputs import Arrays
 from wsjax.train.loop import start
-from wsjax.train.state import apart
+from wsjax.train.pipelines import Pipelines
+from wsjax.train.state import apart, packing_of
 from wsjax.train.step import advance
 from wsjax.typing import Batch
 
@@ -137,20 +137,17 @@ def step_of(subject: Subject) -> Callable[[], Any]:
     arrays, static = apart(frozen)
     training = Arrays(subject.networks(), jnp.asarray(subject.label, jnp.int32))
     few = jax.tree.map(lambda leaf: leaf[: subject.batch // 2], training)
-    pipeline = augment.from_spec("", subject.network.symmetry)
-    return functools.partial(advance, plan, static, arrays, pipeline, states, training, few, classes=CLASSES)
+    packing, pipelines = packing_of(plan, states), Pipelines(augment.from_spec("", subject.network.symmetry))
+    given = (plan, static, packing, arrays, pipelines, packing.pack(states), training, few, CLASSES)
+    return functools.partial(advance, *given)
 
 
 def run(*, quick: bool) -> dict[str, Any]:
     """Measure on two cores, or on an accelerator, and report."""
-    harness.use_cores(2)
-    use_host_well()
-    described = harness.machine()
-    rows, timings, notes = contest(QUICK if quick else Size())
-    return harness.report("compile", quick=quick, described=described, rows=rows, timings=timings, notes=notes)
+    return harness.run("compile", lambda _: contest(QUICK if quick else Size()), quick=quick)
 
 
-def contest(size: Size) -> tuple[list[Row], dict[str, Timing], list[str]]:
+def contest(size: Size) -> Outcome:
     """Rows, every first call's times, and notes."""
     calls = subjects(size)
     watched = [Contestant(name, lambda _, call=call: first_call(call), 1.0) for name, call in calls.items()]

@@ -25,12 +25,11 @@ from benchmarks.fit_contestants import (
     vmap_contestant,
     wsjax_contestant,
 )
-from benchmarks.harness import Contestant, Row, Timing
+from benchmarks.harness import Contestant, Outcome
 from wsjax.data.pool import default_workers
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.images import Images
 from wsjax.data.sources.signals import as_signals
-from wsjax.host import use_host_well
 from wsjax.networks import Network
 from wsjax.networks.sine import sine
 
@@ -59,19 +58,18 @@ QUICK = Size(steps=20, rounds=3, groups=2)
 def run(*, quick: bool) -> dict[str, Any]:
     """Measure on two cores and report."""
     torch_loop.load_torch()
-    harness.use_cores(2)
     jax.config.update("jax_platforms", "cpu")
-    use_host_well()
-    described = harness.machine()
-    first = contest(QUICK if quick else Size(), described["load"])
-    others = fit_cases.contest(fit_cases.QUICK if quick else fit_cases.Size())
-    sines = fit_sine.contest(fit_sine.QUICK if quick else fit_sine.Size())
-    rows, timings = [*first[0], *others[0], *sines[0]], first[1] | others[1] | sines[1]
-    notes = [*first[2], *others[2], *sines[2]]
-    return harness.report("fit", quick=quick, described=described, rows=rows, timings=timings, notes=notes)
+
+    def measured(load: float) -> Outcome:
+        first = contest(QUICK if quick else Size(), load)
+        others = fit_cases.contest(fit_cases.QUICK if quick else fit_cases.Size())
+        sines = fit_sine.contest(fit_sine.QUICK if quick else fit_sine.Size())
+        return [*first[0], *others[0], *sines[0]], first[1] | others[1] | sines[1], [*first[2], *others[2], *sines[2]]
+
+    return harness.run("fit", measured, quick=quick)
 
 
-def contest(size: Size, load: float) -> tuple[list[Row], dict[str, Timing], list[str]]:
+def contest(size: Size, load: float) -> Outcome:
     """Rows, every contestant's times, and notes.
 
     Args:

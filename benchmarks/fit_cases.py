@@ -15,7 +15,7 @@ from benchmarks.fit_contestants import (
     vmap_contestant,
     wsjax_contestant,
 )
-from benchmarks.harness import Row, Timing
+from benchmarks.harness import Outcome
 from wsjax.data.pool import default_workers
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.signals import Signals
@@ -58,7 +58,7 @@ class Size:
 QUICK = Size((Case((3, 32, 32, 1), 512, batch_points=128, steps=10),), rounds=2, groups=1, lanes=(16,))
 
 
-def contest(size: Size) -> tuple[list[Row], dict[str, Timing], list[str]]:
+def contest(size: Size) -> Outcome:
     """Rows, every contestant's times, and a note on the quality of each case.
 
     Raises:

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array
 
 from benchmarks import harness
-from benchmarks.harness import Contestant, Row, Timing
+from benchmarks.harness import Contestant, Outcome
 from wsjax.networks import sine as public
 from wsjax.networks.sine import polynomial_sine, polynomial_sine_and_cosine
 
@@ -40,7 +40,7 @@ class Size:
 QUICK = Size(rounds=3, calls=2)
 
 
-def contest(size: Size) -> tuple[list[Row], dict[str, Timing], list[str]]:
+def contest(size: Size) -> Outcome:
     """Rows, every contestant's times, and a note on what `networks.sine` takes here.
 
     Raises:
@@ -53,7 +53,7 @@ def contest(size: Size) -> tuple[list[Row], dict[str, Timing], list[str]]:
     }
     contestants = []
     for what, functions in sides.items():
-        check_same(what, [function(numbers) for function in functions.values()])
+        check_same(what, [jax.jit(function)(numbers) for function in functions.values()])
         for name, function in functions.items():
             program = jax.jit(functools.partial(again, function))
             contestants.append(_contestant(f"sine {what}, {name}", program, numbers, size))

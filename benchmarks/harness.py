@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from wsjax.host import use_host_well
+
 PACKAGES = ("wsjax", "jax", "jaxlib", "optax", "numpy", "torch")
 
 
@@ -170,6 +172,25 @@ def _version(package: str) -> str | None:
 def use_cores(count: int) -> None:
     """Keep this process to that many cores, or to as many as it may use. Before JAX and PyTorch start their threads."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+
+
+Outcome = tuple[list[Row], dict[str, Timing], list[str]]
+"""What a suite finds: rows, every contestant's times, and notes."""
+
+
+def run(suite: str, contest: Callable[[float], Outcome], *, quick: bool) -> dict[str, Any]:
+    """Measure on two cores, with the process set up as the command line does it, and report.
+
+    Args:
+        suite: its name.
+        contest: measures, given the machine's load average before; a note may cite it.
+        quick: whether sizes are small, so that nothing is for publication.
+    """
+    use_cores(2)
+    use_host_well()
+    described = machine()
+    rows, timings, notes = contest(described["load"])
+    return report(suite, quick=quick, described=described, rows=rows, timings=timings, notes=notes)
 
 
 def report(

@@ -16,12 +16,11 @@ import jax
 import numpy as np
 
 from benchmarks import harness, torch_loop
-from benchmarks.harness import Contestant, Row, Timing
+from benchmarks.harness import Contestant, Outcome
 from benchmarks.readers_growth import Growth, growth_rows
 from benchmarks.readers_step import Steps, Subject
 from benchmarks.readers_versus import Duel, duel, versus_rows
 from wsjax import models
-from wsjax.host import use_host_well
 
 COMPILE_LIMIT = 20.0  # seconds
 
@@ -64,17 +63,17 @@ QUICK = Size(
 def run(*, quick: bool) -> dict[str, Any]:
     """Measure on two cores, or on an accelerator beside PyTorch on two cores, and report."""
     torch_loop.load_torch().set_num_threads(2)
-    harness.use_cores(2)
-    use_host_well()
-    described = harness.machine()
-    size = QUICK if quick else Size()
-    if jax.default_backend() != "cpu":  # which has no units for bfloat16
-        size = replace(size, rounded=size.names)
-    rows, timings, notes = contest(size, described["load"])
-    return harness.report("readers", quick=quick, described=described, rows=rows, timings=timings, notes=notes)
+
+    def measured(load: float) -> Outcome:
+        size = QUICK if quick else Size()
+        if jax.default_backend() != "cpu":  # which has no units for bfloat16
+            size = replace(size, rounded=size.names)
+        return contest(size, load)
+
+    return harness.run("readers", measured, quick=quick)
 
 
-def contest(size: Size, load: float) -> tuple[list[Row], dict[str, Timing], list[str]]:
+def contest(size: Size, load: float) -> Outcome:
     """Rows, every contestant's times, and notes.
 
     Raises:
@@ -110,7 +109,7 @@ def duels(size: Size) -> list[Duel]:
     return made
 
 
-def reader_rows(size: Size) -> tuple[list[Row], dict[str, Timing], list[str]]:
+def reader_rows(size: Size) -> Outcome:
     """Each reader at its defaults: its step and memory against those of DWS, its compilation against the limit, and
     what bfloat16 saves.
     """

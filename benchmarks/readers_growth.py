@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.harness import Contestant, Row, Timing
+from benchmarks.harness import Contestant, Outcome, Row, Timing
 from benchmarks.readers_step import Steps, Subject
 
 GROWING = {"dws": ("dws", {}), "dws_attention": ("dws", {"maps": "attention"}), "relational": ("relational", {})}
@@ -26,7 +26,7 @@ class Growth:
     rounds: int = 5
 
 
-def growth_rows(growth: Growth, names: tuple[str, ...]) -> tuple[list[Row], dict[str, Timing], list[str]]:
+def growth_rows(growth: Growth, names: tuple[str, ...]) -> Outcome:
     """Nanoseconds and bytes a number that is read; a ratio of 1 or more says that growth is linear at most."""
     rows: list[Row] = []
     timings: dict[str, Timing] = {}

@@ -58,7 +58,7 @@ class Subject:
         generator = np.random.default_rng(0)
         shapes = self.network.symmetry.shapes
         leaves = [generator.normal(0.0, 0.2, (self.batch, *shape)).astype(np.float32) for shape in shapes]
-        return self.network.symmetry.unflatten([jnp.asarray(leaf) for leaf in leaves])
+        return self.network.symmetry.unflatten(jax.device_put(leaves))
 
     @property
     def label(self) -> np.ndarray:
@@ -76,7 +76,7 @@ class Steps:
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(parameters))
         self.weights, self.memory, self._count = subject.weights, 0, count
         self._compiled: Any = None
-        self._batch = subject.networks(), jnp.asarray(subject.label)
+        self._batch = subject.networks(), jax.device_put(subject.label)
         rule = optax.adam(LEARNING_RATE)
         self._state = parameters, rule.init(parameters)
 

@@ -47,7 +47,7 @@ def copy(reader: Any, module: DWS) -> None:
     groups = list(reader.symmetry.groups)
     for layer, blocks in zip(reader.layers, module.layers, strict=True):
         maps: dict[Any, Any] = dict(zip(blocks.wires, blocks.maps, strict=True))
-        for term, kernel in zip(layer.layout.terms, layer.kernels, strict=True):
+        for term, kernel in zip(layer.layout.terms, map(np.asarray, layer.kernels), strict=True):
             kept = tuple(groups.index(group) + 1 for group, _ in term.kind)
             row = 0
             for s, _ in term.reads:

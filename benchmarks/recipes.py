@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.harness import Contestant, Row, Timing
+from benchmarks.harness import Contestant, Outcome, Row
 from wsjax.data.fitting.fit import Fitted
 from wsjax.data.fitting.jobs import fit_weights
 from wsjax.data.fitting.recipes import recipe_named
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.images import Images
 from wsjax.data.sources.registry import load_images
-from wsjax.host import use_host_well
 
 ARRAYS = ("kernel0", "kernel1", "kernel2", "bias0", "bias1", "bias2")
 PUBLISHED = {
@@ -52,14 +51,10 @@ QUICK = Size(images=16, refilled=64, folds=2, rounds=2, most_steps=200)
 
 def run(*, quick: bool) -> dict[str, Any]:
     """Measure on two cores, or on an accelerator, and report."""
-    harness.use_cores(2)
-    use_host_well()
-    described = harness.machine()
-    rows, timings, notes = contest(QUICK if quick else Size())
-    return harness.report("recipes", quick=quick, described=described, rows=rows, timings=timings, notes=notes)
+    return harness.run("recipes", lambda _: contest(QUICK if quick else Size()), quick=quick)
 
 
-def contest(size: Size) -> tuple[list[Row], dict[str, Timing], list[str]]:
+def contest(size: Size) -> Outcome:
     """Rows, every contestant's times, and notes."""
     everything = load_images(size.source)
     images = _some(everything, size.images)

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.harness import Contestant, Row, Timing
+from benchmarks.harness import Contestant, Outcome, Row, Timing
 from wsjax.data import Card, WeightDataset, load, save, stream
 from wsjax.data.store.whole import flat
 from wsjax.networks import Network
@@ -51,7 +51,7 @@ def run(*, quick: bool) -> dict[str, Any]:
     return harness.report("store", quick=quick, described=described, rows=rows, timings=timings, notes=notes)
 
 
-def contest(size: Size, work: Path) -> tuple[list[Row], dict[str, Timing], list[str]]:
+def contest(size: Size, work: Path) -> Outcome:
     """Rows, every contestant's times, and notes.
 
     Raises:

@@ -48,17 +48,16 @@ def texts(row: Mapping[str, Any]) -> tuple[str, ...]:
         ('', '')
     """
     step, gain, train = row["step_ms"], row["paired"], row["train_accuracy_mean"]
-    if measure_of(row) == R2:
-        trained, against = f"R2 {train:.3f}", gain and f"R2 {gain['mean']:+.3f} ± {gain['sd']:.3f}"
-    else:
-        trained, against = f"{train:.1%}", gain and f"{100 * gain['mean']:+.1f} ± {100 * gain['sd']:.1f}"
+    measure = measure_of(row)
+    trained = f"R2 {train:.3f}" if measure == R2 else f"{train:.1%}"
+    gained = gain and (f"R2 {gain['mean']:+.3f}" if measure == R2 else f"{100 * gain['mean']:+.1f}")
     return (
         row["cell"],
         spread(row, "test_accuracy"),
         trained,
         f"{row['parameters']:,}",
         f"{step['median']:.1f} ms" if step else "",
-        against or "",
+        gained + beside(gain["sd"], measure) if gain else "",
     )
 
 
@@ -68,9 +67,18 @@ def spread(row: Mapping[str, Any], score: str) -> str:
     Example:
         >>> spread({"knn_test_mean": 0.5, "knn_test_sd": 0.015}, "knn_test")
         '50.0% ± 1.5'
+        >>> spread({"knn_test_mean": 0.5, "knn_test_sd": None}, "knn_test")   # of one seed
+        '50.0%'
     """
-    mean, deviation = row[f"{score}_mean"], row[f"{score}_sd"]
-    return f"R2 {mean:.3f} ± {deviation:.3f}" if measure_of(row) == R2 else f"{mean:.1%} ± {100 * deviation:.1f}"
+    measure, mean = measure_of(row), row[f"{score}_mean"]
+    return (f"R2 {mean:.3f}" if measure == R2 else f"{mean:.1%}") + beside(row[f"{score}_sd"], measure)
+
+
+def beside(deviation: float | None, measure: Measure) -> str:
+    """A deviation as it stands beside its mean, where there is one."""
+    if deviation is None:
+        return ""
+    return f" ± {deviation:.3f}" if measure == R2 else f" ± {100 * deviation:.1f}"
 
 
 def measure_of(row: Mapping[str, Any]) -> Measure:

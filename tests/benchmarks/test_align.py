@@ -55,7 +55,7 @@ ROWS = np.roll(np.arange(3), 1)
 @pytest.fixture(scope="module")
 def networks():
     rng = np.random.default_rng(0)
-    return SPEC.unflatten([jnp.asarray(rng.normal(size=(3, *shape)), jnp.float32) for shape in SPEC.shapes])
+    return SPEC.unflatten([jax.device_put(rng.normal(size=(3, *shape)).astype(np.float32)) for shape in SPEC.shapes])
 
 
 def test_the_quality_checked_is_that_of_what_is_timed(networks, monkeypatch):

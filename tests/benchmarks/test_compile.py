@@ -23,6 +23,7 @@ def cleared(monkeypatch) -> list[int]:
     return times
 
 
+@pytest.mark.slow
 def test_a_toy_run_gives_the_promised_rows_in_a_valid_report(cleared):
     rows, timings, notes = compile.contest(TOY)
     report = harness.report("compile", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
