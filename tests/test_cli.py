@@ -15,10 +15,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
+from tests.viz.conftest import random_networks
 from wsjax import cli, data
 from wsjax import train as training
 from wsjax.data.formats import export, state_dicts
@@ -231,7 +231,7 @@ def test_a_reader_predicts_targets(run, targets, tmp_path):
 def by_hand(widths: tuple[int, ...]) -> data.WeightDataset:
     """Four networks of a curve, as they were drawn."""
     net = Network("siren", widths)
-    weights = jax.tree.map(np.asarray, jax.jit(jax.vmap(net.init))(jax.random.split(jax.random.key(0), 4)))
+    weights = random_networks(net, 4)
     card = data.Card("sines", net, net.symmetry, label="target").with_statistics(weights, np.arange(4))
     return data.WeightDataset(weights, np.zeros((4, 2), np.float32), {"split": np.zeros(4, np.int8)}, card)
 
@@ -256,6 +256,8 @@ def test_show_draws_every_member_of_a_collection(run, tmp_path):
 def test_what_is_wrong_is_named(run, fitted, tmp_path, untyped):
     """With the valid choices where there are some, and a code of 2."""
     train = ("train", fitted, tmp_path / "run")
+    (tmp_path / "a run").mkdir()
+    (tmp_path / "a run" / "run.json").touch()
     for arguments, message in (
         (
             ("fit", "digit", tmp_path / "set"),
@@ -266,8 +268,11 @@ def test_what_is_wrong_is_named(run, fitted, tmp_path, untyped):
             "rotate in 'rotate(max_degres=30)' has no setting 'max_degres'; it takes: max_degrees",
         ),
         ((*train, "--settings", "{channels: 3}"), "settings is '{channels: 3}'; expected a JSON object"),
-        ((*train, "--seeds", 0), "seeds is 0; it must be one number in [1, inf]"),
-        (("show", tmp_path / "nothing"), str(tmp_path / "nothing")),
+        ((*train, "--seeds", 0), "seeds is 0; it must be one whole number in [1, inf]"),
+        (("show", tmp_path / "nothing"), f"{tmp_path / 'nothing'} is no directory; expected"),
+        (("verify", tmp_path), f"{tmp_path / 'index.json'} cannot be read"),
+        (("train", tmp_path / "a run", tmp_path / "out"), "is a training run, whose networks are readers; expected"),
+        (("zoo", "digits", tmp_path / "zoo", "--hidden", 0), "hidden is 0; it must be one whole number in [1, inf]"),
     ):
         code, _, err = run(*arguments)
         assert (code, message in err) == (2, True), err
@@ -275,9 +280,9 @@ def test_what_is_wrong_is_named(run, fitted, tmp_path, untyped):
 
 def test_fit_refuses_nought_rather_than_take_the_default(run, tmp_path, untyped):
     for option, message in {
-        "--steps": "steps is 0; it must be one number in [1, inf]",
+        "--steps": "steps is 0; it must be one whole number in [1, inf]",
         "--learning-rate": "learning_rate is 0.0; it must be one number in (0, inf]",
-        "--views": "views is 0; it must be one number in [1, inf]",
+        "--views": "views is 0; it must be one whole number in [1, inf]",
     }.items():
         code, _, err = run("fit", "digits", tmp_path / "set", option, 0)
         assert (code, message in err) == (2, True), err
@@ -342,7 +347,7 @@ def test_ctrl_c_while_an_export_writes_leaves_what_is_not_read_back(run, convers
     assert run(*conversion)[0] == 0
     there = ("convert", "to-state-dicts", tmp_path / "ours", tmp_path / "out", "--options", '{"kind": "npz"}')
     back = ("convert", "state-dicts", tmp_path / "out", tmp_path / "again")
-    stop_at(export, "_write")
+    stop_at(export, "write_file")
     assert run(*there)[0] == 130
     code, _, err = run(*back)
     assert (code, "of an export that was stopped remove the directory and export again" in err) == (2, True)

@@ -29,6 +29,7 @@ from wsjax.demo import (
     QUICK,
     ROWS,
     WARNING,
+    gain_line,
     run_demo,
     score_row,
     stopwatch,
@@ -217,9 +218,10 @@ def test_an_error_of_either_thread_ends_the_demo_once_both_are_done(fails, train
 def test_one_seed_has_no_deviation(trained_as, networks):
     trained = trained_as.train(networks, PLANS["dws"], [Trial(1), Trial(2)], Path("dws"))
     row = score_row(trained, [0.25, 0.5], runs=[1])
-    assert (row["test_accuracies"], row["test_accuracy_sd"]) == ([0.5], 0.0)
+    assert (row["test_accuracies"], row["test_accuracy_sd"], row["validation_accuracy_sd"]) == ([0.5], None, None)
     assert "±" not in summary_table({"dws": row})
     assert summary_table({"dws": score_row(trained, [0.25, 0.5])}).count("±") == 2
+    assert "deviation" not in gain_line({"reader": row, "reader_augmented": row})
 
 
 @pytest.mark.slow

@@ -21,13 +21,13 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 
 from wsjax import data, viz
 from wsjax.augment import CATALOGUE, RECOMMENDED
 from wsjax.errors import writing
 from wsjax.train import Plan, Trained, Trial, evaluate, record, train
 from wsjax.train.measure import ACCURACY, R2
+from wsjax.viz.style import Figure
 
 T = TypeVar("T")
 
@@ -97,9 +97,9 @@ def score_row(
     """One row of results: means and deviations over seeds, accuracies as fractions.
 
     `train_accuracy_mean` is the last epoch's: how far the reader can fit its data. `train_accuracy_selected_mean`
-    is that of the epochs that validation chose, whose test accuracy stands beside it. Deviations are sample ones.
-    Of a regressor all of these are R2, as in `train_r2_mean`; with `taus`, its rank correlations on the test split,
-    there are `test_tau_mean`, `test_tau_sd` and `test_taus` too.
+    is that of the epochs that validation chose, whose test accuracy stands beside it. Deviations are sample ones, and
+    None for one seed, which has none. Of a regressor all of these are R2, as in `train_r2_mean`; with `taus`, its rank
+    correlations on the test split, there are `test_tau_mean`, `test_tau_sd` and `test_taus` too.
 
     Args:
         trained: the training.
@@ -128,14 +128,14 @@ def score_row(
     }
 
 
-def deviation(values: Sequence[float]) -> float:
-    """The sample deviation; 0 for one value, which has none.
+def deviation(values: Sequence[float]) -> float | None:
+    """The sample deviation; None for one value, which has none.
 
     Example:
         >>> deviation([1.0, 2.0, 3.0]), deviation([1.0])
-        (1.0, 0.0)
+        (1.0, None)
     """
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def spreads(row: Mapping[str, Any]) -> list[str]:
@@ -144,8 +144,8 @@ def spreads(row: Mapping[str, Any]) -> list[str]:
         scores, measure = ("validation_accuracy", "test_accuracy"), ACCURACY
     else:
         scores, measure = ("validation_r2", "test_r2", *["test_tau"] * ("test_tau_mean" in row)), R2
-    one = len(row.get("best_epochs", "")) == 1  # which has no deviation
-    return [measure.shown(row[f"{s}_mean"]) + f" ± {measure.shown(row[f'{s}_sd'])}" * (not one) for s in scores]
+    found = [(row[f"{score}_mean"], row[f"{score}_sd"]) for score in scores]
+    return [measure.shown(mean) + ("" if sd is None else f" ± {measure.shown(sd)}") for mean, sd in found]
 
 
 def summary_table(rows: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str] | None = None) -> str:
@@ -316,11 +316,11 @@ def gain_line(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """What augmentation gives the DWS reader, beside the larger of the two deviations."""
     plain, augmented = (rows[name] for name in ("reader", "reader_augmented"))
     gain = augmented["test_accuracy_mean"] - plain["test_accuracy_mean"]
-    larger = max(row["test_accuracy_sd"] for row in (plain, augmented))
-    return (
-        f"augmentation changes the test accuracy of DWS by {100 * gain:+.1f} points; the larger of its two deviations "
-        f"over seeds is {100 * larger:.1f}"
-    )
+    deviations = [row["test_accuracy_sd"] for row in (plain, augmented) if row["test_accuracy_sd"] is not None]
+    said = f"augmentation changes the test accuracy of DWS by {100 * gain:+.1f} points"
+    if not deviations:
+        return said
+    return f"{said}; the larger of its two deviations over seeds is {100 * max(deviations):.1f}"
 
 
 def about(networks: data.WeightDataset, command: str, spent: Mapping[str, Any]) -> dict[str, Any]:

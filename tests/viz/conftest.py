@@ -2,12 +2,18 @@
 
 from dataclasses import replace
 
-import jax
 import numpy as np
 import pytest
 
 from wsjax import data
 from wsjax.networks import Network
+from wsjax.typing import Weights
+
+
+def random_networks(network: Network, count: int) -> Weights:
+    """So many stacked networks with NumPy weights."""
+    rng, spec = np.random.default_rng(0), network.symmetry
+    return spec.unflatten([rng.normal(0, 0.5, (count, *shape)).astype(np.float32) for shape in spec.shapes])
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +36,6 @@ def twins(networks):
 def rows_of_mlp():
     """Four ReLU networks of colour images that are wider than high, all of one class."""
     net = Network("mlp", (2, 3, 3), activation="relu")
-    weights = jax.jit(jax.vmap(net.init))(jax.random.split(jax.random.key(0), 4))
+    weights = random_networks(net, 4)
     card = data.Card("colour", net, net.symmetry, image_shape=(4, 6, 3), classes=("one", "two"))
     return data.WeightDataset(weights, np.zeros(4, np.int32), {"split": np.zeros(4, np.int8)}, card)

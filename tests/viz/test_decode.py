@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.viz.conftest import random_networks
 from wsjax import viz
 from wsjax.data import Card
 from wsjax.networks import Network, grid
@@ -58,7 +59,7 @@ def test_what_cannot_be_decoded_is_told(dataset, untyped):
     with pytest.raises(ValueError, match="one leading axis more"):
         viz.decode(dataset, dataset.weights)
     with pytest.raises(ValueError, match=r"weights\[0\]\.kernel has shape \(2, 5\)"):
-        viz.decode(dataset, Network("siren", (2, 5, 4, 1)).init(jax.random.key(0)))
+        viz.decode(dataset, jax.tree.map(lambda leaf: leaf[0], random_networks(Network("siren", (2, 5, 4, 1)), 1)))
 
 
 def test_networks_stored_in_half_types_are_decoded_in_float32(dataset):

@@ -8,36 +8,48 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
+from tests.viz.conftest import random_networks
 from tests.viz.test_pictures import PNG, drawn, texts
 from wsjax import cli, data, viz
+from wsjax.data.sources.provenance import source_of
 from wsjax.data.sources.signals import pixels_as_signals
-from wsjax.networks import Network, grid
-from wsjax.viz.functions import given, held
+from wsjax.networks import Network
+from wsjax.viz.functions import given, held, values_at
 from wsjax.viz.slices import CELLS
 from wsjax.viz.trace import FRAME
 
 
-@jax.jit
-def at(function, points):
-    return function(points)
+def as_fitted(signals: data.Signals, network: Network) -> data.WeightDataset:
+    """Networks as they are drawn, with the card and the columns of a fit."""
+    weights = random_networks(network, len(signals.label))
+    own = jax.jit(jax.vmap(network.apply, (0, None if signals.shared else 0)))(weights, signals.points)
+    error = np.square(np.asarray(own) - signals.values).mean(axis=(1, 2))
+    columns = {"image": signals.index, "split": signals.split, "psnr": 10 * np.log10(signals.peak**2 / error)}
+    card = data.Card(
+        signals.name, network, network.symmetry, coordinate_range=signals.coordinate_range, classes=signals.classes,
+        value_range=signals.value_range, label="class" if signals.classes else "target", source=source_of(signals),
+    )  # fmt: skip
+    return data.WeightDataset(weights, signals.label, columns, card)
 
 
-def fitted(signals: data.Signals, network: Network) -> data.WeightDataset:
-    recipe = data.Recipe(network, steps=2, lanes=2)
-    return data.fit_dataset_in_memory(signals, recipe, workers=1, progress=False)
+def plane(across: int) -> np.ndarray:
+    """The points of a slice: where one coordinate is 0, the last of the others runs down the rows."""
+    ticks = np.linspace(-1, 1, CELLS, dtype=np.float32)
+    columns, rows = np.meshgrid(ticks, ticks)
+    return np.insert(np.stack([columns.ravel(), rows.ravel()], axis=-1), across, 0, axis=1)
 
 
 @pytest.fixture(scope="module")
 def balls():
     """A ball and a box, and two tiny networks."""
     few = data.solids(2, points=64)
-    return few, fitted(few, Network("siren", (3, 4, 1), w0=(5.0,)))
+    return few, as_fitted(few, Network("siren", (3, 4, 1), w0=(5.0,)))
 
 
 @pytest.fixture(scope="module")
 def sines():
     few = data.sines(3, points=32)
-    return few, fitted(few, Network("siren", (1, 4, 1), w0=(5.0,)))
+    return few, as_fitted(few, Network("siren", (1, 4, 1), w0=(5.0,)))
 
 
 def ball(radius, stretch, points):
@@ -72,9 +84,8 @@ def test_solids_beside_their_networks(balls, tmp_path):
     assert [word for word in words if word in few.classes] == ["box", "ball"]
     assert len(page.axes) == 2 * 6
     truth, _, network, _ = (drawn(axes) for axes in page.axes[4:8])
-    plane = np.insert(np.asarray(grid((CELLS, CELLS))), 2, 0, axis=1)
-    np.testing.assert_allclose(truth.reshape(-1), at(data.solid(1), plane), atol=1e-6)
-    own = at(Partial(networks.card.network.apply, networks.network(1)), plane)
+    np.testing.assert_allclose(truth.reshape(-1), values_at(data.solid(1), plane(2)), atol=1e-6)
+    own = jax.jit(networks.card.network.apply)(networks.network(1), plane(2))
     np.testing.assert_allclose(network.reshape(-1, 1), own, atol=1e-6)
 
 
@@ -87,8 +98,7 @@ def test_networks_alone_are_drawn_and_shown(balls, tmp_path, capsys):
     page = viz.fields(networks)
     assert len(page.axes) == 2 * 3
     assert [word for word in texts(page) if word in few.classes] == ["ball", "box"]
-    slice_of = np.insert(np.asarray(grid((CELLS, CELLS))), 1, 0, axis=1)
-    np.testing.assert_allclose(drawn(page.axes[5]).reshape(-1), at(held(networks, 1), slice_of), atol=1e-6)
+    np.testing.assert_allclose(drawn(page.axes[5]).reshape(-1), values_at(held(networks, 1), plane(1)), atol=1e-6)
 
 
 def test_a_distance_without_a_sign_has_slices_alone(balls):
@@ -130,7 +140,7 @@ def test_curves_over_what_they_were_fitted_to(sines, tmp_path):
         np.testing.assert_allclose(
             truth, amplitude * np.sin(frequency * x), atol=amplitude * (0.21 * frequency) ** 2 / 8
         )
-        np.testing.assert_allclose(own, at(held(networks, row), x[:, None]), atol=1e-6)
+        np.testing.assert_allclose(own, values_at(held(networks, row), x[:, None]), atol=1e-6)
         assert axes.get_xlabel() == f"{networks.columns['psnr'][row]:.1f} dB"
     assert len(viz.fields(networks).axes) == 3
 
@@ -158,10 +168,10 @@ def test_what_is_known_at_points_is_joined_linearly(inputs):
         value_range=(-20.0, 20.0), coordinate_range=(-2.0, 2.0),
     )  # fmt: skip
     wanted = rng.uniform(-2, 2, (50, inputs)).astype(np.float32)
-    np.testing.assert_allclose(at(given(one, 0), wanted), line(wanted), atol=1e-4)
+    np.testing.assert_allclose(values_at(given(one, 0), wanted), line(wanted), atol=1e-4)
     # Beyond the outermost points it is as at the nearest.
     inner = one._replace(points=points / 2, values=np.full_like(one.values, 3.0))
-    np.testing.assert_allclose(at(given(inner, 0), wanted), 3.0, atol=1e-6)
+    np.testing.assert_allclose(values_at(given(inner, 0), wanted), 3.0, atol=1e-6)
 
 
 def test_what_cannot_be_drawn_is_told(balls, sines, untyped):
@@ -171,8 +181,9 @@ def test_what_cannot_be_drawn_is_told(balls, sines, untyped):
     with pytest.raises(ValueError, match="have no architecture on their card; expected 1, 2 or 3 inputs"):
         viz.fields(replace(networks, card=replace(networks.card, network=None)))
     net = Network("mlp", (4, 2, 1))
-    weights = jax.vmap(net.init)(jax.random.split(jax.random.key(0), 2))
-    four = data.WeightDataset(weights, np.zeros(2, np.int32), networks.columns, data.Card("four", net, net.symmetry))
+    four = data.WeightDataset(
+        random_networks(net, 2), np.zeros(2, np.int32), networks.columns, data.Card("four", net, net.symmetry)
+    )
     with pytest.raises(ValueError, match="networks of four have 4 inputs; expected 1, 2 or 3 inputs"):
         viz.fields(four)
     with pytest.raises(ValueError, match="the networks of four hold no pictures that wsjax knows how to draw"):

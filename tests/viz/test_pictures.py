@@ -183,7 +183,7 @@ def test_curves_need_records():
 
 def test_scores_show_every_arm_with_its_numbers(tmp_path):
     row = {"test_accuracy_mean": 0.8125, "test_accuracy_sd": 0.012, "train_accuracy_mean": 1.0}
-    rows = {"mlp": row, "dws": {**row, "test_accuracies": [0.8, 0.825]}, "one run": {**row, "test_accuracies": [0.8]}}
+    rows = {"mlp": row, "dws": {**row, "test_accuracies": [0.8, 0.825]}, "one run": {**row, "test_accuracy_sd": None}}
     figure = viz.scores(rows, tmp_path / "scores.png")
     assert texts(figure).count("± 1.2") == 2  # one run has no deviation
     assert (tmp_path / "scores.png").read_bytes().startswith(PNG)

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-import jax
 import numpy as np
 import pytest
 
+from tests.viz.conftest import random_networks
 from wsjax import data, viz
 from wsjax.networks import Network
 
@@ -14,7 +14,6 @@ from wsjax.networks import Network
 def zoo():
     """Six networks of two snapshots each, the last run diverged; no fit is needed to draw."""
     net = Network("mlp", (4, 2, 3), "relu")
-    weights = jax.vmap(net.init)(jax.random.split(jax.random.key(0), 12))
     run, view = np.divmod(np.arange(12), 2)
     rng = np.random.default_rng(0)
     drawn = {n: rng.uniform(0.1, 1, 6)[run] for n in ("learning_rate", "weight_decay", "init_scale", "share")}
@@ -31,7 +30,7 @@ def zoo():
         "test_accuracy": np.where(view == 1, 0.2 + 0.1 * run, 0.0),
     }
     card = data.Card("tiny-zoo", None, net.symmetry, label="target", source={"name": "tiny"})
-    return data.WeightDataset(weights, columns["test_accuracy"].astype(np.float32), columns, card)
+    return data.WeightDataset(random_networks(net, 12), columns["test_accuracy"].astype(np.float32), columns, card)
 
 
 def test_a_zoo_is_drawn_at_its_last_step(zoo, tmp_path):

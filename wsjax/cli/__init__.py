@@ -4,6 +4,7 @@ Commands import what they need when they run, so that help comes without JAX.
 """
 
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -40,6 +41,9 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"wsjax {__version__}")
         return
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal or file whose encoding lacks a sign gets a "?" for it
+            stream.reconfigure(errors="replace")
     os.environ.pop("MPLBACKEND", None)  # Jupyter sets it for what it starts, to a backend that need not be here
     try:
         tyro.extras.subcommand_cli_from_dict(

@@ -1,6 +1,7 @@
 """`wsjax evaluate`."""
 
 from wsjax.cli.arguments import Dataset, Run, Spec
+from wsjax.cli.given import check_dataset
 
 
 def evaluate(run: Run, dataset: Dataset, /, *, split: str = "test", copies: int = 1, augment: Spec = "") -> None:
@@ -17,6 +18,7 @@ def evaluate(run: Run, dataset: Dataset, /, *, split: str = "test", copies: int 
     from wsjax import train as training
     from wsjax.cli.unfinished import say_if_unfinished
 
+    check_dataset(dataset)
     trained = training.load_trained(run)
     say_if_unfinished(trained, run)
     networks, measure = data.load(dataset), trained.measure

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsjax.cli.arguments import Directory, MaybePath
+from wsjax.cli.given import check_dataset
 
 if TYPE_CHECKING:
     from wsjax.data import WeightDataset
@@ -23,15 +24,16 @@ def show(path: Directory, /, *, out: MaybePath = None) -> None:
     if (path / record.RECORD).exists():
         trained = load_trained(path)
         say_if_unfinished(trained, path)
-        picture = out or path / "curves.png"
-        viz.curves({trained.plan.reader: trained.history}, picture)
         print(f"{trained.plan.reader}, augmentation: {trained.plan.augment or 'none'}")
         measure = trained.measure
         for row in trained.scores():
             best = measure.shown(row[f"validation_{measure.key}"])
             print(f"seed {row['seed']}: best validation {measure.title} {best} at epoch {row['epoch']}")
+        picture = out or path / "curves.png"
+        viz.curves({trained.plan.reader: trained.history}, picture)
         print(f"the picture is {picture}")
         return
+    check_dataset(path)
     if data.members_in(path) is None:
         show_dataset(data.load(path), path, out)
         return

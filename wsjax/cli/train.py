@@ -3,6 +3,7 @@
 from typing import Literal
 
 from wsjax.cli.arguments import Dataset, Json, Out, Spec
+from wsjax.cli.given import check_dataset
 from wsjax.cli.settings import parse_settings
 
 
@@ -19,7 +20,7 @@ def train(
     weight_decay: float = 0.1,
     dropout: float = 0.0,
     seeds: int = 3,
-    evaluate_every: int = 5,
+    evaluate_every: int = 0,
     settings: Json = "{}",
     trains: Literal["all", "head"] = "all",
     compute: Literal["float32", "bfloat16"] = "float32",
@@ -46,7 +47,7 @@ def train(
         weight_decay: Decoupled, as in AdamW.
         dropout: Share of the reader's channels dropped.
         seeds: How many readers to train side by side, seeds 0, 1, ...
-        evaluate_every: Epochs between evaluations.
+        evaluate_every: Epochs between evaluations; 0 takes the largest number up to 5 that divides the epochs.
         settings: A size, small, base or published, or the reader's own settings as JSON, e.g. '{"channels": 32}'.
         trains: The whole reader, or its head alone, on a trunk that stays as it was drawn.
         compute: What a step's passes compute in; bfloat16 is for accelerators, and parameters stay in float32.
@@ -61,7 +62,8 @@ def train(
     from wsjax.errors import check_number
     from wsjax.train import Plan, Trial, record
 
-    check_number("seeds", seeds, low=1)
+    check_number("seeds", seeds, low=1, whole=True)
+    check_dataset(dataset)
     networks = data.load(dataset)
     plan = Plan(
         reader=reader,

@@ -1,6 +1,7 @@
 """`wsjax verify`."""
 
 from wsjax.cli.arguments import Directory, MaybePath
+from wsjax.cli.given import check_dataset
 
 
 def verify(path: Directory, /, *, sample: int = 64, directory: MaybePath = None) -> None:
@@ -13,6 +14,7 @@ def verify(path: Directory, /, *, sample: int = 64, directory: MaybePath = None)
     """
     from wsjax import data
 
+    check_dataset(path)
     found = data.verify(path, sample=sample, directory=directory)
     print(found)
     if not found.ok:

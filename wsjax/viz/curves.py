@@ -6,11 +6,24 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from wsjax.train.measure import ACCURACY, Measure, measure_in
-from wsjax.viz.style import INK, PAGE, PALETTE, SOFT, figure, headline, place, plain, save, stroke, text_width, write
+from wsjax.viz.style import (
+    INK,
+    PAGE,
+    PALETTE,
+    SOFT,
+    Figure,
+    figure,
+    headline,
+    percent,
+    place,
+    plain,
+    save,
+    stroke,
+    text_width,
+    write,
+)
 
 History: TypeAlias = Sequence[Mapping[str, Any]]
 
@@ -38,6 +51,8 @@ def curves(history: History | Mapping[str, History], path: str | Path | None = N
         >>> len(curves({"mlp": records}).axes)
         2
     """
+    from matplotlib.ticker import MaxNLocator
+
     arms = history if isinstance(history, Mapping) else {"": history}
     if not arms:
         raise ValueError("there is no history to draw; expected that of one arm at least: train a reader first")
@@ -69,7 +84,7 @@ def curves(history: History | Mapping[str, History], path: str | Path | None = N
         axes.set_xlabel("epoch", size=8.5, color=SOFT)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if measure == ACCURACY:
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+            percent(axes.yaxis)
     # In its first epochs a regressor may be worse than the mean by any factor.
     if measure != ACCURACY and left_axes is not None and left_axes.get_ylim()[0] < LOWEST_R2 < left_axes.get_ylim()[1]:
         left_axes.set_ylim(bottom=LOWEST_R2)

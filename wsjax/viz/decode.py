@@ -31,12 +31,9 @@ def decode(
         ValueError: a card without an architecture, no shape there or here, or weights of another architecture.
 
     Example:
-        >>> import jax
-        >>> from wsjax import networks
-        >>> from wsjax.data import Card
-        >>> net = networks.Network("siren", (2, 4, 1))
-        >>> card = Card("tiny", net, net.symmetry, image_shape=(8, 8, 1))
-        >>> decode(card, net.init(jax.random.key(0)), shape=(32, 32)).shape
+        `networks` is a data set of images, as `data.fit_dataset_in_memory` gives one.
+
+        >>> decode(networks, networks.network(0), shape=(32, 32)).shape
         (32, 32, 1)
     """
     return decoded(*frame_of(source, shape), weights)
@@ -56,16 +53,10 @@ def decode_batch(
         ValueError: as `decode`.
 
     Example:
-        >>> import jax
-        >>> from wsjax import networks
-        >>> from wsjax.data import Card
-        >>> net = networks.Network("siren", (2, 4, 1))
-        >>> card = Card("tiny", net, net.symmetry, image_shape=(8, 8, 1))
-        >>> decode_batch(card, jax.vmap(net.init)(jax.random.split(jax.random.key(0), 3))).shape
-        (3, 8, 8, 1)
+        >>> decode_batch(networks, networks.weights).shape   # a data set of 40 images
+        (40, 8, 8, 1)
     """
-    frame = frame_of(source, shape)
-    return jax.vmap(lambda one: decoded(*frame, one))(jax.tree.map(jax.numpy.asarray, weights))
+    return _decoded_batch(frame_of(source, shape), weights)
 
 
 def refined(shape: Sequence[int], factor: int) -> tuple[int, int]:
@@ -97,6 +88,11 @@ def decoded(
     checked = symmetry.unflatten([widened(leaf) for leaf in symmetry.leaves(weights)])  # half types are for the disk
     points = grid(shape, order=order, low=limits[0], high=limits[1])
     return network.apply(checked, points).reshape(*shape, -1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decoded_batch(frame: Frame, weights: Weights) -> Float[Array, "networks rows columns channels"]:
+    return jax.vmap(lambda one: decoded(*frame, one))(weights)
 
 
 def frame_of(source: Card | WeightDataset, shape: Sequence[int] | None) -> Frame:

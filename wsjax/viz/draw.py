@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from matplotlib.figure import Figure
-
 from wsjax.data import WeightDataset
 from wsjax.viz.fields import fields
 from wsjax.viz.gallery import gallery
+from wsjax.viz.style import Figure
 from wsjax.viz.zoo import NEEDED, zoo
 
 
@@ -18,11 +17,11 @@ def drawn_as(dataset: WeightDataset) -> Literal["zoo", "gallery", "fields"] | No
         dataset: of any networks.
 
     Example:
-        >>> import jax, numpy as np
-        >>> from wsjax import data, networks, symmetry
-        >>> one = networks.siren_init(jax.random.key(0), (2, 4, 1))
-        >>> drawn_as(data.WeightDataset.from_networks([one], [0], symmetry=symmetry.siren((2, 4, 1)))) is None
-        True
+        `networks` is a data set of images, as `data.fit_dataset_in_memory` gives one.
+
+        >>> from dataclasses import replace
+        >>> drawn_as(networks), drawn_as(replace(networks, card=replace(networks.card, network=None)))
+        ('gallery', None)
     """
     card = dataset.card
     if set(NEEDED) <= set(dataset.columns):

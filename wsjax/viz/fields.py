@@ -7,15 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from matplotlib.figure import Figure
+from jaxtyping import Array
 
 from wsjax.data import Card, Signals, WeightDataset, psnr
 from wsjax.data.sources.provenance import rows_of
 from wsjax.floats import widened
-from wsjax.viz.functions import given, held
+from wsjax.typing import Points, Weights
+from wsjax.viz.functions import given, held, values_at
 from wsjax.viz.rows import chosen_rows, class_names
 from wsjax.viz.slices import View, views
-from wsjax.viz.style import EDGE, PAGE, PALETTE, SOFT, figure, headline, place, plain, save, write
+from wsjax.viz.style import EDGE, PAGE, PALETTE, SOFT, Figure, figure, headline, place, plain, save, write
 
 LABELS, GAP, TOP, CAPTION = 0.8, 0.06, 0.72, 0.2
 ACROSS, TALL = 5, 0.95
@@ -101,10 +102,13 @@ def _quantity(card: Card) -> str:
 def _psnr(signals: Signals, dataset: WeightDataset) -> np.ndarray:
     assert dataset.card.network is not None
     apply = dataset.card.network.apply
-    error = lambda weights, points, values: jnp.mean(jnp.square(apply(weights, points) - values))
-    weights = jax.tree.map(widened, dataset.weights)
-    errors = jax.vmap(error, (0, None if signals.shared else 0, 0))(weights, signals.points, signals.values)
-    return np.asarray(psnr(errors, signals.peak))
+
+    def quality(weights: Weights, points: Points, values: Array) -> Array:
+        error = apply(jax.tree.map(widened, weights), points) - values
+        return psnr(jnp.mean(jnp.square(error)), signals.peak)
+
+    found = jax.jit(jax.vmap(quality, (0, None if signals.shared else 0, 0)))
+    return np.asarray(found(dataset.weights, signals.points, signals.values))
 
 
 def _lines(title: str, subtitle: str, lines: Sequence[tuple[str, View, Sequence[str]]]) -> Figure:
@@ -139,7 +143,7 @@ def _curves(
         plain(axes)
         styles = ({"color": PALETTE[0], "linewidth": 1.1}, {"color": PALETTE[1], "linewidth": 3.5, "alpha": 0.4})
         for function, style in reversed(list(zip(own, styles, strict=False))):
-            axes.plot(x, np.asarray(function(x[:, None])), **style)
+            axes.plot(x, np.asarray(values_at(function, x[:, None])), **style)
         axes.tick_params(labelsize=6.5)
         axes.set_xlabel(word, size=7.5, color=SOFT, labelpad=2)
     return page

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 
 from wsjax.data import Images, Signals, WeightDataset, psnr
 from wsjax.data.sources.provenance import rows_of
 from wsjax.viz.decode import decode_batch, refined
 from wsjax.viz.fields import field_fits
 from wsjax.viz.rows import chosen_rows
-from wsjax.viz.style import EDGE, PAGE, SOFT, figure, headline, picture, place, save, write
+from wsjax.viz.style import EDGE, PAGE, SOFT, Figure, figure, headline, picture, place, save, write
 
 LABELS, GAP, FINER = 1.2, 0.06, 8
 

@@ -5,12 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jax.tree_util import Partial
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from wsjax.data import Signals, WeightDataset, solid
 from wsjax.floats import widened
-from wsjax.networks import grid
-from wsjax.typing import Points
+from wsjax.typing import Points, Weights
 from wsjax.viz.decode import network_of
 
 CELLS = {1: 512, 2: 128, 3: 40}
@@ -26,11 +25,10 @@ def held(dataset: WeightDataset, row: int) -> Partial:
     Example:
         `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
 
-        >>> held(networks, 2)(jnp.zeros((5, 2))).shape
+        >>> values_at(held(networks, 2), jnp.zeros((5, 2))).shape
         (5,)
     """
-    network, weights = network_of(dataset.card), jax.tree.map(widened, dataset.network(row))
-    return Partial(_first, Partial(network.apply, weights))
+    return Partial(_first, Partial(network_of(dataset.card).apply), dataset.network(row))
 
 
 def given(signals: Signals, row: int) -> Partial:
@@ -42,7 +40,7 @@ def given(signals: Signals, row: int) -> Partial:
     Example:
         >>> from wsjax.data.sources.solids import solids
         >>> few = solids(1, points=64)
-        >>> bool(jnp.allclose(given(few, 0)(few.points[0]), few.values[0, :, 0], atol=1e-6))
+        >>> np.allclose(values_at(given(few, 0), few.points[0]), few.values[0, :, 0], atol=1e-6)
         True
     """
     if signals.name == "solids":
@@ -50,7 +48,8 @@ def given(signals: Signals, row: int) -> Partial:
         return exact if signals.quantity == "signed distance" else Partial(_inside, exact)
     points = signals.points if signals.shared else signals.points[row]
     inputs, (low, high) = points.shape[-1], signals.coordinate_range
-    wanted = np.asarray(grid((CELLS[inputs],) * inputs, order="ij", low=low, high=high))
+    ticks = np.linspace(low, high, CELLS[inputs])
+    wanted = np.stack(np.meshgrid(*[ticks] * inputs, indexing="ij"), axis=-1).reshape(-1, inputs)
     values = signals.values[row, :, 0]
     if inputs == 1:
         order = np.argsort(points[:, 0])
@@ -61,20 +60,25 @@ def given(signals: Signals, row: int) -> Partial:
         found = LinearNDInterpolator(points, values)(wanted)
         beyond = np.isnan(found)
         found[beyond] = NearestNDInterpolator(points, values)(wanted[beyond])
-    cells = jnp.asarray(found, jnp.float32).reshape((CELLS[inputs],) * inputs)
-    return Partial(_between, cells, jnp.float32(low), jnp.float32(high))
+    cells = found.astype(np.float32).reshape((CELLS[inputs],) * inputs)
+    return Partial(_between, cells, np.array([low, high], np.float32))
 
 
-def _first(function: Partial, points: Points) -> Float[Array, " points"]:
-    return function(points)[:, 0]
+@jax.jit
+def values_at(function: Partial, points: Points) -> Float[Array, " points"]:
+    """A function's values, by one program for all of a kind."""
+    return function(points)
+
+
+def _first(apply: Partial, weights: Weights, points: Points) -> Float[Array, " points"]:
+    return apply(jax.tree.map(widened, weights), points)[:, 0]
 
 
 def _inside(distance: Partial, points: Points) -> Float[Array, " points"]:
     return (distance(points) < 0).astype(jnp.float32)
 
 
-def _between(
-    cells: Float[Array, "..."], low: Float[Array, ""], high: Float[Array, ""], points: Points
-) -> Float[Array, " points"]:
-    places = (jnp.asarray(points).T - low) / (high - low) * (cells.shape[0] - 1)
-    return map_coordinates(cells, list(places), order=1, mode="nearest")
+def _between(cells: Float[ArrayLike, "..."], limits: Float[ArrayLike, "2"], points: Points) -> Float[Array, " points"]:
+    low, high = jnp.asarray(limits)
+    places = (jnp.asarray(points).T - low) / (high - low) * (jnp.shape(cells)[0] - 1)
+    return map_coordinates(jnp.asarray(cells), list(places), order=1, mode="nearest")

@@ -8,14 +8,13 @@ from pathlib import Path
 import jax
 import numpy as np
 from jaxtyping import PyTree
-from matplotlib.figure import Figure
 
 from wsjax.augment import CATALOGUE, Entry
 from wsjax.data import WeightDataset
 from wsjax.typing import Key
 from wsjax.viz.decode import decode_batch, frame_of, refined
 from wsjax.viz.examples import Examples, all_examples, line_of
-from wsjax.viz.style import EDGE, PAGE, PALETTE, SOFT, bare, figure, headline, picture, place, save, write
+from wsjax.viz.style import EDGE, PAGE, PALETTE, SOFT, Figure, bare, figure, headline, picture, place, save, write
 
 EFFECTS = {
     "preserves": (PALETTE[2], "the same function in other weights: the pictures are identical"),

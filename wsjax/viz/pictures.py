@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from wsjax.data import Card, WeightDataset
 from wsjax.typing import Weights
 from wsjax.viz.decode import decode_batch
-from wsjax.viz.style import EDGE, PAGE, SOFT, figure, picture, place, save, write
+from wsjax.viz.style import EDGE, PAGE, SOFT, Figure, figure, picture, place, save, write
 
 MOST, GAP, CAPTION = 8, 0.08, 0.22
 
@@ -35,12 +34,10 @@ def pictures(
         ValueError: networks that cannot be decoded, or as many captions as networks are not.
 
     Example:
-        >>> import jax
-        >>> from wsjax.networks import Network
-        >>> net = Network("siren", (2, 4, 1))
-        >>> card = Card("tiny", net, net.symmetry, image_shape=(8, 8, 1))
-        >>> networks = jax.vmap(net.init)(jax.random.split(jax.random.key(0), 3))
-        >>> len(pictures(card, networks, captions=["a", "b", "c"]).axes)
+        `networks` is a data set of images, as `data.fit_dataset_in_memory` gives one.
+
+        >>> some = networks.take(np.array([3, 5, 8]))
+        >>> len(pictures(some, some.weights, captions=["a", "b", "c"]).axes)
         3
     """
     decoded = np.asarray(decode_batch(source, weights, shape=shape))

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from wsjax.data import SPLITS, WeightDataset
-from wsjax.viz.style import PALETTE, SOFT, figure, headline, place, plain, save
+from wsjax.viz.style import PALETTE, SOFT, Figure, figure, headline, place, plain, save
 
 PURPOSE: dict[str, str] = dict(zip(SPLITS, ("to train on", "to choose by", "to test"), strict=True))
 BINS = 60

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from matplotlib.figure import Figure
-
 from wsjax.errors import writing
-from wsjax.viz.style import DPI
+from wsjax.viz.style import DPI, Figure
 
 CSS = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --line: #d5dae0; --page: #ffffff; }
@@ -34,7 +32,7 @@ class Section(NamedTuple):
     title: str
     text: str
     table: Sequence[Sequence[object]] | None
-    figures: Sequence[Figure | Path]
+    figures: Sequence["Figure | Path"]
 
 
 def report(path: str | Path, title: str, sections: Sequence[Section]) -> Path:
@@ -86,12 +84,12 @@ def cells(tag: str, row: Sequence[object]) -> str:
     return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in row) + "</tr>"
 
 
-def alternative(figure: Figure | Path, section: Section) -> str:
-    """What a reader hears in place of a picture: the figure's title, or the section's."""
-    return (figure.get_suptitle() if isinstance(figure, Figure) else "") or section.title
+def alternative(figure: "Figure | Path", section: Section) -> str:
+    """What stands for a picture where it is not seen: the figure's title, or the section's."""
+    return ("" if isinstance(figure, Path) else figure.get_suptitle()) or section.title
 
 
-def data_url(figure: Figure | Path) -> str:
+def data_url(figure: "Figure | Path") -> str:
     """A picture as a PNG inside a URL."""
     if isinstance(figure, Path):
         content = figure.read_bytes()

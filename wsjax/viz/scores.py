@@ -5,12 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from wsjax.train.measure import ACCURACY, Measure
 from wsjax.viz.curves import styles
-from wsjax.viz.style import EDGE, FAINT, INK, PAGE, SOFT, figure, headline, place, plain, save, text_width, write
+from wsjax.viz.style import (
+    EDGE,
+    FAINT,
+    INK,
+    PAGE,
+    SOFT,
+    Figure,
+    figure,
+    headline,
+    percent,
+    place,
+    plain,
+    save,
+    text_width,
+    write,
+)
 
 LINE, TOP, COLUMNS = 0.42, 0.95, (0.54, 1.2)
 
@@ -21,8 +34,9 @@ def scores(
     """Draw each arm's test score, mean and deviation over runs, and how far its training score lies above.
 
     Args:
-        results: for each arm "test_accuracy_mean", "test_accuracy_sd" and "train_accuracy_mean" as fractions, and
-            where there are "test_accuracies", every run's own; as `wsjax demo` leaves them in results.json.
+        results: for each arm "test_accuracy_mean", "test_accuracy_sd" (None of one run) and "train_accuracy_mean" as
+            fractions, and where there are "test_accuracies", every run's own; as `wsjax demo` leaves them in
+            results.json.
         path: where to save; None saves nothing.
         measure: what the numbers of these names are, accuracies or R2.
 
@@ -71,5 +85,5 @@ def scores(
     axes.set_yticks(range(len(results)), list(results))
     axes.tick_params(axis="y", labelsize=9.5, labelcolor=INK)
     if measure == ACCURACY:
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        percent(axes.xaxis)
     return save(page, path)

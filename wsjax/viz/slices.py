@@ -9,17 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, Float
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 
 from wsjax.data import Card
 from wsjax.networks import grid
 from wsjax.typing import Scalar
-from wsjax.viz.style import INK, PALETTE, bare
+from wsjax.viz.style import INK, PALETTE, Axes, bare
 from wsjax.viz.trace import trace
 
 CELLS = 96
-SURFACE = LinearSegmentedColormap.from_list("surface", ["#0b1f33", PALETTE[0], "#9fd0ee", "#ffffff"])
+SURFACE = ("#0b1f33", PALETTE[0], "#9fd0ee", "#ffffff")
 
 
 class Look(NamedTuple):
@@ -113,5 +111,8 @@ def _lines(axes: Axes, values: np.ndarray, levels: np.ndarray, **kw: Any) -> Non
 
 def draw_surface(axes: Axes, brightness: Float[ArrayLike, "rows columns"]) -> None:
     """A traced surface."""
-    axes.imshow(brightness, cmap=SURFACE, vmin=0, vmax=1, interpolation="antialiased")
+    from matplotlib.colors import LinearSegmentedColormap
+
+    shades = LinearSegmentedColormap.from_list("surface", SURFACE)
+    axes.imshow(brightness, cmap=shades, vmin=0, vmax=1, interpolation="antialiased")
     axes.set_axis_off()

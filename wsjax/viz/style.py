@@ -5,17 +5,21 @@ through pyplot, so nothing is shared between them and no window opens. Widths ar
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from jaxtyping import ArrayLike, Float
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.lines import Line2D
-from matplotlib.textpath import TextPath
 
 from wsjax.errors import writing
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.axis
+    import matplotlib.figure
+
+# By their names, as Matplotlib is imported by what draws: it takes half as long as all of wsjax.
+Axes: TypeAlias = "matplotlib.axes.Axes"
+Figure: TypeAlias = "matplotlib.figure.Figure"
 
 INK, SOFT, FAINT = "#1b1f24", "#59636e", "#d5dae0"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -26,6 +30,8 @@ EDGE = 0.15
 
 def figure(height: float, *, width: float = PAGE) -> Figure:
     """An empty white figure; sizes in inches."""
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
 
 
@@ -43,6 +49,8 @@ def write(page: Figure, left: float, top: float, text: str, *, size: float = 8.5
 
 def stroke(page: Figure, left: float, top: float, width: float, **kw: Any) -> None:
     """A level line at a place in inches from the top left corner."""
+    from matplotlib.lines import Line2D
+
     wide, high = page.get_size_inches()
     ends, height = (left / wide, (left + width) / wide), 1 - top / high
     page.add_artist(Line2D(ends, (height, height), transform=page.transFigure, **kw))
@@ -62,6 +70,9 @@ def text_width(text: str, size: float, **font: Any) -> float:
         >>> text_width("wide and wider", 8) > text_width("wide", 8)
         True
     """
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
     return float(TextPath((0, 0), text, size=size, prop=FontProperties(**font)).get_extents().width) / 72
 
 
@@ -102,6 +113,13 @@ def plain(axes: Axes) -> None:
     axes.tick_params(length=0, labelsize=8, labelcolor=SOFT)
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def percent(axis: "matplotlib.axis.Axis", decimals: int | None = None) -> None:
+    """Ticks of fractions as percentages, with as many decimals as they need."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(1.0, decimals))
 
 
 def save(page: Figure, path: str | Path | None) -> Figure:

@@ -4,13 +4,24 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
 from wsjax.data import OPTIMISERS, WeightDataset
 from wsjax.errors import listing
-from wsjax.viz.style import FAINT, PALETTE, SOFT, figure, headline, place, plain, save, text_width, write
+from wsjax.viz.style import (
+    FAINT,
+    PALETTE,
+    SOFT,
+    Axes,
+    Figure,
+    figure,
+    headline,
+    percent,
+    place,
+    plain,
+    save,
+    text_width,
+    write,
+)
 
 SETTINGS = ("learning_rate", "weight_decay", "init_scale", "share", "dropout", "label_noise")
 LOGARITHMIC = SETTINGS[:3]
@@ -70,10 +81,10 @@ def zoo(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
             _logarithmic(axes, columns[name])
     for axes in spots[:2]:
         axes.set_xlim(-0.02, 1.02)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        percent(axes.xaxis, 0)
     for axes in spots[1:]:
         axes.set_ylim(-0.04, 1.04)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        percent(axes.yaxis, 0)
     return save(page, path)
 
 
@@ -110,10 +121,12 @@ def _spot(page: Figure, number: int) -> Axes:
 
 def _logarithmic(axes: Axes, values: np.ndarray) -> None:
     """A logarithmic axis with a tick at every power of ten, and between them where there are few."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     axes.set_xscale("log")
     decades = np.log10(values.max() / values.min())
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if decades < 3 else (1.0,)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}" if value < 1e-4 else f"{value:g}"))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0e}" if value < 1e-4 else f"{value:g}")
     axes.xaxis.set_minor_locator(NullLocator())
 
 
