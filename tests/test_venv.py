@@ -1,4 +1,4 @@
-"""`tools/venv.sh` says in one line what is missing, and makes nothing."""
+"""`tools/venv.sh` says in one line what is missing, and makes nothing; `tools/release.sh` says which Pythons are."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "tools" / "venv.sh"
+TOOLS = Path(__file__).parents[1] / "tools"
 
 # A Python that is another one to whom it asks: this one, after a change to what it knows of itself.
 FAKE = """#!/bin/sh
@@ -27,7 +27,11 @@ KINDS = {
 def made_with(python: Path, venv: Path) -> str:
     """The one line that is said when it fails, as it must."""
     run = subprocess.run(
-        ["sh", SCRIPT, venv], env={**os.environ, "PYTHON": str(python)}, capture_output=True, text=True, timeout=60
+        ["sh", TOOLS / "venv.sh", venv],
+        env={**os.environ, "PYTHON": str(python)},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert run.returncode != 0
     assert run.stdout == ""
@@ -52,3 +56,22 @@ def test_a_python_that_does_not_do_is_one_line_with_the_way_out(kind: str, tmp_p
     python.write_text(FAKE.format(version=version, python=sys.executable, change=change))
     python.chmod(0o755)
     assert words in made_with(python, tmp_path / "venv")
+
+
+def test_other_pythons_are_tested_where_they_are_and_named_where_not(tmp_path: Path):
+    def told(make: str, *pythons: str) -> tuple[int, str]:
+        command = ["sh", TOOLS / "release.sh", *pythons]
+        run = subprocess.run(command, env={**os.environ, "MAKE": make}, capture_output=True, text=True, timeout=60)
+        return run.returncode, run.stdout + run.stderr
+
+    own, here = f"3.{sys.version_info.minor}", sys.executable
+    code, words = told("true", here, "python3.99")
+    assert (code, "not here, so not tested: python3.99" in words, f"the tests pass under: {own}" in words) == (
+        0,
+        True,
+        True,
+    )
+    code, words = told("false", here)
+    assert (code, f"error: the tests failed under: {own}" in words) == (1, True)
+    code, words = told("true", "python3.99")
+    assert (code, "name one: make test-release PYTHON=/path/to/python3.12" in words) == (1, True)
