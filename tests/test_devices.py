@@ -32,7 +32,7 @@ def test_more_devices_than_there_are(untyped):
         ({"processes": 2, "process": 0}, "only processes and process given; expected coordinator"),
         (
             {"coordinator": "localhost:9", "processes": 0, "process": 0},
-            "processes is 0; it must be one whole",
+            "processes is 0; it must be one integer",
         ),
         ({"coordinator": "localhost:9", "processes": 2, "process": -1}, r"process is -1; .* in \[0, 1\]"),
         ({"patience": 0}, "patience is 0"),

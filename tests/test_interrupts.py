@@ -57,12 +57,12 @@ def test_what_it_does_is_put_back(handler, action):
     assert signal.getsignal(signal.SIGINT) == action
 
 
-def test_a_handler_of_ones_own_hears_of_it_afterwards(handler):
-    heard, done = [], []
-    handler(lambda number, frame: heard.append((number, len(done))))
+def test_a_handler_of_ones_own_is_called_afterwards(handler):
+    called, done = [], []
+    handler(lambda number, frame: called.append((number, len(done))))
     with interrupts_held_back():
         interrupted(done)
-    assert heard == [(signal.SIGINT, 1)]
+    assert called == [(signal.SIGINT, 1)]
 
 
 def test_a_process_that_ignores_it_goes_on_ignoring(handler):

@@ -51,8 +51,8 @@ def test_an_unknown_choice_lists_the_valid_ones_and_the_nearest():
     many = [f"layer{i}" for i in range(40)]
     with pytest.raises(ValueError, match=r"unknown array 'layer4x'. Did you mean 'layer4'\? The valid ones are: "):
         errors.check_choice("array", "layer4x", many)
-    with pytest.raises(ValueError, match=r"unknown array 'x'. All 40 are in the card.$"):
-        errors.check_choice("array", "x", many, "in the card")
+    with pytest.raises(ValueError, match=r"unknown array 'x'. All 40 are in the metadata.$"):
+        errors.check_choice("array", "x", many, "in the metadata")
     with pytest.raises(ValueError, match=r"the valid ones are: relu, tanh.$"):
         errors.check_choice("activation", 7, ("relu", "tanh"))
 

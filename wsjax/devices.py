@@ -18,7 +18,7 @@ def start_processes(
 ) -> None:
     """Make this process one of several that work together; each calls this before it first uses JAX.
 
-    Then `data.fit_dataset` shares its work among them, and `data.stream` gives each a share of every epoch. Under
+    Then `data.fit` shares its work among them, and `data.stream` gives each a share of every epoch. Under
     Slurm, Open MPI and on TPUs JAX finds the three arguments by itself. Where one process dies, JAX ends the others:
     give the same commands again, and they go on.
 
@@ -35,16 +35,16 @@ def start_processes(
     Example:
         >>> start_processes("localhost:9999", processes=2, process=2)
         Traceback (most recent call last):
-        ValueError: process is 2; it must be one whole number in [0, 1]
+        ValueError: process is 2; it must be one integer in [0, 1]
     """
     asked = {"coordinator": coordinator, "processes": processes, "process": process}
     given = [name for name, value in asked.items() if value is not None]
     if given and len(given) < len(asked):
         raise ValueError(f"only {' and '.join(given)} given; expected {', '.join(asked)}, or none of them")
     if processes is not None:
-        check_number("processes", processes, low=1, whole=True)
-        check_number("process", process, low=0, high=processes - 1, whole=True)
-    check_number("patience", patience, low=1, whole=True)
+        check_number("processes", processes, low=1, integer=True)
+        check_number("process", process, low=0, high=processes - 1, integer=True)
+    check_number("patience", patience, low=1, integer=True)
     jax.distributed.initialize(coordinator, processes, process, heartbeat_timeout_seconds=patience)
 
 

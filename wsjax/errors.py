@@ -101,13 +101,13 @@ def check_seed(name: str, seed: Any) -> None:
     Example:
         >>> check_seed("seed", 2**40)
         Traceback (most recent call last):
-        ValueError: seed is 1099511627776; it must be one whole number in [0, 4.29497e+09]
+        ValueError: seed is 1099511627776; it must be one integer in [0, 4.29497e+09]
     """
-    check_number(name, seed, low=0, high=2**32 - 1, whole=True)
+    check_number(name, seed, low=0, high=2**32 - 1, integer=True)
 
 
 FEW = 12
-"""Names that one reads at a glance."""
+"""The most names that a message lists."""
 
 
 def nearest(value: object, valid: Iterable[object]) -> str:
@@ -124,7 +124,8 @@ def nearest(value: object, valid: Iterable[object]) -> str:
 def check_choice(kind: str, value: object, valid: Sequence[object], where: str = "") -> None:
     """Raise ValueError unless `value` is one of `valid`: with the nearest, and all of them.
 
-    Where they are many, the nearest comes first, and `where` all of them are, if that is given, in place of them.
+    Where they are many, the nearest comes first, and `where` all of them are, if that is given, in place of them. The
+    value comes before an "of" in `kind`: "unknown option 'cuont' of curves".
 
     Example:
         >>> check_choice("augmentation", "rotat", ["rotate", *range(40)], "in wsjax.augment.CATALOGUE")
@@ -133,11 +134,12 @@ def check_choice(kind: str, value: object, valid: Sequence[object], where: str =
     """
     if value in valid:
         return
-    hint = nearest(value, valid)
+    hint, (what, of, whole) = nearest(value, valid), kind.partition(" of ")
+    found = f"unknown {what} {value!r}{of}{whole}"
     if len(valid) <= FEW:
-        raise ValueError(f"unknown {kind} {value!r}; the valid ones are: {listing(valid)}.{hint}")
+        raise ValueError(f"{found}; the valid ones are: {listing(valid)}.{hint}")
     all_of_them = f"All {len(valid)} are {where}." if where else f"The valid ones are: {listing(valid)}."
-    raise ValueError(f"unknown {kind} {value!r}.{hint} {all_of_them}")
+    raise ValueError(f"{found}.{hint} {all_of_them}")
 
 
 def check_number(
@@ -147,9 +149,9 @@ def check_number(
     low: float = -np.inf,
     high: float = np.inf,
     open_low: bool = False,
-    whole: bool = False,
+    integer: bool = False,
 ) -> None:
-    """Raise ValueError where a concrete number leaves [low, high], or (low, high] with `open_low`, or is not `whole`.
+    """Raise ValueError where a concrete number leaves [low, high], or (low, high] with `open_low`, or is not `integer`.
 
     A traced value has no number yet and passes.
     """
@@ -158,25 +160,37 @@ def check_number(
     number = np.asarray(value)
     if number.ndim == 0 and jnp.issubdtype(number.dtype, np.number):
         above = number > low if open_low else number >= low
-        if bool(above & (number <= high)) and (np.issubdtype(number.dtype, np.integer) or not whole):
+        if bool(above & (number <= high)) and (np.issubdtype(number.dtype, np.integer) or not integer):
             return
     bracket = "(" if open_low else "["
     found = repr(number.item()) if number.ndim == 0 else f"an array of shape {number.shape}"
-    as_int = ", as an int" if whole and number.dtype.kind == "f" else ""
-    expected = f"one {'whole ' * whole}number in {bracket}{low:g}, {high:g}]{as_int}"
+    as_int = ", as an int" if integer and number.dtype.kind == "f" else ""
+    expected = f"one {'integer' if integer else 'number'} in {bracket}{low:g}, {high:g}]{as_int}"
     raise ValueError(f"{name} is {found}; it must be {expected}")
 
 
-def as_whole(value: Any) -> Any:
+def as_integer(value: Any) -> Any:
     """A number without a fraction as an int, where a setting is traced as a float; all else as it is.
 
     Example:
-        >>> as_whole(4.0), as_whole(0.5)
+        >>> as_integer(4.0), as_integer(0.5)
         (4, 0.5)
     """
     if isinstance(value, Tracer) or np.ndim(value) or not jnp.issubdtype(jnp.result_type(value), jnp.floating):
         return value
     return int(value) if float(value).is_integer() else value
+
+
+def check_sizes(*, low: int = 1, **sizes: int) -> None:
+    """Raise ValueError unless every size, given by its name, is an integer of at least `low`.
+
+    Example:
+        >>> check_sizes(channels=8, layers=0)
+        Traceback (most recent call last):
+        ValueError: layers is 0; it must be one integer in [1, inf]
+    """
+    for name, size in sizes.items():
+        check_number(name, size, low=low, integer=True)
 
 
 def check_index(what: str, index: Any, count: int) -> None:

@@ -34,7 +34,7 @@ def uncut(leaf: ArrayLike | np.ndarray) -> Array | np.ndarray:
 def wide(leaf: Array | np.ndarray) -> np.dtype:
     """The dtype to compute a leaf in: at least float32, so that half types round once."""
     dtype = np.promote_types(leaf.dtype, np.float32)  # JAX's own refuses under strict promotion
-    return np.dtype(jax.dtypes.canonicalize_dtype(dtype))  # of whole numbers NumPy makes float64
+    return np.dtype(jax.dtypes.canonicalize_dtype(dtype))  # of integers NumPy makes float64
 
 
 def widened(leaf: ArrayLike | np.ndarray, like: Array | np.ndarray | None = None) -> Array:

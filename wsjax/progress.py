@@ -112,7 +112,7 @@ class Lines(Generic[T]):
         self.items, self.total, self.done, self.unit, self.desc = items, total, initial, unit, desc
         self.stream, self.clock, self.values = stream, clock, ""
         self.began = self.written = clock()
-        self.told: tuple[int, str] | None = None
+        self.last: tuple[int, str] | None = None
 
     def __enter__(self) -> "Lines[T]":
         return self
@@ -139,8 +139,8 @@ class Lines(Generic[T]):
 
     def _write(self, now: float) -> None:
         state, self.written = (self.done, self.values), now
-        if self.stream is not None and state != self.told:
-            self.told = state
+        if self.stream is not None and state != self.last:
+            self.last = state
             print(f"{self.desc}: {self._count()}{self.values}, {now - self.began:.0f} s", file=self.stream, flush=True)
 
     def _count(self) -> str:

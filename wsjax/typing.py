@@ -22,14 +22,14 @@ Label: TypeAlias = Float[Array, "batch *label"]
 """One soft label (a distribution over classes) or regression target a network."""
 
 Points: TypeAlias = Float[ArrayLike, "points inputs"]
-"""Coordinates as rows, in the order that the data set's card names."""
+"""Coordinates as rows, in the order that the data set's metadata names."""
 
 X = TypeVar("X")
 Transform: TypeAlias = Callable[[Key, X], X]
 """The whole contract of an augmentation: `(key, x) -> x`, pure, with the structure of `x` kept."""
 
 Reader: TypeAlias = Callable[..., Array]
-"""A reader, `(weights of one network, *, key=None, rate=0.0) -> outputs`: an Equinox module."""
+"""A reader, `(weights of one network, *, key=None, dropout_rate=0.0) -> outputs`: an Equinox module."""
 
 
 class Layer(NamedTuple):
@@ -45,8 +45,8 @@ class Layer(NamedTuple):
 class Batch(NamedTuple):
     """Stacked networks and their labels: every leaf of both has the batch as its leading axis.
 
-    `label` is None where there are none. `object`, (batch,) whole numbers, says which object (image, shape) each
-    network shows, so that two fits of one object are known as its views; None where nobody asks.
+    `label` is None where there are none. `object`, (batch,) integers, says which object (image, shape) each
+    network shows, so that two fits of one object count as its views; None where objects are not used.
     """
 
     weights: PyTree

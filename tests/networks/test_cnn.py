@@ -20,7 +20,7 @@ def fitted_like(net: CNN, key: jax.Array):
     return jax.tree.map(draw, jax.eval_shape(net.init, key))
 
 
-def pictures(*shape: int) -> np.ndarray:
+def images(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
@@ -33,7 +33,7 @@ def pictures(*shape: int) -> np.ndarray:
     ],
 )
 def test_a_convolution_by_patches_is_a_convolution(shape, kernel, strides, padding):
-    x, weights = pictures(*shape), pictures(*kernel, shape[-1], 4)
+    x, weights = images(*shape), images(*kernel, shape[-1], 4)
 
     @jax.jit
     def both(x, weights):
@@ -54,7 +54,7 @@ def test_it_computes_what_plain_flax_computes(net, getkey):
                 h = {"relu": nn.relu, "tanh": nn.tanh}[net.activation](h)
             return nn.Dense(net.outputs, name="dense")(h.mean(axis=(1, 2)))
 
-    weights, x = fitted_like(net, getkey()), pictures(3, *net.image_shape)
+    weights, x = fitted_like(net, getkey()), images(3, *net.image_shape)
     found, expected = jax.jit(lambda weights, x: (net.apply(weights, x), Plain().apply(weights, x)))(weights, x)
     assert found.shape == (3, net.outputs)
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -64,7 +64,7 @@ def test_it_computes_what_plain_flax_computes(net, getkey):
 def test_its_symmetry_is_proved(net, getkey):
     actions = {group.actions for group in net.symmetry.groups.values()}
     assert actions == {("permute", "sign" if net.activation == "tanh" else "rescale")}
-    x = pictures(3, *net.image_shape)
+    x = images(3, *net.image_shape)
     assert check(jax.jit(net.apply), net.symmetry, fitted_like(net, getkey()), x, key=getkey(), draws=2) < 1e-5
 
 
@@ -83,7 +83,7 @@ def test_what_happens_between_layers_gets_each_of_them(getkey):
         seen.append((layer, h.shape))
         return 0 * h
 
-    weights, x = fitted_like(SAME, getkey()), pictures(2, 5, 8, 2)
+    weights, x = fitted_like(SAME, getkey()), images(2, 5, 8, 2)
     logits = jax.jit(lambda w, x: SAME.apply(w, x, between=between))(weights, x)
     assert seen == [(0, (2, 3, 4, 3)), (1, (2, 2, 2, 4))]
     np.testing.assert_array_equal(logits, np.tile(weights["params"]["dense"]["bias"], (2, 1)))

@@ -1,4 +1,4 @@
-"""The networks that are read: initialisation, function, coordinates, and the record that describes one."""
+"""The networks whose weights are the data: initialization, function, coordinates, and the record that describes one."""
 
 import json
 
@@ -76,7 +76,7 @@ def test_each_family_has_its_deviations_those_of_the_published_sets_among_them(f
         assert np.abs(layer.kernel).max() <= kernel * 3**0.5 * 1.01  # uniform: nothing beyond sqrt(3) deviations
 
 
-def test_each_layer_of_an_initialisation_takes_its_own_frequency():
+def test_each_layer_of_an_initialization_takes_its_own_frequency():
     init = jax.jit(networks.siren_init, static_argnames=("widths", "w0"))
     slow, fast = (init(jax.random.key(0), WIDTHS, w0=w0) for w0 in ((30.0, 30.0), (30.0, 60.0)))
     chex.assert_trees_all_equal(slow[0], fast[0])
@@ -87,7 +87,7 @@ def test_each_layer_of_an_initialisation_takes_its_own_frequency():
 def test_settings_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"w0 has 3 values; the network has 2 hidden layers: give one number or 2"):
         networks.siren_apply(WEIGHTS, POINTS, w0=(1.0, 2.0, 3.0))
-    with pytest.raises(ValueError, match=r"unknown initialisation family 'dwss'.*Did you mean 'dws'"):
+    with pytest.raises(ValueError, match=r"unknown initialization family 'dwss'.*Did you mean 'dws'"):
         networks.siren_init(jax.random.key(0), WIDTHS, family="dwss")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"number of widths is 2"):
         networks.siren_init(jax.random.key(0), (2, 1))
@@ -116,7 +116,7 @@ def test_a_dense_network_is_what_its_formula_says():
     np.testing.assert_allclose(relu, by_formula(lambda z: np.maximum(z, 0), WEIGHTS, POINTS), atol=1e-5)
 
 
-def test_he_s_initialisation():
+def test_he_s_initialization():
     stack = jax.jit(jax.vmap(lambda k: networks.mlp_init(k, (2, 32, 1))))(jax.random.split(jax.random.key(0), 512))
     assert [np.asarray(layer.kernel).std() for layer in stack] == pytest.approx([1.0, 0.25], rel=0.03)
     assert not any(np.asarray(layer.bias).any() for layer in stack)
@@ -126,8 +126,8 @@ def test_a_grid_runs_over_an_array_in_its_own_order():
     xy, ij = networks.grid((2, 3)), networks.grid((2, 3), order="ij")
     assert xy.tolist() == [[-1, -1], [0, -1], [1, -1], [-1, 1], [0, 1], [1, 1]]  # x is the column and runs fastest
     assert ij.tolist() == [[y, x] for x, y in xy.tolist()]
-    picture = np.asarray(xy)[:, 1].reshape(2, 3)
-    assert (picture[0] == -1).all()  # y points down: the first row is at -1
+    image = np.asarray(xy)[:, 1].reshape(2, 3)
+    assert (image[0] == -1).all()  # y points down: the first row is at -1
     assert networks.grid((3,), low=0.0, high=4.0).tolist() == [[0], [2], [4]]
     assert networks.grid((2, 3, 4)).shape == (24, 3)
 

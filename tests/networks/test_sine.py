@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from tests.helpers import USERS_CODE
-from wsjax.networks import sine
+from wsjax.networks.sine import sine
 
 X = np.concatenate(
     [np.linspace(-1000, 1000, 200_001), np.linspace(-4, 4, 20_001), np.arange(-300, 300) * np.pi / 2, [0.0, 1e-8]]
 ).astype(np.float32)
 EXACT = X.astype(np.float64)
-VALUE, SLOPE = 1.7e-7, 2.1e-7
+VALUE, DERIVATIVE = 1.7e-7, 2.1e-7
 """The bounds that its docstring states, of the code that users run: a fused multiplication and addition rounds once."""
 
 value = jax.jit(sine, compiler_options=USERS_CODE)
-slope = jax.jit(jax.vmap(jax.grad(lambda x: sine(x))), compiler_options=USERS_CODE)
+derivative = jax.jit(jax.vmap(jax.grad(lambda x: sine(x))), compiler_options=USERS_CODE)
 
 
 def worst(found: jax.Array, expected: np.ndarray) -> float:
@@ -29,13 +29,13 @@ def test_the_value_is_as_exact_as_its_docstring_says():
 
 
 def test_the_derivative_is_as_exact_as_its_docstring_says():
-    assert worst(slope(X), np.cos(EXACT)) < SLOPE
+    assert worst(derivative(X), np.cos(EXACT)) < DERIVATIVE
 
 
 def test_value_and_tangent_come_together():
     value, tangent = jax.jvp(sine, (jnp.asarray(X),), (jnp.full_like(X, 2.0),))
     assert worst(value, np.sin(EXACT)) < VALUE
-    assert worst(tangent, 2 * np.cos(EXACT)) < 2 * SLOPE
+    assert worst(tangent, 2 * np.cos(EXACT)) < 2 * DERIVATIVE
 
 
 def test_a_second_derivative_is_minus_the_sine():
@@ -52,8 +52,8 @@ def test_far_arguments_lose_only_what_their_spacing_loses():
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_half_types_are_rounded_once(dtype):
     x = jnp.asarray(np.linspace(-20, 20, 1001), dtype)
-    found, slope = jax.jit(lambda x: (sine(x), jax.grad(lambda x: sine(x).sum())(x)))(x)
-    assert found.dtype == slope.dtype == dtype
+    found, derivative = jax.jit(lambda x: (sine(x), jax.grad(lambda x: sine(x).sum())(x)))(x)
+    assert found.dtype == derivative.dtype == dtype
     exact = np.sin(np.asarray(x, np.float64))
     assert (np.abs(np.asarray(found, np.float64) - exact) <= jnp.finfo(dtype).eps * np.abs(exact) + 2e-7).all()
 
@@ -61,10 +61,10 @@ def test_half_types_are_rounded_once(dtype):
 def test_float64_is_exact():
     with jax.enable_x64(True):
         x = jnp.asarray(EXACT[::100])
-        found, slope = jax.jit(lambda x: (sine(x), jax.vmap(jax.grad(lambda x: sine(x)))(x)))(x)
+        found, derivative = jax.jit(lambda x: (sine(x), jax.vmap(jax.grad(lambda x: sine(x)))(x)))(x)
         assert found.dtype == jnp.float64
         assert worst(found, np.sin(EXACT[::100])) < 1e-14
-        assert worst(slope, np.cos(EXACT[::100])) < 1e-14
+        assert worst(derivative, np.cos(EXACT[::100])) < 1e-14
 
 
 @pytest.mark.parametrize(("platform", "own"), [("cpu", False), ("cuda", True), ("tpu", True)])
@@ -96,8 +96,8 @@ def test_value_and_derivative_stay_within_one_for_every_finite_number():
     rng = np.random.default_rng(0)
     x = np.concatenate([np.geomspace(1e-3, 3.4e38, 40_000), np.pi / 2 * rng.integers(1, 10**6, 20_000)])
     x = np.array([*x, *-x, np.finfo(np.float32).max, 1e8, 1.7e9 * 30], np.float32)
-    value, slope = jax.jit(lambda x: jax.jvp(sine, (x,), (jnp.ones_like(x),)))(x)
-    for found in map(np.asarray, (value, slope)):
+    value, derivative = jax.jit(lambda x: jax.jvp(sine, (x,), (jnp.ones_like(x),)))(x)
+    for found in map(np.asarray, (value, derivative)):
         assert np.isfinite(found).all()
         assert np.abs(found).max() <= 1
     assert np.isnan(sine(jnp.float32(np.nan)))

@@ -28,7 +28,7 @@ def conv_axes(inputs: str, outputs: str) -> dict:
 RESIDUAL = symmetry_of(
     {
         "params": {
-            "stem": conv_axes("colour", "c"),
+            "stem": conv_axes("color", "c"),
             "inner": conv_axes("c*", "d"),
             "outer": conv_axes("d*", "c"),
             "head": dense_axes("c*", "out"),
@@ -37,7 +37,7 @@ RESIDUAL = symmetry_of(
     {
         "row": Fixed(3),
         "column": Fixed(3),
-        "colour": Fixed(1, "input"),
+        "color": Fixed(1, "input"),
         "c": Group(5, "tanh"),
         "d": Group(4, "tanh"),
         "out": Fixed(3, "output"),

@@ -19,7 +19,7 @@ from wsjax import devices, networks
 from wsjax import symmetry as ws
 from wsjax.augment import mixup_aligned
 from wsjax.symmetry import Fixed, Group, Symmetry, symmetry_of
-from wsjax.symmetry.align import Over, growth_order
+from wsjax.symmetry.align import Alignment, Over, growth_order
 from wsjax.symmetry.assignment import Solver
 from wsjax.symmetry.match import pairs
 from wsjax.symmetry.slices import slices
@@ -33,7 +33,7 @@ moved = jax.jit(lambda key, weights, spec, draw: ws.act(draw(key, spec), weights
 
 
 @functools.partial(jax.jit, static_argnames=("symmetry", "group", "solver"))
-def aligned_each(weights, reference, symmetry: Symmetry, group: Over = "full", solver: Solver = "auto") -> ws.Alignment:
+def aligned_each(weights, reference, symmetry: Symmetry, group: Over = "full", solver: Solver = "auto") -> Alignment:
     """Many pairs at once, compiled once for each Symmetry, group and number of pairs."""
     return jax.vmap(lambda a, b: ws.align(a, b, symmetry, group=group, solver=solver))(weights, reference)
 
@@ -55,7 +55,7 @@ def row(tree: Any, index: Any) -> Any:
 
 
 def signs_and_order(key, spec):
-    return ws.compose(ws.sample_signs(jax.random.fold_in(key, 1), spec), ws.sample_permutation(key, spec))
+    return ws.sample(key, spec, actions=("permute", "sign"))
 
 
 DEEP, SHALLOW = (2, 12, 12, 1), (2, 12, 1)
@@ -85,7 +85,7 @@ class Found(NamedTuple):
     """Pairs of networks: the one that was aligned, what alignment made of it, the element applied anew, and outputs."""
 
     weights: Any
-    made: ws.Alignment
+    made: Alignment
     acted: Any
     before: Any
     after: Any
@@ -308,7 +308,7 @@ def test_a_batch_spread_over_devices_is_aligned_on_them():
 
 def test_a_batch_spread_over_devices_is_mixed_after_alignment_on_the_host():
     batch = Batch(EIGHT[0], np.eye(8, dtype=np.float32))
-    run = jax.jit(lambda batch: mixup_aligned(KEY, batch, symmetry=SIX, group="permutation"))
+    run = jax.jit(lambda batch: mixup_aligned(SIX, group="permutation")(KEY, batch))
     chex.assert_trees_all_close(run(spread(batch)), run(batch), atol=1e-5)
 
 
@@ -390,7 +390,7 @@ def test_neurons_that_may_not_be_reordered_keep_their_places():
     fixed = Group(5, "tanh", actions=("sign",))
     spec = symmetry_of([dense_axes("in", "h"), dense_axes("h*", "out")], {"in": Fixed(2), "h": fixed, "out": Fixed(1)})
     reference = random_weights(KEY, spec)
-    flipped = moved(KEY, reference, spec, ws.sample_signs)
+    flipped = moved(KEY, reference, spec, functools.partial(ws.sample, actions=("sign",)))
     found = aligned(flipped, reference, spec)
     assert float(found.distance) < 1e-10
     other = aligned(random_weights(jax.random.key(1), spec), reference, spec)

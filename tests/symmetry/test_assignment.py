@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from wsjax import devices
-from wsjax.symmetry.assignment import SOLVERS, Solver, assign, in_optimal_order, levelled
+from wsjax.symmetry.assignment import SOLVERS, Solver, assign, in_optimal_order, leveled
 
 SIZE = 6
 RANDOM = np.asarray(jax.random.normal(jax.random.key(0), (40, SIZE, SIZE)))
@@ -64,11 +64,11 @@ def test_a_batch_lies_on_all_devices_under_jit_and_in_shard_map(solver: Solver):
         np.testing.assert_allclose(total(cost, run(spread)), optimum(cost), atol=1e-4)
 
 
-def test_levelling_takes_the_same_from_every_assignment():
+def test_leveling_takes_the_same_from_every_assignment():
     """Nothing overtakes, and SciPy finds what is left at or near nothing."""
     flat = np.zeros((1, SIZE, SIZE), np.float32)
     for cost in (RANDOM, TIES, 1e4 * RANDOM + 7, flat):
-        level = np.asarray(jax.jit(jax.vmap(levelled))(np.asarray(cost, np.float32)))
+        level = np.asarray(jax.jit(jax.vmap(leveled))(np.asarray(cost, np.float32)))
         orders = np.array([np.random.default_rng(i).permutation(SIZE) for i in range(len(cost))])
         best = np.array([linear_sum_assignment(c)[1] for c in cost])
         above = total(cost, orders) - total(cost, best)

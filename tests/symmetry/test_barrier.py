@@ -8,6 +8,7 @@ import pytest
 from tests.helpers import points, random_weights
 from wsjax import networks
 from wsjax import symmetry as ws
+from wsjax.symmetry.barrier import Barrier
 
 KEY = jax.random.key(0)
 X = points(KEY, 2)
@@ -32,7 +33,7 @@ def test_a_permuted_copy_has_a_barrier_that_alignment_takes_away():
 def test_the_ends_lose_nothing_and_the_middle_is_the_networks_in_between():
     a, b = (random_weights(jax.random.key(i), ws.siren((2, 4, 1))) for i in (1, 2))
     found = jax.jit(lambda a, b: ws.interpolation_barrier(apply, a, b, X, steps=5))(a, b)
-    np.testing.assert_allclose(found.share, [0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(found.fraction, [0, 0.25, 0.5, 0.75, 1])
     np.testing.assert_allclose(np.asarray(found.loss)[[0, 4]], 0, atol=1e-12)
     quarter = apply(jax.tree.map(lambda x, y: 0.75 * x + 0.25 * y, a, b), X)
     loss = np.mean(np.square(quarter - 0.75 * np.asarray(apply(a, X)) - 0.25 * np.asarray(apply(b, X)))).item()
@@ -42,7 +43,7 @@ def test_the_ends_lose_nothing_and_the_middle_is_the_networks_in_between():
 
 
 def test_a_task_has_its_own_loss():
-    def between(a: float, b: float, apply=lambda p, x: p["w"] * x, **settings) -> ws.Barrier:
+    def between(a: float, b: float, apply=lambda p, x: p["w"] * x, **settings) -> Barrier:
         run = lambda a, b: ws.interpolation_barrier(apply, a, b, np.ones(3, np.float32), steps=3, **settings)
         return jax.jit(run)(*({"w": np.float32(v), "step": np.int32(3)} for v in (a, b)))
 

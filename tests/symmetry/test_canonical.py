@@ -22,13 +22,13 @@ canonical = jax.jit(ws.canonicalize, static_argnums=1)
 moved_by = jax.jit(lambda key, weights, spec: ws.act(ws.sample(key, spec), weights), static_argnums=2)
 
 
-def picture(weights, x: jax.Array) -> Any:
+def class_of_images(weights, x: jax.Array) -> Any:
     return Residual().apply(weights, jnp.tile(x.reshape(1, 8, 4, 1), (1, 1, 2, 1)))
 
 
 SPECS = {
     **{case: (CASES[case].symmetry((2, 5, 4, 2)), CASES[case].apply, 1e-3) for case in CASES},
-    "residual convolutions": (RESIDUAL, picture, 1e-5),
+    "residual convolutions": (RESIDUAL, class_of_images, 1e-5),
     "recurrent": (tied(), None, 1e-5),
     "normed": (NORMED, normed, 1e-3),
 }

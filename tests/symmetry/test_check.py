@@ -91,7 +91,7 @@ def test_nothing_proves_nothing(untyped):
     for empty in ((), np.zeros((0, 1))):
         with pytest.raises(ValueError, match=r"apply returns no number; expected one at least"):
             ws.check(lambda w, empty=empty: empty, spec, weights, key=key)
-    with pytest.raises(ValueError, match=r"draws is 0; it must be one whole number in \[1, inf\]"):
+    with pytest.raises(ValueError, match=r"draws is 0; it must be one integer in \[1, inf\]"):
         ws.check(lambda w: 1.0, spec, weights, key=key, draws=0)
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.symmetry.architectures import NORMED
-from wsjax.models.equivariant import layout
-from wsjax.models.graph import graph_of
-from wsjax.models.scale_trunk import wiring_of
+from wsjax.models.graph.graph import graph_of
+from wsjax.models.layers.equivariant import layout
+from wsjax.models.scale.trunk import wiring_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "describe.md").read_text(encoding="utf-8")
 START, *BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
-HEADINGS = ["BatchNorm", "GroupNorm", "LayerNorm", "residual", "Flattened", "NNX", "MLP"]
+HEADINGS = ["dense network", "NNX", "MLP", "BatchNorm", "GroupNorm", "LayerNorm", "residual", "Flattened"]
 WRONG = {'conv("color", "c~")': 'conv("color", "c")', '"g~", "c~"': '"g", "c"', '("in", "h~")': '("in", "h")'}
 """Where signs or scales of what comes after a normalization are said to act before it too."""
 

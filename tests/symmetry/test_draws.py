@@ -28,8 +28,8 @@ def test_words_that_tie_still_give_a_permutation_and_large_groups_too():
     assert draws.permutations(jax.random.key(0), []) == []
 
 
-def test_whole_numbers_are_uniform_and_symmetric():
-    draw = jax.jit(jax.vmap(lambda k, bound: draws.whole_numbers(k, 4, bound), (0, None)))
+def test_integers_are_uniform_and_symmetric():
+    draw = jax.jit(jax.vmap(lambda k, bound: draws.uniform_integers(k, 4, bound), (0, None)))
     found = np.asarray(draw(KEYS, 2.0)).reshape(-1)
     counts = np.bincount(found + 2, minlength=5)
     assert len(counts) == 5

@@ -13,6 +13,7 @@ import pytest
 from tests.helpers import CASES, W0, assert_identical, change, points, random_weights
 from wsjax import symmetry as ws
 from wsjax.symmetry import Element, Move
+from wsjax.symmetry.sample import sample_permutation, sample_phases, sample_scales, sample_signs
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
@@ -109,9 +110,9 @@ def test_a_composition_acts_as_its_parts_in_turn_and_an_inverse_undoes_on_both_s
 
 
 SAMPLERS = {
-    "permute": ws.sample_permutation,
-    "sign": ws.sample_signs,
-    "phase": lambda key, spec: ws.sample_phases(key, spec, max_shift=3),
+    "permute": sample_permutation,
+    "sign": sample_signs,
+    "phase": lambda key, spec: sample_phases(key, spec, max_shift=3),
     "none": lambda key, spec: ws.identity(spec),
 }
 
@@ -154,7 +155,7 @@ def test_the_identity_and_exact_elements_keep_every_bit():
 
     @jax.jit
     def there_and_back(weights: Any) -> Any:
-        g = ws.compose(ws.sample_signs(jax.random.key(1), spec), ws.sample_permutation(jax.random.key(2), spec))
+        g = ws.compose(sample_signs(jax.random.key(1), spec), sample_permutation(jax.random.key(2), spec))
         return ws.act(g, weights), ws.act(ws.inverse(g), ws.act(g, weights))
 
     moved, back = there_and_back(weights)
@@ -169,7 +170,7 @@ def test_elements_of_two_symmetries_do_not_compose():
 
 def test_permutations_are_uniform():
     spec = ws.mlp((2, 3, 1))
-    draw = lambda key: ws.sample_permutation(key, spec).moves["h1"].permutation
+    draw = lambda key: sample_permutation(key, spec).moves["h1"].permutation
     orders = np.asarray(jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(0), 1200)))
     kinds, counts = np.unique(orders, axis=0, return_counts=True)
     assert (np.sort(kinds, axis=1) == np.arange(3)).all()
@@ -181,32 +182,32 @@ def test_the_samplers_draw_what_they_say():
     keys = jax.random.split(jax.random.key(0), 400)
     sine, relu = ws.siren((2, 5, 1)), ws.mlp((2, 5, 1), "relu")
     many = lambda draw: np.asarray(jax.jit(jax.vmap(draw))(keys))
-    gains = many(lambda k: ws.sample_signs(k, sine, probability=0.2).moves["h1"].gain)
+    gains = many(lambda k: sample_signs(k, sine, probability=0.2).moves["h1"].gain)
     assert set(np.unique(gains)) == {-1.0, 1.0}
     assert abs((gains < 0).mean() - 0.2) < 0.03
-    phases = many(lambda k: ws.sample_phases(k, sine, max_shift=2).moves["h1"].phase)
+    phases = many(lambda k: sample_phases(k, sine, max_shift=2).moves["h1"].phase)
     kinds, counts = np.unique(phases, return_counts=True)
     assert kinds.tolist() == [-2, -1, 0, 1, 2]  # both ends
     np.testing.assert_allclose(counts / phases.size, 0.2, atol=0.03)
-    logs = np.log(many(lambda k: ws.sample_scales(k, relu, std=0.5).moves["h1"].gain))
+    logs = np.log(many(lambda k: sample_scales(k, relu, std=0.5).moves["h1"].gain))
     assert abs(logs.std() - 0.5) < 0.03
     assert abs(logs.mean()) < 0.03
-    assert ws.sample_signs(keys[0], relu).moves["h1"] == ws.sample_scales(keys[0], sine).moves["h1"] == Move()
+    assert sample_signs(keys[0], relu).moves["h1"] == sample_scales(keys[0], sine).moves["h1"] == Move()
 
 
 def test_the_groups_of_one_network_draw_apart():
-    element = ws.sample_permutation(jax.random.key(0), ws.mlp((2, 16, 16, 1)))
+    element = sample_permutation(jax.random.key(0), ws.mlp((2, 16, 16, 1)))
     assert (element.moves["h1"].permutation != element.moves["h2"].permutation).any()  # type: ignore[union-attr]
 
 
 def test_settings_out_of_range_are_refused():
     spec = ws.siren((2, 3, 1))
     with pytest.raises(ValueError, match=r"probability is 1.5"):
-        ws.sample_signs(jax.random.key(0), spec, probability=1.5)
+        sample_signs(jax.random.key(0), spec, probability=1.5)
     with pytest.raises(ValueError, match=r"max_shift is -1"):
-        ws.sample_phases(jax.random.key(0), spec, max_shift=-1)
+        sample_phases(jax.random.key(0), spec, max_shift=-1)
     with pytest.raises(ValueError, match=r"std is -1"):
-        ws.sample_scales(jax.random.key(0), spec, std=-1.0)
+        sample_scales(jax.random.key(0), spec, std=-1.0)
 
 
 def test_one_trace_serves_every_element_and_numpy_weights_pass():

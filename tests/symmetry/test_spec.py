@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.tree_util import Partial
 
 from tests.helpers import assert_identical, random_weights
 from wsjax import augment
@@ -51,7 +50,7 @@ def test_an_activation_allows_what_its_functional_equation_says(activation: str,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"size": 0}, r"size of a group is 0; it must be one number in \[1, inf\]"),
+        ({"size": 0}, r"size of a group is 0; it must be one integer in \[1, inf\]"),
         ({"size": 2, "activation": "sine", "w0": 0.0}, r"w0 of a group is 0.0; it must be one number in \(0, inf\]"),
         ({"size": 2, "w0_convention": "afine"}, "unknown w0 convention 'afine'.*Did you mean 'affine'"),
         ({"size": 2, "actions": ("flip",)}, "unknown action 'flip'; the valid ones are: permute, sign, phase, rescale"),
@@ -69,7 +68,7 @@ def test_a_group_refuses_what_its_activation_does_not_allow(arguments: dict, mes
 
 @pytest.mark.usefixtures("untyped")
 def test_a_fixed_axis_has_one_of_three_roles():
-    with pytest.raises(ValueError, match=r"unknown role of a fixed axis 'inputs'.*Did you mean 'input'"):
+    with pytest.raises(ValueError, match=r"unknown role 'inputs' of a fixed axis.*Did you mean 'input'"):
         Fixed(2, "inputs")  # type: ignore[arg-type]
 
 
@@ -132,7 +131,7 @@ def test_each_sine_layer_keeps_its_own_frequency():
 def test_a_symmetry_is_static():
     spec = siren((2, 4, 1))
     assert jax.tree.leaves(spec) == []
-    assert jax.tree.leaves(Partial(augment.permute, symmetry=spec)) == []
+    assert jax.tree.leaves(augment.permute(spec)) == []
     assert hash(spec) == hash(siren((2, 4, 1)))
     traces = []
 

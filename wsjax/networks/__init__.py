@@ -1,12 +1,13 @@
 """The small networks whose weights are the data: init(key) and apply(weights, x) for one network."""
 
-from wsjax.networks.cnn import CNN as CNN
-from wsjax.networks.cnn import ConvNet as ConvNet
-from wsjax.networks.grid import grid as grid
-from wsjax.networks.mlp import ACTIVATIONS as ACTIVATIONS
-from wsjax.networks.mlp import mlp_apply as mlp_apply
-from wsjax.networks.mlp import mlp_init as mlp_init
-from wsjax.networks.network import Network as Network
-from wsjax.networks.sine import sine as sine
-from wsjax.networks.siren import siren_apply as siren_apply
-from wsjax.networks.siren import siren_init as siren_init
+from wsjax.networks.cnn import CNN
+from wsjax.networks.grid import grid
+from wsjax.networks.mlp import ACTIVATIONS, mlp_apply, mlp_init
+from wsjax.networks.network import Network
+from wsjax.networks.siren import siren_apply, siren_init
+
+__all__ = ["ACTIVATIONS", "CNN", "Network", "grid", "mlp_apply", "mlp_init", "siren_apply", "siren_init"]
+
+
+def __dir__() -> list[str]:
+    return __all__

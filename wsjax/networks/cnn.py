@@ -31,7 +31,7 @@ def by_patches(
     """A convolution without dilation or groups, as `jax.lax.conv_general_dilated` gives it, by one product.
 
     Args:
-        x: pictures, channels last.
+        x: images, channels last.
         kernel: HWIO.
         strides: of rows and columns.
         padding: "SAME" or "VALID".
@@ -83,11 +83,11 @@ class ConvNet(nn.Module):
 
 @dataclass(frozen=True)
 class CNN:
-    """A convolutional classifier of pictures: `CNN((28, 28, 1), (16, 16, 16), 10)`.
+    """A convolutional classifier of images: `CNN((28, 28, 1), (16, 16, 16), 10)`.
 
     Its weights are the Flax variables of `ConvNet`: kernels HWIO and (in, out), He-normal, and biases, zero at first.
 
-    image_shape: (rows, columns, channels) of a picture; channels: of each convolution; outputs: classes; activation: a
+    image_shape: (rows, columns, channels) of an image; channels: of each convolution; outputs: classes; activation: a
     name in `networks.ACTIVATIONS`; padding: "SAME", which halves each side and rounds up, or "VALID", none, as in the
     published small CNN zoo.
 
@@ -109,11 +109,11 @@ class CNN:
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
         check_choice("padding", self.padding, ("SAME", "VALID"))
         check_number("number of convolutions", len(self.channels), low=1)
-        check_number("outputs", self.outputs, low=1, whole=True)
+        check_number("outputs", self.outputs, low=1, integer=True)
         for name in ("image_shape", "channels"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
             for size in getattr(self, name):
-                check_number(f"each of {name}", size, low=1, whole=True)
+                check_number(f"each of {name}", size, low=1, integer=True)
         side = min(self.image_shape[:2])
         needed = (STRIDE ** (len(self.channels) + 1)) - 1
         if self.padding == "VALID" and side < needed:
@@ -134,7 +134,7 @@ class CNN:
     def apply(
         self, weights: PyTree, images: Float[Array, "images rows columns channels"], *, between: Between = unchanged
     ) -> Float[Array, "images outputs"]:
-        """Logits; `between` gets each hidden layer's number and activations, and gives what goes on."""
+        """Logits; `between` takes each hidden layer's number and activations and returns what the next layer gets."""
         return jnp.asarray(self.module.apply(weights, images, between))
 
     @property
@@ -143,8 +143,8 @@ class CNN:
         names = [f"c{i + 1}" for i in range(len(self.channels))]
         consumed = ["in", *(f"{name}*" for name in names)]
         layers: dict[str, dict[str, Axes]] = {
-            f"conv{i + 1}": {"kernel": Axes("row", "column", reads, makes), "bias": Axes(makes, bias=True)}
-            for i, (reads, makes) in enumerate(zip(consumed, names, strict=False))
+            f"conv{i + 1}": {"kernel": Axes("row", "column", consumes, produces), "bias": Axes(produces, bias=True)}
+            for i, (consumes, produces) in enumerate(zip(consumed, names, strict=False))
         }
         layers["dense"] = {"kernel": Axes(consumed[-1], "out"), "bias": Axes("out", bias=True)}
         groups = {name: Group(size, self.activation) for name, size in zip(names, self.channels, strict=True)}

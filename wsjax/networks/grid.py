@@ -16,7 +16,7 @@ def grid(
 ) -> Float[Array, "points axes"]:
     """The coordinates of an array's cells as rows, in the array's own (row-major) order.
 
-    Each axis runs over `linspace(low, high, n)`, ends included: the centre of the corner pixels lies on the
+    Each axis runs over `linspace(low, high, n)`, ends included: the center of the corner pixels lies on the
     border. The two orders hold the same points with their columns reversed.
 
     Args:

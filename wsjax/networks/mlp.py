@@ -22,11 +22,11 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "linear": lambda z: z,
 }
 Between: TypeAlias = Callable[[int, Array], Array]
-"""What happens between layers: a hidden layer's number and its activations, features last, to what goes on."""
+"""Between layers: (a hidden layer's number, its activations, features last) -> what the next layer gets."""
 
 
 def unchanged(layer: int, activations: Array) -> Array:
-    """Activations go on as they are."""
+    """The activations as they are."""
     return activations
 
 

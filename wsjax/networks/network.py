@@ -1,6 +1,6 @@
 """`Network`: one architecture's description, and from it init, apply and Symmetry.
 
-What a data set's card must hold so that its weights can be decoded. A plain frozen record: it prints, compares
+What a data set's metadata must hold so that its weights can be decoded. A plain frozen record: it prints, compares
 and goes to JSON as it is.
 """
 
@@ -62,6 +62,13 @@ class Network:
         if self.kind == "mlp":
             return mlp_apply(weights, x, activation=self.activation) + self.offset
         return siren_apply(weights, x, w0=self.w0, offset=self.offset, convention=self.w0_convention)
+
+    def scales(self, layer: int) -> tuple[float, float]:
+        """What multiplies a hidden layer's inputs, and its pre-activations: w0, by its convention; 1 without sines."""
+        if self.kind != "siren":
+            return 1.0, 1.0
+        w0 = self.w0[layer]
+        return (1.0, w0) if self.w0_convention == "affine" else (w0, 1.0)
 
     @property
     def symmetry(self) -> Symmetry:

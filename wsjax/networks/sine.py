@@ -67,8 +67,8 @@ def _fast_sine(x: Array) -> Array:
 def _fast_sine_jvp(primals, tangents):
     (x,), (dx,) = primals, tangents
     own = lambda x: (jnp.sin(x), jnp.cos(x))
-    value, slope = jax.lax.platform_dependent(x, cpu=polynomial_sine_and_cosine, default=own)
-    return value, slope * dx
+    value, derivative = jax.lax.platform_dependent(x, cpu=polynomial_sine_and_cosine, default=own)
+    return value, derivative * dx
 
 
 def sine(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -58,7 +58,7 @@ def siren_init(
         ValueError: an unknown family, fewer than three widths, or another number of frequencies than hidden layers.
 
     Source: the code of arXiv 2301.12780 (which never marks its first layer as first) and of arXiv 2302.14040;
-    README.md has the measurements behind `zero_output`.
+    docs/results.md has the measurements behind `zero_output`.
 
     Example:
         >>> import jax
@@ -66,7 +66,7 @@ def siren_init(
         >>> float(abs(w[0].kernel).max()) < (6 / 2) ** 0.5 / 30
         True
     """
-    check_choice("initialisation family", family, ("dws", "nfn", "zero_output"))
+    check_choice("initialization family", family, ("dws", "nfn", "zero_output"))
     hidden = len(widths) - 2
     check_number("number of widths", len(widths), low=3)
     w0s = frequencies(w0, hidden)

@@ -1,31 +1,42 @@
 """What may be done to weights without changing the function they compute."""
 
-from wsjax.symmetry.act import act as act
-from wsjax.symmetry.align import Alignment as Alignment
-from wsjax.symmetry.align import align as align
-from wsjax.symmetry.align import squared_distance as squared_distance
-from wsjax.symmetry.assignment import assign as assign
-from wsjax.symmetry.axes import Axes as Axes
-from wsjax.symmetry.axes import Sum as Sum
-from wsjax.symmetry.barrier import Barrier as Barrier
-from wsjax.symmetry.barrier import interpolation_barrier as interpolation_barrier
-from wsjax.symmetry.canonical import canonical_element as canonical_element
-from wsjax.symmetry.canonical import canonicalize as canonicalize
-from wsjax.symmetry.check import check as check
-from wsjax.symmetry.element import Element as Element
-from wsjax.symmetry.element import Move as Move
-from wsjax.symmetry.element import compose as compose
-from wsjax.symmetry.element import identity as identity
-from wsjax.symmetry.element import inverse as inverse
-from wsjax.symmetry.group import Fixed as Fixed
-from wsjax.symmetry.group import Group as Group
-from wsjax.symmetry.sample import sample as sample
-from wsjax.symmetry.sample import sample_permutation as sample_permutation
-from wsjax.symmetry.sample import sample_phases as sample_phases
-from wsjax.symmetry.sample import sample_scales as sample_scales
-from wsjax.symmetry.sample import sample_scales_uniform as sample_scales_uniform
-from wsjax.symmetry.sample import sample_signs as sample_signs
-from wsjax.symmetry.spec import Symmetry as Symmetry
-from wsjax.symmetry.spec import symmetry_of as symmetry_of
-from wsjax.symmetry.specs import mlp as mlp
-from wsjax.symmetry.specs import siren as siren
+from wsjax.symmetry.act import act
+from wsjax.symmetry.align import align, squared_distance
+from wsjax.symmetry.axes import Axes, Sum
+from wsjax.symmetry.barrier import interpolation_barrier
+from wsjax.symmetry.canonical import canonicalize
+from wsjax.symmetry.check import check
+from wsjax.symmetry.dense import dense
+from wsjax.symmetry.element import Element, Move, compose, identity, inverse
+from wsjax.symmetry.group import Fixed, Group
+from wsjax.symmetry.sample import sample
+from wsjax.symmetry.spec import Symmetry, symmetry_of
+from wsjax.symmetry.specs import mlp, siren
+
+__all__ = [
+    "Axes",
+    "Element",
+    "Fixed",
+    "Group",
+    "Move",
+    "Sum",
+    "Symmetry",
+    "act",
+    "align",
+    "canonicalize",
+    "check",
+    "compose",
+    "dense",
+    "identity",
+    "interpolation_barrier",
+    "inverse",
+    "mlp",
+    "sample",
+    "siren",
+    "squared_distance",
+    "symmetry_of",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -34,7 +34,7 @@ def act(element: Element, weights: Weights) -> Weights:
         >>> import jax
         >>> from wsjax import networks, symmetry as ws
         >>> spec, w = ws.mlp((2, 4, 1)), networks.mlp_init(jax.random.key(0), (2, 4, 1))
-        >>> g = ws.sample_permutation(jax.random.key(1), spec)
+        >>> g = ws.sample(jax.random.key(1), spec, actions=("permute",))
         >>> back = ws.act(ws.inverse(g), ws.act(g, w))
         >>> bool((back[0].kernel == w[0].kernel).all())
         True

@@ -86,10 +86,10 @@ def align(
         solver: of the assignments, see `assignment.assign`.
 
     The loss barrier between two 64-64-64-10 ReLU networks, trained on digits from independent starts, three pairs of
-    them (`python -m benchmarks.scales`): 1.19 +- 0.21 as trained, 0.150 +- 0.005 with permutations matched, 0.148 +-
-    0.039 over the full group, which comes nearer in weights (21.1 against 22.6). Where both are canonicalized first, so
-    that all neurons are of one size, 0.122 +- 0.011 with permutations (0.028 +- 0.016 less, pair by pair) and 0.137 +-
-    0.027 with the scales matched again. So scales are best removed from both networks, and not matched.
+    them (`python -m benchmarks.accuracy.scales`): 1.19 +- 0.21 as trained, 0.150 +- 0.005 with permutations matched,
+    0.148 +- 0.039 over the full group, which comes nearer in weights (21.1 against 22.6). Where both are canonicalized
+    first, so that all neurons are of one size, 0.122 +- 0.011 with permutations (0.028 +- 0.016 less, pair by pair) and
+    0.137 +- 0.027 with the scales matched again. So scales are best removed from both networks, and not matched.
 
     Raises:
         ValueError: weights or reference are not of that Symmetry or hold complex numbers (the leaf is named), an
@@ -197,7 +197,7 @@ class _State(NamedTuple):
 
 
 def floats_as_one(symmetry: Symmetry, weights: Weights) -> list[Array]:
-    """The arrays in one dtype, at least float32; those that are not floating point as zeros, which no step sees."""
+    """The arrays in one dtype, at least float32; those that are not floating point as zeros, which change no step."""
     leaves = symmetry.leaves(weights)
     for name, leaf in zip(symmetry.names, leaves, strict=True):
         if inexact(leaf) and not floating(leaf):

@@ -3,7 +3,7 @@
 On a CPU the matrices go to the host, where SciPy solves them one by one on a thread a core, but for those of 4 neurons
 and fewer; elsewhere a loop of JAX solves them where they lie, by `vmap`. So `auto` chooses by the backend, when the
 program is compiled for it, and by the number of neurons, not by how many matrices come at once: under `vmap` a function
-sees the shape of one. Measured side by side on two CPU cores with other work on them, the least of seven rounds, random
+gets the shape of one. Measured side by side on two CPU cores with other work on them, the least of seven rounds, random
 matrices, microseconds a matrix:
 
 | neurons | at once | host | device | `auto` takes |
@@ -16,7 +16,7 @@ matrices, microseconds a matrix:
 | 32 | 4096 | 65 | 146 | the host |
 | 128 | 16 | 510 | 12053 | the host |
 
-On an accelerator nobody has measured yet.
+On an accelerator it is not measured yet.
 """
 
 import os
@@ -44,11 +44,11 @@ A_THREAD_AT_LEAST = 16  # matrices; fewer are solved before another thread has w
 def assign(
     cost: Float[Array, "n n"], wanted: Bool[ArrayLike, ""] = True, *, solver: Solver = "auto"
 ) -> Int[Array, " n"]:
-    """The permutation p that minimises sum_i cost[i, p[i]], exactly.
+    """The permutation p that minimizes sum_i cost[i, p[i]], exactly.
 
     Args:
         cost: a finite matrix; under `vmap` all matrices of a batch go to the solver together.
-        wanted: False returns the identity without solving it: for lanes of a batch that are done.
+        wanted: False returns the identity without solving it: for slots of a batch that are done.
         solver: `"host"` (SciPy), `"device"` (JAX), or `"auto"`: on a CPU the host for more than 4 neurons, else the
             device.
 
@@ -110,7 +110,7 @@ class _Search(NamedTuple):
 def _on_device(cost: Array, wanted: Array) -> Array:
     """One loop for all steps, so that in a batch no matrix waits for the others before its next row."""
     n = len(cost)
-    # An infinite cost would end in NaN; whoever asked finds that the distance is not finite.
+    # An infinite cost would end in NaN; `align` reports that the distance is not finite.
     table = jnp.pad(jnp.where(jnp.isfinite(cost).all(), cost, 0), ((0, 1), (0, 1)))
     infinite = jnp.full(n + 1, jnp.inf, cost.dtype)
     none, zero = jnp.full(n + 1, n, jnp.int32), jnp.zeros(n + 1, cost.dtype)
@@ -158,7 +158,7 @@ def _on_device(cost: Array, wanted: Array) -> Array:
 
 
 def _on_host(cost: Array, wanted: Array) -> Array:
-    level = levelled(cost)
+    level = leveled(cost)
     return varying_as(cost, jax.lax.platform_dependent(level, wanted, cpu=_in_place, default=_by_copy))
 
 
@@ -182,7 +182,7 @@ def _order_of(cost: Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(cost.shape[:-1], jnp.int32)
 
 
-def levelled(cost: Float[Array, "n n"]) -> Float[Array, "n n"]:
+def leveled(cost: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """The cost with a number taken from each row and each column: every assignment loses the same, so none overtakes.
 
     The numbers come from a few steps of Sinkhorn's scaling of exp(-cost / temperature), which is near to the solution
@@ -191,18 +191,18 @@ def levelled(cost: Float[Array, "n n"]) -> Float[Array, "n n"]:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> jax.jit(levelled)(jnp.array([[1.0, 9.0], [9.0, 5.0]])).diagonal().tolist()
+        >>> jax.jit(leveled)(jnp.array([[1.0, 9.0], [9.0, 5.0]])).diagonal().tolist()
         [0.0, 0.0]
     """
-    centred = cost - jnp.mean(cost, axis=1, keepdims=True)
-    centred = centred - jnp.mean(centred, axis=0, keepdims=True)
-    temperature = jnp.maximum(TEMPERATURE * jnp.std(centred), jnp.finfo(cost.dtype).tiny)
-    kernel = jnp.exp(jnp.clip(-centred / temperature, -LARGEST_EXPONENT, LARGEST_EXPONENT))
+    centered = cost - jnp.mean(cost, axis=1, keepdims=True)
+    centered = centered - jnp.mean(centered, axis=0, keepdims=True)
+    temperature = jnp.maximum(TEMPERATURE * jnp.std(centered), jnp.finfo(cost.dtype).tiny)
+    kernel = jnp.exp(jnp.clip(-centered / temperature, -LARGEST_EXPONENT, LARGEST_EXPONENT))
     row = column = jnp.ones(len(cost), cost.dtype)
     for _ in range(SCALINGS):
         row = 1 / (kernel @ column)
         column = 1 / (row @ kernel)
-    left = centred - temperature * (jnp.log(row)[:, None] + jnp.log(column)[None, :])
+    left = centered - temperature * (jnp.log(row)[:, None] + jnp.log(column)[None, :])
     left = left - jnp.min(left, axis=1, keepdims=True)
     return left - jnp.min(left, axis=0, keepdims=True)
 
@@ -214,7 +214,7 @@ def _solve_all(found: np.ndarray, cost: Any, wanted: Any) -> None:
     n = found.shape[-1]
     orders, matrices = found.reshape(-1, n), np.asarray(cost).reshape(-1, n, n)
     orders[:] = np.arange(n)
-    # An error here would end the whole program; whoever asked for the distance finds that it is not finite.
+    # An error here would end the whole program; `align` reports that the distance is not finite.
     rows = np.flatnonzero(np.asarray(wanted).reshape(-1) & np.isfinite(matrices).all(axis=(1, 2)))
 
     def solve(part: np.ndarray) -> None:

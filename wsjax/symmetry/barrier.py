@@ -13,9 +13,9 @@ from wsjax.typing import Weights
 
 
 class Barrier(NamedTuple):
-    """Along the path (1 - share) a + share b: the loss at each share, its PSNR in dB, and the highest excess loss."""
+    """Along (1 - fraction) a + fraction b: the loss at each fraction, its PSNR in dB, and the highest excess loss."""
 
-    share: Float[Array, " steps"]
+    fraction: Float[Array, " steps"]
     loss: Float[Array, " steps"]
     psnr: Float[Array, " steps"]
     height: Float[Array, ""]
@@ -57,7 +57,7 @@ def interpolation_barrier(
     """
     check_number("steps", steps, low=3)
     check_same_shapes(a, b, "the other end")
-    share = jnp.linspace(0.0, 1.0, steps)
+    fraction = jnp.linspace(0.0, 1.0, steps)
 
     def between(s: Array) -> Weights:
         def blend(x: ArrayLike, y: ArrayLike) -> Array:
@@ -69,7 +69,7 @@ def interpolation_barrier(
 
         return jax.tree.map(blend, a, b)
 
-    # In float32 at least: whole numbers know no parts, and half types overflow where they are squared.
+    # In float32 at least: integers have no parts in between, and half types overflow where they are squared.
     first, last = widened(apply(a, points)), widened(apply(b, points))
 
     def at(s: Array) -> Array:
@@ -79,7 +79,7 @@ def interpolation_barrier(
         promised = (1 - s).astype(first.dtype) * first + s.astype(first.dtype) * last
         return jnp.mean(jnp.square(jnp.abs(widened(outputs) - promised)))
 
-    along = jax.lax.map(at, share)
-    weight = share.astype(along.dtype)
+    along = jax.lax.map(at, fraction)
+    weight = fraction.astype(along.dtype)
     excess = along - ((1 - weight) * along[0] + weight * along[-1])
-    return Barrier(share, along, 10 * jnp.log10(peak**2 / jnp.maximum(along, 1e-20)), jnp.max(excess))
+    return Barrier(fraction, along, 10 * jnp.log10(peak**2 / jnp.maximum(along, 1e-20)), jnp.max(excess))

@@ -19,16 +19,16 @@ def canonicalize(weights: Weights, symmetry: Symmetry) -> Weights:
 
     Group by group, from the inputs on, each neuron is brought to
 
-    - sine with phases: 0 <= w0 b <= pi / 2 (b itself where w0 multiplies the kernel alone), by the nearest whole
-      number of half turns and then a sign;
+    - sine with phases: 0 <= w0 b <= pi / 2 (b itself where w0 multiplies the kernel alone), by the nearest
+      integer number of half turns and then a sign;
     - other odd activations: a bias that is not negative, or where it is 0, a positive largest entry of what makes it;
     - homogeneous ones: what makes the neuron, bias included, of Euclidean norm 1;
 
     and the neurons are then ordered by bias, where biases are equal by the entries of what makes them.
 
     **Preserves** the function, up to rounding: the weights move along their orbit. It is not continuous: near a
-    border (a bias of 0, two equal biases) networks that are close can be sent far apart, so a reader that sees
-    canonical weights alone meets seams that an augmented or invariant one does not.
+    border (a bias of 0, two equal biases) networks that are close can be sent far apart, so a reader of
+    canonical weights alone has discontinuities that an augmented or invariant one has not.
 
     Args:
         weights: one network.

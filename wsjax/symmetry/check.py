@@ -38,11 +38,11 @@ def check(
         inputs: what `apply` takes after the weights.
         key: a typed key.
         draws: how many random elements for each.
-        tolerance: the largest difference allowed, as a share of the root mean square of the output it is seen in;
+        tolerance: the largest difference allowed, as a fraction of the root mean square of the output where it occurs;
             outputs are compared in float64, whatever their dtype.
 
     Returns:
-        The largest difference seen, as that share.
+        The largest difference found, as that fraction.
 
     Raises:
         ValueError: naming the group, the action and the difference found; an output that is not finite, or none at all.
@@ -55,16 +55,16 @@ def check(
         >>> worst < 1e-5
         True
     """
-    check_number("draws", draws, low=1, whole=True)
+    check_number("draws", draws, low=1, integer=True)
     reference = _outputs(apply(weights, *inputs))
     if not sum(leaf.size for leaf in reference.values()):
-        raise ValueError("apply returns no number; expected one at least, as nothing compares with nothing")
+        raise ValueError("apply returns no number; expected one at least, or nothing is compared")
     for name, leaf in reference.items():
         if not np.isfinite(leaf).all():
             raise ValueError(
                 f"{name} of apply is not finite in {(~np.isfinite(leaf)).sum()} of {leaf.size} entries for the weights "
-                f"as they are; expected finite numbers, as others compare with nothing: check weights and inputs, or "
-                f"compute in a wider dtype"
+                f"as they are; expected finite numbers to compare others with: check weights and inputs, or compute in "
+                f"a wider dtype"
             )
     sizes = {name: _root_mean_square(leaf) or 1.0 for name, leaf in reference.items()}
 
@@ -85,11 +85,11 @@ def check(
             f"Correct the Axes that name it, or its Group's activation, w0, w0_convention or actions."
         )
 
-    seen, draw = [0.0], np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    worst, draw = [0.0], np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
     trials = [(g, a) for g, group in symmetry.groups.items() for a in group.actions or ()]
     for group, action in trials:
-        seen.append(prove(f"{action!r} on group {group!r}", [(group, action)]))
-    return max(*seen, prove("all actions together", trials))
+        worst.append(prove(f"{action!r} on group {group!r}", [(group, action)]))
+    return max(*worst, prove("all actions together", trials))
 
 
 _moved = jax.jit(act)

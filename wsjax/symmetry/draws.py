@@ -1,7 +1,7 @@
 """Random draws of group elements, and the words they are made of, in fewer and larger steps than `jax.random` takes.
 
 On a CPU `jax.random` runs Threefry's rounds as a loop over arrays in memory. Here all rounds stand in one expression,
-which compiles into whatever reads the words: the same bits in a third of the time.
+which compiles into the code that uses the words: the same bits in a third of the time.
 """
 
 import functools
@@ -107,8 +107,8 @@ def _ranks(drawn: Array) -> Array:
 
 
 def varying_as(array: Array, start: PyTree) -> PyTree:
-    """What a loop over an array begins with, made to depend on it: `jax.shard_map` asks that a loop's values vary over
-    the same mesh axes from the start on.
+    """The start values of a loop over an array, made to depend on it: under `jax.shard_map` a loop's values must vary
+    over the same mesh axes from the start on.
 
     Example:
         >>> varying_as(jnp.ones(2), jnp.zeros(2)).tolist()
@@ -118,12 +118,12 @@ def varying_as(array: Array, start: PyTree) -> PyTree:
     return jax.tree.map(lambda x: x | nothing if x.dtype == bool else x + nothing.astype(x.dtype), start)
 
 
-def whole_numbers(key: Key, size: int, bound: Scalar) -> Int[Array, " size"]:
-    """Uniform on the whole numbers -bound..bound, for bounds far below 2^22.
+def uniform_integers(key: Key, size: int, bound: Scalar) -> Int[Array, " size"]:
+    """Uniform on the integers -bound..bound, for bounds far below 2^22.
 
     Example:
         >>> import jax
-        >>> drawn = jax.jit(lambda key: whole_numbers(key, 9, 2))(jax.random.key(0))
+        >>> drawn = jax.jit(lambda key: uniform_integers(key, 9, 2))(jax.random.key(0))
         >>> bool((abs(drawn) <= 2).all())
         True
     """

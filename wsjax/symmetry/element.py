@@ -70,8 +70,8 @@ def compose(second: Element, first: Element) -> Element:
 
     Example:
         >>> import jax
-        >>> from wsjax.symmetry import mlp, sample_signs
-        >>> flip = sample_signs(jax.random.key(0), mlp((2, 3, 1), "tanh"), probability=1.0)
+        >>> from wsjax.symmetry import mlp, sample
+        >>> flip = sample(jax.random.key(0), mlp((2, 3, 1), "tanh"), actions=("sign",))
         >>> compose(flip, flip).moves["h1"].gain.tolist()
         [1.0, 1.0, 1.0]
     """

@@ -43,7 +43,7 @@ class Group:
 
     def __post_init__(self):
         fields_as_python(self)
-        check_number("size of a group", self.size, low=1)
+        check_number("size of a group", self.size, low=1, integer=True)
         check_number("w0 of a group", self.w0, low=0, open_low=True)
         check_choice("w0 convention", self.w0_convention, ("affine", "kernel"))
         allowed = actions_of(self.activation)
@@ -69,5 +69,5 @@ class Fixed:
 
     def __post_init__(self):
         fields_as_python(self)
-        check_number("size of a fixed axis", self.size, low=1)
+        check_number("size of a fixed axis", self.size, low=1, integer=True)
         check_choice("role of a fixed axis", self.role, ("input", "output", "internal"))

@@ -4,9 +4,9 @@ Neuron j of the weights is brought to neuron i of the reference by a gain s and 
 
     cost[i, j] = min over (s, k) of |P_i - s p_j|^2 + sum over biases (B_i - s b_j - k tau)^2 + |C_i - (-1)^k c_j / s|^2
 
-with P, B, C the reference's slices (made, biases, read), p, b, c those of the weights, and tau = pi / w0, or pi. What
-follows the neurons adds |F_i - f_j|^2. Terms that are the same for all j, or whatever the order, are left out. Each
-case is in closed form, but for a positive scale, a quartic.
+with P, B, C the reference's slices (produced, biases, consumed), p, b, c those of the weights, and tau = pi / w0, or
+pi. What follows the neurons adds |F_i - f_j|^2. Terms that are the same for all j, or whatever the order, are left out.
+Each case is in closed form, but for a positive scale, a quartic.
 """
 
 from typing import NamedTuple
@@ -53,19 +53,20 @@ def _matched(group: Group, weights: Slices, reference: Slices, actions: tuple[Ac
     allowed = {action for action in actions if group.allows(action)}
     if "phase" in allowed:
         return _phased(group, weights, reference, signs=(1.0, -1.0) if "sign" in allowed else (1.0,))
-    made, read = _products(reference, weights)
+    produced, consumed = _products(reference, weights)
     if "rescale" in allowed:
-        best = _rescaled(made, read, weights)
-        return _better(best, _rescaled(-made, -read, weights, sign=-1.0)) if "sign" in allowed else best
+        best = _rescaled(produced, consumed, weights)
+        return _better(best, _rescaled(-produced, -consumed, weights, sign=-1.0)) if "sign" in allowed else best
     if "sign" in allowed:
-        return Pairs(-2 * jnp.abs(made + read), jnp.where(made + read < 0, -1.0, 1.0).astype(made.dtype))
-    return Pairs(-2 * (made + read))
+        both = produced + consumed
+        return Pairs(-2 * jnp.abs(both), jnp.where(both < 0, -1.0, 1.0).astype(both.dtype))
+    return Pairs(-2 * (produced + consumed))
 
 
 def _products(reference: Slices, weights: Slices) -> tuple[Array, Array]:
-    """Inner products of all pairs: of what makes the neurons, biases with it, and of what reads them."""
-    made = reference.produced @ weights.produced.T + reference.bias @ weights.bias.T
-    return made, reference.consumed @ weights.consumed.T
+    """Inner products of all pairs: of incoming weights with biases, and of outgoing weights."""
+    produced = reference.produced @ weights.produced.T + reference.bias @ weights.bias.T
+    return produced, reference.consumed @ weights.consumed.T
 
 
 def _better(a: Pairs, b: Pairs) -> Pairs:
@@ -77,8 +78,8 @@ def _better(a: Pairs, b: Pairs) -> Pairs:
 def _phased(group: Group, weights: Slices, reference: Slices, signs: tuple[float, ...]) -> Pairs:
     """Four candidates: for each sign and parity of k, the k of that parity nearest to the biases' mean difference."""
     tau = np.pi / group.w0 if group.w0_convention == "affine" else np.pi
-    made = reference.produced @ weights.produced.T
-    read = reference.consumed @ weights.consumed.T
+    produced = reference.produced @ weights.produced.T
+    consumed = reference.consumed @ weights.consumed.T
     best = None
     for sign in signs:
         difference = reference.bias[:, None, :] - sign * weights.bias[None, :, :]
@@ -86,38 +87,39 @@ def _phased(group: Group, weights: Slices, reference: Slices, signs: tuple[float
         for parity in (0, 1):
             phase = 2 * jnp.round((turns - parity) / 2) + parity
             left = jnp.sum(jnp.square(difference - tau * phase[..., None]), axis=-1)
-            cost = left - 2 * sign * made - 2 * sign * (1 - 2 * parity) * read
+            cost = left - 2 * sign * produced - 2 * sign * (1 - 2 * parity) * consumed
             found = Pairs(cost, jnp.full_like(cost, sign), phase.astype(jnp.int32))
             best = found if best is None else _better(best, found)
     assert best is not None
     return best
 
 
-def _rescaled(made: Array, read: Array, weights: Slices, sign: float = 1.0) -> Pairs:
-    """min over s > 0 of p s^2 - 2 made s + c / s^2 - 2 read / s, by Newton's method in log s from the best of four."""
+def _rescaled(produced: Array, consumed: Array, weights: Slices, sign: float = 1.0) -> Pairs:
+    """min over s > 0 of p s^2 - 2 produced s + c / s^2 - 2 consumed / s, by Newton's method in log s from the best of
+    four."""
     p = jnp.sum(jnp.square(weights.produced), 1) + jnp.sum(jnp.square(weights.bias), 1)
-    p, c = jnp.broadcast_to(p[None, :], made.shape), jnp.sum(jnp.square(weights.consumed), 1)[None, :]
-    c = jnp.broadcast_to(c, made.shape)
+    p, c = jnp.broadcast_to(p[None, :], produced.shape), jnp.sum(jnp.square(weights.consumed), 1)[None, :]
+    c = jnp.broadcast_to(c, produced.shape)
 
     def cost(log_scale: Array) -> Array:
         s = jnp.exp(log_scale)
-        return p * s**2 - 2 * made * s + c / s**2 - 2 * read / s
+        return p * s**2 - 2 * produced * s + c / s**2 - 2 * consumed / s
 
     def log_of(numerator: Array, denominator: Array) -> Array:
         positive = (numerator > 0) & (denominator > 0)
         ratio = jnp.where(positive, numerator, 1.0) / jnp.where(positive, denominator, 1.0)
         return jnp.clip(jnp.log(ratio), -LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
 
-    # the minimum of what is made, of what is read, the balance of their sizes, and no change
-    best = jnp.zeros_like(made)
-    for start in (log_of(made, p), log_of(c, read), 0.25 * log_of(c, p)):
+    # the minimum for incoming weights, for outgoing ones, the balance of their sizes, and no change
+    best = jnp.zeros_like(produced)
+    for start in (log_of(produced, p), log_of(c, consumed), 0.25 * log_of(c, p)):
         best = jnp.where(cost(start) < cost(best), start, best)
 
     def newton(_: Array, best: Array) -> Array:
         s = jnp.exp(best)
-        slope = 2 * p * s**2 - 2 * made * s - 2 * c / s**2 + 2 * read / s
-        bend = jnp.abs(4 * p * s**2 - 2 * made * s + 4 * c / s**2 - 2 * read / s)
-        step = jnp.clip(slope / jnp.maximum(bend, jnp.finfo(made.dtype).tiny), -1.0, 1.0)
+        gradient = 2 * p * s**2 - 2 * produced * s - 2 * c / s**2 + 2 * consumed / s
+        curvature = jnp.abs(4 * p * s**2 - 2 * produced * s + 4 * c / s**2 - 2 * consumed / s)
+        step = jnp.clip(gradient / jnp.maximum(curvature, jnp.finfo(produced.dtype).tiny), -1.0, 1.0)
         moved = jnp.clip(best - step, -LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
         return jnp.where(cost(moved) < cost(best), moved, best)
 

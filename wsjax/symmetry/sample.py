@@ -1,14 +1,14 @@
 """Random group elements: the distributions that the augmentations which preserve the function draw from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 
-from wsjax.errors import as_whole, check_number
-from wsjax.symmetry.draws import permutations, whole_numbers
-from wsjax.symmetry.element import Element, Move, compose
-from wsjax.symmetry.group import Action, Group
+from wsjax.errors import as_integer, check_choice, check_number
+from wsjax.symmetry.draws import permutations, uniform_integers
+from wsjax.symmetry.element import Element, Move, compose, identity
+from wsjax.symmetry.group import ACTIONS, Action, Group
 from wsjax.symmetry.spec import Symmetry
 from wsjax.typing import Key, Scalar
 
@@ -57,15 +57,15 @@ def sample_signs(key: Key, symmetry: Symmetry, *, probability: Scalar = 0.5) -> 
 
 
 def sample_phases(key: Key, symmetry: Symmetry, *, max_shift: Scalar = 1) -> Element:
-    """Shift each sine neuron by k*pi, k uniform on the whole numbers -max_shift..max_shift (symmetric about 0).
+    """Shift each sine neuron by k*pi, k uniform on the integers -max_shift..max_shift (symmetric about 0).
 
     Args:
         key: a typed key.
         symmetry: of the networks to act on.
-        max_shift: [] half turns, a whole number; 0 is the identity.
+        max_shift: [] half turns, an integer; 0 is the identity.
 
     Raises:
-        ValueError: a max_shift below 0, or none of the whole numbers.
+        ValueError: a max_shift below 0, or none of the integers.
 
     Example:
         >>> import jax
@@ -73,10 +73,10 @@ def sample_phases(key: Key, symmetry: Symmetry, *, max_shift: Scalar = 1) -> Ele
         >>> bool((abs(sample_phases(jax.random.key(0), siren((2, 3, 1)), max_shift=2).moves["h1"].phase) <= 2).all())
         True
     """
-    check_number("max_shift", as_whole(max_shift), low=0, whole=True)
+    check_number("max_shift", as_integer(max_shift), low=0, integer=True)
 
     def draw(k: Key, group: Group) -> Move:
-        return Move(phase=whole_numbers(k, group.size, max_shift))
+        return Move(phase=uniform_integers(k, group.size, max_shift))
 
     return _per_group(key, symmetry, "phase", draw)
 
@@ -132,12 +132,16 @@ def sample_scales_uniform(key: Key, symmetry: Symmetry, *, max_log: Scalar = 0.7
     return _per_group(key, symmetry, "rescale", draw)
 
 
-def sample(key: Key, symmetry: Symmetry) -> Element:
+def sample(key: Key, symmetry: Symmetry, *, actions: Sequence[Action] = ACTIONS) -> Element:
     """Draw from all that may act: permutations and signs uniformly, phases in -1..1, scales log-normal (std 0.3).
 
     Args:
         key: a typed key.
         symmetry: the network's Symmetry.
+        actions: what to draw, among `"permute"`, `"sign"`, `"phase"`, `"rescale"`; a group takes what it allows.
+
+    Raises:
+        ValueError: an unknown action.
 
     Example:
         >>> import jax
@@ -148,9 +152,13 @@ def sample(key: Key, symmetry: Symmetry) -> Element:
         >>> bool(abs(networks.siren_apply(moved, x) - networks.siren_apply(w, x)).max() < 1e-5)
         True
     """
-    keys = [jax.random.fold_in(key, i) for i in range(4)]
-    gains = compose(sample_signs(keys[1], symmetry), sample_scales(keys[3], symmetry))
-    return compose(sample_phases(keys[2], symmetry), compose(gains, sample_permutation(keys[0], symmetry)))
+    for action in actions:
+        check_choice("action", action, ACTIONS)
+    element = identity(symmetry)
+    for i, draw in ((0, sample_permutation), (3, sample_scales), (1, sample_signs), (2, sample_phases)):
+        if ACTIONS[i] in actions:
+            element = compose(draw(jax.random.fold_in(key, i), symmetry), element)
+    return element
 
 
 def _per_group(key: Key, symmetry: Symmetry, action: Action, draw: Callable[[Key, Group], Move]) -> Element:

@@ -1,4 +1,4 @@
-"""A network's arrays seen from one group: what belongs to each of its neurons."""
+"""A network's arrays cut by one group: the numbers that belong to each of its neurons."""
 
 from typing import NamedTuple
 
@@ -10,11 +10,11 @@ from wsjax.symmetry.spec import Symmetry
 
 
 class Slices(NamedTuple):
-    """Rows are the neurons of one group: what makes them, their biases, what reads their outputs, what follows them."""
+    """Rows are the neurons of one group: incoming weights, biases, outgoing weights, and what follows them."""
 
     produced: Float[Array, "neurons made"]
     bias: Float[Array, "neurons biases"]
-    consumed: Float[Array, "neurons read"]
+    consumed: Float[Array, "neurons consumed"]
     followed: Float[Array, "neurons beside"]
 
 

@@ -2,7 +2,7 @@
 
 Closed once, from a tree of `Axes` that mirrors the weights and a table of what the names mean; then validated,
 hashable and static, so it can be bound in a `Partial`, be a static argument of `jit`, or a static field of a
-reader. Actions, matching, equivariant layers, graphs and tests all read this one source.
+reader. Actions, matching, equivariant layers, graphs and tests all take it from here.
 """
 
 from collections.abc import Mapping, Sequence
