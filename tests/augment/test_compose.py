@@ -137,20 +137,18 @@ def test_order_says_whether_a_choice_is_made_for_each_or_once():
 
 
 def test_on_reaches_one_field_and_leaves_the_rest():
-    moved = wa.on("weights", wa.batched(Partial(wa.permute, symmetry=SPEC)))(KEY, BATCH)
+    moved = wa.on("weights", wa.batched(wa.permute(SPEC)))(KEY, BATCH)
     assert moved.label is BATCH.label
     assert touched(moved.weights, BATCH.weights)
 
 
 def pipeline(log=0.1, chance=0.5, alpha=0.4, degrees=30.0):
     one = wa.chain(
-        Partial(wa.permute, symmetry=SPEC),
-        wa.one_of(
-            Partial(wa.scale, symmetry=SPEC, max_log=log), Partial(wa.rotate, symmetry=SPEC, max_degrees=degrees)
-        ),
-        wa.with_probability(chance, Partial(wa.flip_signs, symmetry=SPEC)),
+        wa.permute(SPEC),
+        wa.one_of(wa.scale(SPEC, max_log=log), wa.rotate(SPEC, max_degrees=degrees)),
+        wa.with_probability(chance, wa.flip_signs(SPEC)),
     )
-    return wa.chain(wa.on("weights", wa.batched(one)), Partial(wa.mixup, alpha=alpha))
+    return wa.chain(wa.on("weights", wa.batched(one)), wa.mixup(alpha=alpha))
 
 
 def test_a_pipeline_is_a_pytree_of_its_settings():
@@ -178,13 +176,13 @@ def test_compiled_pipelines_agree_with_the_plain_one_and_changed_settings_do_not
 
 
 def test_gradients_flow_to_the_settings():
-    labelled = Batch(np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32))
+    labeled = Batch(np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32))
 
     @jax.jit
     @functools.partial(jax.value_and_grad, argnums=(0, 1))
     def total(std, alpha):
-        transform = wa.chain(wa.on("weights", Partial(wa.noise, std=std)), Partial(wa.mixup, alpha=alpha))
-        mixed = transform(KEY, labelled)
+        transform = wa.chain(wa.on("weights", wa.noise(std=std)), wa.mixup(alpha=alpha))
+        mixed = transform(KEY, labeled)
         return jnp.square(mixed.weights).sum() + jnp.square(mixed.label).sum()
 
     _, (by_std, by_alpha) = total(0.3, 0.5)
@@ -196,7 +194,7 @@ def test_gradients_flow_to_the_settings():
 
 def test_a_population_of_settings_runs_by_vmap():
     stds = np.array([0.0, 0.1, 1.0], np.float32)
-    one = lambda std: Partial(wa.noise, std=std)(KEY, WEIGHTS)
+    one = lambda std: wa.noise(std=std)(KEY, WEIGHTS)
     many, alone = jax.jit(lambda stds: (jax.vmap(one)(stds), [one(std) for std in stds]))(stds)
     for i, expected in enumerate(alone):
         assert change(many[0].kernel[i], expected[0].kernel) < 1e-6
@@ -204,14 +202,14 @@ def test_a_population_of_settings_runs_by_vmap():
 
 
 def test_numpy_leaves_pass_every_combinator():
-    transform = wa.one_of(lambda key, x: x, wa.with_probability(0.5, Partial(wa.translate, symmetry=SPEC)))
+    transform = wa.one_of(lambda key, x: x, wa.with_probability(0.5, wa.translate(SPEC)))
     moved = transform(KEY, WEIGHTS)
     assert jax.tree.map(jnp.shape, moved) == jax.tree.map(jnp.shape, WEIGHTS)
 
 
 def test_a_batch_spread_over_devices_is_augmented_where_it_lies():
     stack = jax.tree.map(lambda x: np.stack([x * (i + 1) for i in range(8)]), WEIGHTS)
-    one = wa.chain(Partial(wa.permute, symmetry=SPEC), Partial(wa.noise, std=0.1))
+    one = wa.chain(wa.permute(SPEC), wa.noise(std=0.1))
     mesh = devices.data_mesh()
     assert mesh.size == 4
     sharding = jax.NamedSharding(mesh, jax.P("batch"))
@@ -259,36 +257,33 @@ def test_leaving_out_what_is_not_there_is_refused_with_what_is(untyped):
     with pytest.raises(
         ValueError, match=r"array to leave out 'outputs'; .*bias, kernel, input, output, weights\[0\].ker"
     ):
-        wa.leave_out(Partial(wa.noise), symmetry=SPEC, arrays=("outputs",))
+        wa.leave_out(wa.noise(), symmetry=SPEC, arrays=("outputs",))
     with pytest.raises(ValueError, match=r"number of arrays to leave out is 0"):
-        wa.leave_out(Partial(wa.noise), symmetry=SPEC, arrays=())
+        wa.leave_out(wa.noise(), symmetry=SPEC, arrays=())
     with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape \(4, 2, 4\).*augment.batched"):
-        wa.leave_out(Partial(wa.noise), symmetry=SPEC, arrays=("bias",))(KEY, BATCH.weights)
+        wa.leave_out(wa.noise(), symmetry=SPEC, arrays=("bias",))(KEY, BATCH.weights)
 
 
 def test_static_settings_made_again_do_not_compile_again_and_others_do():
     traces = []
 
-    def turned(key, x, *, way: str, share: float):
-        return share * (x if way == "up" else -x)
+    def turned(key, x, *, way: str, factor: float):
+        return factor * (x if way == "up" else -x)
 
     @jax.jit
     def run(transform, x):
         traces.append(1)
         return transform(KEY, x)
 
-    step = lambda way, share: Partial(wa.static(turned, way=way), share=share)
+    step = lambda way, factor: Partial(wa.static(turned, way=way), factor=factor)
     assert [float(run(step("up", s), jnp.float32(2))) for s in (1.0, 3.0)] == [2.0, 6.0]
     assert len(traces) == 1
     assert float(run(step("down", 3.0), jnp.float32(2))) == -6.0
     assert len(traces) == 2
-    given = Partial(turned, way="up", share=3.0)  # whose text the combinators bind
+    given = Partial(turned, way="up", factor=3.0)  # whose text the combinators bind
     assert [float(run(wa.chain(step), jnp.float32(2))) for step in (given, given)] == [6.0, 6.0]
     assert len(traces) == 3
-    for again in (
-        wa.leave_out(Partial(wa.translate, symmetry=SPEC, max_shift=s), symmetry=SPEC, arrays=("bias",))
-        for s in (0.1, 0.2)
-    ):
+    for again in (wa.leave_out(wa.translate(SPEC, max_shift=s), symmetry=SPEC, arrays=("bias",)) for s in (0.1, 0.2)):
         run(again, WEIGHTS)
     assert len(traces) == 4
 
@@ -296,11 +291,11 @@ def test_static_settings_made_again_do_not_compile_again_and_others_do():
 def test_flax_variables_pass_a_whole_pipeline():
     spec, net = normed_spec("permute"), Normed()
     x = points(KEY, 3)
-    exact = wa.chain(Partial(wa.permute, symmetry=spec), Partial(wa.translate, symmetry=spec, max_shift=0.0))
+    exact = wa.chain(wa.permute(spec), wa.translate(spec, max_shift=0.0))
     whole = wa.chain(
         exact,
-        wa.one_of(Partial(wa.scale_axes, symmetry=spec), Partial(wa.scale, symmetry=spec)),
-        wa.with_probability(0.5, Partial(wa.translate, symmetry=spec)),
+        wa.one_of(wa.scale_axes(spec), wa.scale(spec)),
+        wa.with_probability(0.5, wa.translate(spec)),
     )
 
     @jax.jit

@@ -1,8 +1,8 @@
 """What each augmentation of the catalogue declares about the function, against the functions themselves.
 
 For every kind of network, with random weights and with fitted ones, in float32 and float64, and in both half types
-within a stated bound; where an augmentation does not apply, it says why. A few programs make all that is read, those of
-float64 apart.
+within a stated bound; where an augmentation does not apply, the error gives the reason. A few programs make all that
+is compared, those of float64 apart.
 """
 
 import functools
@@ -19,7 +19,7 @@ import pytest
 from tests.helpers import CASES, CNN, change, points, random_weights, touched
 from wsjax import networks, symmetry
 from wsjax.augment import CATALOGUE
-from wsjax.augment.colours import LUMA
+from wsjax.augment.outputs import LUMA
 from wsjax.symmetry import Axes, Fixed, Symmetry
 
 pytestmark = pytest.mark.usefixtures("untyped")
@@ -28,23 +28,23 @@ KEY = jax.random.key(11)
 NETWORKS = {**CASES, "cnn": CNN}
 WIDTHS = (2, 6, 5, 3)
 OFFSET = 0.25
-SHARE = {"float32": 1e-4, "float64": 1e-12}
+TOLERANCE = {"float32": 1e-4, "float64": 1e-12}
 DTYPES = {"float32": np.float32, "float64": np.float64, "bfloat16": jnp.bfloat16, "float16": np.float16}
 
 BFLOAT16 = {
     **dict.fromkeys(("permute", "flip_signs", "flip"), 1e-5),  # no entry is rounded
-    **dict.fromkeys(("brightness", "contrast", "invert", "mix_channels", "grey"), 0.015),
+    **dict.fromkeys(("brightness", "contrast", "invert", "mix_channels", "gray"), 0.015),
     **dict.fromkeys(("rescale", "rescale_uniform"), 0.05),
     "scale_axes": 0.12,
     "translate": 0.16,
     **dict.fromkeys(("rotate", "rotate_uniform", "scale", "shear", "shift_phase"), 0.3),
     "shift_turns": 0.6,
 }
-"""How far the function may be off, as a share of its size, where the weights are kept in bfloat16, in 8 bits: about
-twice what was seen. Sines are the worst, for their w0 of 9.5 multiplies what rounding does to the first layer. The
+"""How far the function may be off, relative to its size, where the weights are kept in bfloat16, in 8 bits: about
+twice what was found. Sines are the worst, for their w0 of 9.5 multiplies what rounding does to the first layer. The
 fitted networks are others on other CPUs: without AVX-512 a translation in float16 was off by 0.0159."""
 
-HALF = {"bfloat16": BFLOAT16, "float16": {name: max(share / 8, 1e-5) for name, share in BFLOAT16.items()}}
+HALF = {"bfloat16": BFLOAT16, "float16": {name: max(bound / 8, 1e-5) for name, bound in BFLOAT16.items()}}
 """float16 keeps three bits more."""
 
 
@@ -65,7 +65,7 @@ REFUSED: dict[tuple[str, str], str] = {
         for name in ("rescale", "rescale_uniform")
         for case in ("siren", "kernel siren", "tanh")
     },
-    ("cnn", "translate"): r"weights\[0\].kernel runs over row, column too, .* its input is a colour, .* padding",
+    ("cnn", "translate"): r"weights\[0\].kernel runs over row, column too, .* its input is a color, .* padding",
 }
 
 
@@ -74,12 +74,12 @@ def siren(inputs: int, outputs: int) -> Symmetry:
 
 
 TOO_SMALL_OR_LARGE = [
-    ("rotate", siren(4, 1), "'in' has size 4", "augment.affine"),
-    ("rotate", siren(1, 1), "'in' has size 1", "augment.affine"),
-    ("rotate_uniform", siren(4, 1), "'in' has size 4", "augment.affine"),
+    ("rotate", siren(4, 1), "'in' has size 4", "augment.inputs.affine"),
+    ("rotate", siren(1, 1), "'in' has size 1", "augment.inputs.affine"),
+    ("rotate_uniform", siren(4, 1), "'in' has size 4", "augment.inputs.affine"),
     ("shear", siren(1, 1), "'in' has size 1", "networks of 2 inputs or more"),
     ("mix_channels", siren(2, 1), "'out' has size 1", "networks of 2 outputs or more"),
-    ("grey", siren(2, 2), "'out' has size 2", "augment.output_affine"),
+    ("gray", siren(2, 2), "'out' has size 2", "augment.outputs.output_affine"),
 ]
 
 
@@ -97,24 +97,24 @@ def test_what_does_not_apply_is_refused_with_its_reason_and_the_way_out(untyped)
 
 @functools.cache
 def fitted() -> dict[str, Any]:
-    """A network of each kind, fitted to a smooth picture of three colours; one program for all."""
+    """A network of each kind, fitted to a smooth image of three colors; one program for all."""
     x: Any = np.asarray(networks.grid((8, 8)))
-    picture = np.stack([np.sin(2 * x[:, 0]), x[:, 0] * x[:, 1], np.cos(x[:, 1] - x[:, 0])], axis=1)
-    optimiser = optax.adam(1e-2)
+    image = np.stack([np.sin(2 * x[:, 0]), x[:, 0] * x[:, 1], np.cos(x[:, 1] - x[:, 0])], axis=1)
+    optimizer = optax.adam(1e-2)
 
     def losses(weights: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
-        each = jnp.stack([jnp.mean(jnp.square(NETWORKS[case].apply(w, x) - picture)) for case, w in weights.items()])
+        each = jnp.stack([jnp.mean(jnp.square(NETWORKS[case].apply(w, x) - image)) for case, w in weights.items()])
         return each.sum(), each
 
     @jax.jit
     def run(weights):
         def step(state, _):
             weights, moments = state
-            slope, each = jax.grad(losses, has_aux=True)(weights)
-            updates, moments = optimiser.update(slope, moments)
+            gradient, each = jax.grad(losses, has_aux=True)(weights)
+            updates, moments = optimizer.update(gradient, moments)
             return (optax.apply_updates(weights, updates), moments), each
 
-        (weights, _), each = jax.lax.scan(step, (weights, optimiser.init(weights)), None, 300)
+        (weights, _), each = jax.lax.scan(step, (weights, optimizer.init(weights)), None, 300)
         return weights, each
 
     with jax.numpy_dtype_promotion("standard"):  # optax's own arithmetic mixes dtypes
@@ -188,7 +188,7 @@ def both(case: str) -> Any:
 @functools.cache
 def given(case: str) -> dict[str, Any]:
     """Both in each dtype; in half types dense ones alone, for their bounds are the augmentations' own."""
-    kinds = {dtype: kind for dtype, kind in DTYPES.items() if case != "cnn" or dtype in SHARE}
+    kinds = {dtype: kind for dtype, kind in DTYPES.items() if case != "cnn" or dtype in TOLERANCE}
     return {dtype: jax.tree.map(lambda x, kind=kind: x.astype(kind), both(case)) for dtype, kind in kinds.items()}
 
 
@@ -218,7 +218,7 @@ def each(case: str, name: str) -> Iterator[tuple[str, str, Any, Any, np.ndarray,
     """Of each dtype and of the random and the fitted network: the weights before and after, points, and the bound."""
     for dtype in given(case):
         x = np.asarray(points(KEY, 2)).astype(np.float64 if dtype == "float64" else np.float32)
-        bound = HALF[dtype][name] if dtype in HALF else SHARE[dtype]
+        bound = HALF[dtype][name] if dtype in HALF else TOLERANCE[dtype]
         for i, kind in enumerate(("random", "fitted")):
             pair = (given(case)[dtype], made()[case, name][dtype])
             yield dtype, kind, *jax.tree.map(lambda leaf, i=i: leaf[i], pair), x, bound
@@ -255,7 +255,7 @@ def draws() -> dict[str, dict[str, Drawn]]:
         {"in": Fixed(n, "input"), "h": Fixed(n), "g": Fixed(k), "out": Fixed(k, "output")},
     )
     plain = Drawn(np.eye(n), np.zeros(n), np.eye(k), np.zeros(k))
-    stack = {dtype: jax.tree.map(lambda x, d=dtype: x[None].astype(d), plain) for dtype in SHARE}
+    stack = {dtype: jax.tree.map(lambda x, d=dtype: x[None].astype(d), plain) for dtype in TOLERANCE}
     found = made_of([(spec, name) for name in HOW], [stack] * len(HOW))
     return {name: jax.tree.map(lambda x: x[0], one) for name, one in zip(HOW, found, strict=True)}
 
@@ -273,9 +273,9 @@ def turned(a: np.ndarray) -> np.ndarray:
     return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
 
 
-def greyed(v: np.ndarray, m: np.ndarray) -> np.ndarray:
-    share = m[0, 1] / LUMA[0]
-    return (1 - share) * v + share * (v @ LUMA)[:, None]
+def grayed(v: np.ndarray, m: np.ndarray) -> np.ndarray:
+    fraction = m[0, 1] / LUMA[0]
+    return (1 - fraction) * v + fraction * (v @ LUMA)[:, None]
 
 
 def remixed(v: np.ndarray, m: np.ndarray) -> np.ndarray:
@@ -295,7 +295,7 @@ HOW: dict[str, Callable[[Field, np.ndarray, Drawn], np.ndarray]] = {
     "brightness": lambda f, x, drawn: f(x) + drawn.d[0],
     "invert": lambda f, x, drawn: 1 - f(x),
     "mix_channels": lambda f, x, drawn: remixed(f(x), drawn.m),
-    "grey": lambda f, x, drawn: greyed(f(x), drawn.m),
+    "gray": lambda f, x, drawn: grayed(f(x), drawn.m),
 }
 """The function after each augmentation, from the one before and what was drawn."""
 

@@ -17,13 +17,13 @@ KEY = jax.random.key(0)
 
 @functools.partial(jax.jit, static_argnames=("name", "symmetry"))
 def moved_by(name: str, key: jax.Array, weights, symmetry, **settings):
-    return getattr(wa, name)(key, weights, symmetry=symmetry, **settings)
+    return getattr(wa, name)(symmetry, **settings)(key, weights)
 
 
 def test_permute_reorders_columns_and_rows_together_and_no_input_or_output():
     spec = symmetry.mlp((2, 5, 3))
     weights = random_weights(KEY, spec)
-    moved = jax.tree.map(np.asarray, wa.permute(KEY, weights, symmetry=spec))
+    moved = jax.tree.map(np.asarray, wa.permute(spec)(KEY, weights))
     order = [int(np.flatnonzero(weights[0].bias == b)[0]) for b in moved[0].bias]
     assert sorted(order) == list(range(5)) != order
     for found, expected in (
@@ -38,7 +38,7 @@ def test_permutations_that_are_not_coupled_change_the_function():
     """The law can fail: rows in another order than the columns."""
     spec = symmetry.mlp((2, 5, 3))
     weights, x = random_weights(KEY, spec), points(KEY, 2)
-    a, b = (wa.permute(jax.random.key(i), weights, symmetry=spec) for i in range(2))
+    a, b = (wa.permute(spec)(jax.random.key(i), weights) for i in range(2))
     apply = jax.jit(networks.mlp_apply)
     assert change(apply((a[0], b[1]), x), apply(weights, x)) > 0.1
 
@@ -69,29 +69,29 @@ def test_flip_signs_refuses_a_network_without_odd_neurons_and_a_probability_that
     with pytest.raises(
         ValueError, match=r"flip_signs needs a group that allows 'sign'.*h1: relu \(permute/rescale\).*leave"
     ):
-        wa.flip_signs(KEY, random_weights(KEY, spec), symmetry=spec)
+        wa.flip_signs(spec)(KEY, random_weights(KEY, spec))
     odd = symmetry.mlp((2, 4, 1), "tanh")
     with pytest.raises(ValueError, match=r"probability is -0.1; it must be one number in \[0, 1\]"):
-        wa.flip_signs(KEY, random_weights(KEY, odd), symmetry=odd, probability=-0.1)
+        wa.flip_signs(odd, probability=-0.1)(KEY, random_weights(KEY, odd))
 
 
 def test_weights_of_another_network_are_refused_by_the_leaf():
     spec = symmetry.mlp((2, 4, 1))
     with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape \(2, 5\); this Symmetry expects \(2, 4\)"):
-        wa.permute(KEY, random_weights(KEY, symmetry.mlp((2, 5, 1))), symmetry=spec)
+        wa.permute(spec)(KEY, random_weights(KEY, symmetry.mlp((2, 5, 1))))
     with pytest.raises(ValueError, match=r"structure of this Symmetry: unexpected weights\[2\].kernel"):
-        wa.permute(KEY, random_weights(KEY, symmetry.mlp((2, 4, 4, 1))), symmetry=spec)
+        wa.permute(spec)(KEY, random_weights(KEY, symmetry.mlp((2, 4, 4, 1))))
 
 
 def shifts_in(unit: float, augmentation, **bound) -> set[str]:
-    """Thirty draws of an augmentation: its biases move by every whole number of `unit` half turns from -2 to 2.
+    """Thirty draws of an augmentation: its biases move by every integer of `unit` half turns from -2 to 2.
 
     Gives the names of the arrays that changed.
     """
     spec = symmetry.siren((2, 20, 16, 1), w0=(10.0, 25.0))
     weights = random_weights(KEY, spec)
     keys = jax.random.split(KEY, 30)
-    moved = jax.jit(jax.vmap(lambda key: augmentation(key, weights, symmetry=spec, **bound)))(keys)
+    moved = jax.jit(jax.vmap(lambda key: augmentation(spec, **bound)(key, weights)))(keys)
     for layer, w0 in ((0, 10.0), (1, 25.0)):
         turns = np.asarray(moved[layer].bias - weights[layer].bias[None], np.float64) * w0 / (unit * np.pi)
         np.testing.assert_allclose(turns, np.round(turns), atol=1e-4)
@@ -110,13 +110,13 @@ def test_shift_phase_refuses_networks_without_sines_and_ranges_below_zero(untype
         with pytest.raises(
             ValueError, match=rf"shift_phase needs a group that allows 'phase'.*h1: {activation}.*leave"
         ):
-            wa.shift_phase(KEY, random_weights(KEY, spec), symmetry=spec)
+            wa.shift_phase(spec)(KEY, random_weights(KEY, spec))
     spec = symmetry.siren((2, 4, 1))
     for wrong in (-1, 0.5):
-        with pytest.raises(ValueError, match=rf"max_shift is {wrong}; it must be one whole number in \[0, inf\]"):
-            wa.shift_phase(KEY, random_weights(KEY, spec), symmetry=spec, max_shift=wrong)
-    with pytest.raises(ValueError, match=r"max_turns is 1.5; it must be one whole number"):
-        wa.shift_turns(KEY, random_weights(KEY, spec), symmetry=spec, max_turns=1.5)
+        with pytest.raises(ValueError, match=rf"max_shift is {wrong}; it must be one integer in \[0, inf\]"):
+            wa.shift_phase(spec, max_shift=wrong)(KEY, random_weights(KEY, spec))
+    with pytest.raises(ValueError, match=r"max_turns is 1.5; it must be one integer"):
+        wa.shift_turns(spec, max_turns=1.5)(KEY, random_weights(KEY, spec))
 
 
 def test_shift_turns_draws_whole_turns_symmetrically_and_moves_biases_only():
@@ -128,7 +128,7 @@ def test_scales_go_in_at_a_neuron_and_come_out_behind_it(name: str):
     for activation in ("relu", "leaky_relu", "linear"):
         spec = symmetry.mlp((2, 5, 3, 1), activation)
         weights = random_weights(KEY, spec)
-        moved = jax.tree.map(np.asarray, getattr(wa, name)(KEY, weights, symmetry=spec))
+        moved = jax.tree.map(np.asarray, getattr(wa, name)(spec)(KEY, weights))
         first, second = moved[0].bias / weights[0].bias, moved[1].bias / weights[1].bias
         assert (np.concatenate([first, second]) > 0).all()
         assert change(moved[0].kernel, weights[0].kernel * first) < 1e-6
@@ -169,5 +169,5 @@ def test_rescale_leaves_groups_that_are_not_homogeneous():
     ],
 )
 def test_a_strength_below_zero_is_named(name: str, spec: symmetry.Symmetry, setting: str):
-    with pytest.raises(ValueError, match=rf"{setting} is -1; it must be one (whole )?number in \[0, inf\]"):
-        getattr(wa, name)(KEY, random_weights(KEY, spec), symmetry=spec, **{setting: -1})
+    with pytest.raises(ValueError, match=rf"{setting} is -1; it must be one (number|integer) in \[0, inf\]"):
+        getattr(wa, name)(spec, **{setting: -1})(KEY, random_weights(KEY, spec))

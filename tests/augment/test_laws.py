@@ -1,7 +1,6 @@
 """The laws that every augmentation of the catalogue keeps.
 
-An entry added to the catalogue is tested here without a word; one with settings says below at which of them it does
-nothing, and every one says which arrays it changes.
+An augmentation added to the catalogue is tested here as the others; `TOUCHES` lists which arrays each one changes.
 
 Two programs an entry make all the arrays that the laws read: one in float32, of three strengths, many keys and the
 gradients, and one of networks kept in two dtypes at once. What JAX users switch on is traced.
@@ -23,6 +22,7 @@ from tests.helpers import W0, assert_identical, change, random_weights, touched
 from wsjax import augment as wa
 from wsjax import symmetry
 from wsjax.augment import CATALOGUE
+from wsjax.augment.statistics import Statistics
 from wsjax.symmetry import Axes, Fixed, Symmetry
 from wsjax.typing import Batch, Layer
 
@@ -51,7 +51,7 @@ of fewer than ten entries."""
 
 
 def counting(spec: Symmetry, copies: int = 1) -> Symmetry:
-    """The Symmetry of the same networks with a whole number behind their layers, or of copies that move together."""
+    """The Symmetry of the same networks with an integer behind their layers, or of copies that move together."""
     axes = (*spec.unflatten(list(spec.axes)), Axes())
     return symmetry.symmetry_of(axes if copies == 1 else (axes,) * copies, dict(spec.dimensions))
 
@@ -70,7 +70,7 @@ TOUCHES: dict[str, set[str]] = {
     "shift_turns": {"[0].bias"},
     **dict.fromkeys(("rotate", "rotate_uniform", "scale", "scale_axes", "shear", "flip"), FIRST),
     "translate": {"[0].bias"},
-    **dict.fromkeys(("contrast", "invert", "mix_channels", "grey"), LAST_LAYER),
+    **dict.fromkeys(("contrast", "invert", "mix_channels", "gray"), LAST_LAYER),
     "brightness": LAST,
     **dict.fromkeys(("noise", "noise_shared", "dropout"), LAYER),
     "drop_neurons": ARRAYS - LAST,
@@ -90,7 +90,7 @@ STRONG: dict[str, dict[str, float]] = {
 """Other settings where a law looks at one draw: the default ones seldom reach anything in a network this small."""
 
 BY_CHANCE = PRUNES | {"dropout", "drop_neurons", "flip", "invert", "mixup_hard", "shift_phase", "shift_turns"}
-"""What misses an array now and then, and is seen to reach all of them in many draws."""
+"""What misses an array now and then, and reaches all of them in many draws."""
 
 MOVES_ENTRIES = {"permute", "flip_signs", "dropout", "drop_neurons", "prune", "prune_global"}
 """What moves, negates or zeroes entries, and computes no new ones."""
@@ -143,7 +143,7 @@ def known(name: str, dtype: Any) -> dict[str, Any]:
     stack = batch(name, range(7, 10), dtype).weights
     return {
         "symmetry": counting(OTHERS.get(name, SIREN), len(dtype) if isinstance(dtype, tuple) else 1),
-        "statistics": wa.Statistics(jax.tree.map(mean, stack), jax.tree.map(lambda x: mean(x).std(), stack)),
+        "statistics": Statistics(jax.tree.map(mean, stack), jax.tree.map(lambda x: mean(x).std(), stack)),
         "pool": batch(name, range(20, 25), dtype),
         "transform": Partial(changed),
     }
@@ -161,7 +161,7 @@ def strong(name: str) -> Partial:
 
 
 def thing(name: str, which: int = 0, dtype: Any = np.float32) -> Any:
-    """What the augmentation works on: a network, or a labelled batch; NumPy arrays that refuse to be written.
+    """What the augmentation works on: a network, or a labeled batch; NumPy arrays that refuse to be written.
 
     The third has weights of 0 and nothing else.
     """
@@ -188,14 +188,14 @@ def size(transform: Callable, key: jax.Array, argument: Any) -> tuple[jax.Array,
     return jnp.sum(jnp.stack([jnp.sum(jnp.square(leaf)).astype(np.float32) for leaf in floats])), found
 
 
-@functools.partial(jax.jit, static_argnames="slopes")
-def run(strengths: tuple[Partial, ...], keys: jax.Array, tries: Any, slopes: bool) -> Any:
+@functools.partial(jax.jit, static_argnames="gradients")
+def run(strengths: tuple[Partial, ...], keys: jax.Array, tries: Any, gradients: bool) -> Any:
     """What comes out at each strength of each try, and the gradients by weights, labels and settings."""
 
     def one(strength: jax.Array, key: jax.Array, argument: Any) -> Any:
         pick = lambda a, b, c: jnp.where(strength == DEFAULT, a, jnp.where(strength == STRONGER, b, c))
         transform = jax.tree.map(pick, *strengths)
-        if not slopes:
+        if not gradients:
             return transform(key, argument)
         by_all, found = jax.grad(size, argnums=(0, 2), has_aux=True, allow_int=True)(transform, key, argument)
         return found, [leaf for leaf in jax.tree.leaves(by_all) if leaf.dtype != jax.dtypes.float0]
@@ -212,7 +212,7 @@ def made(name: str) -> tuple[Any, Any, list]:
     """What was given in each try, what came out at each strength, and the gradients."""
     things = [thing(name, i) for i in range(THINGS)]
     tries = jax.tree.map(lambda *x: np.stack([x[i % THINGS] for i in range(len(KEYS))]), *things)
-    return tries, *jax.tree.map(np.asarray, run(strengths(name, np.float32), KEYS, tries, slopes=True))
+    return tries, *jax.tree.map(np.asarray, run(strengths(name, np.float32), KEYS, tries, gradients=True))
 
 
 @functools.cache
@@ -223,21 +223,21 @@ def made_of_several(name: str) -> list[tuple[Any, Any]]:
     with jax.enable_x64(True):
         all_given = [jax.tree.map(lambda x: x[None], one) for one in all_given]
         return [
-            (one, jax.tree.map(np.asarray, run(strengths(name, DTYPES), KEYS[:1], one, slopes=False)))
+            (one, jax.tree.map(np.asarray, run(strengths(name, DTYPES), KEYS[:1], one, gradients=False)))
             for one in all_given
         ]
 
 
-def assert_close(found: Any, expected: Any, share: float = 1e-5) -> None:
+def assert_close(found: Any, expected: Any, tolerance: float = 1e-5) -> None:
     chex.assert_trees_all_equal_shapes_and_dtypes(found, expected)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        assert change(a, b) < share
+        assert change(a, b) < tolerance
 
 
 # --- the laws --------------------------------------------------------------------------------------------------------
 
 
-def test_the_tables_above_speak_of_the_whole_catalogue():
+def test_the_tables_above_cover_the_whole_catalogue():
     assert set(NOTHING) | NO_IDENTITY == set(TOUCHES) == set(CATALOGUE)
 
 
@@ -283,8 +283,8 @@ def test_structure_and_dtypes_stay_under_what_users_switch_on(name: str):
         given = given._replace(label=given.label.astype(np.float16))
     again = functools.partial(size, jax.checkpoint(transform))
     with jax.enable_x64(True), jax.disable_jit():
-        slope = jax.grad(again, argnums=1, has_aux=True, allow_int=True)
-        _, found = jax.eval_shape(slope, jax.random.PRNGKey(0), given)
+        gradient = jax.grad(again, argnums=1, has_aux=True, allow_int=True)
+        _, found = jax.eval_shape(gradient, jax.random.PRNGKey(0), given)
     chex.assert_trees_all_equal_structs(found, given)
     chex.assert_trees_all_equal_shapes_and_dtypes(found, given)
 
@@ -321,10 +321,10 @@ def test_the_default_strength_changes_what_it_claims_to_and_nothing_else(name: s
 @names
 def test_gradients_are_finite(name: str):
     """By the weights, the labels and the settings, at the default strength and at none."""
-    _, _, slopes = made(name)
+    _, _, gradients = made(name)
     for strength in (DEFAULT, NONE):
-        assert all(np.isfinite(slope[strength]).all() for slope in slopes)
-        assert any(np.any(slope[strength, 0] != 0) for slope in slopes)
+        assert all(np.isfinite(gradient[strength]).all() for gradient in gradients)
+        assert any(np.any(gradient[strength, 0] != 0) for gradient in gradients)
 
 
 def values(weights: Any) -> np.ndarray:

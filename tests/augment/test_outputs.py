@@ -10,6 +10,7 @@ import pytest
 from tests.helpers import CASES, CNN, assert_identical, change, points, random_weights, touched
 from wsjax import augment as wa
 from wsjax import networks, symmetry
+from wsjax.augment.outputs import output_affine as output_map
 from wsjax.symmetry import Axes, Fixed, Group, Sum, symmetry_of
 from wsjax.typing import Layer
 
@@ -18,8 +19,8 @@ SEEDS = jax.random.split(KEY, 400)
 
 
 @pytest.mark.parametrize("case", ["siren", "relu", "cnn"])
-@pytest.mark.parametrize(("dtype", "share"), [(np.float32, 1e-4), (np.float64, 1e-12)], ids=["float32", "float64"])
-def test_output_affine_maps_the_decoded_values(case: str, dtype: Any, share: float):
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-4), (np.float64, 1e-12)], ids=["float32", "float64"])
+def test_output_affine_maps_the_decoded_values(case: str, dtype: Any, tolerance: float):
     symmetry_for, apply = CASES.get(case, CNN)
     spec = symmetry_for((2, 5, 3, 2))
     weights = random_weights(KEY, spec, dtype)
@@ -30,14 +31,14 @@ def test_output_affine_maps_the_decoded_values(case: str, dtype: Any, share: flo
 
     @jax.jit
     def run(weights, maps):
-        moved = [wa.output_affine(weights, symmetry=spec, matrix=a, shift=b, offset=0.7) for a, b in maps]
+        moved = [output_map(weights, symmetry=spec, matrix=a, shift=b, offset=0.7) for a, b in maps]
         return moved, [apply(w, x) + 0.7 for w in (weights, *moved)]
 
     with jax.enable_x64(dtype == np.float64):
         moved, (v, *found) = jax.tree.map(np.asarray, run(weights, maps))
     expected = [v @ m + d, v @ m, g * v + d, g * v + d[0], -2 * v, v + d, v + 3]
     for one, values, mapped, other in zip(maps, found, moved, expected, strict=True):
-        assert change(values, other) < share, one
+        assert change(values, other) < tolerance, one
         assert touched(mapped, weights) <= {"[2].kernel", "[2].bias"}
 
 
@@ -47,7 +48,7 @@ def output_affine(weights, spec, matrix=None, shift=None, offset=0.0):
 
 
 compiled_map = jax.jit(
-    lambda weights, matrix, shift, offset, symmetry: wa.output_affine(
+    lambda weights, matrix, shift, offset, symmetry: output_map(
         weights, symmetry=symmetry, matrix=matrix, shift=shift, offset=offset
     ),
     static_argnames="symmetry",
@@ -79,7 +80,7 @@ def drawn(name: str, channels: int, **settings: float) -> tuple[np.ndarray, np.n
     spec = symmetry.mlp((2, channels, channels))
     plain = random_weights(KEY, spec)
     plain = (plain[0], Layer(np.eye(channels, dtype=np.float32), np.zeros(channels, np.float32)))
-    one = lambda key: getattr(wa, name)(key, plain, symmetry=spec, **settings)[1]
+    one = lambda key: getattr(wa, name)(spec, **settings)(key, plain)[1]
     last = jax.jit(jax.vmap(one))(SEEDS)
     return np.asarray(last.kernel), np.asarray(last.bias)
 
@@ -91,8 +92,8 @@ def assert_uniform(found: np.ndarray, low: float, high: float) -> None:
     assert found.std() == pytest.approx((high - low) / 12**0.5, rel=0.1)
 
 
-def test_contrast_draws_a_gain_and_its_reciprocal_alike_and_keeps_the_centre():
-    m, d = drawn("contrast", 2, max_log=0.5, centre=0.3)
+def test_contrast_draws_a_gain_and_its_reciprocal_alike_and_keeps_the_center():
+    m, d = drawn("contrast", 2, max_log=0.5, center=0.3)
     gain = m[:, 0, 0]
     np.testing.assert_allclose(m, gain[:, None, None] * np.eye(2)[None], atol=1e-6)
     assert_uniform(np.log(gain), -0.5, 0.5)
@@ -114,33 +115,33 @@ def test_inversion_exchanges_the_ends_of_the_range_with_its_probability():
     np.testing.assert_array_equal(d, np.broadcast_to(np.where(inverted, 2.0, 0.0)[:, None], d.shape))
 
 
-def test_mixed_channels_keep_every_grey_and_drift_as_far_as_asked():
+def test_mixed_channels_keep_every_gray_and_drift_as_far_as_asked():
     m, d = drawn("mix_channels", 3, std=0.1)
     np.testing.assert_array_equal(d, 0)
     np.testing.assert_allclose(m.sum(axis=1), 1, atol=1e-6)
     drift = m - np.eye(3)[None]
     assert np.abs(drift.mean(axis=0)).max() < 0.02
-    np.testing.assert_allclose(drift.std(axis=0), 0.1 * (2 / 3) ** 0.5, rtol=0.15)  # one of three is centred away
+    np.testing.assert_allclose(drift.std(axis=0), 0.1 * (2 / 3) ** 0.5, rtol=0.15)  # one of three is centered away
     assert not np.allclose(m[:, 0, 1], m[:, 1, 0], atol=0.01)
 
 
-def test_grey_fades_to_the_luma_and_no_further():
-    m, d = drawn("grey", 3, max_share=0.8)
+def test_gray_fades_to_the_luma_and_no_further():
+    m, d = drawn("gray", 3, max_fraction=0.8)
     np.testing.assert_array_equal(d, 0)
-    share = m[:, 0, 1] / 0.299
-    assert_uniform(share, 0.0, 0.8)
+    fraction = m[:, 0, 1] / 0.299
+    assert_uniform(fraction, 0.0, 0.8)
     luma = np.array([0.299, 0.587, 0.114])[:, None] * np.ones((1, 3))
-    s = share[:, None, None]
+    s = fraction[:, None, None]
     np.testing.assert_allclose(m, (1 - s) * np.eye(3)[None] + s * luma[None], atol=1e-6)
     np.testing.assert_allclose(m.sum(axis=1), 1, atol=1e-6)
 
 
-def test_an_offset_drops_out_of_what_keeps_greys():
+def test_an_offset_drops_out_of_what_keeps_grays():
     spec = symmetry.siren((2, 5, 3))
     weights, x = random_weights(KEY, spec), points(KEY, 2)
     decode = jax.jit(lambda weights: networks.siren_apply(weights, x))
     f = np.asarray(decode(weights))
-    for moved in (wa.mix_channels(KEY, weights, symmetry=spec), wa.grey(KEY, weights, symmetry=spec)):
+    for moved in (wa.mix_channels(spec)(KEY, weights), wa.gray(spec)(KEY, weights)):
         g = np.asarray(decode(moved))
         assert change(g + 0.5, (f + 0.5) @ (np.linalg.pinv(f) @ g)) < 1e-4
 
@@ -148,7 +149,7 @@ def test_an_offset_drops_out_of_what_keeps_greys():
 def test_a_traced_setting_gives_what_a_plain_one_gives():
     spec = symmetry.siren((2, 4, 1))
     weights = random_weights(KEY, spec)
-    run = lambda offset: wa.invert(KEY, weights, symmetry=spec, probability=1.0, offset=offset)
+    run = lambda offset: wa.invert(spec, probability=1.0, offset=offset)(KEY, weights)
     assert change(jax.jit(run)(0.5)[1].bias, run(0.5)[1].bias) < 1e-6
 
 
@@ -177,9 +178,9 @@ def test_every_kernel_that_makes_the_output_is_mapped_and_the_shift_comes_once()
 def test_a_matrix_needs_no_bias():
     spec = symmetry_of({"k": Axes("in", "out")}, {"in": Fixed(2, "input"), "out": Fixed(2, "output")})
     weights = random_weights(KEY, spec)
-    assert_identical(np.asarray(wa.output_affine(weights, symmetry=spec, matrix=-1.0)["k"]), -weights["k"])
+    assert_identical(np.asarray(output_map(weights, symmetry=spec, matrix=-1.0)["k"]), -weights["k"])
     with pytest.raises(ValueError, match=r"needs a bias along the output axis 'out', and only weights\['k'\] make it"):
-        wa.brightness(KEY, weights, symmetry=spec)
+        wa.brightness(spec)(KEY, weights)
 
 
 OUT = {"in": Fixed(2, "input"), "out": Fixed(2, "output")}
@@ -190,7 +191,7 @@ OUT = {"in": Fixed(2, "input"), "out": Fixed(2, "output")}
     [
         (
             symmetry_of({"k": Axes("in", "out"), "g": Axes("out")}, OUT),
-            r"weights\['g'\] is a vector along the output axis 'out' and no bias, such as a normalisation's",
+            r"weights\['g'\] is a vector along the output axis 'out' and no bias, such as a normalization's",
         ),
         (
             symmetry_of({"k": Axes("in", "out"), "l": Axes("out*", "out")}, OUT),
@@ -214,7 +215,7 @@ OUT = {"in": Fixed(2, "input"), "out": Fixed(2, "output")}
 @pytest.mark.parametrize("name", ["contrast", "mix_channels"])
 def test_a_network_whose_output_cannot_be_mapped_is_refused(name: str, spec, message: str):
     with pytest.raises(ValueError, match=message):
-        getattr(wa, name)(KEY, random_weights(KEY, spec), symmetry=spec)
+        getattr(wa, name)(spec)(KEY, random_weights(KEY, spec))
 
 
 @pytest.mark.parametrize(
@@ -224,19 +225,19 @@ def test_a_network_whose_output_cannot_be_mapped_is_refused(name: str, spec, mes
         ("brightness", {"max_shift": -0.5}, r"max_shift is -0.5; it must be one number in \[0, inf\]"),
         ("invert", {"probability": 1.5}, r"probability is 1.5; it must be one number in \[0, 1\]"),
         ("mix_channels", {"std": -0.1}, r"std is -0.1; it must be one number in \[0, inf\]"),
-        ("grey", {"max_share": 2.0}, r"max_share is 2.0; it must be one number in \[0, 1\]"),
+        ("gray", {"max_fraction": 2.0}, r"max_fraction is 2.0; it must be one number in \[0, 1\]"),
     ],
 )
 def test_settings_out_of_range_are_named(name: str, settings: dict, message: str):
     spec = symmetry.siren((2, 4, 3))
     with pytest.raises(ValueError, match=message):
-        getattr(wa, name)(KEY, random_weights(KEY, spec), symmetry=spec, **settings)
+        getattr(wa, name)(spec, **settings)(KEY, random_weights(KEY, spec))
 
 
 def test_sizes_that_do_not_fit_are_named(untyped):
     spec = symmetry.siren((2, 4, 3))
     weights = random_weights(KEY, spec)
     with pytest.raises(ValueError, match=r"matrix has shape \(2, 2\); the axis 'out' of .* needs \(\) or \(3, 3\)"):
-        wa.output_affine(weights, symmetry=spec, matrix=np.eye(2, dtype=np.float32))
+        output_map(weights, symmetry=spec, matrix=np.eye(2, dtype=np.float32))
     with pytest.raises(ValueError, match=r"shift has shape \(2,\); the axis 'out' of .* needs \(\) or \(3,\)"):
-        wa.output_affine(weights, symmetry=spec, shift=np.ones(2, np.float32))
+        output_map(weights, symmetry=spec, shift=np.ones(2, np.float32))

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.tree_util import Partial
 
 from tests.helpers import assert_identical, dense_axes, random_weights
 from wsjax import augment as wa
@@ -21,7 +20,7 @@ WEIGHTS = {
     "one": np.ones((1,), np.float32),
     "step": np.int32(4),
 }
-noise, dropout = (jax.jit(function) for function in (wa.noise, wa.dropout))
+noise, dropout = (jax.jit(wa.CATALOGUE[name].function) for name in ("noise", "dropout"))
 
 
 @pytest.mark.parametrize("std", [0.1, 1.0])
@@ -54,7 +53,7 @@ def test_noise_of_a_half_type_keeps_its_size():
 
 def test_noise_has_finite_gradients_where_an_array_has_no_deviation():
     floats = {name: leaf for name, leaf in WEIGHTS.items() if name != "step"}
-    moved = lambda w: sum(jnp.sum(leaf) for leaf in jax.tree.leaves(wa.noise(KEY, w, std=0.3)))
+    moved = lambda w: sum(jnp.sum(leaf) for leaf in jax.tree.leaves(wa.noise(std=0.3)(KEY, w)))
     for leaf in jax.tree.leaves(jax.jit(jax.grad(moved))(floats)):
         assert np.isfinite(leaf).all()
 
@@ -80,7 +79,7 @@ def test_statistics_are_the_mean_network_and_one_deviation_for_each_array():
 def test_shared_noise_is_in_units_of_the_data_set_and_reaches_arrays_of_one_entry():
     flat = {**NETWORK, "kernel": np.full((8, 8), 9, np.float32)}  # its own deviation is 0
     keys = jax.random.split(KEY, 300)
-    moved = jax.jit(jax.vmap(lambda k: wa.noise_shared(k, flat, statistics=STATISTICS, std=0.4)))(keys)
+    moved = jax.jit(jax.vmap(lambda k: wa.noise_shared(statistics=STATISTICS, std=0.4)(k, flat)))(keys)
     moved = jax.tree.map(np.asarray, moved)
     for name in ("kernel", "one"):
         shift = np.asarray(moved[name] - flat[name], np.float64)
@@ -90,25 +89,25 @@ def test_shared_noise_is_in_units_of_the_data_set_and_reaches_arrays_of_one_entr
 
 def test_towards_mean_goes_straight_and_no_further_than_it_may():
     keys = jax.random.split(KEY, 300)
-    moved = jax.jit(jax.vmap(lambda k: wa.towards_mean(k, NETWORK, statistics=STATISTICS, max_share=0.6)))(keys)
+    moved = jax.jit(jax.vmap(lambda k: wa.towards_mean(statistics=STATISTICS, max_fraction=0.6)(k, NETWORK)))(keys)
     moved, mean = jax.tree.map(np.asarray, (moved, STATISTICS.mean))
     way = mean["kernel"] - NETWORK["kernel"]
     steps = moved["kernel"] - NETWORK["kernel"]
-    shares = (steps * way).sum(axis=(1, 2)) / (way**2).sum()
-    np.testing.assert_allclose(steps, shares[:, None, None] * way, atol=1e-5)
+    fractions = (steps * way).sum(axis=(1, 2)) / (way**2).sum()
+    np.testing.assert_allclose(steps, fractions[:, None, None] * way, atol=1e-5)
     np.testing.assert_allclose(
-        (moved["one"] - NETWORK["one"])[:, 0] / (mean["one"] - NETWORK["one"]), shares, atol=1e-5
+        (moved["one"] - NETWORK["one"])[:, 0] / (mean["one"] - NETWORK["one"]), fractions, atol=1e-5
     )
-    np.testing.assert_allclose(np.quantile(shares, [0, 0.25, 0.5, 0.75, 1]), [0, 0.15, 0.3, 0.45, 0.6], atol=0.05)
+    np.testing.assert_allclose(np.quantile(fractions, [0, 0.25, 0.5, 0.75, 1]), [0, 0.15, 0.3, 0.45, 0.6], atol=0.05)
 
 
 @pytest.mark.parametrize("transform", [wa.noise_shared, wa.towards_mean])
 def test_weights_of_other_networks_than_the_statistics_are_named(transform):
     stack = {name: np.stack([leaf, leaf]) for name, leaf in NETWORK.items()}
     with pytest.raises(ValueError, match=r"weights\['kernel'\] has shape \(2, 8, 8\); the data set's .*leading axis"):
-        transform(KEY, stack, statistics=STATISTICS)
+        transform(STATISTICS)(KEY, stack)
     with pytest.raises(ValueError, match=r"structure of the data set's statistics: missing weights\['step'\]"):
-        transform(KEY, {"kernel": NETWORK["kernel"], "one": NETWORK["one"]}, statistics=STATISTICS)
+        transform(STATISTICS)(KEY, {"kernel": NETWORK["kernel"], "one": NETWORK["one"]})
 
 
 def test_dropout_keeps_the_mean_where_its_survivors_make_up_for_the_rest():
@@ -119,7 +118,7 @@ def test_dropout_keeps_the_mean_where_its_survivors_make_up_for_the_rest():
     assert np.asarray(ones).mean() == pytest.approx(1, abs=0.04)
 
 
-def test_dropout_zeroes_its_share_and_leaves_the_survivors_as_they_are():
+def test_dropout_zeroes_its_fraction_and_leaves_the_survivors_as_they_are():
     before = {"wide": WEIGHTS["wide"], "wild": WEIGHTS["wild"]}
     masks = []
     for name, after in dropout(KEY, before, rate=0.3).items():
@@ -133,7 +132,7 @@ def test_dropout_zeroes_its_share_and_leaves_the_survivors_as_they_are():
 def test_dropped_neurons_are_neither_made_nor_read():
     spec = symmetry.mlp((3, 4, 5, 2))
     ones = spec.unflatten([np.ones(shape, np.float32) for shape in spec.shapes])
-    drop = jax.jit(jax.vmap(Partial(wa.drop_neurons, symmetry=spec, rate=0.3), in_axes=(0, None)))
+    drop = jax.jit(jax.vmap(wa.drop_neurons(spec, rate=0.3), in_axes=(0, None)))
     first, second, last = jax.tree.map(np.asarray, drop(jax.random.split(KEY, 400), ones))
     inputs, outputs = np.ones((400, 3)), np.ones((400, 2))
     for layer, read, made in (
@@ -148,7 +147,7 @@ def test_dropped_neurons_are_neither_made_nor_read():
     assert np.abs(np.corrcoef(kept, rowvar=False) - np.eye(9)).max() < 0.2
 
 
-def test_a_dropped_channel_goes_with_every_position_and_a_concatenated_one_leaves_its_neighbours():
+def test_a_dropped_channel_goes_with_every_position_and_a_concatenated_one_leaves_its_neighbors():
     spec = symmetry_of(
         {
             "conv": {"kernel": Axes("row", "column", "in", "c"), "bias": Axes("c", bias=True)},
@@ -167,7 +166,7 @@ def test_a_dropped_channel_goes_with_every_position_and_a_concatenated_one_leave
         },
     )
     ones = spec.unflatten([np.ones(shape, np.float32) for shape in spec.shapes])
-    moved = jax.jit(lambda key: wa.drop_neurons(key, ones, symmetry=spec, rate=0.5))(jax.random.key(1))
+    moved = jax.jit(lambda key: wa.drop_neurons(spec, rate=0.5)(key, ones))(jax.random.key(1))
     channels, hidden = np.asarray(moved["conv"]["bias"]), np.asarray(moved["dense"]["bias"])
     assert 0 < channels.sum() < 5
     assert 0 < hidden.sum() < 6
@@ -188,11 +187,11 @@ def smallest(x: np.ndarray, count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, jnp.bfloat16], ids=["float32", "float64", "bfloat16"])
-def test_pruning_removes_the_same_share_of_the_smallest_of_every_array(dtype):
+def test_pruning_removes_the_same_fraction_of_the_smallest_of_every_array(dtype):
     wide = RNG.normal(size=(40, 25)).astype(dtype)
     before = {"large": 100 * wide, "small": wide[:10], "none": np.zeros(7, dtype), "one": np.ones(1, dtype)}
     with jax.enable_x64(dtype == np.float64):
-        prune = jax.jit(jax.vmap(lambda key: wa.prune(key, before, max_quantile=0.4)))
+        prune = jax.jit(jax.vmap(lambda key: wa.prune(max_quantile=0.4)(key, before)))
         after = jax.tree.map(np.asarray, prune(jax.random.split(KEY, 6)))
     counts = {name: (after[name].reshape(6, -1) == 0).sum(axis=1) for name in before}
     np.testing.assert_allclose(counts["small"], counts["large"] / 4, atol=1 + 2 * (dtype == jnp.bfloat16))
@@ -208,7 +207,7 @@ def test_pruning_removes_the_same_share_of_the_smallest_of_every_array(dtype):
 def test_global_pruning_has_one_threshold_for_all_arrays():
     wide = RNG.normal(size=(40, 25)).astype(np.float32)
     before = {"large": 100 * wide, "small": wide, "step": np.int32(0)}
-    after = jax.jit(lambda key: wa.prune_global(key, before, max_quantile=0.6))(jax.random.key(2))
+    after = jax.jit(lambda key: wa.prune_global(max_quantile=0.6)(key, before))(jax.random.key(2))
     together = np.concatenate([before["large"].ravel(), before["small"].ravel()])
     count = int(sum((np.asarray(after[name]) == 0).sum() for name in ("large", "small")))
     assert 0 < count <= 1200
@@ -220,7 +219,7 @@ def test_global_pruning_has_one_threshold_for_all_arrays():
 
 
 def test_pruning_everything_keeps_the_largest():
-    almost_all = jax.jit(jax.vmap(Partial(wa.prune, max_quantile=1.0), in_axes=(0, None)))
+    almost_all = jax.jit(jax.vmap(wa.prune(max_quantile=1.0), in_axes=(0, None)))
     left = np.asarray(almost_all(jax.random.split(KEY, 500), np.arange(4, dtype=np.float32)))
     assert sorted(set((left != 0).sum(axis=1))) == [1, 2, 3]
     assert (left[:, 3] == 3).all()
@@ -236,7 +235,7 @@ def test_pruning_everything_keeps_the_largest():
         ("drop_neurons", {"rate": -1.0}, r"rate is -1.0"),
         ("prune", {"max_quantile": 1.1}, r"max_quantile is 1.1"),
         ("prune_global", {"max_quantile": -0.1}, r"max_quantile is -0.1"),
-        ("towards_mean", {"max_share": 2.0}, r"max_share is 2.0"),
+        ("towards_mean", {"max_fraction": 2.0}, r"max_fraction is 2.0"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(name: str, settings: dict[str, float], message: str):
@@ -253,4 +252,4 @@ SIZES = {"in": Fixed(8, "input"), "h": Group(8), "one": Fixed(1)}
 def test_a_network_without_neurons_loses_none():
     spec = symmetry_of({"k": Axes("in", "out")}, {"in": Fixed(2), "out": Fixed(3)})
     weights = random_weights(KEY, spec)
-    np.testing.assert_array_equal(wa.drop_neurons(KEY, weights, symmetry=spec, rate=1.0)["k"], weights["k"])
+    np.testing.assert_array_equal(wa.drop_neurons(spec, rate=1.0)(KEY, weights)["k"], weights["k"])

@@ -1,63 +1,90 @@
-"""How to make more of weights: transforms (key, x) -> x, and the combinators that compose them."""
+"""Augmentations of weights: transforms (key, x) -> x of one network or of a batch, and what composes them."""
 
-from wsjax.augment.affine import affine as affine
-from wsjax.augment.catalogue import CATALOGUE as CATALOGUE
-from wsjax.augment.catalogue import Entry as Entry
-from wsjax.augment.colours import grey as grey
-from wsjax.augment.colours import mix_channels as mix_channels
-from wsjax.augment.compiled import compiled as compiled
-from wsjax.augment.compose import batched as batched
-from wsjax.augment.compose import chain as chain
-from wsjax.augment.compose import leave_out as leave_out
-from wsjax.augment.compose import on as on
-from wsjax.augment.compose import one_of as one_of
-from wsjax.augment.compose import static as static
-from wsjax.augment.compose import with_probability as with_probability
-from wsjax.augment.coordinates import flip as flip
-from wsjax.augment.coordinates import scale as scale
-from wsjax.augment.coordinates import scale_axes as scale_axes
-from wsjax.augment.coordinates import shear as shear
-from wsjax.augment.coordinates import translate as translate
-from wsjax.augment.exact import flip_signs as flip_signs
-from wsjax.augment.exact import permute as permute
-from wsjax.augment.exact import rescale as rescale
-from wsjax.augment.exact import rescale_uniform as rescale_uniform
-from wsjax.augment.exact import shift_phase as shift_phase
-from wsjax.augment.exact import shift_turns as shift_turns
-from wsjax.augment.grammar import format_spec as format_spec
-from wsjax.augment.grammar import from_spec as from_spec
-from wsjax.augment.grammar import needs_pool as needs_pool
-from wsjax.augment.grammar import needs_statistics as needs_statistics
-from wsjax.augment.grammar import network_from_spec as network_from_spec
-from wsjax.augment.grammar import read_spec as read_spec
-from wsjax.augment.labels import label_smoothing as label_smoothing
-from wsjax.augment.mix import mix as mix
-from wsjax.augment.mix import mixup as mixup
-from wsjax.augment.mix import mixup_hard as mixup_hard
-from wsjax.augment.mix import mixup_with as mixup_with
-from wsjax.augment.mix_moved import mixup_aligned as mixup_aligned
-from wsjax.augment.mix_moved import mixup_permuted as mixup_permuted
-from wsjax.augment.mix_moved import mixup_self as mixup_self
-from wsjax.augment.mix_within import mixup_views as mixup_views
-from wsjax.augment.mix_within import mixup_within_class as mixup_within_class
-from wsjax.augment.output_affine import output_affine as output_affine
-from wsjax.augment.outputs import brightness as brightness
-from wsjax.augment.outputs import contrast as contrast
-from wsjax.augment.outputs import invert as invert
-from wsjax.augment.partners import partners as partners
-from wsjax.augment.perturb import drop_neurons as drop_neurons
-from wsjax.augment.perturb import dropout as dropout
-from wsjax.augment.perturb import noise as noise
-from wsjax.augment.perturb import noise_shared as noise_shared
-from wsjax.augment.perturb import towards_mean as towards_mean
-from wsjax.augment.presets import PRESETS as PRESETS
-from wsjax.augment.presets import RECOMMENDED as RECOMMENDED
-from wsjax.augment.prune import prune as prune
-from wsjax.augment.prune import prune_global as prune_global
-from wsjax.augment.rotations import rotate as rotate
-from wsjax.augment.rotations import rotate_uniform as rotate_uniform
-from wsjax.augment.rotations import rotation as rotation
-from wsjax.augment.rotations import rotation_about as rotation_about
-from wsjax.augment.statistics import Statistics as Statistics
-from wsjax.augment.statistics import statistics_of as statistics_of
-from wsjax.augment.strength import at_strength as at_strength
+# In this order they stand in the catalogue: what preserves, transforms and perturbs the function, and what mixes it.
+from wsjax.augment.exact import flip_signs, permute, rescale, rescale_uniform, shift_phase, shift_turns
+from wsjax.augment.inputs import (
+    flip,
+    rotate,
+    rotate_uniform,
+    scale,
+    scale_axes,
+    shear,
+    translate,
+)
+from wsjax.augment.outputs import brightness, contrast, gray, invert, mix_channels
+from wsjax.augment.perturb import drop_neurons, dropout, noise, noise_shared, prune, prune_global, towards_mean
+
+# isort: split
+from wsjax.augment.compose import batched, chain, compiled, leave_out, on, one_of, static, with_probability
+from wsjax.augment.grammar import parse, parse_batch
+from wsjax.augment.mixup import (
+    label_smoothing,
+    mixup,
+    mixup_aligned,
+    mixup_hard,
+    mixup_permuted,
+    mixup_self,
+    mixup_views,
+    mixup_with,
+    mixup_within_class,
+)
+from wsjax.augment.presets import PRESETS
+from wsjax.augment.register import CATALOGUE, register
+from wsjax.augment.statistics import statistics_of
+from wsjax.augment.strength import at_strength
+
+__all__ = [
+    "CATALOGUE",
+    "PRESETS",
+    "at_strength",
+    "batched",
+    "brightness",
+    "chain",
+    "compiled",
+    "contrast",
+    "drop_neurons",
+    "dropout",
+    "flip",
+    "flip_signs",
+    "gray",
+    "invert",
+    "label_smoothing",
+    "leave_out",
+    "mix_channels",
+    "mixup",
+    "mixup_aligned",
+    "mixup_hard",
+    "mixup_permuted",
+    "mixup_self",
+    "mixup_views",
+    "mixup_with",
+    "mixup_within_class",
+    "noise",
+    "noise_shared",
+    "on",
+    "one_of",
+    "parse",
+    "parse_batch",
+    "permute",
+    "prune",
+    "prune_global",
+    "register",
+    "rescale",
+    "rescale_uniform",
+    "rotate",
+    "rotate_uniform",
+    "scale",
+    "scale_axes",
+    "shear",
+    "shift_phase",
+    "shift_turns",
+    "static",
+    "statistics_of",
+    "towards_mean",
+    "translate",
+    "with_probability",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,20 +1,19 @@
-"""Combinators: a few functions that build pipelines out of `(key, x) -> x`.
+"""Combinators: a few functions that build pipelines out of transforms `(key, x) -> x`.
 
-Every combinator returns a `jax.tree_util.Partial`, so a pipeline is a pytree of its own settings: pass it to a
-jitted function as an argument and its settings trace (change them, no recompile); close over it and they compile in.
-Bind atoms with `Partial` (it traces); `functools.partial` freezes what it holds.
+A transform is any such function; the augmentations are factories of transforms, `noise(std=0.05)`. Every combinator
+returns a `jax.tree_util.Partial`, so a pipeline is a pytree of its own settings: pass it to a jitted function as an
+argument and its settings trace (change them, no recompile); close over it and they compile in.
 
-    one = chain(Partial(permute, symmetry=s), one_of(Partial(noise, std=0.05), Partial(noise, std=0.2)))
-    train = chain(on("weights", batched(one)), Partial(mixup, alpha=0.4))
+    one = chain(permute(spec), one_of(noise(std=0.05), noise(std=0.2)))
+    train = chain(on("weights", batched(one)), mixup(alpha=0.4))
     batch = jax.jit(lambda t, k, b: t(k, b))(train, key, batch)
 
 Order replaces flags: `batched(one_of(a, b))` chooses for each network, `one_of(batched(a), batched(b))` once a
-batch. Under `vmap`, `one_of` and `with_probability` pay for every branch.
+batch. Under `vmap`, `one_of` and `with_probability` compute every branch.
 
-Settings that are text cannot be leaves. The combinators bind them by `static`; for a `Partial` that is itself an
-argument of `jit`, do so yourself: `Partial(static(mixup_aligned, group="signed"), symmetry=s)`.
-
-`leave_out` keeps chosen arrays of a network as they were.
+Settings of a function of your own are bound by `Partial`, whose numbers trace; `functools.partial` compiles in what it
+holds. Text cannot be a leaf: the factories and the combinators bind it by `static`, and for a `Partial` that is itself
+an argument of `jit`, do so yourself: `Partial(static(mine, kind="light"), gain=2.0)`.
 
 Keys are derived with `fold_in(key, position)`, and nested chains are flattened, so grouping changes no draw and a
 step added at the end changes none before it. Branches go to `lax.switch` inside lambdas: it hashes its callables,
@@ -30,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.tree_util import Partial
-from jaxtyping import ArrayLike
+from jaxtyping import ArrayLike, PyTree
 
 from wsjax.errors import check_choice, check_number
 from wsjax.symmetry import Symmetry
@@ -41,11 +40,20 @@ from wsjax.typing import Key, Scalar, Transform, Weights, X
 def bound(transform: Callable) -> Partial:
     """A transform as a `Partial` that passes through `jit`: settings that are text are bound by `static`.
 
+    Raises:
+        TypeError: what cannot be called.
+
     Example:
         >>> tint = lambda key, x, *, kind: 2 * x if kind == "light" else x
         >>> int(jax.jit(lambda step, x: step(jax.random.key(0), x))(bound(Partial(tint, kind="light")), 3))
         6
     """
+    if not callable(transform):
+        text = repr(transform) if isinstance(transform, str) else "spec"
+        raise TypeError(
+            f"a {type(transform).__name__}, {transform!r:.40}, stands for a transform; expected a function (key, x) -> "
+            f"x, such as augment.noise(std=0.1), or of text augment.parse({text:.40}, symmetry)"
+        )
     if not isinstance(transform, Partial):
         return Partial(transform)
     text = {name: value for name, value in transform.keywords.items() if isinstance(value, str)}
@@ -88,14 +96,14 @@ def one_of(*transforms: Transform[X], weights: ArrayLike | None = None) -> Trans
         4.0
     """
     check_number("number of transforms in one_of", len(transforms), low=1)
-    share = np.ones(len(transforms), np.float32) if weights is None else jnp.asarray(weights, jnp.float32)
-    if share.shape != (len(transforms),):
-        raise ValueError(f"one_of has {len(transforms)} transforms but weights of shape {share.shape}; give one each")
-    if not isinstance(share, Tracer):
-        known = np.asarray(share)
+    chances = np.ones(len(transforms), np.float32) if weights is None else jnp.asarray(weights, jnp.float32)
+    if chances.shape != (len(transforms),):
+        raise ValueError(f"one_of has {len(transforms)} transforms but weights of shape {chances.shape}; give one each")
+    if not isinstance(chances, Tracer):
+        known = np.asarray(chances)
         if not (np.isfinite(known).all() and (known >= 0).all() and known.any()):
             raise ValueError(f"one_of has weights {known.tolist()}; expected numbers of 0 or more that are not all 0")
-    return Partial(_run_one_of, tuple(map(bound, transforms)), share)
+    return Partial(_run_one_of, tuple(map(bound, transforms)), chances)
 
 
 def _run_one_of(transforms: tuple[Partial, ...], weights: ArrayLike, key: Key, x: Any) -> Any:
@@ -263,5 +271,55 @@ def function_of(bound: Partial) -> Callable[..., Any]:
     return bound.func.function if isinstance(bound.func, _Static) else bound.func
 
 
-COMBINATORS = (_run_chain, _run_one_of, _run_with_probability, _run_batched, _run_on, _run_leave_out)
+RUNS = (_run_chain, _run_one_of, _run_with_probability, _run_batched, _run_on, _run_leave_out)
 """What the functions above bind, each to the transforms and numbers that it was given."""
+
+
+def compiled(transform: Transform[X]) -> Transform[X]:
+    """A transform as one compiled program that passes on, uncopied, the arrays that it leaves as they are.
+
+    `jax.jit` copies whatever a program returns, also what it was given: of a 2-32-32-1 network a rotation moves 64
+    weights, and 1,121 would be copied. Within a larger compiled program, such as a training step, nothing is copied,
+    and the transform serves there as it is.
+
+    **Preserves** the transform: the same arrays as `jax.jit(transform)` gives, for the same key.
+
+    Args:
+        transform: any, of one network or of a batch. The settings of a `Partial` are arguments of the program: others
+            compile nothing anew.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wsjax import augment, networks, symmetry
+        >>> spec, w = symmetry.siren((2, 4, 1)), networks.siren_init(jax.random.key(0), (2, 4, 1))
+        >>> turned = compiled(augment.rotate(spec, max_degrees=30.0))(jax.random.key(1), w)
+        >>> turned[1].kernel is w[1].kernel, turned[0].kernel is w[0].kernel
+        (True, False)
+    """
+    step = bound(transform)
+
+    def run(key: Key, x: X) -> X:
+        given = jax.tree.leaves(x)
+        whole = lambda part: given[part.place] if _is_unchanged(part) else part
+        return jax.tree.map(whole, _changed(step, key, x), is_leaf=_is_unchanged)
+
+    return run
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Unchanged:
+    """In place of an array that a transform left as it was: which one of its argument's."""
+
+    place: int
+
+
+def _is_unchanged(part: PyTree) -> bool:
+    return isinstance(part, Unchanged)
+
+
+@jax.jit
+def _changed(transform: Partial, key: Key, x: PyTree) -> PyTree:
+    """What a transform makes, with `Unchanged` in place of the arrays that it gives back."""
+    given = {id(leaf): i for i, leaf in enumerate(jax.tree.leaves(x))}
+    return jax.tree.map(lambda leaf: Unchanged(given[id(leaf)]) if id(leaf) in given else leaf, transform(key, x))

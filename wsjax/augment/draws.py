@@ -47,14 +47,14 @@ def normals(key: Key, shape: Sequence[int], start: int = 0, dtype: DTypeLike = n
     """
     if dtype == np.float64:
         return jax.random.normal(jax.random.fold_in(key, start), shape, np.float64)
-    share, turn = uniforms(key, shape, start)
-    return _box_muller(share, turn)
+    uniform, turn = uniforms(key, shape, start)
+    return _box_muller(uniform, turn)
 
 
 # Outside of `jit` one program for each shape, in place of one for each operation; within it no call of its own.
 @functools.partial(jax.jit, inline=True)
-def _box_muller(share: Array, turn: Array) -> Array:
-    return jnp.sqrt(-2 * jnp.log(share)) * sine(turn * np.float32(2 * np.pi))
+def _box_muller(uniform: Array, turn: Array) -> Array:
+    return jnp.sqrt(-2 * jnp.log(uniform)) * sine(turn * np.float32(2 * np.pi))
 
 
 def uniforms(key: Key, shape: Sequence[int], start: int = 0) -> tuple[Float[Array, "..."], Float[Array, "..."]]:

@@ -3,18 +3,16 @@
 Each draws an element of `wsjax.symmetry` and acts with it; the deterministic twin of all of them is `symmetry.act`.
 """
 
-from wsjax.errors import as_whole, check_number
-from wsjax.symmetry import (
-    Symmetry,
-    act,
-    compose,
+from wsjax.augment.register import FRACTION, NOT_NEGATIVE, register
+from wsjax.symmetry import Symmetry, act, compose
+from wsjax.symmetry.group import Action
+from wsjax.symmetry.sample import (
     sample_permutation,
     sample_phases,
     sample_scales,
     sample_scales_uniform,
     sample_signs,
 )
-from wsjax.symmetry.group import Action
 from wsjax.typing import Key, Scalar, Weights
 
 
@@ -28,7 +26,8 @@ def _require(symmetry: Symmetry, action: Action, name: str) -> None:
     )
 
 
-def permute(key: Key, weights: Weights, *, symmetry: Symmetry) -> Weights:
+@register(effect="preserves", formula="W_i' = P_i^T W_i P_{i+1}, b_i' = b_i P_{i+1}, P random")
+def permute(key: Key, weights: Weights, symmetry: Symmetry) -> Weights:
     """Reorder the neurons of every group uniformly at random.
 
     W_i' = P_i^T W_i P_{i+1}, b_i' = b_i P_{i+1}, with P = I on the inputs and outputs.
@@ -36,9 +35,10 @@ def permute(key: Key, weights: Weights, *, symmetry: Symmetry) -> Weights:
     **Preserves** the function.
 
     Args:
-        key: a typed key.
-        weights: one network.
         symmetry: its Symmetry.
+
+    Returns:
+        A transform `(key, weights) -> weights` of one network.
 
     Raises:
         ValueError: the weights are not of that Symmetry.
@@ -49,13 +49,19 @@ def permute(key: Key, weights: Weights, *, symmetry: Symmetry) -> Weights:
         >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w = networks.mlp_init(jax.random.key(0), (2, 4, 1))
-        >>> permute(jax.random.key(1), w, symmetry=symmetry.mlp((2, 4, 1)))[0].kernel.shape
+        >>> permute(symmetry.mlp((2, 4, 1)))(jax.random.key(1), w)[0].kernel.shape
         (2, 4)
     """
     return act(sample_permutation(key, symmetry), weights)
 
 
-def flip_signs(key: Key, weights: Weights, *, symmetry: Symmetry, probability: Scalar = 0.5) -> Weights:
+@register(
+    effect="preserves",
+    formula="a neuron's column, its bias and its row of the next kernel times -1",
+    identity={"probability": 0.0},
+    ranges={"probability": FRACTION},
+)
+def flip_signs(key: Key, weights: Weights, symmetry: Symmetry, *, probability: Scalar = 0.5) -> Weights:
     """Negate each neuron of every odd group (sine, tanh) with a given probability.
 
     A flipped neuron's column of W_i and entry of b_i, and its row of W_{i+1}, change sign: a(-z) = -a(z).
@@ -63,10 +69,11 @@ def flip_signs(key: Key, weights: Weights, *, symmetry: Symmetry, probability: S
     **Preserves** the function.
 
     Args:
-        key: a typed key.
-        weights: one network.
         symmetry: its Symmetry; groups that do not allow signs stay as they are.
         probability: [] chance for each neuron, in [0, 1]; 0 is the identity.
+
+    Returns:
+        A transform `(key, weights) -> weights` of one network.
 
     Raises:
         ValueError: no group allows signs (a ReLU network), or the weights are not of that Symmetry.
@@ -77,7 +84,7 @@ def flip_signs(key: Key, weights: Weights, *, symmetry: Symmetry, probability: S
         >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (2, 4, 1))
-        >>> flipped = flip_signs(jax.random.key(1), w, symmetry=symmetry.siren((2, 4, 1)), probability=1.0)
+        >>> flipped = flip_signs(symmetry.siren((2, 4, 1)), probability=1.0)(jax.random.key(1), w)
         >>> bool((flipped[0].kernel == -w[0].kernel).all())
         True
     """
@@ -85,8 +92,14 @@ def flip_signs(key: Key, weights: Weights, *, symmetry: Symmetry, probability: S
     return act(sample_signs(key, symmetry, probability=probability), weights)
 
 
-def shift_phase(key: Key, weights: Weights, *, symmetry: Symmetry, max_shift: Scalar = 1) -> Weights:
-    """Shift each sine neuron by a whole number k of half turns, uniform on -max_shift..max_shift.
+@register(
+    effect="preserves",
+    formula="b_i' = b_i + k pi / w0, the neuron's row of the next kernel times (-1)^k",
+    identity={"max_shift": 0.0},
+    ranges={"max_shift": NOT_NEGATIVE},
+)
+def shift_phase(key: Key, weights: Weights, symmetry: Symmetry, *, max_shift: Scalar = 1) -> Weights:
+    """Shift each sine neuron by an integer k of half turns, uniform on -max_shift..max_shift.
 
     b_i' = b_i + k pi / w0 (k pi where w0 multiplies the kernel alone), and the neuron's row of W_{i+1} times (-1)^k:
     sin(z + k pi) = (-1)^k sin z. Each group has its own w0.
@@ -94,10 +107,11 @@ def shift_phase(key: Key, weights: Weights, *, symmetry: Symmetry, max_shift: Sc
     **Preserves** the function. The larger w0 |b| and k, the more digits the sum loses: in bfloat16 it perturbs.
 
     Args:
-        key: a typed key.
-        weights: one network.
         symmetry: its Symmetry; groups that do not allow phases stay as they are.
-        max_shift: [] half turns, a whole number; 0 is the identity.
+        max_shift: [] half turns, an integer; 0 is the identity.
+
+    Returns:
+        A transform `(key, weights) -> weights` of one network.
 
     Raises:
         ValueError: no group allows phases (a ReLU network), a max_shift that is negative or not whole, or weights of
@@ -110,7 +124,7 @@ def shift_phase(key: Key, weights: Weights, *, symmetry: Symmetry, max_shift: Sc
         >>> import jax, jax.numpy as jnp
         >>> from wsjax import networks, symmetry
         >>> w, x = networks.siren_init(jax.random.key(0), (2, 4, 1)), jnp.ones((1, 2))
-        >>> moved = shift_phase(jax.random.key(1), w, symmetry=symmetry.siren((2, 4, 1)))
+        >>> moved = shift_phase(symmetry.siren((2, 4, 1)))(jax.random.key(1), w)
         >>> bool(jnp.allclose(networks.siren_apply(moved, x), networks.siren_apply(w, x), atol=1e-5))
         True
     """
@@ -118,8 +132,14 @@ def shift_phase(key: Key, weights: Weights, *, symmetry: Symmetry, max_shift: Sc
     return act(sample_phases(key, symmetry, max_shift=max_shift), weights)
 
 
-def shift_turns(key: Key, weights: Weights, *, symmetry: Symmetry, max_turns: Scalar = 1) -> Weights:
-    """Shift each sine neuron by a whole number n of full turns, uniform on -max_turns..max_turns.
+@register(
+    effect="preserves",
+    formula="b_i' = b_i + 2 k pi / w0",
+    identity={"max_turns": 0.0},
+    ranges={"max_turns": NOT_NEGATIVE},
+)
+def shift_turns(key: Key, weights: Weights, symmetry: Symmetry, *, max_turns: Scalar = 1) -> Weights:
+    """Shift each sine neuron by an integer n of full turns, uniform on -max_turns..max_turns.
 
     b_i' = b_i + 2 n pi / w0 (2 n pi where w0 multiplies the kernel alone) and nothing else: sin(z + 2 n pi) = sin z,
     so no array that reads the neuron changes its sign. Each group has its own w0.
@@ -127,10 +147,11 @@ def shift_turns(key: Key, weights: Weights, *, symmetry: Symmetry, max_turns: Sc
     **Preserves** the function. The larger w0 |b| and n, the more digits the sum loses: in bfloat16 it perturbs.
 
     Args:
-        key: a typed key.
-        weights: one network.
         symmetry: its Symmetry; groups that do not allow phases stay as they are.
-        max_turns: [] full turns, a whole number; 0 is the identity.
+        max_turns: [] full turns, an integer; 0 is the identity.
+
+    Returns:
+        A transform `(key, weights) -> weights` of one network.
 
     Raises:
         ValueError: no group allows phases (a ReLU network), a max_turns that is negative or not whole, or weights of
@@ -142,12 +163,11 @@ def shift_turns(key: Key, weights: Weights, *, symmetry: Symmetry, max_turns: Sc
         >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (2, 4, 1))
-        >>> moved = shift_turns(jax.random.key(1), w, symmetry=symmetry.siren((2, 4, 1)))
+        >>> moved = shift_turns(symmetry.siren((2, 4, 1)))(jax.random.key(1), w)
         >>> bool((moved[1].kernel == w[1].kernel).all()), bool((moved[0].bias == w[0].bias).all())
         (True, False)
     """
     _require(symmetry, "phase", "shift_turns")
-    check_number("max_turns", as_whole(max_turns), low=0, whole=True)
     half = sample_phases(key, symmetry, max_shift=max_turns)
     moved = symmetry.leaves(act(compose(half, half), weights))
     # A whole turn changes no sign, so what reads the neurons stays, and compiled code does not compute it.
@@ -155,7 +175,13 @@ def shift_turns(key: Key, weights: Weights, *, symmetry: Symmetry, max_turns: Sc
     return symmetry.unflatten([new if axes.bias else old for axes, new, old in pairs])
 
 
-def rescale(key: Key, weights: Weights, *, symmetry: Symmetry, std: Scalar = 0.3) -> Weights:
+@register(
+    effect="preserves",
+    formula="a neuron's column and bias times s, its next row / s, log s ~ N(0, std^2)",
+    identity={"std": 0.0},
+    ranges={"std": NOT_NEGATIVE},
+)
+def rescale(key: Key, weights: Weights, symmetry: Symmetry, *, std: Scalar = 0.3) -> Weights:
     """Multiply each neuron of every homogeneous group (ReLU, leaky ReLU, linear) by s = exp(std * N(0, 1)).
 
     The neuron's column of W_i and entry of b_i times s, its row of W_{i+1} divided by s: a(s z) = s a(z) for s > 0.
@@ -163,11 +189,12 @@ def rescale(key: Key, weights: Weights, *, symmetry: Symmetry, std: Scalar = 0.3
     **Preserves** the function.
 
     Args:
-        key: a typed key.
-        weights: one network.
         symmetry: its Symmetry; groups that do not allow scales stay as they are.
         std: [] standard deviation of log s, 0 or more; 0.3 puts 95 % of the factors between 0.56 and 1.8. 0 is the
             identity.
+
+    Returns:
+        A transform `(key, weights) -> weights` of one network.
 
     Raises:
         ValueError: no group allows scales (a SIREN), a negative std, or weights of another Symmetry.
@@ -179,7 +206,7 @@ def rescale(key: Key, weights: Weights, *, symmetry: Symmetry, std: Scalar = 0.3
         >>> import jax, jax.numpy as jnp
         >>> from wsjax import networks, symmetry
         >>> w, x = networks.mlp_init(jax.random.key(0), (2, 4, 1)), jnp.ones((1, 2))
-        >>> moved = rescale(jax.random.key(1), w, symmetry=symmetry.mlp((2, 4, 1)))
+        >>> moved = rescale(symmetry.mlp((2, 4, 1)))(jax.random.key(1), w)
         >>> bool(jnp.allclose(networks.mlp_apply(moved, x), networks.mlp_apply(w, x), atol=1e-5))
         True
     """
@@ -187,7 +214,13 @@ def rescale(key: Key, weights: Weights, *, symmetry: Symmetry, std: Scalar = 0.3
     return act(sample_scales(key, symmetry, std=std), weights)
 
 
-def rescale_uniform(key: Key, weights: Weights, *, symmetry: Symmetry, max_log: Scalar = 0.7) -> Weights:
+@register(
+    effect="preserves",
+    formula="the same, log s uniform on [-max_log, max_log]",
+    identity={"max_log": 0.0},
+    ranges={"max_log": NOT_NEGATIVE},
+)
+def rescale_uniform(key: Key, weights: Weights, symmetry: Symmetry, *, max_log: Scalar = 0.7) -> Weights:
     """Multiply each neuron of every homogeneous group (ReLU, leaky ReLU, linear) by s, log s uniform.
 
     As `rescale`, with log s uniform on [-max_log, max_log]: a bounded factor.
@@ -195,10 +228,11 @@ def rescale_uniform(key: Key, weights: Weights, *, symmetry: Symmetry, max_log: 
     **Preserves** the function.
 
     Args:
-        key: a typed key.
-        weights: one network.
         symmetry: its Symmetry; groups that do not allow scales stay as they are.
         max_log: [] natural logarithm of the largest factor, 0 or more; 0.7 allows 0.5 to 2. 0 is the identity.
+
+    Returns:
+        A transform `(key, weights) -> weights` of one network.
 
     Raises:
         ValueError: no group allows scales (a SIREN), a negative max_log, or weights of another Symmetry.
@@ -209,7 +243,7 @@ def rescale_uniform(key: Key, weights: Weights, *, symmetry: Symmetry, max_log: 
         >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w = networks.mlp_init(jax.random.key(0), (2, 4, 1))
-        >>> moved = rescale_uniform(jax.random.key(1), w, symmetry=symmetry.mlp((2, 4, 1)))
+        >>> moved = rescale_uniform(symmetry.mlp((2, 4, 1)))(jax.random.key(1), w)
         >>> factor = moved[0].kernel / w[0].kernel
         >>> bool(((0.49 < factor) & (factor < 2.02)).all())
         True

@@ -2,12 +2,12 @@
 
     rotate(max_degrees=30) | leave_out("output", noise(std=0.1)) | mixup(alpha=0.4)
 
-`|` chains from left to right. A name alone takes its defaults; a name of `PRESETS` stands for its steps. Around
-steps go `one_of(a, b)`, which applies one of its arguments, `with_probability(0.5, a)`, which applies one with a
-chance, and `leave_out("bias", a)`, which keeps some arrays as they were; arguments may be pipes themselves, as may be
-what `mixup_self(a | b, alpha=0.4)` does to a network's copy. Steps on networks run for each network with its own
-draws, steps on batches on the whole labelled batch; both may stand in any order. A SPEC is text: it prints, edits,
-goes to the command line and into a run's record as it is. It is parsed, never evaluated.
+`|` chains from left to right. A name alone takes its defaults; settings in their order need no names, `rotate(30)`; a
+name of `PRESETS` stands for its steps. Around steps go `one_of(a, b)`, which applies one of its arguments,
+`with_probability(0.5, a)`, which applies one with a chance, and `leave_out("bias", a)`, which keeps some arrays as they
+were; arguments may be pipes themselves, as may be what `mixup_self(a | b, alpha=0.4)` does to a network's copy. Steps
+on networks run for each network with its own draws, steps on batches on the whole labeled batch, in any order. A SPEC
+is text: it prints, edits, goes to the command line and into a run's record as it is. It is parsed, never evaluated.
 """
 
 import ast
@@ -22,11 +22,11 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from wsjax.augment.catalogue import CATALOGUE, Entry, Level
-from wsjax.augment.compose import batched, chain, leave_out, on, one_of, static, with_probability
+from wsjax.augment.compose import batched, bound, chain, leave_out, on, one_of, with_probability
 from wsjax.augment.presets import PRESETS
+from wsjax.augment.register import CATALOGUE, RESERVED, Augmentation, Level
 from wsjax.augment.statistics import Statistics
-from wsjax.errors import check_choice, listing, nearest
+from wsjax.errors import listing, nearest
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Batch, Transform, Weights
 
@@ -80,17 +80,18 @@ COMBINATORS: dict[str, Combinator] = {
     ),
 }
 """The steps around others, by name."""
+RESERVED.update(COMBINATORS)
 WHERE = f"in augment.CATALOGUE and augment.PRESETS, beside {listing(COMBINATORS)}"
 
 
 REMEDIES = {
     "statistics": (
         "is in units of the data set and was given no statistics of it; "
-        "pass statistics_of(dataset.weights) as the third argument of from_spec"
+        "pass statistics_of(dataset.weights) as the third argument of parse_batch"
     ),
     "pool": (
-        "draws partners out of a pool and was given none; pass pool=Batch(networks, labels) to from_spec, for example "
-        "of the training split"
+        "draws partners out of a pool and was given none; pass pool=Batch(networks, labels) to parse_batch, such as "
+        "those of the training split"
     ),
 }
 """What is missing where a step needs more than its settings, and the way out."""
@@ -116,11 +117,14 @@ def read_spec(spec: str) -> tuple[Call, ...]:
 
     Raises:
         ValueError: what is wrong and where, with the valid names or arguments.
+        TypeError: what is no text.
 
     Example:
         >>> [step.name for step in read_spec("rotate(max_degrees=30) | mixup")]
         ['rotate', 'mixup']
     """
+    if not isinstance(spec, str):
+        raise TypeError(f"the augmentation is a {type(spec).__name__}; expected text, such as 'noise(std=0.1)'")
     if not spec.strip():
         return ()
     if len(spec) > LONGEST:
@@ -150,7 +154,12 @@ def _pipe(node: ast.expr, spec: str) -> tuple[Call, ...]:
             f"such as noise(std=0.1), and '|' stands between steps"
         )
     name = node.func.id
-    check_choice(f"augmentation in {spec!r}", name, (*CATALOGUE, *COMBINATORS, *PRESETS), WHERE)
+    if name not in (known := (*CATALOGUE, *COMBINATORS, *PRESETS)):
+        raise ValueError(
+            f"unknown augmentation {name!r} in {spec!r}.{nearest(name, known)} All {len(known)} are {WHERE}. "
+            f"For one of your own, import the module that registers it first (augment.register; --import MODULE on the "
+            f"command line)"
+        )
     if name in PRESETS:
         if node.args or node.keywords:
             raise ValueError(f"the preset {name!r} in {spec!r} takes no settings; write its steps out: {PRESETS[name]}")
@@ -159,7 +168,7 @@ def _pipe(node: ast.expr, spec: str) -> tuple[Call, ...]:
 
 
 def _combinator(name: str, node: ast.Call, spec: str) -> Call:
-    literals = list(itertools.takewhile(lambda n: isinstance(n, ast.Constant | ast.UnaryOp), node.args))
+    literals = list(itertools.takewhile(_is_literal, node.args))
     head = tuple(_value(n, name, spec) for n in literals)
     pipes = tuple(_pipe(n, spec) for n in node.args[len(literals) :])
     plain = all(_is_number(value) or isinstance(value, str) for value in head)
@@ -174,20 +183,28 @@ def _combinator(name: str, node: ast.Call, spec: str) -> Call:
     return step
 
 
-def _augmentation(entry: Entry, node: ast.Call, spec: str) -> Call:
-    places = 1 if "transform" in entry.needs else 0
-    if len(node.args) > places:
-        pipe = "at most one pipe of steps on networks, then " if places else ""
+def _is_literal(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant | ast.UnaryOp)
+
+
+def _augmentation(entry: Augmentation, node: ast.Call, spec: str) -> Call:
+    # A pipe of steps on networks comes first where one is taken; further arguments without a name are settings.
+    pipes = list(itertools.takewhile(lambda n: "transform" in entry.needs and not _is_literal(n), node.args))
+    places, names = node.args[len(pipes) :], list(entry.settings)
+    if len(pipes) > 1 or len(places) > len(names):
+        pipe = "at most one pipe of steps on networks, then " if "transform" in entry.needs else ""
         raise ValueError(
-            f"{ast.unparse(node)!r} in {spec!r}: name the settings; {entry.name} takes: "
-            f"{pipe}{listing(entry.settings) or 'none'}"
+            f"{ast.unparse(node)!r} in {spec!r} has too many arguments; {entry.name} takes: "
+            f"{pipe}{listing(names) or 'none'}"
         )
-    step = Call(entry.name, _settings(entry, node, spec), tuple(_pipe(n, spec) for n in node.args))
+    named = [ast.keyword(name, place) for name, place in zip(names, places, strict=False)]
+    node = ast.Call(node.func, [], [*named, *node.keywords])
+    step = Call(entry.name, _settings(entry, node, spec), tuple(_pipe(n, spec) for n in pipes))
     _check_on_networks(step, spec)
     return step
 
 
-def _settings(entry: Entry, node: ast.Call, spec: str) -> tuple[tuple[str, Any], ...]:
+def _settings(entry: Augmentation, node: ast.Call, spec: str) -> tuple[tuple[str, Any], ...]:
     valid = entry.settings
     found: list[tuple[str, Any]] = []
     for keyword in node.keywords:
@@ -238,7 +255,7 @@ def _level(step: Call) -> Level:
 
 
 def needs_statistics(spec: str) -> bool:
-    """Whether a step of a SPEC is in units of the data set, so that `from_spec` must be given its statistics.
+    """Whether a step of a SPEC is in units of the data set, so that `parse_batch` must be given its statistics.
 
     Args:
         spec: the text, as `read_spec` takes it.
@@ -251,7 +268,7 @@ def needs_statistics(spec: str) -> bool:
 
 
 def needs_pool(spec: str) -> bool:
-    """Whether a step of a SPEC draws partners out of a pool, so that `from_spec` is to be given one.
+    """Whether a step of a SPEC draws partners out of a pool, so that `parse_batch` is to be given one.
 
     `mixup_with` must have it; `mixup_views` finds its partners in the batch where it has none.
 
@@ -275,18 +292,18 @@ def _all_steps(steps: tuple[Call, ...]) -> list[Call]:
     return [step for step in steps if step.name in CATALOGUE] + inner
 
 
-def from_spec(
+def parse_batch(
     spec: str, symmetry: Symmetry, statistics: Statistics | None = None, pool: Batch | None = None
 ) -> Transform[Batch]:
-    """Build the pipeline that a SPEC describes, for labelled batches of networks of one Symmetry.
+    """Build the pipeline that a SPEC describes, for labeled batches of networks of one Symmetry.
 
     Args:
         spec: such as `"flip_signs | rotate(max_degrees=30) | mixup(alpha=0.4)"`; empty is the identity.
         symmetry: the networks' Symmetry, bound to the steps that need it.
         statistics: of the training networks, `statistics_of(dataset.weights)`, for the steps that need them
-            (`needs_statistics` tells).
-        pool: stacked networks with their labels, and their objects where a step asks for them, for the steps that draw
-            partners out of it (`needs_pool` tells).
+            (`needs_statistics`).
+        pool: stacked networks with their labels, and their objects where a step needs them, for the steps that draw
+            partners out of it (`needs_pool`).
 
     Returns:
         A transform of a `Batch`, a pytree of its numbers, of the statistics and of the pool; text in it is static.
@@ -294,11 +311,12 @@ def from_spec(
     Raises:
         ValueError: a SPEC that does not parse, a setting out of its range, a step that the Symmetry does not
             allow, or one that needs statistics or a pool without them, each before any data is seen.
+        TypeError: a SPEC that is no text, or a symmetry that is no Symmetry.
 
     Example:
         >>> import jax
         >>> from wsjax.symmetry import siren
-        >>> pipeline = from_spec("noise(std=0.5) | mixup(alpha=0.4)", siren((2, 8, 1)))
+        >>> pipeline = parse_batch("noise(std=0.5) | mixup(alpha=0.4)", siren((2, 8, 1)))
         >>> jax.tree.leaves(pipeline)
         [0.5, 0.4]
     """
@@ -312,10 +330,10 @@ def from_spec(
     return pipeline
 
 
-def network_from_spec(spec: str, symmetry: Symmetry, statistics: Statistics | None = None) -> Transform[Weights]:
+def parse(spec: str, symmetry: Symmetry, statistics: Statistics | None = None) -> Transform[Weights]:
     """Build the pipeline that a SPEC of steps on networks describes, for ONE network.
 
-    The draws are not those that `from_spec` makes for a network of a batch.
+    The draws are not those that `parse_batch` makes for a network of a batch.
 
     Args:
         spec: such as `"flip_signs | rotate(max_degrees=30)"`; empty is the identity.
@@ -323,13 +341,14 @@ def network_from_spec(spec: str, symmetry: Symmetry, statistics: Statistics | No
         statistics: of the training networks, for the steps that need them.
 
     Raises:
-        ValueError: as `from_spec`, or a step that works on whole batches.
+        ValueError: as `parse_batch`, or a step that works on whole batches.
+        TypeError: as `parse_batch`.
 
     Example:
         >>> import jax
         >>> from wsjax.networks import siren_init
         >>> from wsjax.symmetry import siren
-        >>> pipeline = network_from_spec("flip_signs | translate(max_shift=0.1)", siren((2, 8, 1)))
+        >>> pipeline = parse("flip_signs | translate(max_shift=0.1)", siren((2, 8, 1)))
         >>> moved = pipeline(jax.random.key(0), siren_init(jax.random.key(1), (2, 8, 1)))
         >>> moved[0].kernel.shape
         (2, 8)
@@ -338,7 +357,7 @@ def network_from_spec(spec: str, symmetry: Symmetry, statistics: Statistics | No
     if whole := [step.name for step in steps if _level(step) == "batch"]:
         raise ValueError(
             f"{listing(whole)} in {spec!r} works on whole batches; expected steps on single networks: leave it out, or "
-            f"call from_spec for a pipeline of batches"
+            f"call parse_batch for a pipeline of batches"
         )
     pipeline = _chain(steps, _given(symmetry=symmetry, statistics=statistics), "network")
     network = symmetry.unflatten([jax.ShapeDtypeStruct(shape, jnp.float32) for shape in symmetry.shapes])
@@ -348,6 +367,11 @@ def network_from_spec(spec: str, symmetry: Symmetry, statistics: Statistics | No
 
 def _given(**known: Any) -> dict[str, Any]:
     """What steps can be bound to."""
+    if not isinstance(known["symmetry"], Symmetry):
+        raise TypeError(
+            f"symmetry is a {type(known['symmetry']).__name__}; expected a Symmetry: dataset.symmetry, or of "
+            f"weights of your own symmetry.dense(weights, layers, activation=...)"
+        )
     return {name: value for name, value in known.items() if value is not None}
 
 
@@ -365,13 +389,11 @@ def _bind(step: Call, given: dict[str, Any], level: Level) -> Transform[Any]:
     return on("weights", batched(made)) if (own, level) == ("network", "batch") else made
 
 
-def _atom(entry: Entry, step: Call, given: dict[str, Any]) -> Partial:
+def _atom(entry: Augmentation, step: Call, given: dict[str, Any]) -> Partial:
     for need, remedy in REMEDIES.items():
         if need in entry.required and need not in given:
             raise ValueError(f"{entry.name} {remedy}")
-    bound = {name: given[name] for name in entry.needs if name in given}
+    known = {name: given[name] for name in entry.needs if name in given}
     if step.pipes:
-        bound["transform"] = _chain(step.pipes[0], given, "network")
-    text = {name: value for name, value in step.settings if isinstance(value, str)}
-    numbers = {name: value for name, value in step.settings if name not in text}
-    return Partial(static(entry.function, **text) if text else entry.function, **numbers, **bound)
+        known["transform"] = _chain(step.pipes[0], given, "network")
+    return bound(Partial(entry.function, **dict(step.settings), **known))

@@ -2,11 +2,11 @@
 
 A name of this table stands in a SPEC for its steps: `recommended | mixup(alpha=0.4)`. `dwsa_*` are the single
 augmentations of arXiv 2402.04081, one a training, at the magnitudes of its code; `dwsnets*` are those of arXiv
-2301.12780. Where a step here means something else than in the published code, a word says how.
+2301.12780. Where a step here means something else than in the published code, a comment says how.
 """
 
 RECOMMENDED = "flip_signs | rotate(max_degrees=15) | scale(max_log=0.1) | translate(max_shift=0.1)"
-"""The pipeline that `wsjax demo` uses for fields of small pictures; README.md says what was tried."""
+"""The pipeline that `wsjax demo` uses for fields of small images."""
 
 PRESETS: dict[str, str] = {
     "recommended": RECOMMENDED,

@@ -1,4 +1,4 @@
-"""What perturbations in units of a data set need to know of it."""
+"""The mean and deviations of a data set of networks, for perturbations in units of it."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from wsjax.typing import Weights
 
 
 class Statistics(NamedTuple):
-    """What perturbations in units of a data set need to know of it. `statistics_of` makes it.
+    """The mean network and the deviations of a data set, for perturbations in units of it. `statistics_of` makes it.
 
     mean: the element-wise mean network; deviation: one scalar for each array, the standard deviation of all its
     entries in all networks about one mean.

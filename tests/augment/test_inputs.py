@@ -1,4 +1,4 @@
-"""Known transformations of the input, against the function at random points, and against the picture on screen."""
+"""Known transformations of the input, against the function at random points, and against the image on screen."""
 
 import functools
 from collections.abc import Callable
@@ -13,6 +13,8 @@ from scipy import stats
 from tests.helpers import CASES, Normed, change, normed_spec, points, random_weights
 from wsjax import augment as wa
 from wsjax import networks, symmetry
+from wsjax.augment.inputs import affine as affine_map
+from wsjax.augment.inputs import rotation, rotation_about
 from wsjax.symmetry import Axes, Fixed, Group, Sum, symmetry_of
 from wsjax.typing import Layer
 
@@ -21,13 +23,13 @@ EYE = np.eye(2, dtype=np.float32)
 
 
 @functools.partial(jax.jit, static_argnames="symmetry")
-def affine(weights, symmetry, matrix=None, centre=None, shift=None):
-    return wa.affine(weights, symmetry=symmetry, matrix=matrix, centre=centre, shift=shift)
+def affine(weights, symmetry, matrix=None, center=None, shift=None):
+    return affine_map(weights, symmetry=symmetry, matrix=matrix, center=center, shift=shift)
 
 
 @pytest.mark.parametrize(("case", "inputs"), [*((case, 2) for case in CASES), ("siren", 3)])
-@pytest.mark.parametrize(("dtype", "share"), [(np.float32, 1e-4), (np.float64, 1e-12)], ids=["float32", "float64"])
-def test_affine_looks_at_a_point_of_another_frame(case: str, dtype: Any, share: float, inputs: int):
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-4), (np.float64, 1e-12)], ids=["float32", "float64"])
+def test_affine_looks_at_a_point_of_another_frame(case: str, dtype: Any, tolerance: float, inputs: int):
     spec = CASES[case].symmetry((inputs, 5, 3, 2))
     read: Callable[..., Any] = CASES[case].apply
     weights, x = random_weights(KEY, spec, dtype), np.asarray(points(KEY, inputs), dtype)
@@ -50,15 +52,15 @@ def test_affine_looks_at_a_point_of_another_frame(case: str, dtype: Any, share: 
         found, expected = map(np.asarray, run(weights, frames, np.stack(elsewhere)))
     *found, before = found
     for one, other, frame in zip(found, expected, frames, strict=True):
-        assert change(one, other) < share, frame
-    assert change(found[-1], before) < share  # a centre alone does nothing
+        assert change(one, other) < tolerance, frame
+    assert change(found[-1], before) < tolerance  # a center alone does nothing
     assert change(found[0], before) > 0.1
 
 
 def test_affine_maps_compose_from_the_outside_in():
     spec = symmetry.siren((2, 5, 1))
     weights = random_weights(KEY, spec)
-    first, second = np.asarray(wa.rotation(0.3)), np.array([[1.0, 0.5], [0.0, 2.0]], np.float32)
+    first, second = np.asarray(rotation(0.3)), np.array([[1.0, 0.5], [0.0, 2.0]], np.float32)
     twice = affine(affine(weights, spec, first), spec, second)
     assert change(twice[0].kernel, affine(weights, spec, second @ first)[0].kernel) < 1e-6
 
@@ -70,7 +72,7 @@ def drawn(name: str, inputs: int = 2, convention: str = "affine", **settings: fl
     """The matrices A and shifts t with which a random function acted: K' = A K and b' = b + w t K."""
     spec = symmetry.siren((inputs, 5, 1), 7.5, convention)  # type: ignore[arg-type]
     weights = random_weights(KEY, spec)
-    draw = lambda key, settings: getattr(wa, name)(key, weights, symmetry=spec, **settings)
+    draw = lambda key, settings: getattr(wa, name)(spec, **settings)(key, weights)
     first, last = jax.tree.map(np.asarray, jax.jit(jax.vmap(draw, (0, None)))(MANY[:40], settings))
     np.testing.assert_array_equal(last.kernel, np.broadcast_to(weights[1].kernel, (40, 5, 1)))
     inverse = np.linalg.pinv(weights[0].kernel)
@@ -86,7 +88,7 @@ def test_rotate_turns_by_an_angle_up_to_its_setting_both_ways():
     np.testing.assert_allclose(t, 0, atol=1e-6)
     angles = np.arctan2(a[:, 0, 1], a[:, 0, 0])
     for matrix, angle in zip(a, angles, strict=True):
-        np.testing.assert_allclose(matrix, wa.rotation(angle.item()), atol=1e-5)
+        np.testing.assert_allclose(matrix, rotation(angle.item()), atol=1e-5)
     angles = np.degrees(angles)
     assert 25 < max(angles) <= 30.01
     assert -30.01 <= min(angles) < -25
@@ -117,7 +119,7 @@ def matrices(name: str, inputs: int, **settings: float) -> np.ndarray:
     spec = symmetry.mlp((inputs, inputs, 1))
     weights = random_weights(KEY, spec)
     weights = (Layer(np.eye(inputs, dtype=np.float32), weights[0].bias), weights[1])
-    moved = jax.jit(jax.vmap(lambda key: getattr(wa, name)(key, weights, symmetry=spec, **settings)))(MANY)
+    moved = jax.jit(jax.vmap(lambda key: getattr(wa, name)(spec, **settings)(key, weights)))(MANY)
     np.testing.assert_array_equal(moved[0].bias, np.broadcast_to(weights[0].bias, (len(MANY), inputs)))
     return np.asarray(moved[0].kernel, np.float64)
 
@@ -175,10 +177,10 @@ def test_scale_axes_zooms_each_axis_by_its_own_factor(inputs: int):
 def test_shear_slants_every_coordinate_by_every_other(inputs: int):
     a = matrices("shear", inputs, max_shear=0.3)
     np.testing.assert_array_equal(np.diagonal(a, axis1=1, axis2=2), 1)
-    slopes = a[:, ~np.eye(inputs, dtype=bool)]
-    for slope in slopes.T:
-        assert_uniform(slope, -0.3, 0.3)
-    assert np.abs(np.corrcoef(slopes.T) - np.eye(slopes.shape[1])).max() < 0.15
+    shears = a[:, ~np.eye(inputs, dtype=bool)]
+    for shear in shears.T:
+        assert_uniform(shear, -0.3, 0.3)
+    assert np.abs(np.corrcoef(shears.T) - np.eye(shears.shape[1])).max() < 0.15
 
 
 def test_flip_mirrors_each_axis_apart_with_its_probability():
@@ -192,19 +194,19 @@ def test_flip_mirrors_each_axis_apart_with_its_probability():
 def test_rotation_about_an_axis_is_right_handed_and_keeps_the_axis():
     x, y, z = np.eye(3, dtype=np.float32)
     for axis, before, after in ((z, x, y), (x, y, z), (y, z, x), (-z, y, x)):
-        np.testing.assert_allclose(before @ wa.rotation_about(5 * axis, np.pi / 2), after, atol=1e-6)
+        np.testing.assert_allclose(before @ rotation_about(5 * axis, np.pi / 2), after, atol=1e-6)
     axis = np.array([1.0, -2.0, 0.5], np.float32)
-    np.testing.assert_allclose(axis @ wa.rotation_about(axis, 0.7), axis, atol=1e-6)
-    np.testing.assert_allclose(wa.rotation_about(z, 0.7)[:2, :2], wa.rotation(0.7), atol=1e-6)
-    once, twice = wa.rotation_about(axis, 0.7), wa.rotation_about(axis, 1.4)
+    np.testing.assert_allclose(axis @ rotation_about(axis, 0.7), axis, atol=1e-6)
+    np.testing.assert_allclose(rotation_about(z, 0.7)[:2, :2], rotation(0.7), atol=1e-6)
+    once, twice = rotation_about(axis, 0.7), rotation_about(axis, 1.4)
     np.testing.assert_allclose(once @ once, twice, atol=1e-6)
 
 
-# --- which way the picture moves -------------------------------------------------------------------------------------
+# --- which way the image moves -------------------------------------------------------------------------------------
 
 
 def blob(at: tuple[float, float]):
-    """An MLP whose picture is one bright spot at a point (x, y)."""
+    """An MLP whose image is one bright spot at a point (x, y)."""
     steps = [(axis, side) for axis in range(2) for side in (1, -1)]
     kernel = np.zeros((2, 4), np.float32)
     for j, (axis, _) in enumerate(steps):
@@ -213,13 +215,13 @@ def blob(at: tuple[float, float]):
     return (Layer(kernel, bias), Layer(np.array([[side] for _, side in steps], np.float32), np.zeros(1, np.float32)))
 
 
-picture_of = jax.jit(lambda weights: networks.mlp_apply(weights, networks.grid((41, 41)), activation="tanh"))
+image_of = jax.jit(lambda weights: networks.mlp_apply(weights, networks.grid((41, 41)), activation="tanh"))
 
 
 def brightest(weights) -> tuple[float, float]:
-    """The spot's place on screen: how far right of the centre, and how far up."""
-    picture = np.asarray(picture_of(weights)).reshape(41, 41)
-    row, column = np.unravel_index(int(picture.argmax()), picture.shape)
+    """The spot's place on screen: how far right of the center, and how far up."""
+    image = np.asarray(image_of(weights)).reshape(41, 41)
+    row, column = np.unravel_index(int(image.argmax()), image.shape)
     return (column - 20) / 20, (20 - row) / 20
 
 
@@ -232,41 +234,41 @@ def test_the_spot_is_where_it_is_said_to_be():
 
 
 @pytest.mark.parametrize(("degrees", "place"), [(90.0, (0.0, 0.5)), (-90.0, (0.0, -0.5)), (180.0, (-0.5, 0.0))])
-def test_a_positive_rotation_turns_the_picture_anticlockwise(degrees: float, place: tuple[float, float]):
-    turned = wa.affine(blob((0.5, 0.0)), symmetry=SPOT, matrix=wa.rotation(np.radians(degrees).item()))
+def test_a_positive_rotation_turns_the_image_anticlockwise(degrees: float, place: tuple[float, float]):
+    turned = affine_map(blob((0.5, 0.0)), symmetry=SPOT, matrix=rotation(np.radians(degrees).item()))
     assert brightest(turned) == pytest.approx(place, abs=0.06)
 
 
-def test_a_shift_moves_the_picture_the_other_way():
-    moved = wa.affine(blob((0.5, 0.0)), symmetry=SPOT, shift=np.array([0.3, 0.2], np.float32))
+def test_a_shift_moves_the_image_the_other_way():
+    moved = affine_map(blob((0.5, 0.0)), symmetry=SPOT, shift=np.array([0.3, 0.2], np.float32))
     assert brightest(moved) == pytest.approx((0.2, 0.2), abs=0.06)
 
 
-def test_a_scale_above_one_makes_the_picture_smaller_about_the_origin_or_a_centre():
-    assert brightest(wa.affine(blob((0.8, 0.0)), symmetry=SPOT, matrix=2 * EYE)) == pytest.approx((0.4, 0.0), abs=0.06)
-    centre = np.array([0.6, 0.0], np.float32)
-    about = wa.affine(blob((0.8, 0.0)), symmetry=SPOT, matrix=2 * EYE, centre=centre)
+def test_a_scale_above_one_makes_the_image_smaller_about_the_origin_or_a_center():
+    assert brightest(affine_map(blob((0.8, 0.0)), symmetry=SPOT, matrix=2 * EYE)) == pytest.approx((0.4, 0.0), abs=0.06)
+    center = np.array([0.6, 0.0], np.float32)
+    about = affine_map(blob((0.8, 0.0)), symmetry=SPOT, matrix=2 * EYE, center=center)
     assert brightest(about) == pytest.approx((0.7, 0.0), abs=0.06)
 
 
-def test_a_scale_of_one_axis_makes_the_picture_narrower_along_it():
+def test_a_scale_of_one_axis_makes_the_image_narrower_along_it():
     narrow = np.diag(np.array([2.0, 1.0], np.float32))
-    assert brightest(wa.affine(blob((0.8, -0.5)), symmetry=SPOT, matrix=narrow)) == pytest.approx((0.4, 0.5), abs=0.06)
+    assert brightest(affine_map(blob((0.8, -0.5)), symmetry=SPOT, matrix=narrow)) == pytest.approx((0.4, 0.5), abs=0.06)
 
 
-def test_a_positive_slope_moves_the_right_half_of_the_picture_towards_smaller_y():
+def test_a_positive_slope_moves_the_right_half_of_the_image_towards_smaller_y():
     slope = np.array([[1.0, 0.4], [0.0, 1.0]], np.float32)
     for at, place in (((0.5, 0.0), (0.5, 0.2)), ((-0.5, 0.0), (-0.5, -0.2)), ((0.0, 0.5), (0.0, -0.5))):
-        assert brightest(wa.affine(blob(at), symmetry=SPOT, matrix=slope)) == pytest.approx(place, abs=0.06)
+        assert brightest(affine_map(blob(at), symmetry=SPOT, matrix=slope)) == pytest.approx(place, abs=0.06)
 
 
-def test_a_flip_mirrors_the_picture():
-    mirrored = wa.flip(KEY, blob((0.5, 0.2)), symmetry=SPOT, probability=1.0)
+def test_a_flip_mirrors_the_image():
+    mirrored = wa.flip(SPOT, probability=1.0)(KEY, blob((0.5, 0.2)))
     assert brightest(mirrored) == pytest.approx((-0.5, 0.2), abs=0.06)
 
 
 def test_a_flip_of_one_axis_leaves_the_other():
-    flip = lambda axis: wa.flip(KEY, blob((0.5, -0.2)), symmetry=SPOT, probability=1.0, axis=axis)
+    flip = lambda axis: wa.flip(SPOT, probability=1.0, axis=axis)(KEY, blob((0.5, -0.2)))
     traced = jax.jit(flip)
     for axis, place in ((0, (-0.5, 0.2)), (1, (0.5, -0.2))):
         assert brightest(flip(axis)) == brightest(traced(float(axis))) == pytest.approx(place, abs=0.06)
@@ -275,7 +277,7 @@ def test_a_flip_of_one_axis_leaves_the_other():
 # --- other networks, and refusals ------------------------------------------------------------------------------------
 
 
-def test_a_shift_goes_to_the_kernel_s_own_bias_and_not_to_a_normalisation_s():
+def test_a_shift_goes_to_the_kernel_s_own_bias_and_not_to_a_normalization_s():
     spec = normed_spec("permute")
     weights = jax.tree.map(np.abs, random_weights(KEY, spec))
     x, t = points(KEY, 3), np.array([0.3, -0.2, 0.1], np.float32)
@@ -294,7 +296,7 @@ def test_every_kernel_that_reads_the_input_moves():
         return dense("last", jnp.sin(dense("field", x))) + dense("skip", x)
 
     weights, x = random_weights(KEY, spec), np.asarray(points(KEY, 2))
-    a, t = np.asarray(wa.rotation(0.4)), np.array([0.3, -0.2], np.float32)
+    a, t = np.asarray(rotation(0.4)), np.array([0.3, -0.2], np.float32)
     moved = affine(weights, spec, a, shift=t)
     assert change(apply(moved, x), apply(weights, x @ a + t)) < 1e-5
 
@@ -346,27 +348,27 @@ def only(axes: dict, **sizes: Any):
 )
 def test_a_network_whose_input_cannot_be_moved_is_refused(spec, message: str):
     with pytest.raises(ValueError, match=message):
-        wa.translate(KEY, random_weights(KEY, spec), symmetry=spec)
+        wa.translate(spec)(KEY, random_weights(KEY, spec))
 
 
 def test_a_mask_along_the_input_stays():
     spec = only({"k": Axes("in", "h"), "b": Axes("h", bias=True), "mask": Axes("in", "h")}, h=Group(3))
     weights = {**random_weights(KEY, spec), "mask": np.array([[1, 0, 1], [0, 1, 1]], np.int32)}
-    moved = wa.rotate(KEY, weights, symmetry=spec)
+    moved = wa.rotate(spec)(KEY, weights)
     np.testing.assert_array_equal(moved["mask"], weights["mask"])
     assert (moved["k"] != weights["k"]).any()
 
 
-def test_complex_kernels_move_and_whole_numbers_are_refused_by_name(untyped):
-    """A network in whole numbers would come back unmoved, or cut to whole numbers."""
+def test_complex_kernels_move_and_integers_are_refused_by_name(untyped):
+    """A network in integers would come back unmoved, or cut to integers."""
     spec = only({"k": Axes("in", "h"), "b": Axes("h", bias=True), "v": Axes("h*", "out")}, h=Group(3), out=OUT)
     weights = random_weights(KEY, spec)
-    turned = affine({**weights, "k": weights["k"] * np.complex64(1 + 2j)}, spec, wa.rotation(0.4))
-    np.testing.assert_allclose(turned["k"], np.asarray(wa.rotation(0.4)) @ weights["k"] * (1 + 2j), rtol=1e-4)
+    turned = affine({**weights, "k": weights["k"] * np.complex64(1 + 2j)}, spec, rotation(0.4))
+    np.testing.assert_allclose(turned["k"], np.asarray(rotation(0.4)) @ weights["k"] * (1 + 2j), rtol=1e-4)
     for end, leaf in (("translate", "k"), ("rotate", "k"), ("translate", "b"), ("contrast", "v"), ("invert", "v")):
         quantized = {**weights, leaf: np.ones(weights[leaf].shape, np.int8)}
         with pytest.raises(ValueError, match=rf"\['{leaf}'\] holds int8, which no \w+ transformation"):
-            getattr(wa, end)(KEY, quantized, symmetry=spec)
+            getattr(wa, end)(spec)(KEY, quantized)
 
 
 def test_the_frequency_beside_a_kernel_of_several_axes_is_found():
@@ -381,11 +383,11 @@ def test_settings_that_do_not_fit_are_named():
     spec = symmetry.siren((3, 4, 1))
     weights = random_weights(KEY, spec)
     with pytest.raises(ValueError, match=r"matrix has shape \(2, 2\); the axis 'in' of this network needs \(3, 3\)"):
-        wa.affine(weights, symmetry=spec, matrix=EYE)
+        affine_map(weights, symmetry=spec, matrix=EYE)
     with pytest.raises(ValueError, match=r"shift has shape \(2,\); .* needs \(3,\)"):
-        wa.affine(weights, symmetry=spec, shift=np.ones(2, np.float32))
-    with pytest.raises(ValueError, match=r"centre has shape \(2,\); .* needs \(3,\)"):
-        wa.affine(weights, symmetry=spec, centre=np.ones(2, np.float32))
+        affine_map(weights, symmetry=spec, shift=np.ones(2, np.float32))
+    with pytest.raises(ValueError, match=r"center has shape \(2,\); .* needs \(3,\)"):
+        affine_map(weights, symmetry=spec, center=np.ones(2, np.float32))
     for name, setting in (
         ("rotate", "max_degrees"),
         ("translate", "max_shift"),
@@ -394,10 +396,10 @@ def test_settings_that_do_not_fit_are_named():
         ("shear", "max_shear"),
     ):
         with pytest.raises(ValueError, match=rf"{setting} is -1.0; it must be one number in \[0, inf\]"):
-            getattr(wa, name)(KEY, weights, symmetry=spec, **{setting: -1.0})
+            getattr(wa, name)(spec, **{setting: -1.0})(KEY, weights)
     with pytest.raises(ValueError, match=r"probability is 1.5; it must be one number in \[0, 1\]"):
-        wa.flip(KEY, weights, symmetry=spec, probability=1.5)
-    with pytest.raises(ValueError, match=r"axis is 3; it must be one whole number in \[0, 2\]"):
-        wa.flip(KEY, weights, symmetry=spec, axis=3)
+        wa.flip(spec, probability=1.5)(KEY, weights)
+    with pytest.raises(ValueError, match=r"axis is 3; it must be one integer in \[0, 2\]"):
+        wa.flip(spec, axis=3)(KEY, weights)
     with pytest.raises(ValueError, match=r"length of the axis is 0.0; it must be one number in \(0, inf\]"):
-        wa.rotation_about(np.zeros(3, np.float32), 1.0)
+        rotation_about(np.zeros(3, np.float32), 1.0)

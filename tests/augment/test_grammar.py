@@ -1,4 +1,4 @@
-"""The SPEC grammar: what it reads, what it builds, and what it says to a mistake."""
+"""The SPEC grammar: what it parses, what it builds, and its errors."""
 
 import re
 from typing import Any
@@ -11,19 +11,11 @@ from jax.tree_util import Partial
 
 from tests.helpers import random_weights
 from wsjax import augment
-from wsjax.augment import (
-    CATALOGUE,
-    PRESETS,
-    RECOMMENDED,
-    Entry,
-    Statistics,
-    format_spec,
-    from_spec,
-    needs_pool,
-    needs_statistics,
-    read_spec,
-)
-from wsjax.augment.grammar import Call
+from wsjax.augment import CATALOGUE, PRESETS, parse_batch
+from wsjax.augment.grammar import Call, format_spec, needs_pool, needs_statistics, read_spec
+from wsjax.augment.presets import RECOMMENDED
+from wsjax.augment.register import Augmentation
+from wsjax.augment.statistics import Statistics
 from wsjax.symmetry import Symmetry, mlp, siren
 from wsjax.typing import Batch
 
@@ -53,6 +45,7 @@ SPECS = [
     "mixup_self(noise(std=0.1) | rotate, alpha=0.4, beta=None) | mixup_self | mixup_self(one_of(noise, flip_signs))",
     "noise_shared(std=0.2) | with_probability(0.5, towards_mean | leave_out('kernel', noise_shared))",
     "recommended | mixup_aligned(group='signed', alpha=1.0)",
+    "rotate(10) | mixup_self(noise(0.1) | permute, 0.2, beta=3) | mixup_aligned('signed') | flip(0.5, -0)",
     RECOMMENDED,
     "",
 ]
@@ -74,11 +67,11 @@ def test_printing_and_reading_again_gives_the_same_steps():
 
 
 def test_a_spec_keeps_structure_shapes_and_dtypes(monkeypatch):
-    """Read from the trace that `from_spec` makes, of two networks."""
+    """Read from the trace that `parse_batch` makes, of two networks."""
     traced, trace = [], jax.eval_shape
     monkeypatch.setattr(jax, "eval_shape", lambda run, batch: traced.append((batch, trace(run, batch))))
     for spec in (spec for spec in SPECS if "aligned" not in spec):  # that one is test_laws.py's
-        from_spec(spec, SIREN, STATISTICS)
+        parse_batch(spec, SIREN, STATISTICS)
         chex.assert_trees_all_equal_shapes_and_dtypes(*traced[-1])
         assert jax.tree.structure(traced[-1][1]) == jax.tree.structure(DATA)
 
@@ -96,18 +89,21 @@ def test_every_entry_can_be_named(untraced):
         assert entry.level in ("network", "batch")
         atom = Partial(entry.function, **{need: known[need] for need in entry.needs if need in known})
         expected = augment.chain(single(atom) if entry.level == "network" else atom)
-        assert_same(from_spec(name, *known.values()), expected)
+        assert_same(parse_batch(name, *known.values()), expected)
 
 
 def test_a_spec_is_the_pipeline_one_would_write(untraced):
     """Text and code give the same draws: a step's key is its place in the chain."""
-    noisy, turned = Partial(augment.noise, std=0.2), Partial(augment.rotate, symmetry=SIREN, max_degrees=10.0)
+    noisy, turned = augment.noise(std=0.2), augment.rotate(SIREN, max_degrees=10.0)
     left = augment.leave_out(augment.chain(noisy), symmetry=SIREN, arrays=("input", "bias"))
-    mixed, known = Partial(augment.mixup, alpha=0.4), Partial(augment.towards_mean, statistics=STATISTICS)
+    mixed, known = augment.mixup(alpha=0.4), augment.towards_mean(statistics=STATISTICS)
     for spec, written in {
+        "mixup_self(noise(0.2) | rotate(10), 0.3)": augment.chain(
+            augment.mixup_self(transform=augment.chain(noisy, turned), alpha=0.3)
+        ),
         "noise(std=0.2) | mixup(alpha=0.4)": augment.chain(single(noisy), mixed),
         'leave_out("input", "bias", noise(std=0.2)) | mixup_self(noise(std=0.2) | rotate(max_degrees=10), alpha=0.3)': (
-            augment.chain(single(left), Partial(augment.mixup_self, transform=augment.chain(noisy, turned), alpha=0.3))
+            augment.chain(single(left), augment.mixup_self(transform=augment.chain(noisy, turned), alpha=0.3))
         ),
         "towards_mean": augment.chain(single(known)),
         "one_of(noise(std=0.2), mixup(alpha=0.4))": augment.chain(
@@ -117,13 +113,13 @@ def test_a_spec_is_the_pipeline_one_would_write(untraced):
             single(augment.with_probability(0.25, augment.chain(noisy)))
         ),
     }.items():
-        assert_same(from_spec(spec, SIREN, STATISTICS), written)
-    step = Partial(augment.rotate, symmetry=SIREN, max_degrees=10)
+        assert_same(parse_batch(spec, SIREN, STATISTICS), written)
+    step = augment.rotate(SIREN, max_degrees=10)
     with pytest.raises(AssertionError):
-        assert_same(from_spec("noise(std=0.2)", SIREN), augment.chain(single(Partial(augment.noise, std=0.1))))
+        assert_same(parse_batch("noise(std=0.2)", SIREN), augment.chain(single(augment.noise(std=0.1))))
     for other in (step, single(augment.chain(step, step)), augment.batched(step)):
         with pytest.raises(AssertionError):
-            assert_same(from_spec("rotate(max_degrees=10)", SIREN), augment.chain(other))
+            assert_same(parse_batch("rotate(max_degrees=10)", SIREN), augment.chain(other))
 
 
 def test_what_an_entry_takes_besides_its_settings_is_no_setting():
@@ -147,10 +143,10 @@ def test_steps_in_units_of_the_data_set_take_its_statistics(untyped):
     for spec in ("noise_shared", "one_of(noise, permute | towards_mean)", "mixup_self(noise_shared)"):
         assert needs_statistics(spec)
         with pytest.raises(ValueError, match=r"no statistics of it; pass statistics_of\(dataset.weights\)"):
-            from_spec(spec, SIREN)
+            parse_batch(spec, SIREN)
     assert not needs_statistics("one_of(noise, permute) | recommended")
     with pytest.raises(ValueError, match=r"do not have the structure of the data set's statistics"):
-        from_spec("towards_mean", mlp((2, 4, 1)), STATISTICS)
+        parse_batch("towards_mean", mlp((2, 4, 1)), STATISTICS)
 
 
 def test_steps_with_a_pool_draw_partners_out_of_it_and_from_nowhere_else(untyped):
@@ -159,14 +155,14 @@ def test_steps_with_a_pool_draw_partners_out_of_it_and_from_nowhere_else(untyped
     assert needs_pool(spec)
     assert not needs_pool("recommended | mixup")
     with pytest.raises(ValueError, match=r"mixup_with draws partners out of a pool.*pass pool=Batch"):
-        from_spec(spec, SIREN)
-    found = jax.jit(from_spec(spec, SIREN, pool=pool))(KEY, DATA)
+        parse_batch(spec, SIREN)
+    found = jax.jit(parse_batch(spec, SIREN, pool=pool))(KEY, DATA)
     expected = jax.tree.map(lambda x, other: 0.25 * x + 0.75 * other, DATA[:2], pool[:2])
     chex.assert_trees_all_close(found[:2], expected, rtol=1e-5)
     with pytest.raises(ValueError, match=r"each row of pool.weights\[0\].kernel has shape \(2, 4\); .*\(2, 5\)"):
-        from_spec(spec, siren((2, 5, 4, 1)), pool=pool)
+        parse_batch(spec, siren((2, 5, 4, 1)), pool=pool)
     with pytest.raises(ValueError, match=r"structure of the batch they are mixed with"):
-        from_spec(spec, mlp((2, 4, 1)), pool=pool)
+        parse_batch(spec, mlp((2, 4, 1)), pool=pool)
 
 
 def test_a_preset_reads_as_its_steps_and_can_be_built():
@@ -175,7 +171,7 @@ def test_a_preset_reads_as_its_steps_and_can_be_built():
         assert steps == read_spec(PRESETS[name]) != (), name
         assert name not in format_spec(steps)
         assert name not in CATALOGUE
-    from_spec(format_spec(tuple(dict.fromkeys(step for name in PRESETS for step in read_spec(name)))), SIREN)
+    parse_batch(format_spec(tuple(dict.fromkeys(step for name in PRESETS for step in read_spec(name)))), SIREN)
 
 
 UNIFORM = {"alpha": 1.0, "beta": None, "low": 0.0, "high": 1.0}
@@ -246,7 +242,7 @@ def test_text_settings_are_static_and_numbers_are_traced(monkeypatch, untyped):
         factor = (0.5 if kind == "half" else 2.0) * (1.0 if amount is None else amount)
         return batch._replace(label=factor * batch.label)
 
-    monkeypatch.setitem(CATALOGUE, "tint", Entry("tint", tint, "mixes", "batch", "y' = c y"))
+    monkeypatch.setitem(CATALOGUE, "tint", Augmentation("tint", tint, "mixes", "batch", "y' = c y"))
     spec = "tint(kind='twice', amount=3.0)"
     assert format_spec(read_spec('tint(kind="twice", amount=3) | tint(amount=None)')) == f"{spec} | tint(amount=None)"
     traces = []
@@ -256,9 +252,9 @@ def test_text_settings_are_static_and_numbers_are_traced(monkeypatch, untyped):
         traces.append(1)
         return pipeline(key, data).label.sum()
 
-    totals = [float(run(from_spec(f"tint(kind='twice', amount={n})", SIREN), KEY, DATA)) for n in (1, 3)]
+    totals = [float(run(parse_batch(f"tint(kind='twice', amount={n})", SIREN), KEY, DATA)) for n in (1, 3)]
     assert (totals, len(traces)) == ([8.0, 24.0], 1)
-    assert float(run(from_spec("tint(kind='half', amount=3)", SIREN), KEY, DATA)) == 6.0
+    assert float(run(parse_batch("tint(kind='half', amount=3)", SIREN), KEY, DATA)) == 6.0
     assert len(traces) == 2
     for mistake, message in {
         "tint(kind=3)": r"tint\(kind=3\) in .*expected text, such as 'half'",
@@ -267,7 +263,7 @@ def test_text_settings_are_static_and_numbers_are_traced(monkeypatch, untyped):
         "tint(kind='third')": r"unknown kind 'third'",
     }.items():
         with pytest.raises(ValueError, match=message):
-            from_spec(mistake, SIREN)
+            parse_batch(mistake, SIREN)
 
 
 def test_settings_trace():
@@ -279,15 +275,18 @@ def test_settings_trace():
         return pipeline(key, data)
 
     for std in (0.1, 0.2, 0.3):
-        run(from_spec(f"scale(max_log={std}) | mixup(alpha={std})", SIREN), KEY, DATA)
+        run(parse_batch(f"scale(max_log={std}) | mixup(alpha={std})", SIREN), KEY, DATA)
     assert len(traces) == 1
 
 
 MISTAKES = {
-    "rotat(max_degrees=3)": r"unknown augmentation in .* 'rotat'. Did you mean 'rotate'\? All \d\d are in augment.CATA",
+    "rotat(max_degrees=3)": r"unknown augmentation 'rotat' in .*\. Did you mean 'rotate'\? All \d\d are in augment.CAT"
+    r".* For one of your own, import the module .*augment.register; --import MODULE on the command line",
     "rotate(max_degres=3)": r"no setting 'max_degres'.*max_degrees \(default 30\.0\).*mean 'max_degrees'",
     "noise(std=0.1, std=0.5)": r"noise in .* has 'std' twice; give it once",
-    "noise(0.1)": r"'noise\(0\.1\)' in .*name.*noise takes: std",
+    "noise(0.1, 0.2)": r"'noise\(0\.1, 0\.2\)' in .* has too many arguments; noise takes: std",
+    "noise(0.1, std=0.2)": r"noise in .* has 'std' twice; give it once",
+    "permute(0.1)": r"too many arguments; permute takes: none",
     "noise(std=0.1": r"cannot read the augmentation .*rotate\(max_degrees=30\) \| noise",
     "noise(std='a')": r"noise\(std='a'\) in .*expected a finite number",
     "noise(std=1e400)": r"noise\(std=inf\) in .*expected a finite number",
@@ -311,8 +310,9 @@ MISTAKES = {
     "leave_out('bias', noise | mixup)": r"leave_out takes steps on single networks, and mixup works on whole batches",
     "mixup_self(noise | mixup)": r"mixup_self takes steps on single networks, and mixup works",
     "mixup_self(noise, rotate)": r"mixup_self takes: at most one pipe of steps on networks, then alpha, beta",
-    "mixup_self(0.4)": r"'0\.4' in the augmentation .* is no step",
-    "mixup(noise)": r"name the settings; mixup takes: alpha",
+    "mixup_self(0.4, noise)": r"'noise' in mixup_self of .* is no number",
+    "mixup(noise)": r"'noise' in mixup of .* is no number",
+    "mixup_aligned(0.4)": r"mixup_aligned\(group=0\.4\) in .*: expected text, such as 'full'",
     "noise(std=None)": r"expected a finite number",
     "mixup_aligned(group='sign')": r"'sign'; the valid ones are: permutation, signed, full",
     "recommended(max_degrees=3)": r"the preset 'recommended' .*takes no settings; write its steps out: flip_signs \|",
@@ -324,15 +324,15 @@ MISTAKES = {
 def test_a_mistake_is_named_with_the_way_out(untyped):
     for spec, message in MISTAKES.items():
         with pytest.raises(ValueError) as mistake:  # noqa: PT011
-            from_spec(spec, SIREN)
+            parse_batch(spec, SIREN)
         assert re.search(message, str(mistake.value)), spec
 
 
 def test_a_step_that_the_network_does_not_allow_is_refused_before_any_data(untyped):
     with pytest.raises(ValueError, match=r"rotate .*'in' has size 4"):
-        from_spec("rotate", siren((4, 4, 1)))
+        parse_batch("rotate", siren((4, 4, 1)))
     with pytest.raises(ValueError, match=r"flip_signs needs a group that allows 'sign'.*relu"):
-        from_spec("with_probability(0.5, flip_signs)", mlp((2, 4, 1)))
+        parse_batch("with_probability(0.5, flip_signs)", mlp((2, 4, 1)))
 
 
 def test_texts_of_any_kind_and_size_are_read_or_refused_with_their_place():
@@ -344,4 +344,4 @@ def test_texts_of_any_kind_and_size_are_read_or_refused_with_their_place():
         "(" * 300 + "noise" + ")" * 300: "nested too deeply|cannot read the augmentation",
     }.items():
         with pytest.raises(ValueError, match=message):
-            augment.read_spec(spec)
+            read_spec(spec)

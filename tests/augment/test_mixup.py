@@ -1,4 +1,4 @@
-"""MixUp and label smoothing: who is mixed with whom, by how much, and what the label says."""
+"""MixUp and label smoothing: which networks are mixed, by how much, and with which label."""
 
 import functools
 
@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jax.tree_util import Partial
 from scipy import stats
 
 from tests.helpers import CASES, assert_identical, change, dense_axes, points, random_weights
 from wsjax import augment as wa
 from wsjax import symmetry
+from wsjax.augment.mixup import mix
+from wsjax.augment.mixup import partners as partners_of
 from wsjax.typing import Batch
 
 pytestmark = pytest.mark.usefixtures("untyped")
@@ -24,7 +25,7 @@ EYE = np.eye(SIZE, dtype=np.float32)
 KEY = jax.random.key(3)
 KEYS = jax.random.split(jax.random.key(0), 700)
 ROWS = Batch({"kernel": EYE, "step": np.arange(SIZE, dtype=np.int32)}, EYE, np.array([8, 5, 8, 5], np.int32))
-"""Network i is the i-th unit vector, and so is its label: a mixed row shows who is in it and by how much."""
+"""Network i is the i-th unit vector, and so is its label: a mixed row shows the networks in it and their parts."""
 
 POOLED = {"mixup_with": wa.mixup_with, "mixup_views_of_a_pool": wa.mixup_views}
 FORMS = {
@@ -32,8 +33,8 @@ FORMS = {
     "mixup_hard": wa.mixup_hard,
     "mixup_views": wa.mixup_views,
     "mixup_within_class": wa.mixup_within_class,
-    "mixup_self": Partial(wa.mixup_self, transform=Partial(wa.noise, std=0.1)),
-    **{name: Partial(form, pool=ROWS) for name, form in POOLED.items()},
+    "mixup_self": functools.partial(wa.mixup_self, transform=wa.noise(std=0.1)),
+    **{name: functools.partial(form, pool=ROWS) for name, form in POOLED.items()},
 }
 forms = pytest.mark.parametrize("name", FORMS)
 BLENDING = {name: FORMS[name] for name in ("mixup", "mixup_views", *POOLED)}
@@ -44,14 +45,15 @@ LOWS = np.array([0.0, 0.5, 1.0], np.float32)
 def made(labels: bool = True) -> dict[str, list[Batch]]:
     """What every form makes of the rows, with their labels or without, at each of the low bounds: one program."""
     rows = ROWS if labels else ROWS._replace(label=None)
-    forms = {name: Partial(POOLED[name], pool=rows) if name in POOLED else form for name, form in FORMS.items()}
+    forms = FORMS | {name: functools.partial(form, pool=rows) for name, form in POOLED.items()}
     forms = forms if labels else {name: form for name, form in forms.items() if name != "mixup_within_class"}
-    many = jax.vmap(lambda low, key: {name: form(key, rows, low=low) for name, form in forms.items()}, (0, None))
+    run = lambda low, key: {name: form(low=low)(key, rows) for name, form in forms.items()}
+    many = jax.vmap(run, (0, None))
     found = jax.tree.map(np.asarray, jax.jit(many)(LOWS, KEY))
     return {name: [jax.tree.map(lambda x, i=i: x[i], one) for i in range(len(LOWS))] for name, one in found.items()}
 
 
-partners = jax.jit(wa.partners, static_argnums=1)
+partners = jax.jit(partners_of, static_argnums=1)
 
 
 def sizes_of_pools(pool: np.ndarray) -> np.ndarray:
@@ -78,16 +80,16 @@ def test_the_whole_batch_is_one_pool():
 
 def test_partners_compile_and_batch():
     pools = np.array([[0, 0, 1, 1, 0], [2, 1, 1, 1, 1], [4, 4, 4, 4, 4]], np.int32)
-    many = jax.jit(jax.vmap(lambda k, p: wa.partners(k, 5, p)))(KEYS[:3], pools)
+    many = jax.jit(jax.vmap(lambda k, p: partners(k, 5, p)))(KEYS[:3], pools)
     for key, pool, found in zip(KEYS[:3], pools, np.asarray(many), strict=True):
-        np.testing.assert_array_equal(found, wa.partners(key, 5, pool))
+        np.testing.assert_array_equal(found, partners(key, 5, pool))
 
 
 @pytest.mark.parametrize("pool", [None, jnp.array([3, 1, 1, 3, 1, 3, 3, 9])], ids=["batch", "pools"])
 def test_every_other_network_of_the_pool_is_equally_likely_and_oneself_never(pool):
     size = 8
     keys = jax.random.split(KEY, 4000)
-    found = np.asarray(jax.jit(jax.vmap(lambda k: wa.partners(k, size, pool)))(keys))
+    found = np.asarray(jax.jit(jax.vmap(lambda k: partners(k, size, pool)))(keys))
     numbers = np.zeros(size) if pool is None else np.asarray(pool)
     for i in range(size):
         counts = np.bincount(found[:, i], minlength=size)
@@ -99,14 +101,14 @@ def test_every_other_network_of_the_pool_is_equally_likely_and_oneself_never(poo
 
 def test_cycles_are_uniform_and_not_only_partners():
     """Each of the six cycles through four networks is drawn as often as any other."""
-    found = np.asarray(jax.jit(jax.vmap(lambda k: wa.partners(k, SIZE)))(jax.random.split(KEY, 3000)))
+    found = np.asarray(jax.jit(jax.vmap(lambda k: partners(k, SIZE)))(jax.random.split(KEY, 3000)))
     cycles, counts = np.unique(found, axis=0, return_counts=True)
     assert len(cycles) == 6
     assert stats.chisquare(counts).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("name", BLENDING)
-def test_weights_and_labels_mix_two_networks_by_one_share(name: str):
+def test_weights_and_labels_mix_two_networks_by_one_coefficient(name: str):
     mixed = made()[name][0]
     assert_identical(mixed.weights["kernel"], mixed.label)
     assert_identical(mixed.weights["step"], ROWS.weights["step"])
@@ -115,13 +117,13 @@ def test_weights_and_labels_mix_two_networks_by_one_share(name: str):
     assert ((mixed.label > 0).sum(axis=1) <= 2).all()
     own = np.diag(mixed.label).round(5)
     met = own[own < 1]  # a pool that holds the batch lets a network meet itself
-    assert len(np.unique(met)) == len(met) >= 2  # a share for each
+    assert len(np.unique(met)) == len(met) >= 2  # a coefficient for each
 
 
 @jax.jit
-def shares(settings: dict) -> jax.Array:
+def coefficients(settings: dict) -> jax.Array:
     """What each network contributes to its own mixture, over many draws."""
-    draw = lambda key: jnp.diag(wa.mixup(key, ROWS, **settings).label)
+    draw = lambda key: jnp.diag(wa.mixup(**settings)(key, ROWS).label)
     return jax.vmap(draw)(jax.random.split(jax.random.key(1), 1500)).reshape(-1)
 
 
@@ -138,53 +140,56 @@ def shares(settings: dict) -> jax.Array:
         (0.7, 3.0, 0.25, 1.0),
     ],
 )
-def test_the_share_is_beta_distributed_between_its_bounds(alpha: float, beta: float | None, low: float, high: float):
-    found = np.asarray(shares({"alpha": alpha, "beta": beta, "low": low, "high": high}), np.float64)
-    share = lambda alpha: stats.beta(alpha, alpha if beta is None else beta, loc=low, scale=high - low)
-    assert stats.kstest(found, share(alpha).cdf).pvalue > 1e-4
-    assert stats.kstest(found, share(1.3 * alpha).cdf).pvalue < 1e-4
+def test_the_coefficient_is_beta_distributed_between_its_bounds(
+    alpha: float, beta: float | None, low: float, high: float
+):
+    found = np.asarray(coefficients({"alpha": alpha, "beta": beta, "low": low, "high": high}), np.float64)
+    coefficient = lambda alpha: stats.beta(alpha, alpha if beta is None else beta, loc=low, scale=high - low)
+    assert stats.kstest(found, coefficient(alpha).cdf).pvalue > 1e-4
+    assert stats.kstest(found, coefficient(1.3 * alpha).cdf).pvalue < 1e-4
 
 
-def test_any_alpha_gives_shares_and_gradients_that_are_numbers():
+def test_any_alpha_gives_coefficients_and_gradients_that_are_numbers():
     alphas = jnp.array([1e-3, 0.05, 1.0, 1e4, 1e38])
-    share = lambda alpha: shares({"alpha": alpha})
-    found, slope = jax.jit(jax.vmap(lambda a: jax.jvp(share, (a,), (jnp.ones_like(a),))))(alphas)
+    coefficient = lambda alpha: coefficients({"alpha": alpha})
+    found, gradient = jax.jit(jax.vmap(lambda a: jax.jvp(coefficient, (a,), (jnp.ones_like(a),))))(alphas)
     assert ((found >= 0) & (found <= 1)).all()
-    assert np.isfinite(slope).all()
+    assert np.isfinite(gradient).all()
     from_middle = np.abs(found - 0.5)
     assert np.quantile(from_middle[0], 0.02) > 0.499  # one network takes all
     assert from_middle[3:].max() < 0.02  # both the same
 
 
-def test_shares_and_partners_are_drawn_apart():
-    """Over many draws, the share says nothing about the partner, nor one network's share about another's."""
-    label = jax.jit(jax.vmap(lambda k: wa.mixup(k, ROWS, alpha=1.0).label))(KEYS)
-    share = np.asarray(jnp.diagonal(label, axis1=1, axis2=2))
-    partner = np.asarray((label - jax.vmap(jnp.diag)(share)).argmax(axis=2))
-    by_partner = [share[partner[:, 0] == i, 0] for i in (1, 2, 3)]
+def test_coefficients_and_partners_are_drawn_apart():
+    """Over many draws, a coefficient is independent of the partner, and of the coefficients of others."""
+    label = jax.jit(jax.vmap(lambda k: wa.mixup(alpha=1.0)(k, ROWS).label))(KEYS)
+    coefficient = np.asarray(jnp.diagonal(label, axis1=1, axis2=2))
+    partner = np.asarray((label - jax.vmap(jnp.diag)(coefficient)).argmax(axis=2))
+    by_partner = [coefficient[partner[:, 0] == i, 0] for i in (1, 2, 3)]
     assert stats.kruskal(*by_partner).pvalue > 1e-4
-    correlation = np.corrcoef(share.T) - np.eye(SIZE)
+    correlation = np.corrcoef(coefficient.T) - np.eye(SIZE)
     assert np.abs(correlation).max() < 0.15
 
 
 @forms
-def test_no_share_for_the_partner_is_the_identity(name: str):
+def test_a_coefficient_of_1_is_the_identity(name: str):
     assert_identical(made()[name][-1], ROWS)
     assert not np.array_equal(made()[name][0].weights["kernel"], EYE) or name == "mixup_within_class"
 
 
 def test_a_network_without_a_partner_stays():
     alone = Batch(np.full((1, 3), 2.0, np.float32), EYE[:1], np.array([0], np.int32))
-    same = Partial(wa.mixup_self, transform=Partial(lambda key, w: w))
-    forms = FORMS | {name: Partial(form, pool=alone) for name, form in POOLED.items()} | {"mixup_self": same}
-    found = jax.jit(lambda key: {name: form(key, alone) for name, form in forms.items()})(KEY)
+    same = functools.partial(wa.mixup_self, transform=lambda key, w: w)
+    pooled = {name: functools.partial(form, pool=alone) for name, form in POOLED.items()}
+    forms = FORMS | pooled | {"mixup_self": same}
+    found = jax.jit(lambda key: {name: form()(key, alone) for name, form in forms.items()})(KEY)
     for name, mixed in found.items():
         assert change(mixed.weights, alone.weights) < 1e-6, name
 
 
-def test_the_hard_label_is_that_of_the_larger_share():
+def test_the_hard_label_is_that_of_the_larger_part():
     names = ROWS._replace(label={"class": jnp.arange(SIZE), "target": EYE})
-    both = lambda k: (wa.mixup(k, ROWS, alpha=1.0), wa.mixup_hard(k, names, alpha=1.0))
+    both = lambda k: (wa.mixup(alpha=1.0)(k, ROWS), wa.mixup_hard(alpha=1.0)(k, names))
     soft, hard = jax.tree.map(np.asarray, jax.jit(jax.vmap(both))(KEYS[:20]))
     assert_identical(hard.weights, soft.weights)
     np.testing.assert_array_equal(hard.label["class"], soft.label.argmax(axis=2))
@@ -193,19 +198,19 @@ def test_the_hard_label_is_that_of_the_larger_share():
 
 
 def test_a_tie_keeps_the_own_hard_label():
-    assert_identical(jax.jit(wa.mixup_hard)(KEY, ROWS, low=0.5, high=0.5).label, EYE)
+    assert_identical(jax.jit(wa.mixup_hard(low=0.5, high=0.5))(KEY, ROWS).label, EYE)
 
 
 def test_an_augmented_copy_keeps_the_label_and_draws_for_each_network():
     batch = Batch(jnp.zeros((SIZE, 50)), jnp.arange(SIZE), None)
-    mixed = wa.mixup_self(KEY, batch, transform=lambda k, w: w + jax.random.normal(k, w.shape), low=0.75, high=0.75)
+    mixed = wa.mixup_self(transform=lambda k, w: w + jax.random.normal(k, w.shape), low=0.75, high=0.75)(KEY, batch)
     assert_identical(mixed.label, batch.label)
     np.testing.assert_allclose(mixed.weights.std(axis=1), 0.25, rtol=0.4)
     assert np.abs(np.corrcoef(mixed.weights) - np.eye(SIZE)).max() < 0.5
 
 
 def test_no_other_network_takes_part_in_a_mixture_with_oneself():
-    turned = wa.mixup_self(KEY, ROWS, transform=lambda k, w: jax.tree.map(lambda x: 3 * x, w), alpha=1.0)
+    turned = wa.mixup_self(transform=lambda k, w: jax.tree.map(lambda x: 3 * x, w), alpha=1.0)(KEY, ROWS)
     assert_identical(turned.weights["kernel"], jnp.diag(jnp.diag(turned.weights["kernel"])))
     assert_identical(turned.weights["step"], ROWS.weights["step"])
     assert ((jnp.diag(turned.weights["kernel"]) > 1) & (jnp.diag(turned.weights["kernel"]) < 3)).all()
@@ -217,7 +222,7 @@ PLACES = np.array([0, 1, 0, 2, 1, 0])
 def test_only_networks_of_one_object_or_class_meet_and_all_of_them_do():
     """Who contributes to whom, over many draws; the networks are unit vectors."""
     batch = Batch(jnp.eye(6), (0.9 * np.eye(3)[PLACES] + 0.03).astype(np.float32), (7 * PLACES - 3).astype(np.int32))
-    forms = (wa.mixup_views, wa.mixup_within_class, wa.mixup)
+    forms = (wa.mixup_views(), wa.mixup_within_class(), wa.mixup())
     many = jax.jit(jax.vmap(lambda k: [form(k, batch).weights > 0 for form in forms]))(KEYS[:60])
     views, classes, all_of_them = (np.asarray(met).any(axis=0) for met in many)
     np.testing.assert_array_equal(views, PLACES[:, None] == PLACES[None, :])
@@ -227,12 +232,12 @@ def test_only_networks_of_one_object_or_class_meet_and_all_of_them_do():
 
 def test_one_hot_labels_stay_within_a_class():
     batch = Batch(jnp.eye(6), np.eye(3, dtype=np.float32)[PLACES])
-    np.testing.assert_allclose(jax.jit(wa.mixup_within_class)(KEY, batch).label, batch.label, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(wa.mixup_within_class())(KEY, batch).label, batch.label, atol=1e-6)
 
 
 def test_partners_come_from_the_pool_given_and_all_of_it():
     batch, pool = Batch(jnp.zeros((2, 5)), jnp.zeros((2, 5))), Batch(np.eye(5), np.eye(5, dtype=np.float32))
-    many = jax.jit(jax.vmap(lambda k, p: wa.mixup_with(k, batch, pool=p, alpha=1.0), in_axes=(0, None)))(KEYS, pool)
+    many = jax.jit(jax.vmap(lambda k, p: wa.mixup_with(pool=p, alpha=1.0)(k, batch), in_axes=(0, None)))(KEYS, pool)
     assert ((many.weights > 0).sum(axis=2) == 1).all()
     assert_identical(many.weights, many.label)
     for i in range(2):
@@ -244,7 +249,7 @@ def test_views_of_a_pool_are_those_of_the_same_object_each_equally_likely():
     shown = np.array([4, -2, 9, 4, 4, -2, 0], np.int32)
     pool = Batch(np.eye(7, dtype=np.float32), np.eye(7, dtype=np.float32), shown)
     batch = Batch(jnp.full((4, 7), -1.0), jnp.full((4, 7), -1.0), jnp.array([-2, 9, 4, 5]))
-    mix_one = lambda key, others: wa.mixup_views(key, batch, pool=others, low=0.5, high=0.5)
+    mix_one = lambda key, others: wa.mixup_views(pool=others, low=0.5, high=0.5)(key, batch)
     many = jax.jit(jax.vmap(mix_one, in_axes=(0, None)))(KEYS, pool)
     assert_identical(many.weights, many.label)
     assert_identical(many.object[0], batch.object)
@@ -262,9 +267,9 @@ def test_a_permuted_partner_computes_the_same_function_but_its_mixture_another()
     decode = jax.jit(jax.vmap(apply, in_axes=(0, None)))
 
     @jax.jit
-    def mixed(share):
-        batch, bounds = Batch(nets, EYE), {"low": share, "high": share}
-        return wa.mixup(KEY, batch, **bounds), wa.mixup_permuted(KEY, batch, symmetry=spec, **bounds)
+    def mixed(coefficient):
+        batch, bounds = Batch(nets, EYE), {"low": coefficient, "high": coefficient}
+        return wa.mixup(**bounds)(KEY, batch), wa.mixup_permuted(spec, **bounds)(KEY, batch)
 
     whole, reordered = mixed(0.0)
     assert_identical(reordered.label, whole.label)  # the same partners
@@ -277,7 +282,7 @@ def test_a_permuted_partner_computes_the_same_function_but_its_mixture_another()
 
 def test_labels_may_be_targets_of_any_shape():
     batch = Batch(EYE, {"score": jnp.arange(SIZE, dtype=jnp.float32), "map": jnp.ones((SIZE, 2, 2))})
-    mixed = jax.jit(wa.mixup)(jax.random.key(0), batch)
+    mixed = jax.jit(wa.mixup())(jax.random.key(0), batch)
     assert float(mixed.label["score"].sum()) != float(batch.label["score"].sum())
     np.testing.assert_allclose(mixed.label["map"], 1, atol=1e-6)
     np.testing.assert_allclose(mixed.label["score"], np.asarray(mixed.weights) @ np.arange(SIZE), atol=1e-5)
@@ -298,9 +303,9 @@ MOVED = {"mixup_permuted": wa.mixup_permuted, "mixup_aligned": wa.mixup_aligned}
 
 
 @pytest.mark.parametrize("name", MOVED)
-def test_partners_that_move_mix_any_labels_and_leave_whole_numbers(name: str):
+def test_partners_that_move_mix_any_labels_and_leave_integers(name: str):
     """As the forms above: targets of any shape beside classes, no label at all, a leaf that counts, and objects."""
-    move = lambda batch, low: MOVED[name](KEY, batch, symmetry=SPEC, low=low)
+    move = lambda batch, low: MOVED[name](SPEC, low=low)(KEY, batch)
     run = jax.jit(move)
     nets = jax.tree.map(lambda *x: np.stack(x), *[random_weights(key, SPEC) for key in KEYS[:SIZE]])
     nets["step"] = np.arange(SIZE, dtype=np.int32)
@@ -309,11 +314,11 @@ def test_partners_that_move_mix_any_labels_and_leave_whole_numbers(name: str):
     mixed = run(batch, 0.0)
     assert jax.eval_shape(move, batch._replace(label=None), 0.0).label is None
     assert_identical((mixed.weights["step"], mixed.object), (nets["step"], ROWS.object))
-    share = np.asarray(mixed.label["class"])
-    assert_identical(share, made()["mixup"][0].label)  # whom it meets, and by how much
-    np.testing.assert_allclose(mixed.label["score"], share @ label["score"], atol=1e-5)
+    coefficient = np.asarray(mixed.label["class"])
+    assert_identical(coefficient, made()["mixup"][0].label)  # with which partner, and by how much
+    np.testing.assert_allclose(mixed.label["score"], coefficient @ label["score"], atol=1e-5)
     np.testing.assert_allclose(mixed.label["map"], 1, atol=1e-6)
-    assert change(mixed.weights["out"]["bias"], share @ nets["out"]["bias"]) < 1e-5
+    assert change(mixed.weights["out"]["bias"], coefficient @ nets["out"]["bias"]) < 1e-5
     assert change(mixed.weights["hidden"]["kernel"], nets["hidden"]["kernel"]) > 0.1
     assert_identical(run(batch, 1.0), batch)
     with pytest.raises(TypeError, match=r"label has .*jax.nn.one_hot"):
@@ -321,7 +326,7 @@ def test_partners_that_move_mix_any_labels_and_leave_whole_numbers(name: str):
 
 
 def test_hidden_features_of_a_reader_mix_as_weights_do():
-    """Manifold MixUp: between a reader's body and its linear head, features and labels mix by the same shares."""
+    """Manifold MixUp: between a reader's body and its linear head, features and labels mix by the same coefficients."""
     spec, rng = symmetry.mlp((2, 3, 1)), np.random.default_rng(0)
     nets = jax.tree.map(lambda *x: np.stack(x), *[random_weights(key, spec) for key in KEYS[:SIZE]])
     body, head = rng.normal(size=(13, 6)).astype(np.float32), rng.normal(size=(6, 2)).astype(np.float32)
@@ -332,68 +337,68 @@ def test_hidden_features_of_a_reader_mix_as_weights_do():
         return {"hidden": jnp.tanh(flat @ body)}
 
     def loss(head: jax.Array) -> jax.Array:
-        mixed = wa.mixup(KEY, Batch(jax.vmap(features)(nets), EYE))
+        mixed = wa.mixup()(KEY, Batch(jax.vmap(features)(nets), EYE))
         return jnp.sum(mixed.weights["hidden"] @ head * (mixed.label @ targets))
 
     run = jax.jit(lambda head: (jax.value_and_grad(loss)(head), jax.vmap(features)(nets)["hidden"]))
-    (found, slope), hidden = run(head)
-    share = made()["mixup"][0].weights["kernel"]
-    np.testing.assert_allclose(found, np.sum(share @ (np.asarray(hidden) @ head) * (share @ targets)), rtol=1e-4)
-    assert np.isfinite(slope).all()
+    (found, gradient), hidden = run(head)
+    s = made()["mixup"][0].weights["kernel"]
+    np.testing.assert_allclose(found, np.sum(s @ (np.asarray(hidden) @ head) * (s @ targets)), rtol=1e-4)
+    assert np.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("name", ["mixup", "mixup_views"])
 def test_mixing_compiles_and_batches_over_settings(name: str):
     """The other forms do as the laws of the catalogue have it; there a pool is given to whatever takes one."""
     for found, low in zip(made()[name], LOWS, strict=True):
-        chex.assert_trees_all_close(found, FORMS[name](KEY, ROWS, low=low), atol=1e-6)
+        chex.assert_trees_all_close(found, FORMS[name](low=low)(KEY, ROWS), atol=1e-6)
 
 
 def test_half_types_are_computed_in_float32():
     values = np.array([[1.0, 3.0], [5.0, 7.0]], jnp.bfloat16)
-    found = wa.mix(Batch(values, None), Batch(values[::-1], None), jnp.array([0.3, 0.3])).weights
+    found = mix(Batch(values, None), Batch(values[::-1], None), jnp.array([0.3, 0.3])).weights
     exact = 0.3 * values.astype(np.float32) + 0.7 * values[::-1].astype(np.float32)
     assert_identical(np.asarray(found), exact.astype(jnp.bfloat16))
 
 
-def test_label_smoothing_gives_a_share_to_every_class_alike():
+def test_label_smoothing_gives_every_class_the_same_fraction():
     labels = np.array([[1.0, 0.0, 0.0, 0.0], [0.25, 0.75, 0.0, 0.0]], np.float32)
-    smooth = wa.label_smoothing(jax.random.key(0), Batch(EYE[:2], labels), rate=0.2)
+    smooth = wa.label_smoothing(rate=0.2)(jax.random.key(0), Batch(EYE[:2], labels))
     np.testing.assert_allclose(smooth.label, [[0.85, 0.05, 0.05, 0.05], [0.25, 0.65, 0.05, 0.05]], atol=1e-6)
     assert_identical(smooth.weights, EYE[:2])
-    whole = wa.label_smoothing(jax.random.key(0), Batch(EYE[:2], labels), rate=1.0)
+    whole = wa.label_smoothing(rate=1.0)(jax.random.key(0), Batch(EYE[:2], labels))
     np.testing.assert_allclose(whole.label, 0.25)
 
 
 @pytest.mark.parametrize("transform", [*BLENDING.values(), wa.mixup_within_class, wa.label_smoothing])
-def test_labels_that_are_whole_numbers_are_refused(transform):
+def test_labels_that_are_integers_are_refused(transform):
     for labels in (np.arange(SIZE), np.eye(SIZE, dtype=np.int32)):
         with pytest.raises((TypeError, ValueError), match=r"label has .*jax.nn.one_hot"):
-            jax.eval_shape(transform, KEY, ROWS._replace(label=labels))
+            jax.eval_shape(transform(), KEY, ROWS._replace(label=labels))
 
 
 @pytest.mark.parametrize("label", [None, {"class": EYE}, EYE[0]])
 @pytest.mark.parametrize("transform", [wa.mixup_within_class, wa.label_smoothing])
 def test_what_needs_classes_says_so(transform, label):
     with pytest.raises(ValueError, match=r"label has (shape \(4,\)|type \w+); .* needs \(batch, classes\)"):
-        transform(KEY, Batch(EYE, label))
+        transform()(KEY, Batch(EYE, label))
 
 
 def test_views_without_objects_are_explained():
     with pytest.raises(ValueError, match=r"object is None; .*Batch\(weights, label, object=numbers\)"):
-        wa.mixup_views(KEY, Batch(EYE, EYE))
+        wa.mixup_views()(KEY, Batch(EYE, EYE))
     with pytest.raises(ValueError, match=r"pool.object is None; .*Batch\(weights, label, object=numbers\)"):
-        wa.mixup_views(KEY, ROWS, pool=ROWS._replace(object=None))
+        wa.mixup_views(pool=ROWS._replace(object=None))(KEY, ROWS)
 
 
 def test_a_pool_of_views_that_does_not_fit_is_named():
     with pytest.raises(ValueError, match=r"each row of pool.weights.* has shape \(3,\); .*\(4,\)"):
-        wa.mixup_views(KEY, ROWS, pool=ROWS._replace(weights={**ROWS.weights, "kernel": EYE[:, :3]}))
+        wa.mixup_views(pool=ROWS._replace(weights={**ROWS.weights, "kernel": EYE[:, :3]}))(KEY, ROWS)
 
 
 def test_a_pool_of_another_length_is_named(untyped):
     with pytest.raises(ValueError, match=r"pool has shape \(3,\); expected one number for each of 4 networks"):
-        wa.partners(KEY, 4, jnp.arange(3))
+        partners(KEY, 4, jnp.arange(3))
 
 
 @pytest.mark.parametrize(
@@ -409,7 +414,7 @@ def test_a_pool_of_another_length_is_named(untyped):
 )
 def test_settings_out_of_range_are_named(transform, settings: dict, message: str):
     with pytest.raises(ValueError, match=message):
-        transform(jax.random.key(0), ROWS, **settings)
+        transform(**settings)(jax.random.key(0), ROWS)
 
 
 def test_aligned_mixing_moves_the_partner_to_the_network_first():
@@ -424,12 +429,12 @@ def test_aligned_mixing_moves_the_partner_to_the_network_first():
     def run(keys):
         planted = [
             jax.vmap(lambda k, plant=plant: symmetry.act(plant(k, spec), base))(keys)
-            for plant in (symmetry.sample_permutation, symmetry.sample)
+            for plant in (functools.partial(symmetry.sample, actions=("permute",)), symmetry.sample)
         ]
         both = jax.tree.map(lambda *x: jnp.stack(x), *planted)
-        half = lambda mix, copies, **settings: mix(KEY, Batch(copies, EYE), low=0.5, high=0.5, **settings)
-        over = lambda group, copies: half(wa.mixup_aligned, copies, symmetry=spec, group=group)
-        plain = jax.vmap(functools.partial(half, wa.mixup))(both)
+        half = {"low": 0.5, "high": 0.5}
+        over = lambda group, copies: wa.mixup_aligned(spec, group=group, **half)(KEY, Batch(copies, EYE))
+        plain = jax.vmap(lambda copies: wa.mixup(**half)(KEY, Batch(copies, EYE)))(both)
         return planted, plain, jax.vmap(functools.partial(over, "permutation"))(both), over("full", planted[1])
 
     planted, plain, over_permutations, over_all = jax.tree.map(np.asarray, run(KEYS[:SIZE]))
@@ -446,19 +451,18 @@ def test_aligned_mixing_refuses_a_group_that_the_networks_lack(untyped):
     spec = symmetry.mlp((2, 4, 1))
     batch = Batch(jax.tree.map(lambda x: np.stack([x, x]), random_weights(KEY, spec)), None)
     with pytest.raises(ValueError, match="allows no signs; align over 'permutation'"):
-        jax.eval_shape(lambda batch: wa.mixup_aligned(KEY, batch, symmetry=spec, group="signed"), batch)
+        jax.eval_shape(lambda batch: wa.mixup_aligned(spec, group="signed")(KEY, batch), batch)
 
 
 def test_what_is_no_batch_is_refused_by_every_function_that_takes_one(untyped):
     """And so is a batch whose arrays differ in length: rows beyond an end would be the last one in silence."""
     pair, short = (ROWS.weights, ROWS.label), ROWS._replace(label=EYE[:3])
-    spec = {"symmetry": SPEC}
     calls = [
-        *(Partial(form, KEY) for form in (*FORMS.values(), wa.label_smoothing)),
-        *(Partial(form, KEY, **spec) for form in MOVED.values()),
-        lambda batch: wa.mix(batch, ROWS, jnp.ones(SIZE)),
-        lambda batch: wa.mix(ROWS, batch, jnp.ones(SIZE)),
-        *(lambda batch, form=form: form(KEY, ROWS, pool=batch) for form in POOLED.values()),
+        *(functools.partial(form(), KEY) for form in (*FORMS.values(), wa.label_smoothing)),
+        *(functools.partial(form(SPEC), KEY) for form in MOVED.values()),
+        lambda batch: mix(batch, ROWS, jnp.ones(SIZE)),
+        lambda batch: mix(ROWS, batch, jnp.ones(SIZE)),
+        *(lambda batch, form=form: form(pool=batch)(KEY, ROWS) for form in POOLED.values()),
     ]
     for call in calls:
         with pytest.raises(TypeError, match=r"is a tuple; expected a Batch of stacked .*Batch\(weights, label\)"):
@@ -466,12 +470,12 @@ def test_what_is_no_batch_is_refused_by_every_function_that_takes_one(untyped):
         with pytest.raises(ValueError, match=r"\.label has shape \(3, 4\); expected 4 rows, one for each network"):
             call(short)
     with pytest.raises(ValueError, match=r"no field 'weights' in tuple.*Batch\(weights, label\)"):
-        wa.on("weights", wa.noise)(KEY, pair)
+        wa.on("weights", wa.noise())(KEY, pair)
 
 
 def test_networks_of_other_shapes_do_not_mix():
     batch = lambda n: Batch(np.ones((4, 2, n), np.float32), None)
     with pytest.raises(ValueError, match=r"partner\.weights has shape \(4, 2, 1\); the batch expects \(4, 2, 8\)"):
-        wa.mix(batch(8), batch(1), jnp.ones(4))
-    with pytest.raises(ValueError, match=r"share has shape \(3,\); the batch expects \(4,\)"):
-        wa.mix(batch(8), batch(8), jnp.ones(3))
+        mix(batch(8), batch(1), jnp.ones(4))
+    with pytest.raises(ValueError, match=r"coefficient has shape \(3,\); the batch expects \(4,\)"):
+        mix(batch(8), batch(8), jnp.ones(3))

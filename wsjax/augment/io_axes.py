@@ -1,4 +1,4 @@
-"""A network's two ends: the axis of its inputs or of its outputs, and arithmetic along it."""
+"""The axis of a network's inputs or of its outputs, and arithmetic along it."""
 
 import functools
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from wsjax.symmetry.group import Role
 LARGEST_WRITTEN_OUT = 4  # terms of a sum that are added one by one: a product of so few is slower
 
 
-def end_axis(symmetry: Symmetry, role: Role) -> tuple[str, int]:
+def io_axis(symmetry: Symmetry, role: Role) -> tuple[str, int]:
     """The name and the size of the one fixed axis that has this role."""
     found = {name: axis.size for name, axis in symmetry.fixed.items() if axis.role == role}
     if len(found) == 1:
@@ -40,7 +40,7 @@ def place_of(axis: str, axes: Axes, leaf: str, role: Role) -> int:
 def numbers_along(
     symmetry: Symmetry, leaves: Sequence[Array | np.ndarray], places: dict[int, int], role: Role
 ) -> dict[int, int]:
-    """Of the arrays at an end of a network those of floating-point or complex numbers, which a map multiplies.
+    """Of the arrays along that axis those of floating-point or complex numbers, which a map multiplies.
 
     Integers and booleans beside one of them, along the same axes, are its mask and stay; others are refused.
     """
