@@ -1,7 +1,6 @@
 """What both readers of graphs are proved on: architectures, and the law of padding."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -11,10 +10,9 @@ import numpy as np
 
 from tests.models.drawn import drawn
 from tests.models.specs import SKIP, double, random_weights, stacked_weights
-from wsjax.models import Normaliser
-from wsjax.models.graph import graph_of
-from wsjax.models.graph_reader import GraphConfig
-from wsjax.models.padding import pad, union, whole
+from wsjax.models import Normalizer
+from wsjax.models.graph.graph import graph_of
+from wsjax.models.graph.padding import pad, union, whole
 from wsjax.models.testing import check_invariant, check_parts, check_sensitive
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, mlp, siren, symmetry_of
 
@@ -48,17 +46,15 @@ ARCHITECTURES = {
 }
 
 
-def plain(symmetry: Symmetry) -> Normaliser:
-    numbers = lambda value: tuple(jax.device_put(np.float32(value)) for _ in symmetry.axes)
-    return Normaliser(numbers(0.1), numbers(0.5))
+def plain(symmetry: Symmetry) -> Normalizer:
+    return Normalizer([0.1] * len(symmetry.axes), [0.5] * len(symmetry.axes))
 
 
-def small(kind: Callable[..., Any], config: GraphConfig) -> Callable[..., Any]:
+def small(kind: Callable[..., Any], defaults: dict[str, Any]) -> Callable[..., Any]:
     """Makes a reader with these settings, but for those that a call changes."""
 
-    def make(symmetry, norm, outputs, *, network=None, **settings):
-        own = replace(config, **settings)
-        return drawn(lambda key: kind(symmetry, norm, outputs, own, network=network, key=key))
+    def make(symmetry, normalizer, out_size, **settings):
+        return drawn(lambda key: kind(symmetry, out_size, **{**defaults, **settings}, normalizer=normalizer, key=key))
 
     return make
 
@@ -66,7 +62,9 @@ def small(kind: Callable[..., Any], config: GraphConfig) -> Callable[..., Any]:
 def check_laws(make: Callable[..., Any], name: str) -> None:
     """The laws of a reader on one of the architectures; test_readers.py holds one to gradients too."""
     symmetry = ARCHITECTURES[name]
-    settings = {"skip": {"readout": "graph", "layers": 2, "waves": 0}, "one hidden layer": {"layers": 2}}.get(name, {})
+    settings = {"skip": {"readout": "graph", "layers": 2, "frequencies": 0}, "one hidden layer": {"layers": 2}}.get(
+        name, {}
+    )
     reader = make(symmetry, plain(symmetry), 4, **settings)
     assert check_invariant(reader, symmetry, key=KEY) < 1e-10
     assert check_sensitive(reader, symmetry, key=KEY) > 1e-8
@@ -99,7 +97,7 @@ def batch_shape(make: Callable[..., Any]) -> tuple[int, ...]:
     """Of the outputs for one batch of two architectures."""
     specs = [siren((2, 4, 1)), siren((2, 2, 3, 1))]
     graphs = [graph_of(spec) for spec in specs]
-    reader = make(union(graphs), None, 4, readout="graph", layers=1, waves=0)
+    reader = make(union(graphs), None, 4, readout="graph", layers=1, frequencies=0)
 
     def outputs(networks):
         padded = [

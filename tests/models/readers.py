@@ -7,9 +7,9 @@ import jax
 import numpy as np
 from jax.interpreters import partial_eval
 
-from tests.models.cards import StubCard, card
 from tests.models.drawn import drawn
-from wsjax.models import build
+from tests.models.metadata import StubMetadata, metadata
+from wsjax.models import make
 from wsjax.symmetry.group import Action
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -18,16 +18,25 @@ SMALL: dict[str, dict[str, Any]] = {
     "probe": {"probes": 6, "width": 8},
     "activation_probe": {"probes": 6, "neuron": 5, "width": 8, "generator": 1},
     "probed_dws": {"probes": 6, "channels": 3, "layers": 2, "head": 8},
-    "hybrid": {"settings": {"channels": 2, "layers": 1}, "probes": 6, "seen": 2},
+    "hybrid": {"settings": {"channels": 2, "layers": 1}, "probes": 6, "probe_features": 2},
     "statistics": {"width": 8},
     "rows": {"width": 8, "heads": 2, "layers": 2, "head": 8},
     "scale_gmn": {"channels": 3, "layers": 2, "head": 4},
     "weight_gcn": {"channels": 3, "head": 8},
-    "neural_graph": {"width": 4, "edges": 3, "layers": 2, "waves": 0, "head": 6},
-    "relational": {"width": 4, "edges": 3, "layers": 2, "waves": 0, "head": 6, "attention": 4, "heads": 2, "hidden": 4},
-    "nfn": {"channels": 2, "layers": 2, "bands": 2, "head": 4},
-    "nft": {"width": 4, "heads": 2, "layers": 1, "bands": 2, "head": 4},
-    "array_encoder": {"width": 4, "heads": 2, "layers": 1, "bands": 2, "latents": 3, "mixing": 1, "head": 4},
+    "neural_graph": {"width": 4, "edges": 3, "layers": 2, "frequencies": 0, "head": 6},
+    "relational": {
+        "width": 4,
+        "edges": 3,
+        "layers": 2,
+        "frequencies": 0,
+        "head": 6,
+        "attention": 4,
+        "heads": 2,
+        "hidden": 4,
+    },
+    "nfn": {"channels": 2, "layers": 2, "frequencies": 2, "head": 4},
+    "nft": {"width": 4, "heads": 2, "layers": 1, "frequencies": 2, "head": 4},
+    "array_encoder": {"width": 4, "heads": 2, "layers": 1, "frequencies": 2, "latents": 3, "mixing": 1, "head": 4},
 }
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "generated probe": ("probe", {**SMALL["probe"], "generator": 2}),
@@ -47,21 +56,21 @@ CLAIMS: dict[str, Actions] = {
 """What each is invariant to, of all that acts on a SIREN."""
 
 
-TINY = card((2, 4, 3))
+TINY = metadata((2, 4, 3))
 DEEP = ("dws", "nfn", "canonical mlp")
 """Those that read two hidden layers; of the others files of their own have readers that do."""
 
 
-def card_of(name: str) -> StubCard:
-    return card() if name in DEEP else TINY
+def metadata_of(name: str) -> StubMetadata:
+    return metadata() if name in DEEP else TINY
 
 
 @functools.cache
 def made(name: str) -> Any:
-    """The reader for the SIREN of its card."""
+    """The reader for the SIREN of its metadata."""
     kind, settings = READERS[name]
     with jax.enable_x64(False):  # the first test that asks for it may compute in float64
-        return drawn(lambda key: build(kind, card_of(name), settings, key=key))
+        return drawn(lambda key: make(kind, metadata_of(name), settings, key=key))
 
 
 def fewest(name: str) -> dict[str, Any]:
@@ -75,11 +84,11 @@ def fewest(name: str) -> dict[str, Any]:
 def tiny(name: str) -> Any:
     """The reader with as few layers as it works with, for `TINY`."""
     with jax.enable_x64(False):
-        return drawn(lambda key: build(READERS[name][0], TINY, fewest(name), key=key))
+        return drawn(lambda key: make(READERS[name][0], TINY, fewest(name), key=key))
 
 
-def network(of: StubCard = TINY, seed: int = 0, dtype: Any = np.float32) -> Any:
-    """Weights of a card's network, every entry drawn, biases too: equal ones hide mistakes, and have no order."""
+def network(of: StubMetadata = TINY, seed: int = 0, dtype: Any = np.float32) -> Any:
+    """Weights of metadata's network, every entry drawn, biases too: equal ones hide mistakes, and have no order."""
     rng, symmetry = np.random.default_rng(seed), of.symmetry
     return symmetry.unflatten([(rng.normal(size=s) * max(s) ** -0.5).astype(dtype) for s in symmetry.shapes])
 

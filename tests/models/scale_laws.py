@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from wsjax.models import trainable
 from wsjax.models.testing import check_gradients, gradients
 from wsjax.models.testing.precise import generator, in_float64, network, read, to_float64
 from wsjax.symmetry import Element, Move, Symmetry, act
@@ -51,7 +50,7 @@ def check_wide_scales(made, symmetry: Symmetry) -> None:
             np.testing.assert_allclose(read(reader, moved(weights)), still, rtol=1e-10, atol=1e-10)
 
 
-def check_slopes(reader, symmetry: Symmetry, share: float) -> None:
+def check_weight_gradients(reader, symmetry: Symmetry, fraction: float) -> None:
     """A gradient reaches parameters and weights; it is finite where weights are zero, some or all.
 
     For one program of both, the weights are read beside others, which are parameters.
@@ -60,11 +59,11 @@ def check_slopes(reader, symmetry: Symmetry, share: float) -> None:
     zeros = symmetry.unflatten([np.zeros(shape) for shape in symmetry.shapes])
     with in_float64():
         both = Partial(sums, *to_float64((reader, zeros)))
-    assert check_gradients(both, symmetry, share=share, key=KEY) >= share
+    assert check_gradients(both, symmetry, fraction=fraction, key=KEY) >= fraction
     with in_float64():
-        varying, rest = eqx.partition(both, trainable(both))
+        varying, rest = eqx.partition(both, eqx.is_inexact_array)
         for weights in dense_pruned_and_zero(symmetry)[1:]:
-            found = gradients._slopes(varying, rest, weights, np.asarray(1.0))
+            found = gradients._gradients(varying, rest, weights, np.asarray(1.0))
             assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
 
 

@@ -79,7 +79,7 @@ def stacked_weights(key: jax.Array, symmetry: Symmetry, count: int):
 
 
 def double(tree):
-    """Floating-point arrays in float64, whole numbers in int64, all else as it is."""
+    """Floating-point arrays in float64, integers in int64, all else as it is."""
     wide = lambda x: jax.device_put(
         np.asarray(x).astype(np.float64 if np.issubdtype(x.dtype, np.floating) else np.int64)
     )

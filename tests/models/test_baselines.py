@@ -1,14 +1,19 @@
 """Baselines: what each does with the arrays of a network."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.models.readers import network, tiny
+from tests.models.readers import TINY, network, tiny
 from tests.models.refusals import check_refusals
-from wsjax.models.rows import RowConfig, rows
-from wsjax.models.statistics_mlp import StatisticsConfig, seven
+from wsjax.models.readers.flat import FlatMLP
+from wsjax.models.readers.rows import RowTransformer, rows
+from wsjax.models.readers.statistics_mlp import StatisticsMLP, seven
+
+KEY = jax.random.key(0)
 
 
 def change(found: jax.Array, expected: jax.Array) -> float:
@@ -36,7 +41,7 @@ def test_rows_run_over_the_last_axis():
         assert jax.eval_shape(rows, jax.ShapeDtypeStruct(shape, jnp.float32)).shape == expected
 
 
-def test_a_row_transformer_tells_places_and_arrays_apart_by_its_embeddings_alone():
+def test_a_row_transformer_depends_on_places_and_arrays_by_its_embeddings_alone():
     """Without the embedding of places it is invariant to the order of rows that nothing couples."""
     reader = tiny("rows")
     first, last = network()
@@ -48,9 +53,15 @@ def test_a_row_transformer_tells_places_and_arrays_apart_by_its_embeddings_alone
 
 
 def test_settings_are_checked(untyped):
+    reads_rows = partial(RowTransformer, TINY.symmetry, 3, key=KEY)
     check_refusals(
-        (RowConfig, {"width": 10}, r"width is 10; expected a multiple of heads, 4"),
-        (RowConfig, {"pool": "cls"}, r"unknown pool 'cls'; the valid ones are: mean, token"),
-        (RowConfig, {"layers": 1.5}, r"layers is 1.5; it must be one whole number in \[1, inf\]"),
-        (StatisticsConfig, {"depth": 0}, r"depth is 0; it must be one whole number in \[1, inf\]"),
+        (reads_rows, {"width": 10}, r"width is 10; expected a multiple of heads, 4"),
+        (reads_rows, {"pool": "cls"}, r"unknown pool 'cls'; the valid ones are: mean, token"),
+        (reads_rows, {"layers": 1.5}, r"layers is 1.5; it must be one integer in \[1, inf\]"),
+        (partial(FlatMLP, TINY.symmetry, 3, key=KEY), {"width": 2.5}, r"width is 2\.5; it must be one int"),
+        (
+            partial(StatisticsMLP, TINY.symmetry, 3, key=KEY),
+            {"depth": 0},
+            r"depth is 0; it must be one integer in \[1, inf\]",
+        ),
     )

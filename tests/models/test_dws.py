@@ -1,5 +1,8 @@
 """The DWS network in all its settings: what it is invariant to and what not, and what its parts do."""
 
+from functools import partial
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,15 +13,15 @@ from jax.tree_util import Partial
 from tests.models.drawn import drawn
 from tests.models.refusals import check_refusals
 from tests.models.specs import CONVOLUTION, RECURRENT, SKIP, SPECS, random_weights
-from wsjax.models import DWS, DWSConfig, Normaliser, features
-from wsjax.models.attention import EquivariantAttention, SetAttention
-from wsjax.models.pieces import lift, unlift
+from wsjax.models import DWS, Normalizer
+from wsjax.models.layers.attention import EquivariantAttention, SetAttention
+from wsjax.models.layers.feature_layout import features, lift, unlift
 from wsjax.models.testing import check_equivariant, check_gradients, check_invariant, check_sensitive
 from wsjax.symmetry import Symmetry, siren
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "linear": {},
     "sum": {"pooling": "sum", "activation": "relu"},
     "max": {"pooling": "max"},
@@ -29,13 +32,13 @@ CHAIN = siren((2, 5, 4, 3))
 KEY = jax.random.key(5)
 
 
-def plain(symmetry: Symmetry, scale: float = 1.0) -> Normaliser:
-    return Normaliser(*(tuple(jax.device_put(np.float32(v)) for _ in symmetry.axes) for v in (0.0, scale)))
+def plain(symmetry: Symmetry, scale: float = 1.0) -> Normalizer:
+    return Normalizer([0.0] * len(symmetry.axes), [scale] * len(symmetry.axes))
 
 
 def dws(name: str, symmetry: Symmetry = CHAIN) -> DWS:
-    config = DWSConfig(channels=2, layers=2, head=8, **SETTINGS[name])
-    return drawn(lambda key: DWS(symmetry, plain(symmetry), 3, config, key=key))
+    settings = {"channels": 2, "layers": 2, "head": 8, **SETTINGS[name]}
+    return drawn(lambda key: DWS(symmetry, 3, **settings, normalizer=plain(symmetry), key=key))
 
 
 @pytest.mark.parametrize("name", ["sum", "max", "attention", "published"])  # test_readers.py has the linear one
@@ -44,7 +47,7 @@ def test_it_is_invariant_to_the_symmetry_and_to_nothing_else_and_learns(name):
     assert check_invariant(reader, CHAIN, key=KEY) < 1e-10
     assert check_sensitive(reader, CHAIN, key=KEY) > 1e-8
     if name in ("sum", "published"):  # the latter has the maximum and attention
-        assert check_gradients(reader, CHAIN, share=0, key=KEY) > 0
+        assert check_gradients(reader, CHAIN, fraction=0, key=KEY) > 0
 
 
 @pytest.mark.parametrize(
@@ -56,12 +59,12 @@ def test_it_reads_every_architecture(name, symmetry):
     assert check_invariant(dws(name, symmetry), symmetry, key=KEY) < 1e-10
 
 
-def test_a_sum_starts_as_the_average():
+def test_a_sum_is_initialized_as_the_average():
     weights = random_weights(KEY, CHAIN)
 
     def outputs(weights, key):
-        configs = [DWSConfig(channels=2, layers=1, pooling=pooling) for pooling in ("mean", "sum")]
-        return [DWS(CHAIN, plain(CHAIN), 3, config, key=key)(weights) for config in configs]
+        made = lambda pooling: DWS(CHAIN, 3, channels=2, layers=1, pooling=pooling, normalizer=plain(CHAIN), key=key)
+        return [made(pooling)(weights) for pooling in ("mean", "sum")]
 
     mean, total = jax.jit(outputs)(weights, KEY)
     np.testing.assert_allclose(total, mean, atol=1e-5)
@@ -115,14 +118,13 @@ def test_attention_into_the_last_kernel_reaches_the_output_axis():
 
 @pytest.mark.usefixtures("untyped")
 def test_settings_that_cannot_be_are_refused():
+    make = partial(DWS, CHAIN, 3, key=KEY)
     check_refusals(
-        (
-            DWSConfig,
-            {"channels": 3, "maps": "attention"},
-            r"channels is 3 and heads is 4; .* heads that divide",
-        ),
-        (DWSConfig, {"maps": "atention"}, r"unknown maps 'atention'; the valid ones are: linear, attention"),
-        (DWSConfig, {"pooling": "average"}, r"unknown pooling 'average'; the valid ones are: mean, sum, max"),
+        (make, {"channels": 3, "maps": "attention"}, r"channels is 3 and heads is 4; .* heads that divide"),
+        (make, {"channels": 0}, r"channels is 0; it must be one integer in \[1, inf\]"),
+        (make, {"layers": 2.5}, r"layers is 2\.5; it must be one integer in \[1, inf\]"),
+        (make, {"maps": "atention"}, r"unknown maps 'atention'; the valid ones are: linear, attention"),
+        (make, {"pooling": "average"}, r"unknown pooling 'average'; the valid ones are: mean, sum, max"),
     )
     with pytest.raises(ValueError, match=r"heads is 3; it must divide the 8 channels that attention gives"):
         SetAttention(lambda key: jnp.ones((3, 8)), heads=3, key=KEY)

@@ -13,10 +13,10 @@ from jax.tree_util import Partial
 from tests.models.drawn import drawn
 from tests.models.refusals import check_refusals
 from tests.models.specs import CONVOLUTION, JOINED_RECURRENT, RECURRENT, SKIP, SPECS, THREE_AXES, random_weights
-from wsjax.models import EquivariantLinear, features
-from wsjax.models.equivariant import invariant
-from wsjax.models.pieces import lift, unlift
-from wsjax.models.terms import partitions
+from wsjax.models import EquivariantLinear
+from wsjax.models.layers.equivariant import invariant
+from wsjax.models.layers.feature_layout import features, lift, unlift
+from wsjax.models.layers.terms import partitions
 from wsjax.models.testing import check_equivariant, check_invariant, check_sensitive, commutant_dimension, rank
 from wsjax.symmetry import Symmetry, mlp, siren
 from wsjax.symmetry.axes import Entry, Sum, base
@@ -52,7 +52,7 @@ def on_weights(symmetry: Symmetry, *layers: EquivariantLinear, activation=jnp.ta
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_an_array_is_its_pieces(name):
+def test_an_array_is_its_features(name):
     symmetry = SPECS[name]
     weights = random_weights(KEY, symmetry)
 
@@ -193,7 +193,7 @@ def test_the_invariants_of_a_recurrent_kernel_hold_its_trace():
     assert abs(pooled(other)[-1] - pooled(weights)[-1]) > 1e-2
 
 
-def test_a_sum_starts_as_the_average_and_counts():
+def test_a_sum_is_initialized_as_the_average_and_counts():
     symmetry = siren((2, 5, 4, 2))
     spec = features(symmetry)
 
@@ -232,6 +232,6 @@ def test_settings_that_cannot_be_are_refused():
     signed = {"symmetry": THREE_AXES, "outputs": 1, "pooling": "max", "signs": True}
     check_refusals(
         (make, pooled, r"unknown pooling 'meen'; the valid ones are: mean, sum, max.*'mean'"),
-        (make, {**pooled, "outputs": 0}, r"outputs is 0; it must be one whole number in \[1, inf\]"),
+        (make, {**pooled, "outputs": 0}, r"outputs is 0; it must be one integer in \[1, inf\]"),
         (make, signed, r"pooling is 'max' with signs.*expected 'mean' or 'sum'"),
     )

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from tests.models.specs import CONVOLUTION, NESTED, RECURRENT, SKIP, SPECS, THREE_AXES, random_weights
-from wsjax.models.graph import edge_inputs, graph_of, node_inputs
-from wsjax.models.graph_steps import steps
-from wsjax.models.padding import pad, union, whole
+from wsjax.models.graph.graph import edge_inputs, graph_of, node_inputs
+from wsjax.models.graph.padding import pad, union, whole
+from wsjax.models.graph.parts import steps
 from wsjax.symmetry import Axes, Element, Fixed, Group, Move, Symmetry, act, mlp, siren, symmetry_of
 
 GRAPHS = {name: spec for name, spec in SPECS.items() if name != "three axes"}
@@ -127,7 +127,7 @@ def test_padding_keeps_every_number_and_masks_the_rest():
         assert sum(int(np.sum(mask)) for mask in padded.node_masks or ()) == sum(graph.sizes.values())
 
 
-def test_kernels_are_centred():
+def test_kernels_are_centered():
     conv = lambda n: symmetry_of(
         {"k": Axes("row", "column", "in", "c"), "d": Axes("c*", "out")},
         {"row": Fixed(n), "column": Fixed(n), "in": Fixed(1, "input"), "c": Group(2), "out": Fixed(1, "output")},
@@ -157,7 +157,7 @@ def test_a_graph_that_is_not_in_the_union_is_refused():
         union([graph, graph_of(turned)])
 
 
-def test_a_step_is_all_that_the_outputs_hear_of_and_no_more():
+def test_a_step_is_all_that_the_outputs_depend_on_and_no_more():
     graph = graph_of(siren((2, 3, 3, 3, 1)))
     assert [sorted(step.nodes) for step in steps(graph, 4, "outputs")] == [
         ["h1", "h2", "h3", "out"],

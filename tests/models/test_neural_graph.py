@@ -1,4 +1,4 @@
-"""The graph network of messages: invariant to reordering and padding, blind to nothing, no parameter idle."""
+"""The graph network of messages: invariant to reordering and padding, sensitive to all else, no parameter idle."""
 
 import functools
 from typing import Any
@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.models.cards import card
 from tests.models.graph_laws import (
     ARCHITECTURES,
     KEY,
@@ -18,18 +17,19 @@ from tests.models.graph_laws import (
     plain,
     small,
 )
+from tests.models.metadata import metadata
 from tests.models.refusals import check_refusals
 from tests.models.specs import random_weights
-from wsjax.models.graph import graph_of
-from wsjax.models.messages import aggregate
-from wsjax.models.neural_graph import NeuralGraph, NeuralGraphConfig
-from wsjax.models.padding import pad, union, whole
+from wsjax.models.graph.graph import graph_of
+from wsjax.models.graph.messages import aggregate
+from wsjax.models.graph.padding import pad, union, whole
+from wsjax.models.readers.neural_graph import NeuralGraph
 from wsjax.models.testing import check_invariant
-from wsjax.symmetry import siren
+from wsjax.symmetry import mlp, siren
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
-make = small(NeuralGraph, NeuralGraphConfig(width=4, edges=3, layers=3, waves=2, head=6))
+make = small(NeuralGraph, {"width": 4, "edges": 3, "layers": 3, "frequencies": 2, "head": 6})
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -38,8 +38,8 @@ def test_it_keeps_every_law_of_a_reader(name):
 
 
 def test_probed_neurons_keep_the_laws_too():
-    described = card((2, 4, 3, 3))
-    settings = {"network": described.network, "waves": 0, "probes": 5, "generator": 1}
+    described = metadata((2, 4, 3, 3))
+    settings = {"network": described.network, "frequencies": 0, "probes": 5, "generator": 1}
     reader = make(described.symmetry, plain(described.symmetry), 4, **settings)
     check_invariant(reader, described.symmetry, key=KEY)
 
@@ -74,22 +74,26 @@ def test_messages_are_gathered_over_all_blocks_that_end_in_a_node():
 @pytest.mark.usefixtures("untyped")
 def test_settings_that_cannot_be_are_refused():
     symmetry = siren((2, 3, 3, 1))
+    reader, union_reader = (functools.partial(make, of, out_size=4) for of in (symmetry, graph_of(symmetry)))
     check_refusals(
-        (NeuralGraphConfig, {"width": 1}, r"width is 1; it must be one whole number in \[2, inf\]"),
-        (NeuralGraphConfig, {"readout": "nodes"}, r"unknown readout 'nodes'; the valid ones are: outputs, graph"),
-    )
-    reader = functools.partial(make, symmetry, outputs=4)
-    check_refusals(
-        (reader, {"norm": plain(symmetry), "layers": 2}, r"layers is 2, and the edges 'in' -> 'h1' are farther"),
-        (reader, {"norm": plain(symmetry), "probes": 3}, r"probes is 3, and no network is there to run"),
-        (reader, {"norm": None}, r"the normaliser is None; expected one for a reader of weights"),
+        (reader, {"normalizer": None, "width": 1}, r"width is 1; it must be one integer in \[2, inf\]"),
+        (reader, {"normalizer": None, "readout": "nodes"}, r"unknown readout 'nodes'; the valid ones are: outputs, gr"),
+        (reader, {"normalizer": None, "layers": 2}, r"layers is 2, and the edges 'in' -> 'h1' are farther"),
+        (reader, {"normalizer": None, "probes": 3}, r"probes is 3, and no network is there to run"),
+        (reader, {"normalizer": None, "probes": 3, "network": symmetry}, r"probes is 3, and no network is there to"),
+        (
+            reader,
+            {"normalizer": plain(mlp((2, 3, 1)))},
+            r"the normalizer is for 4 arrays; the Symmetry names 6: .*same data",
+        ),
+        (union_reader, {"normalizer": plain(symmetry)}, r"expected None for a reader of padded graphs"),
     )
 
 
 @pytest.mark.usefixtures("untyped")
 def test_a_padded_graph_that_a_reader_cannot_read_is_refused():
     """Its inputs would share one embedding, and a network within it cannot be run."""
-    described, wide = card((1, 3, 1)), siren((2, 3, 1))
+    described, wide = metadata((1, 3, 1)), siren((2, 3, 1))
     graphs = [graph_of(spec) for spec in (described.symmetry, wide)]
     leaves = [spec.leaves(random_weights(KEY, spec)) for spec in (described.symmetry, wide)]
     narrow, norm = make(graphs[0], None, 4), plain(described.symmetry)

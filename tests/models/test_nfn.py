@@ -1,5 +1,6 @@
 """NFN: its layers span the published formulas, and its readers are invariant to what they claim and to no more."""
 
+from functools import partial
 from itertools import pairwise
 
 import equinox as eqx
@@ -12,18 +13,18 @@ from tests.models.drawn import drawn
 from tests.models.refusals import check_refusals
 from tests.models.specs import CONVOLUTION, JOINED_RECURRENT, double, random_weights
 from tests.models.test_dws import plain
-from wsjax.models import EquivariantLinear, features, trainable
-from wsjax.models.ends import EndCode, permutable_ends, sinusoids
-from wsjax.models.fourier import FourierFeatures, expanded
-from wsjax.models.nfn import NFN, NFNConfig
-from wsjax.models.pieces import lift, unlift
+from wsjax.models import EquivariantLinear
+from wsjax.models.layers.feature_layout import features, lift, unlift
+from wsjax.models.layers.fourier import FourierFeatures, expanded
+from wsjax.models.layers.io_encoding import IOEncoding, permutable_io, sinusoids
+from wsjax.models.readers.nfn import NFN
 from wsjax.models.testing import check_gradients, check_invariant, check_parts, check_sensitive, commutant_dimension
 from wsjax.symmetry import Group, Symmetry, mlp, siren
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
 CHAIN = siren((2, 4, 4, 3))
-SMALL = {"channels": 2, "layers": 2, "head": 4, "bands": 2}
+SMALL = {"channels": 2, "layers": 2, "head": 4, "frequencies": 2}
 NP = {"layer": "np"}
 
 
@@ -31,8 +32,8 @@ KEY = jax.random.key(3)
 
 
 def nfn(symmetry: Symmetry, **settings) -> NFN:
-    config = NFNConfig(**{**SMALL, **settings})
-    return drawn(lambda key: NFN(symmetry, plain(symmetry), 3, config, key=key))
+    config = dict(**{**SMALL, **settings})
+    return drawn(lambda key: NFN(symmetry, 3, **config, normalizer=plain(symmetry), key=key))
 
 
 # The published layers, written out: maps of (W, b), W_i (d_i, d_i+1), from what each reads to where it writes.
@@ -157,8 +158,8 @@ def span(matrix: np.ndarray) -> int:
     [((2, 3, 4, 2), 62), ((2, 4, 3), 32), ((2, 3, 3, 1), 57)],
     ids=["chain", "short", "one output"],
 )
-def test_an_np_layer_is_the_equivariant_layer_of_permutable_ends(widths, expected):
-    symmetry = permutable_ends(mlp(widths))
+def test_an_np_layer_is_the_equivariant_layer_of_permutable_io(widths, expected):
+    symmetry = permutable_io(mlp(widths))
     published = formula_matrix(np_images, widths)
     ours = layer_matrix(symmetry, expected + 12)
     assert commutant_dimension(symmetry) == span(published) == span(ours) == expected
@@ -175,18 +176,18 @@ def test_an_hnp_layer_is_the_equivariant_layer_and_earlier_code_misses_a_bias(wi
     assert span(formula_matrix(hnp_images, widths, with_bias=False)) == expected - widths[-1]
 
 
-def test_ends_permute_and_what_lies_inside_stays():
-    moved = permutable_ends(CONVOLUTION)
+def test_inputs_and_outputs_permute_and_what_lies_inside_stays():
+    moved = permutable_io(CONVOLUTION)
     assert set(moved.groups) == {"c", "out"}  # one channel comes in
     assert moved.groups["out"] == Group(2, "output", actions=("permute",))
     assert {"row", "column", "pixel", "in"} == set(moved.fixed)
     assert (moved.shapes, moved.names) == (CONVOLUTION.shapes, CONVOLUTION.names)
-    assert permutable_ends(moved) == moved
+    assert permutable_io(moved) == moved
 
 
 def test_fourier_features_are_the_formula():
     made, x = FourierFeatures(5, 0.7), np.random.default_rng(0).normal(size=(3, 2, 1)).astype(np.float32)
-    angles = 2 * np.pi * x * np.asarray(made.frequencies)
+    angles = 2 * np.pi * x * np.asarray(made.frequencies.value)
     found, plain, wide = jax.jit(lambda x: (made(x), expanded(x[..., 0], None), expanded(x[..., 0], made)))(x)
     np.testing.assert_allclose(found, np.concatenate([np.sin(angles), np.cos(angles)], axis=-1), atol=1e-5)
     np.testing.assert_array_equal(plain, x[..., 0])
@@ -194,37 +195,25 @@ def test_fourier_features_are_the_formula():
 
 
 def test_frequencies_are_spread_as_a_normal_draw_is():
-    frequencies = np.asarray(FourierFeatures(1000, 3.0).frequencies)
+    frequencies = np.asarray(FourierFeatures(1000, 3.0).frequencies.value)
     assert np.sqrt(np.mean(frequencies**2)) == pytest.approx(3.0, rel=0.01)
-    for deviations, share in ((1, 0.6827), (2, 0.9545)):
-        assert np.mean(frequencies < 3.0 * deviations) == pytest.approx(share, abs=1e-3)
+    for deviations, fraction in ((1, 0.6827), (2, 0.9545)):
+        assert np.mean(frequencies < 3.0 * deviations) == pytest.approx(fraction, abs=1e-3)
     assert frequencies.min() > 0
 
 
-def test_frequencies_do_not_train():
-    reader = nfn(CHAIN)
-    marks = trainable(reader)
-    assert not any(jax.tree.leaves(marks.fourier))
-    assert all(jax.tree.leaves(marks.layers))
-    varying, rest = eqx.partition(reader, marks)
-    weights = random_weights(KEY, CHAIN)
-    slope = jax.eval_shape(jax.grad(lambda p: jnp.sum(eqx.combine(p, rest)(weights) ** 2)), varying)
-    assert not jax.tree.leaves(slope.fourier)
-    assert slope.layers[0].linear.kernels[0].shape == reader.layers[0].linear.kernels[0].shape
-
-
 def test_sinusoids_are_the_formula():
-    code = sinusoids(3)
+    encoding = sinusoids(3)
     angles = np.pi * np.linspace(1, 5, 6) * np.array([[-1.0], [0.0], [1.0]])
-    np.testing.assert_allclose(code, np.concatenate([np.sin(angles), np.cos(angles), [[-1], [0], [1]]], axis=1))
+    np.testing.assert_allclose(encoding, np.concatenate([np.sin(angles), np.cos(angles), [[-1], [0], [1]]], axis=1))
 
 
-def test_a_code_adds_what_further_channels_of_a_layer_would():
-    """Published: the code as more channels of the arrays that carry an end. What comes of it is one vector along it."""
-    symmetry = permutable_ends(CHAIN)
+def test_an_io_encoding_adds_what_further_channels_of_a_layer_would():
+    """Published: the encoding as more channels of arrays with an input or output axis; their effect varies along it."""
+    symmetry = permutable_io(CHAIN)
     spec, rows = features(symmetry), sinusoids(2).shape[1]
     layer = drawn(lambda key: EquivariantLinear(symmetry, 1 + rows, 3, key=key))
-    code = drawn(lambda key: EndCode(CHAIN, (3,) * len(spec), "sinusoidal", key=key))
+    encoding = drawn(lambda key: IOEncoding(CHAIN, (3,) * len(spec), "sinusoidal", key=key))
 
     def further(x, places):
         wide = jnp.zeros((*x.shape[:-1], rows))
@@ -238,10 +227,10 @@ def test_a_code_adds_what_further_channels_of_a_layer_would():
     @jax.jit
     def added(weights):
         xs = lift(CHAIN.leaves(weights), spec)
-        with_code = layer([further(x, p) for x, p in zip(xs, places, strict=True)])
+        encoded = layer([further(x, p) for x, p in zip(xs, places, strict=True)])
         without = layer([further(x, []) for x in xs])
-        ours = code([jnp.zeros((*f.sizes, 3)) for f in spec])
-        return [a - b for a, b in zip(with_code, without, strict=True)], ours
+        ours = encoding([jnp.zeros((*f.sizes, 3)) for f in spec])
+        return [a - b for a, b in zip(encoded, without, strict=True)], ours
 
     for f, *both in zip(spec, *added(random_weights(KEY, CHAIN)), strict=True):
         for found in map(np.asarray, both):
@@ -252,14 +241,14 @@ def test_a_code_adds_what_further_channels_of_a_layer_would():
 
 READERS = {
     "hnp": {},
-    "hnp plain": {"bands": 0, "norm": "rms", "activation": "relu", "depth": 2},
-    "np learned": {**NP, "code": "learned", "norm": "layer"},
-    "np sinusoidal": {**NP, "code": "sinusoidal", "norm": "array"},
+    "hnp plain": {"frequencies": 0, "norm": "rms", "activation": "relu", "depth": 2},
+    "np learned": {**NP, "io_encoding": "learned", "norm": "layer"},
+    "np sinusoidal": {**NP, "io_encoding": "sinusoidal", "norm": "array"},
 }
 
 
 @pytest.mark.parametrize(
-    ("name", "symmetry", "share"),
+    ("name", "symmetry", "fraction"),
     [
         ("np learned", CHAIN, 1.0),  # test_readers.py holds "hnp" to every law
         ("hnp plain", mlp((2, 4, 3)), 1.0),
@@ -268,24 +257,24 @@ READERS = {
         ("np learned", CONVOLUTION, None),
         ("np learned", JOINED_RECURRENT, None),
     ],
-    ids=["chain", "one hidden layer", "sinusoidal code", "convolution", "np convolution", "recurrence"],
+    ids=["chain", "one hidden layer", "sinusoidal encoding", "convolution", "np convolution", "recurrence"],
 )
-def test_every_architecture_is_read_and_every_parameter_learns(name, symmetry, share):
+def test_every_architecture_is_read_and_every_parameter_learns(name, symmetry, fraction):
     reader = nfn(symmetry, **READERS[name])
     assert check_invariant(reader, symmetry, key=KEY) < 1e-10
     assert check_sensitive(reader, symmetry, key=KEY) > 1e-8
     assert check_parts(reader, symmetry, key=KEY) == 0
-    if share:
-        assert check_gradients(reader, symmetry, share=share, key=KEY) >= share
+    if fraction:
+        assert check_gradients(reader, symmetry, fraction=fraction, key=KEY) >= fraction
 
 
-def test_without_a_code_alone_an_np_reader_is_invariant_to_the_order_of_inputs_and_outputs():
+def test_without_an_encoding_alone_an_np_reader_is_invariant_to_the_order_of_inputs_and_outputs():
     reader = nfn(CHAIN, **NP)
-    assert check_invariant(reader, permutable_ends(CHAIN), key=KEY) < 1e-10
-    with pytest.raises(AssertionError, match=r"blind to the input axis 'in' .*; the output axis 'out' [^;]*: its"):
+    assert check_invariant(reader, permutable_io(CHAIN), key=KEY) < 1e-10
+    with pytest.raises(AssertionError, match=r"invariant to the input axis 'in' .*; the output axis 'out' [^;]*: its"):
         check_sensitive(reader, CHAIN, key=KEY)
     with pytest.raises(AssertionError, match=r"'permute' on group '(in|out)' changes output"):
-        check_invariant(nfn(CHAIN, **READERS["np learned"]), permutable_ends(CHAIN), key=KEY)
+        check_invariant(nfn(CHAIN, **READERS["np learned"]), permutable_io(CHAIN), key=KEY)
 
 
 def test_np_has_the_same_parameters_for_any_number_of_inputs():
@@ -297,13 +286,18 @@ def test_np_has_the_same_parameters_for_any_number_of_inputs():
 
 @pytest.mark.usefixtures("untyped")
 def test_settings_that_cannot_be_are_refused():
+    make = partial(NFN, CHAIN, 3, key=KEY)
     check_refusals(
-        (NFNConfig, {"code": "learned"}, r"code is 'learned' and layer is 'hnp', .*expected code 'none'"),
-        (NFNConfig, {"layer": "npn"}, r"unknown layer 'npn'; the valid ones are: hnp, np"),
-        (NFNConfig, {"norm": "batch"}, r"unknown norm 'batch'; the valid ones are: none, layer, rms, array"),
-        (NFNConfig, {"bands": -1}, r"bands is -1; it must be one whole number in \[0, inf\]"),
+        (
+            make,
+            {"io_encoding": "learned"},
+            r"io_encoding is 'learned' and layer is 'hnp', .*expected io_enc",
+        ),
+        (make, {"layer": "npn"}, r"unknown layer 'npn'; the valid ones are: hnp, np"),
+        (make, {"norm": "batch"}, r"unknown norm 'batch'; the valid ones are: none, layer, rms, array"),
+        (make, {"frequencies": -1}, r"frequencies is -1; it must be one integer in \[0, inf\]"),
     )
     with pytest.raises(ValueError, match=r"fourier scale is 0; it must be one number in \(0, inf\]"):
         FourierFeatures(3, 0)
-    with pytest.raises(ValueError, match=r"unknown code of the ends 'none'; the valid ones are: sinusoidal, learned"):
-        EndCode(CHAIN, (1,) * 6, "none", key=KEY)
+    with pytest.raises(ValueError, match=r"unknown io_encoding 'none'; the valid ones are: sinusoidal, learned"):
+        IOEncoding(CHAIN, (1,) * 6, "none", key=KEY)

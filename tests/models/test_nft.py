@@ -1,5 +1,7 @@
 """NFT: its attention is the published one for chains, and its readers are invariant to what they claim and no more."""
 
+import functools
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -9,33 +11,32 @@ from tests.models.drawn import drawn
 from tests.models.refusals import check_refusals
 from tests.models.specs import CONVOLUTION, JOINED_RECURRENT, RECURRENT, random_weights
 from tests.models.test_dws import plain
-from wsjax.models import features
-from wsjax.models.array_encoder import ArrayEncoder, ArrayEncoderConfig
-from wsjax.models.ends import permutable_ends
-from wsjax.models.nft import NFT, NFTBlock, NFTConfig
-from wsjax.models.pieces import lift, unlift
+from wsjax.models.layers.feature_layout import features, lift, unlift
+from wsjax.models.layers.io_encoding import permutable_io
+from wsjax.models.layers.weight_attention import Tokens, attend, averages_attend, slices_attend
+from wsjax.models.readers.array_encoder import ArrayEncoder
+from wsjax.models.readers.nft import NFT, NFTBlock
 from wsjax.models.testing import check_equivariant, check_invariant, check_sensitive
 from wsjax.models.testing.precise import in_float64, read, to_float64
-from wsjax.models.weight_attention import Tokens, attend, averages_attend, slices_attend
 from wsjax.symmetry import Symmetry, mlp, siren
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
 CHAIN = siren((2, 4, 4, 3))
-SMALL = {"width": 4, "layers": 1, "heads": 2, "head": 4, "bands": 2}
+SMALL = {"width": 4, "layers": 1, "heads": 2, "head": 4, "frequencies": 2}
 
 
 KEY = jax.random.key(3)
 
 
 def nft(symmetry: Symmetry, **settings) -> NFT:
-    config = NFTConfig(**{**SMALL, **settings})
-    return drawn(lambda key: NFT(symmetry, plain(symmetry), 3, config, key=key))
+    config = dict(**{**SMALL, **settings})
+    return drawn(lambda key: NFT(symmetry, 3, **config, normalizer=plain(symmetry), key=key))
 
 
 def encoder(symmetry: Symmetry, **settings) -> ArrayEncoder:
-    config = ArrayEncoderConfig(**{**SMALL, "latents": 3, "mixing": 1, **settings})
-    return drawn(lambda key: ArrayEncoder(symmetry, plain(symmetry), 3, config, key=key))
+    config = dict(**{**SMALL, "latents": 3, "mixing": 1, **settings})
+    return drawn(lambda key: ArrayEncoder(symmetry, 3, **config, normalizer=plain(symmetry), key=key))
 
 
 def draw(*shape: int) -> np.ndarray:
@@ -68,7 +69,7 @@ def test_attention_is_its_formula():
 
 def test_for_a_chain_the_tokens_are_incoming_slices_the_bias_and_outgoing_slices():
     """The published rule, layer by layer, inputs and outputs too."""
-    widths, spec = (2, 3, 4, 2), features(permutable_ends(mlp((2, 3, 4, 2))))
+    widths, spec = (2, 3, 4, 2), features(permutable_io(mlp((2, 3, 4, 2))))
     qkv = [draw(*f.sizes, 12) for f in spec]
     kernels, biases = qkv[::2], qkv[1::2]
     expected = [np.zeros((*x.shape[:-1], 4)) for x in qkv]
@@ -88,7 +89,7 @@ def test_for_a_chain_the_tokens_are_incoming_slices_the_bias_and_outgoing_slices
 
 
 def test_averages_attend_and_are_repeated():
-    qkv = [draw(*f.sizes, 12) for f in features(permutable_ends(mlp((2, 3, 1))))]
+    qkv = [draw(*f.sizes, 12) for f in features(permutable_io(mlp((2, 3, 1))))]
     means = [x.reshape(-1, 12).mean(axis=0)[None] for x in qkv]
     found = jax.jit(lambda qkv: averages_attend(qkv, 2))(qkv)
     for a, x, mean in zip(found, qkv, by_hand(means, 2), strict=True):
@@ -96,8 +97,8 @@ def test_averages_attend_and_are_repeated():
 
 
 def test_all_positions_stand_in_one_array_and_come_back():
-    tokens = Tokens(features(permutable_ends(CONVOLUTION)))
-    xs = [draw(*f.sizes, 3) for f in features(permutable_ends(CONVOLUTION))]
+    tokens = Tokens(features(permutable_io(CONVOLUTION)))
+    xs = [draw(*f.sizes, 3) for f in features(permutable_io(CONVOLUTION))]
     joined, back = jax.jit(lambda xs: (tokens.join(xs), tokens.part(tokens.join(xs))))(xs)
     assert joined.shape == (sum(x.size for x in xs) // 3, 3)
     for a, b in zip(back, xs, strict=True):
@@ -122,7 +123,7 @@ class OnWeights(eqx.Module):
 
 @pytest.mark.parametrize("symmetry", [mlp((2, 4, 3)), RECURRENT], ids=["chain", "recurrence"])
 def test_a_block_is_equivariant_and_mixes_what_stands_far_apart(symmetry):
-    symmetry = permutable_ends(symmetry)
+    symmetry = permutable_io(symmetry)
     block = drawn(lambda key: NFTBlock(4, 2, key=key))
     module = OnWeights(jax.device_put(draw(1, 4)), block, jax.device_put(draw(4, 1)), symmetry)
     assert check_equivariant(module, symmetry, key=KEY) < 1e-10
@@ -139,8 +140,8 @@ def test_a_block_is_equivariant_and_mixes_what_stands_far_apart(symmetry):
 @pytest.mark.parametrize(
     ("make", "symmetry", "settings"),
     [
-        (nft, siren((2, 4, 4, 1)), {"bands": 0, "layers": 2}),
-        (nft, mlp((2, 4, 3)), {"code": "sinusoidal"}),
+        (nft, siren((2, 4, 4, 1)), {"frequencies": 0, "layers": 2}),
+        (nft, mlp((2, 4, 3)), {"io_encoding": "sinusoidal"}),
         (nft, JOINED_RECURRENT, {}),
         (nft, CONVOLUTION, {}),
         (encoder, CONVOLUTION, {"mixing": 0}),
@@ -153,11 +154,11 @@ def test_every_architecture_is_read(make, symmetry, settings):
     assert check_sensitive(reader, symmetry, key=KEY) > 1e-8
 
 
-def test_without_a_code_alone_inputs_and_outputs_permute_too():
-    ends = permutable_ends(CHAIN)
-    assert check_invariant(nft(CHAIN, code="none"), ends, key=KEY) < 1e-10
+def test_without_an_encoding_alone_inputs_and_outputs_permute_too():
+    permuted = permutable_io(CHAIN)
+    assert check_invariant(nft(CHAIN, io_encoding="none"), permuted, key=KEY) < 1e-10
     with pytest.raises(AssertionError, match=r"'permute' on group '(in|out)' changes output"):
-        check_invariant(nft(CHAIN), ends, key=KEY)
+        check_invariant(nft(CHAIN), permuted, key=KEY)
 
 
 def test_the_array_is_invariant_and_its_rows_differ():
@@ -171,9 +172,10 @@ def test_the_array_is_invariant_and_its_rows_differ():
 
 @pytest.mark.usefixtures("untyped")
 def test_settings_that_cannot_be_are_refused():
+    attends, encodes = (functools.partial(kind, CHAIN, 3, key=KEY) for kind in (NFT, ArrayEncoder))
     check_refusals(
-        (NFTConfig, {"width": 10}, r"width is 10; expected a multiple of heads, 4"),
-        (NFTConfig, {"code": "cosine"}, r"unknown code of the ends 'cosine'; the valid ones are: none, sinusoidal"),
-        (ArrayEncoderConfig, {"latents": 0}, r"latents is 0; it must be one whole number in \[1, inf\]"),
-        (ArrayEncoderConfig, {"width": 6}, r"width is 6; expected a multiple of heads, 4"),
+        (attends, {"width": 10}, r"width is 10; expected a multiple of heads, 4"),
+        (attends, {"io_encoding": "cosine"}, r"unknown io_encoding 'cosine'; the valid ones are: none, sinusoidal"),
+        (encodes, {"latents": 0}, r"latents is 0; it must be one integer in \[1, inf\]"),
+        (encodes, {"width": 6}, r"width is 6; expected a multiple of heads, 4"),
     )

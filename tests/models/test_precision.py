@@ -8,23 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.models.cards import card
 from tests.models.drawn import drawn
+from tests.models.metadata import metadata
 from tests.models.readers import TINY, fewest, network, tiny
-from wsjax.models import (
-    CONFIGS,
-    DWSConfig,
-    Editor,
-    Normaliser,
-    Rescaled,
-    ScaleEditor,
-    ScaleGMNConfig,
-    Units,
-    build,
-    computing_in,
-    normaliser,
-    trainable,
-)
+from wsjax.models import READERS, Editor, Normalizer, Rescaled, ScaleEditor, Units, computing_in, make, normalizer
 from wsjax.networks import Network
 
 pytestmark = pytest.mark.usefixtures("untyped")
@@ -37,9 +24,9 @@ MADE_OF_OTHERS = {"hybrid", "array_encoder"}
 """Those whose numbers are rounded in parts that others have, and are not compiled again."""
 
 
-@pytest.mark.parametrize("name", list(CONFIGS))
+@pytest.mark.parametrize("name", list(READERS))
 def test_every_reader_computes_in_bfloat16_and_learns_in_float32(name: str):
-    parameters, rest = eqx.partition(tiny(name), trainable(tiny(name)))
+    parameters, rest = eqx.partition(tiny(name), eqx.is_inexact_array)
 
     def outputs(parameters, weights):
         model = eqx.combine(parameters, rest)
@@ -56,7 +43,7 @@ def test_every_reader_computes_in_bfloat16_and_learns_in_float32(name: str):
     # gradients of batches of batches, through checkpoints, with a key of the old kind.
     def loss(parameters, weights, key):
         model = computing_in(eqx.combine(parameters, rest), "bfloat16")
-        given = jax.vmap(jax.vmap(jax.checkpoint(lambda w: model(w, key=key, rate=0.5))))(weights)
+        given = jax.vmap(jax.vmap(jax.checkpoint(lambda w: model(w, key=key, dropout_rate=0.5))))(weights)
         return jnp.mean(jnp.square(given.astype(jnp.float32) - 1)), given
 
     batches = jax.tree.map(lambda w: np.broadcast_to(w, (2, 3, *w.shape)), WEIGHTS)
@@ -67,7 +54,7 @@ def test_every_reader_computes_in_bfloat16_and_learns_in_float32(name: str):
 
 @pytest.mark.parametrize("name", ["dws", "rows", "activation_probe"])  # maps of arrays, attention, runs of the network
 def test_gradients_in_bfloat16_point_where_those_in_float32_do(name: str):
-    parameters, rest = eqx.partition(tiny(name), trainable(tiny(name)))
+    parameters, rest = eqx.partition(tiny(name), eqx.is_inexact_array)
 
     @jax.jit
     def gradients(parameters, weights):
@@ -104,14 +91,14 @@ features = eqx.filter_jit(lambda made, weights: computing_in(made, "bfloat16").f
 
 
 @pytest.mark.parametrize("name", ["dws", "nfn", "nft", "scale_gmn", "neural_graph"])
-def test_weights_are_normalised_before_they_are_rounded(name: str):
+def test_weights_are_normalized_before_they_are_rounded(name: str):
     """Of a mean of a hundred and a deviation of one, bfloat16 would leave a few bits."""
-    described = card(network=Network("mlp", (2, 4, 3), activation="gelu"))
+    described = metadata(network=Network("mlp", (2, 4, 3), activation="gelu"))
     statistics = {leaf: {"mean": 0.0, "std": 1.0, "rms": 1.0} for leaf in described.symmetry.names}
-    near = drawn(lambda key: build(name, described._replace(statistics=statistics), fewest(name), key=key))
-    hundred = tuple(jax.device_put(np.float32(100)) for _ in statistics)
-    is_norm = lambda node: isinstance(node, Normaliser)
-    far = jax.tree.map(lambda n: Normaliser(hundred, n.scale) if is_norm(n) else n, near, is_leaf=is_norm)
+    near = drawn(lambda key: make(name, described._replace(statistics=statistics), fewest(name), key=key))
+    hundred = [100.0] * len(statistics)
+    is_norm = lambda node: isinstance(node, Normalizer)
+    far = jax.tree.map(lambda n: Normalizer(hundred, n.scale.value) if is_norm(n) else n, near, is_leaf=is_norm)
     weights = jax.tree.map(lambda leaf: np.round(leaf * 1024) / 1024, WEIGHTS)  # exact beside a hundred, in float32
     found = features(far, jax.tree.map(lambda leaf: leaf + 100, weights))
     np.testing.assert_array_equal(found, features(near, weights))
@@ -120,24 +107,24 @@ def test_weights_are_normalised_before_they_are_rounded(name: str):
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("hybrid", {"reader": "nfn", "settings": {"channels": 2, "layers": 1, "bands": 0}}),
+        ("hybrid", {"reader": "nfn", "settings": {"channels": 2, "layers": 1, "frequencies": 0}}),
         ("neural_graph", {**fewest("neural_graph"), "probes": 8}),
         ("probed_dws", {"channels": 2, "layers": 1}),
     ],
 )
 def test_what_runs_the_networks_does_not_round_them(name: str, settings):
-    described = card((2, 4, 3), w0=100.0)
+    described = metadata((2, 4, 3), w0=100.0)
     unread = {leaf: {"mean": 0.0, "std": 1e9, "rms": 1e9} for leaf in described.symmetry.names}
-    reader = drawn(lambda key: build(name, described._replace(statistics=unread), settings, key=key))
+    reader = drawn(lambda key: make(name, described._replace(statistics=unread), settings, key=key))
     rounded = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16).astype(leaf.dtype), WEIGHTS)
     assert np.abs(features(reader, WEIGHTS) - features(reader, rounded)).max() > 1e-2
 
 
 @pytest.mark.parametrize("editor", [Editor, ScaleEditor])
 def test_an_edit_in_bfloat16_does_not_round_the_weights(editor):
-    config = {Editor: DWSConfig(channels=2, layers=1), ScaleEditor: ScaleGMNConfig(3, 1)}[editor]
-    own = normaliser(TINY.symmetry, TINY.statistics)
-    made = drawn(lambda key: editor(TINY.symmetry, own, config, key=key))
+    config = {Editor: {"channels": 2, "layers": 1}, ScaleEditor: {"channels": 3, "layers": 1}}[editor]
+    own = normalizer(TINY.symmetry, TINY.statistics)
+    made = drawn(lambda key: editor(TINY.symmetry, **config, normalizer=own, key=key))
     still = eqx.tree_at(lambda editor: editor.scale, made, jax.device_put(np.zeros((), np.float32)))
     edited = eqx.filter_jit(lambda editor, weights: computing_in(editor, "bfloat16")(weights))(still, WEIGHTS)
     assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (edited, WEIGHTS)), strict=True))
@@ -145,7 +132,7 @@ def test_an_edit_in_bfloat16_does_not_round_the_weights(editor):
 
 def test_what_a_rounding_would_spoil_keeps_its_dtype():
     reader = tiny("probe")
-    units = Units(jax.device_put(np.full(4, 1000, np.float32)), jax.device_put(np.full(4, 1e-3, np.float32)))
+    units = Units([1000.0] * 4, [1e-3] * 4)
     rounded = computing_in(Rescaled(reader, units), "bfloat16")
     np.testing.assert_array_equal(rounded.reader.points(), reader.points())
     assert rounded.reader.head.dtype == jnp.bfloat16

@@ -1,4 +1,4 @@
-"""Probing readers: where they look, what no symmetry can change, and what changes their features."""
+"""Probing readers: their learned inputs, what their features are invariant to, and what changes them."""
 
 import functools
 from typing import Any
@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from tests.models.cards import card
 from tests.models.drawn import drawn
+from tests.models.metadata import metadata
 from tests.models.readers import READERS
+from tests.models.refusals import check_refusals
 from tests.models.specs import random_weights
-from wsjax.models import Probe, ProbeConfig, build
-from wsjax.models.activation_probe import ActivationProbe, ActivationProbeConfig, NeuronSet
-from wsjax.models.activations import activations, nodes
-from wsjax.models.generator import LinearGenerator
-from wsjax.models.picture_probe import PictureGenerator, PictureProbe, PictureProbeConfig
-from wsjax.models.probe import centred
-from wsjax.models.probed_dws import ProbedDWSConfig
+from wsjax.models import Probe, ProbedDWS, make
+from wsjax.models.layers.activations import activations, nodes
+from wsjax.models.layers.generator import LinearGenerator
+from wsjax.models.readers.activation_probe import ActivationProbe, NeuronSet
+from wsjax.models.readers.image_probe import ImageGenerator, ImageProbe
+from wsjax.models.readers.probe import centered
 from wsjax.models.testing import check_gradients, check_invariant, check_sensitive
 from wsjax.models.testing.invariance import trials
 from wsjax.models.testing.parts import features_of
@@ -46,7 +46,7 @@ KEY = jax.random.key(3)
 def reader_of(kind: str, name: str) -> Any:
     """A toy reader of `tests.models.readers` for one of the networks."""
     reader, settings = READERS[kind]
-    return drawn(lambda key: build(reader, card(network=NETWORKS[name]), settings, key=key))
+    return drawn(lambda key: make(reader, metadata(network=NETWORKS[name]), settings, key=key))
 
 
 def allowed(symmetry: Symmetry) -> list[Action]:
@@ -58,13 +58,12 @@ def change(found: Any, expected: Any) -> float:
     return float(np.abs(np.asarray(found) - expected).max() / np.abs(expected).max())
 
 
-def test_free_coordinates_and_their_dense_layers_start_from_the_keys_that_they_always_had():
+def test_free_coordinates_and_their_dense_layers_are_drawn_from_the_keys_that_they_always_had():
     network = NETWORKS["siren"]
-    config = ProbeConfig(probes=6, width=8)
 
     @jax.jit
     def both(key, weights):
-        reader = Probe(network.apply, 2, 3, 4, config, key=key)
+        reader = Probe(network, 4, probes=6, width=8, key=key)
         points_key, head_key = jax.random.split(key)
         points = jax.random.uniform(points_key, (6, 2), minval=-1.0, maxval=1.0)
         sizes = [(18, 8), (8, 8), (8, 4)]
@@ -78,7 +77,7 @@ def test_free_coordinates_and_their_dense_layers_start_from_the_keys_that_they_a
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_a_generator_of_any_depth_starts_at_the_same_inputs():
+def test_a_generator_of_any_depth_is_initialized_at_the_same_inputs():
     within = (1.0, 4.0)
 
     @jax.jit
@@ -160,11 +159,11 @@ def test_a_set_of_neurons_is_invariant_to_what_acts_and_to_nothing_more(activati
     assert (change(neurons(flipped), still) < 1e-5) is sign
     assert (change(neurons(scaled), still) < 1e-5) is scale
     assert change(neurons(a[::-1]), still) < 1e-5
-    assert change(neurons(turned), still) > 1e-3  # absolute values would not tell
+    assert change(neurons(turned), still) > 1e-3  # absolute values would not change
     assert change(neurons(mixed), still) > 1e-3
 
 
-def test_neurons_that_are_dead_at_every_probe_give_finite_outputs_and_slopes():
+def test_neurons_that_are_dead_at_every_probe_give_finite_outputs_and_gradients():
     reader = reader_of("activation_probe", "relu")
     first, second, last = random_weights(KEY, NETWORKS["relu"].symmetry)
     dead = (first._replace(bias=np.full(4, -50, np.float32)), second, last)
@@ -197,40 +196,41 @@ def test_the_nodes_of_a_network_without_biases_are_refused(untyped):
 
 def test_readers_of_one_network_compile_once():
     """Two readers of one kind are one pytree structure, so that a training stacks them."""
-    described = card()
+    described = metadata()
     for kind in ("generated probe", "activation_probe", "probed_dws"):
-        make = functools.partial(build, READERS[kind][0], described, READERS[kind][1])
-        one, other = (jax.tree.structure(drawn(lambda key, make=make: make(key=key))) for _ in range(2))
+        built = functools.partial(make, READERS[kind][0], described, READERS[kind][1])
+        one, other = (jax.tree.structure(drawn(lambda key, built=built: built(key=key))) for _ in range(2))
         assert one == other, kind
 
 
 def test_values_are_mapped_from_their_range_to_minus_one_and_one():
     np.testing.assert_allclose(
-        centred(jax.device_put(np.array([[2.0], [2.5], [4.0]], np.float32)), (2.0, 4.0)), [-1.0, -0.5, 1.0]
+        centered(jax.device_put(np.array([[2.0], [2.5], [4.0]], np.float32)), (2.0, 4.0)), [-1.0, -0.5, 1.0]
     )
     network = NETWORKS["siren"]
-    make = lambda key: Probe(network.apply, 2, 3, 4, ProbeConfig(probes=5), value_range=(2.0, 4.0), key=key)
+    make = lambda key: Probe(network, 4, probes=5, value_range=(2.0, 4.0), key=key)
     both = eqx.filter_jit(lambda probe, w: (probe.features(w), network.apply(w, probe.points()).reshape(-1) - 3))
     np.testing.assert_allclose(*both(drawn(make), random_weights(KEY, network.symmetry)), atol=1e-5)
 
 
 def test_settings_are_checked(untyped):
-    for record in (ProbeConfig, ActivationProbeConfig, ProbedDWSConfig):
-        with pytest.raises(ValueError, match=r"generator is -1; it must be one whole number in \[0, inf\]"):
-            record(generator=-1)
-        with pytest.raises(ValueError, match=r"probes is 0; it must be one whole number in \[1, inf\]"):
-            record(probes=0)
-    with pytest.raises(ValueError, match=r"depth is 0; it must be one whole number in \[1, inf\]"):
-        PictureGenerator((8, 8, 1), 3, 0, 4, (0.0, 1.0), key=KEY)
+    for kind in (Probe, ActivationProbe, ProbedDWS):
+        make = functools.partial(kind, NETWORKS["siren"], 3, key=KEY)
+        check_refusals(
+            (make, {"generator": -1}, r"generator is -1; it must be one integer in \[0, inf\]"),
+            (make, {"probes": 0}, r"probes is 0; it must be one integer in \[1, inf\]"),
+        )
+    with pytest.raises(ValueError, match=r"depth is 0; it must be one integer in \[1, inf\]"):
+        ImageGenerator((8, 8, 1), 3, 0, 4, (0.0, 1.0), key=KEY)
 
 
-def test_a_probe_and_an_activation_probe_start_over_the_range_of_the_card():
-    network, within = NETWORKS["siren"], {"coordinate_range": (2.0, 3.0)}
+def test_a_probe_and_an_activation_probe_are_initialized_over_the_range_of_the_metadata():
+    network, within = NETWORKS["siren"], (2.0, 3.0)
 
     @jax.jit
     def points(key):
-        plain = Probe(network.apply, 2, 3, 4, ProbeConfig(probes=20, generator=1), **within, key=key)
-        hidden = ActivationProbe(network, 4, ActivationProbeConfig(probes=20), **within, key=key)
+        plain = Probe(network, 4, probes=20, generator=1, coordinate_range=within, key=key)
+        hidden = ActivationProbe(network, 4, probes=20, coordinate_range=within, key=key)
         return plain.points(), hidden.points()
 
     for x in map(np.asarray, points(KEY)):
@@ -238,8 +238,8 @@ def test_a_probe_and_an_activation_probe_start_over_the_range_of_the_card():
 
 
 @pytest.mark.parametrize(("shape", "depth"), [((8, 8, 1), 3), ((7, 5, 2), 1), ((3, 9, 1), 2)])
-def test_learned_pictures_have_the_shape_and_range_of_the_networks_and_start_apart(shape, depth):
-    made = np.asarray(jax.jit(lambda key: PictureGenerator(shape, 32, depth, 8, (2.0, 4.0), key=key)())(KEY))
+def test_learned_images_have_the_shape_and_range_of_the_networks_and_differ(shape, depth):
+    made = np.asarray(jax.jit(lambda key: ImageGenerator(shape, 32, depth, 8, (2.0, 4.0), key=key)())(KEY))
     assert made.shape == (32, *shape)
     assert (made.min() > 2, made.max() < 4) == (True, True)
     spread = made.std(axis=0)
@@ -247,20 +247,17 @@ def test_learned_pictures_have_the_shape_and_range_of_the_networks_and_start_apa
     assert abs(made.mean() - 3) < 0.25
 
 
-def test_a_picture_probe_is_invariant_to_the_whole_group_of_a_cnn_and_trains_whole():
+def test_an_image_probe_is_invariant_to_the_whole_group_of_a_cnn_and_trains_whole():
     network = CNN((6, 5, 1), (4, 4), 3)
-    config = PictureProbeConfig(probes=5, width=8, generator=2, channels=4)
-    reader = drawn(lambda key: PictureProbe(network, 2, config, key=key))
+    reader = drawn(lambda key: ImageProbe(network, 2, probes=5, width=8, generator=2, channels=4, key=key))
     assert check_invariant(reader, network.symmetry, actions=allowed(network.symmetry), key=KEY) < 1e-10
     assert check_sensitive(reader, network.symmetry, key=KEY) > 1e-8
-    assert check_gradients(reader, network.symmetry, share=0, key=KEY) > 0
+    assert check_gradients(reader, network.symmetry, fraction=0, key=KEY) > 0
 
 
-def test_ranges_that_hold_nothing_are_refused():
+def test_empty_ranges_are_refused():
     network = Network("siren", (2, 4, 1))
     for name, given in (("coordinate_range", (1.0, 1.0)), ("value_range", (0.5, 0.0))):
-        reads = lambda key, w, n=name, g=given: Probe(network.apply, 2, 1, 3, ProbeConfig(probes=2), **{n: g}, key=key)(
-            w
-        )
+        reads = lambda key, w, n=name, g=given: Probe(network, 3, probes=2, **{n: g}, key=key)(w)
         with pytest.raises(ValueError, match=rf"{name} is \(.*; expected a lower and a higher number"):
             jax.eval_shape(reads, KEY, random_weights(KEY, network.symmetry))

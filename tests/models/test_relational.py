@@ -1,4 +1,4 @@
-"""The relational transformer: invariant to reordering and padding, blind to nothing, no parameter idle."""
+"""The relational transformer: invariant to reordering and padding, sensitive to all else, no parameter idle."""
 
 import functools
 
@@ -7,7 +7,6 @@ import jax
 import numpy as np
 import pytest
 
-from tests.models.cards import card
 from tests.models.drawn import drawn
 from tests.models.graph_laws import (
     ARCHITECTURES,
@@ -18,20 +17,29 @@ from tests.models.graph_laws import (
     plain,
     small,
 )
+from tests.models.metadata import metadata
 from tests.models.specs import double, random_weights
-from wsjax.models import trainable
-from wsjax.models.graph import graph_of
-from wsjax.models.graph_steps import steps
-from wsjax.models.padding import whole
-from wsjax.models.relational import RelationalConfig, RelationalTransformer
-from wsjax.models.relational_attention import RelationalAttention
+from wsjax.models.graph.graph import graph_of
+from wsjax.models.graph.padding import whole
+from wsjax.models.graph.parts import steps
+from wsjax.models.graph.relational_attention import RelationalAttention
+from wsjax.models.readers.relational import RelationalTransformer
 from wsjax.symmetry import mlp, siren
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
-SMALL = RelationalConfig(
-    width=4, edges=3, layers=3, waves=2, head=6, depth=1, attention=4, heads=2, hidden=5, edge_hidden=4
-)
+SMALL = {
+    "width": 4,
+    "edges": 3,
+    "layers": 3,
+    "frequencies": 2,
+    "head": 6,
+    "depth": 1,
+    "attention": 4,
+    "heads": 2,
+    "hidden": 5,
+    "edge_hidden": 4,
+}
 make = small(RelationalTransformer, SMALL)
 
 
@@ -41,7 +49,7 @@ def test_it_keeps_every_law_of_a_reader(name):
 
 
 def test_padding_changes_nothing():
-    whole_graph = functools.partial(make, readout="graph", layers=2, waves=0)
+    whole_graph = functools.partial(make, readout="graph", layers=2, frequencies=0)
     assert padding_difference(whole_graph, siren((3, 2, 3, 2))) < 1e-10
 
 
@@ -50,7 +58,7 @@ def test_architectures_share_a_batch():
 
 
 def test_attention_is_that_of_the_formula_pair_by_pair():
-    """In NumPy, a neuron and a neighbour at a time, over all nodes at once."""
+    """In NumPy, a neuron and a neighbor at a time, over all nodes at once."""
     symmetry = mlp((2, 4, 3))
     graph, rng = graph_of(symmetry), np.random.default_rng(0)
     with jax.enable_x64(True):
@@ -93,22 +101,22 @@ def test_large_scores_do_not_overflow():
     edges = [rng.normal(size=(graph.sizes[e.source], graph.sizes[e.target], 3)).astype(np.float32) for e in graph.edges]
     network = whole(graph, symmetry.leaves(random_weights(KEY, symmetry)))
     total = lambda nodes, edges: sum(x.sum() for x in loud(nodes, edges, network).values())
-    slopes = jax.jit(jax.grad(total, argnums=(0, 1)))(nodes, edges)
-    assert all(np.isfinite(s).all() for s in jax.tree.leaves(slopes))
+    gradients = jax.jit(jax.grad(total, argnums=(0, 1)))(nodes, edges)
+    assert all(np.isfinite(s).all() for s in jax.tree.leaves(gradients))
 
 
 def test_it_has_about_as_many_parameters_as_the_published_one():
-    symmetry = card((2, 32, 32, 1)).symmetry
-    reader = eqx.filter_eval_shape(lambda key: RelationalTransformer(symmetry, plain(symmetry), 10, key=key), KEY)
-    marks = jax.tree.leaves(trainable(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), reader)))
-    sizes = [int(np.prod(s.shape)) for s in jax.tree.leaves(reader)]
-    count = sum(size for size, mark in zip(sizes, marks, strict=True) if mark)
+    symmetry = metadata((2, 32, 32, 1)).symmetry
+    reader = eqx.filter_eval_shape(
+        lambda key: RelationalTransformer(symmetry, 10, normalizer=plain(symmetry), key=key), KEY
+    )
+    count = sum(s.size for s in jax.tree.leaves(reader) if np.issubdtype(s.dtype, np.floating))
     assert abs(count - 376_586) < 0.005 * 376_586
 
 
 @pytest.mark.usefixtures("untyped")
 def test_settings_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match=r"attention is 6; expected a multiple of heads, 4, as the heads share"):
-        RelationalConfig(attention=6, heads=4)
-    with pytest.raises(ValueError, match=r"heads is 0; it must be one whole number in \[1, inf\]"):
-        RelationalConfig(heads=0)
+        RelationalTransformer(siren((2, 3, 1)), 4, attention=6, heads=4, key=KEY)
+    with pytest.raises(ValueError, match=r"heads is 0; it must be one integer in \[1, inf\]"):
+        RelationalTransformer(siren((2, 3, 1)), 4, heads=0, key=KEY)

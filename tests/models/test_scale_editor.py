@@ -13,7 +13,7 @@ from tests.models.specs import random_weights, stacked_weights
 from tests.models.test_dws import plain
 from tests.models.test_editor import losses
 from tests.models.test_scale_gmn import CASES
-from wsjax.models import ScaleEditor, ScaleGMNConfig
+from wsjax.models import ScaleEditor
 from wsjax.models.testing import check_equivariant
 from wsjax.models.testing.precise import in_float64, read, to_float64
 from wsjax.symmetry import Symmetry, act, siren
@@ -27,8 +27,8 @@ NAMES = ("mixed", "one hidden layer", "convolution", "recurrent signs", "recurre
 @functools.cache
 def editor_of(symmetry: Symmetry, *, scale: float = 1.0, **settings) -> ScaleEditor:
     """An editor that edits as much as after long training, or by another scale."""
-    config = ScaleGMNConfig(**{"channels": 3, "layers": 2, "direction": "bidirectional", **settings})
-    editor = drawn(lambda key: ScaleEditor(symmetry, plain(symmetry, 1.5), config, key=key))
+    config = dict(**{"channels": 3, "layers": 2, "direction": "bidirectional", **settings})
+    editor = drawn(lambda key: ScaleEditor(symmetry, **config, normalizer=plain(symmetry, 1.5), key=key))
     return eqx.tree_at(lambda e: e.scale, editor, jax.device_put(np.float32(scale)))
 
 
@@ -62,8 +62,8 @@ def test_zeros_among_the_weights_and_large_scales_are_no_exception():
 
 def test_an_untrained_editor_hardly_edits():
     symmetry = CASES["one hidden layer"][0]
-    config = ScaleGMNConfig(channels=3, layers=1, direction="bidirectional")
-    scale = jax.jit(lambda key: ScaleEditor(symmetry, plain(symmetry), config, key=key).scale)(KEY)
+    config = {"channels": 3, "layers": 1, "direction": "bidirectional"}
+    scale = jax.jit(lambda key: ScaleEditor(symmetry, **config, normalizer=plain(symmetry), key=key).scale)(KEY)
     with in_float64():
         editor, weights = editor_of(symmetry, scale=float(scale)), to_float64(random_weights(KEY, symmetry))
         for before, after in zip(*map(jax.tree.leaves, (weights, read(to_float64(editor), weights))), strict=True):

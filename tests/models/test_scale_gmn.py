@@ -9,10 +9,10 @@ import pytest
 
 from tests.models.drawn import drawn
 from tests.models.readers import used
-from tests.models.scale_laws import along_the_weights, check_slopes, check_wide_scales
+from tests.models.scale_laws import along_the_weights, check_weight_gradients, check_wide_scales
 from tests.models.specs import CONVOLUTION, IN, OUT, RECURRENT, dense_axes, random_weights
 from tests.models.test_dws import plain
-from wsjax.models.scale_gmn import ScaleGMN, ScaleGMNConfig
+from wsjax.models.readers.scale_gmn import ScaleGMN
 from wsjax.models.testing import check_invariant, check_parts, check_sensitive
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, mlp, siren, symmetry_of
 from wsjax.symmetry.group import Action
@@ -52,8 +52,8 @@ KEY = jax.random.key(8)
 @functools.cache
 def reader_of(name: str) -> ScaleGMN:
     symmetry, _, settings = CASES[name]
-    config = ScaleGMNConfig(**{"channels": 3, "layers": 2, "head": 4, **settings})
-    return drawn(lambda key: ScaleGMN(symmetry, plain(symmetry, 1.5), 3, config, key=key), seed=1)
+    config = dict(**{"channels": 3, "layers": 2, "head": 4, **settings})
+    return drawn(lambda key: ScaleGMN(symmetry, 3, **config, normalizer=plain(symmetry, 1.5), key=key), seed=1)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -64,10 +64,10 @@ def test_it_is_invariant_to_all_that_it_claims(name):
 
 
 @pytest.mark.parametrize("name", ["signs, outputs alone", "one hidden layer"])  # the others are held to their law alone
-def test_it_is_sensitive_to_all_else_and_learns_and_slopes_are_finite_where_weights_are_zero(name):
+def test_it_is_sensitive_to_all_else_and_learns_and_gradients_are_finite_where_weights_are_zero(name):
     symmetry, _, _ = CASES[name]
     assert check_sensitive(reader_of(name), symmetry, key=KEY) > 1e-8
-    check_slopes(reader_of(name), symmetry, 1.0)
+    check_weight_gradients(reader_of(name), symmetry, 1.0)
 
 
 @pytest.mark.parametrize("name", ["one hidden layer", "mixed"])
@@ -87,20 +87,20 @@ def test_weights_that_lead_forward_do_not_serve_backward():
         check_invariant(mistaken(reader_of(name)), CASES[name][0], actions=CASES[name][1], key=KEY)
 
 
-def test_backward_messages_tell_the_hidden_nodes_of_what_follows():
-    """One round forward leaves the first hidden nodes ignorant of the last kernel, wherever its messages go."""
-    for name, told in (("scales", False), ("one hidden layer", True)):
+def test_backward_messages_make_hidden_nodes_depend_on_later_kernels():
+    """One round forward leaves the first hidden nodes independent of the last kernel."""
+    for name, reached in (("scales", False), ("one hidden layer", True)):
         arrays, tree = jax.tree.flatten(random_weights(KEY, CASES[name][0]))
         hidden = lambda arrays, name=name, tree=tree: reader_of(name).trunk(jax.tree.unflatten(tree, arrays)).nodes[1]
-        assert used(hidden, arrays)[0] == [True, True, told, told]
+        assert used(hidden, arrays)[0] == [True, True, reached, reached]
 
 
 @pytest.mark.usefixtures("untyped")
 def test_settings_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match=r"unknown direction 'both'; the valid ones are: forward, bidirectional"):
-        ScaleGMNConfig(direction="both")
-    with pytest.raises(ValueError, match=r"channels is 1; it must be one whole number in \[2, inf\]"):
-        ScaleGMNConfig(channels=1)
-    few, spec = ScaleGMNConfig(channels=3, layers=2, readout="outputs"), siren((2, 4, 3, 2))
-    with pytest.raises(ValueError, match=r"layers is 2: the outputs .* nothing of the weights from 'in' to 'h1'"):
-        ScaleGMN(spec, plain(spec), 3, few, key=KEY)
+        ScaleGMN(CASES["scales"][0], 3, direction="both", key=KEY)
+    with pytest.raises(ValueError, match=r"channels is 1; it must be one integer in \[2, inf\]"):
+        ScaleGMN(CASES["scales"][0], 3, channels=1, key=KEY)
+    few, spec = {"channels": 3, "layers": 2, "readout": "outputs"}, siren((2, 4, 3, 2))
+    with pytest.raises(ValueError, match=r"layers is 2: the outputs does not depend on the weights from 'in' to 'h1'"):
+        ScaleGMN(spec, 3, **few, normalizer=plain(spec), key=KEY)

@@ -7,9 +7,9 @@ import pytest
 
 from tests.models.drawn import drawn
 from tests.models.specs import double
-from wsjax.models.reciprocal import inverted, order, squared_sizes
-from wsjax.models.scale_layer import Wiring, rounds
-from wsjax.models.scale_maps import Equivariant, Gain, Invariant, reciprocal_size
+from wsjax.models.scale.layer import Wiring, rounds
+from wsjax.models.scale.maps import Equivariant, Gain, Invariant, reciprocal_size
+from wsjax.models.scale.reciprocal import inverted, order, squared_sizes
 
 GAINS = {
     "neither": (Gain(), ()),
@@ -47,13 +47,13 @@ def test_a_map_keeps_to_the_gain_that_it_is_given_and_to_no_other(name):
 def test_a_vector_over_its_size_has_a_finite_gradient_everywhere():
     rows = np.array([[0], [1e-30], [1], [1e15]]) * np.array([[1.0, -2.0, 0.5]])
     weighted = lambda row: jnp.sum(row * reciprocal_size(row[None, :])[0] * jnp.array([1.0, 2.0, 3.0]))
-    slopes = np.asarray(jax.jit(jax.vmap(jax.grad(weighted)))(rows.astype(np.float32)), np.float64)
-    assert np.isfinite(slopes).all()
-    assert not slopes[0].any()
+    gradients = np.asarray(jax.jit(jax.vmap(jax.grad(weighted)))(rows.astype(np.float32)), np.float64)
+    assert np.isfinite(gradients).all()
+    assert not gradients[0].any()
     # along itself nothing changes, and the gradient is inverse to the size
-    np.testing.assert_allclose(np.sum(slopes * rows, axis=-1), 0, atol=1e-5)
-    np.testing.assert_allclose(slopes[1] * 1e-30, slopes[2], rtol=1e-4)
-    np.testing.assert_allclose(slopes[3] * 1e15, slopes[2], rtol=1e-4)
+    np.testing.assert_allclose(np.sum(gradients * rows, axis=-1), 0, atol=1e-5)
+    np.testing.assert_allclose(gradients[1] * 1e-30, gradients[2], rtol=1e-4)
+    np.testing.assert_allclose(gradients[3] * 1e15, gradients[2], rtol=1e-4)
 
 
 CHAIN = ((0, 1), (1, 2), (2, 3))
@@ -91,8 +91,8 @@ def test_sizes_scale_along_and_turn_every_weight_around(wires):
         np.testing.assert_allclose(other * gains[t][None, :, None], reciprocal * gains[s][:, None, None], rtol=1e-11)
         assert np.abs(reciprocal).max() > 0
         if wires is CHAIN:
-            share = x * np.sqrt(before[0][s])[:, None, None] * np.sqrt(before[1][t])[None, :, None]
-            assert rescaled[t] is False or np.abs(share).max() <= np.sqrt(2 * 2 * len(x))
+            fraction = x * np.sqrt(before[0][s])[:, None, None] * np.sqrt(before[1][t])[None, :, None]
+            assert rescaled[t] is False or np.abs(fraction).max() <= np.sqrt(2 * 2 * len(x))
 
 
 def test_a_dead_neuron_has_no_inverse_and_no_gradient():

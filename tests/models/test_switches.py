@@ -15,7 +15,7 @@ import pytest
 
 from tests.models.drawn import drawn
 from tests.models.readers import READERS, TINY, fewest, network, tiny
-from wsjax.models import DWSConfig, Editor, Rescaled, ScaleEditor, ScaleGMNConfig, Units, build, normaliser
+from wsjax.models import Editor, Rescaled, ScaleEditor, Units, make, normalizer
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
@@ -24,16 +24,17 @@ LEGACY = np.array([0, 3], np.uint32)
 by_reader = pytest.mark.parametrize("name", READERS)
 
 
-def editor(kind, config):
-    return drawn(lambda key: kind(SYMMETRY, normaliser(SYMMETRY, TINY.statistics), config, key=key))
+def editor(kind, **settings):
+    own = normalizer(SYMMETRY, TINY.statistics)
+    return drawn(lambda key: kind(SYMMETRY, **settings, normalizer=own, key=key))
 
 
 def every_kind():
     """Their arrays in NumPy: what becomes of JAX's own is JAX's affair."""
     yield from ((name, tiny(name)) for name in READERS)
-    yield "rescaled", Rescaled(tiny("dws"), Units(*(jax.device_put(np.ones(4, np.float32)) for _ in range(2))))
-    yield "editor", editor(Editor, DWSConfig(channels=2, layers=1))
-    yield "scale editor", editor(ScaleEditor, ScaleGMNConfig(3, 1))
+    yield "rescaled", Rescaled(tiny("dws"), Units([1.0] * 4, [1.0] * 4))
+    yield "editor", editor(Editor, channels=2, layers=1)
+    yield "scale editor", editor(ScaleEditor, channels=3, layers=1)
 
 
 def test_every_reader_is_pickled_and_copied_with_its_arrays_and_its_static_fields():
@@ -48,7 +49,7 @@ def test_every_reader_is_pickled_and_copied_with_its_arrays_and_its_static_field
 
 @by_reader
 def test_it_keeps_its_type_under_x64_and_one_built_there_is_of_float64_with_and_without_jit(name):
-    build_and_read = lambda key, weights: build(READERS[name][0], TINY, fewest(name), key=key)(weights)
+    build_and_read = lambda key, weights: make(READERS[name][0], TINY, fewest(name), key=key)(weights)
     with jax.enable_x64(True):
         assert jax.eval_shape(tiny(name), network()).dtype == jnp.float32
         with jax.disable_jit():
@@ -62,7 +63,7 @@ def test_values_are_the_same_without_jit():
 
 
 def test_an_edit_may_take_the_place_of_the_network():
-    edits = editor(Editor, DWSConfig(channels=2, layers=1))
+    edits = editor(Editor, channels=2, layers=1)
     weights = jax.tree.map(jax.device_put, network())
     edited = jax.jit(lambda weights: edits(weights), donate_argnums=0)(weights)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(weights))

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from tests.models.cards import card
 from tests.models.drawn import drawn
+from tests.models.metadata import metadata
 from tests.models.refusals import check_refusals
-from wsjax.models import EquivariantLinear, build, features
+from wsjax.models import EquivariantLinear, make
+from wsjax.models.layers.feature_layout import features
 from wsjax.models.testing import (
     check_deterministic,
     check_equivariant,
@@ -51,13 +52,13 @@ class Through(eqx.Module):
     def step(self, number, h, layer):
         return jnp.tanh(self.mix[number] @ (h @ layer.kernel + layer.bias[None, :]))
 
-    def features(self, weights, *, key=None, rate=0.0):
+    def features(self, weights, *, key=None, dropout_rate=0.0):
         h = self.start
         for i, layer in enumerate(weights):
             h = self.step(i, h, layer)
         return h.reshape(-1)
 
-    def __call__(self, weights, *, key=None, rate=0.0):
+    def __call__(self, weights, *, key=None, dropout_rate=0.0):
         return self.head(self.features(weights))
 
 
@@ -75,7 +76,7 @@ def good():
 
 @pytest.fixture(scope="module")
 def dws():
-    return drawn(lambda key: build("dws", card(WIDTHS), DWS, key=key))
+    return drawn(lambda key: make("dws", metadata(WIDTHS), DWS, key=key))
 
 
 def test_all_of_a_good_reader_is_proved_and_the_numbers_are_shown(good):
@@ -85,7 +86,7 @@ def test_all_of_a_good_reader_is_proved_and_the_numbers_are_shown(good):
         "invariant to permute",
         "sensitive to other moves",
         "deterministic",
-        "share of parameters that learn",
+        "fraction of parameters that learn",
         "invariant features",
         "head after features",
     ]
@@ -158,7 +159,7 @@ def test_weights_of_another_network_are_refused_before_the_reader_meets_them(goo
 
 
 def edit(weights):
-    """An equivariant editor: each kernel gets what its neurons' biases say, biases the mean of what they add to."""
+    """An equivariant editor: each kernel gets the product of its neurons' biases, biases sums of weights."""
     first, second, third = weights
     second = second._replace(kernel=second.kernel + first.bias[:, None] * second.bias[None, :])
     return first._replace(bias=first.bias + first.kernel.sum(axis=0)), second, third
@@ -204,14 +205,14 @@ def test_features_move_as_the_caller_says():
         check_equivariant(lift_and_map, SPEC, act_on_output=lambda g, xs: xs, key=KEY)
 
 
-class BlindToOutputs(Through):
-    def features(self, weights, *, key=None, rate=0.0):
+class InvariantToOutputs(Through):
+    def features(self, weights, *, key=None, dropout_rate=0.0):
         h = super().features(weights).reshape(3, -1)
         return jnp.broadcast_to(h.mean(axis=1, keepdims=True), h.shape).reshape(-1)
 
 
-class BlindToInputs(Through):
-    def features(self, weights, *, key=None, rate=0.0):
+class InvariantToInputs(Through):
+    def features(self, weights, *, key=None, dropout_rate=0.0):
         first, *others = weights
         kernel = jnp.broadcast_to(first.kernel.mean(axis=0, keepdims=True), first.kernel.shape)
         return super().features((first._replace(kernel=kernel), *others))
@@ -226,21 +227,21 @@ class DropsGroup(Through):
 @pytest.mark.parametrize(
     ("kind", "named"),
     [
-        (BlindToOutputs, ["the output axis 'out'"]),
-        (BlindToInputs, ["the input axis 'in'"]),
+        (InvariantToOutputs, ["the output axis 'out'"]),
+        (InvariantToInputs, ["the input axis 'in'"]),
         (DropsGroup, ["axis 'h2*' of weights[2].kernel"]),
     ],
 )
-def test_an_invariant_reader_that_is_blind_to_an_axis_fails(kind, named):
+def test_an_invariant_reader_that_is_invariant_to_another_axis_too_fails(kind, named):
     reader = made(kind)
     assert check_invariant(reader, SPEC, key=KEY) < 1e-10
     with pytest.raises(AssertionError) as failure:
         check_sensitive(reader, SPEC, key=KEY)
-    blind = str(failure.value).split(": its output")[0].removeprefix("the reader is blind to ").split("; ")
-    assert [b.split(" (change")[0] for b in blind] == named
+    named_there = str(failure.value).split(": its output")[0].removeprefix("the reader is invariant to ").split("; ")
+    assert [b.split(" (change")[0] for b in named_there] == named
 
 
-def test_a_reader_that_sorts_each_array_is_blind_to_every_coupling():
+def test_a_reader_that_sorts_each_array_is_invariant_to_every_coupling():
     sorts = lambda w: jnp.stack([jnp.sort(x.reshape(-1)) @ jnp.arange(1.0, x.size + 1) for x in jax.tree.leaves(w)])
     assert check_invariant(sorts, SPEC, key=KEY) < 1e-10
     with pytest.raises(AssertionError) as failure:
@@ -271,12 +272,12 @@ class Shifted(Through):
 
 
 class Cancels(Shifted):
-    def __call__(self, weights, *, key=None, rate=0.0):
+    def __call__(self, weights, *, key=None, dropout_rate=0.0):
         return jax.nn.softmax(super().__call__(weights) + self.shift[:1])
 
 
 class HalfUsed(Through):
-    def __call__(self, weights, *, key=None, rate=0.0):
+    def __call__(self, weights, *, key=None, dropout_rate=0.0):
         return self.head(self.features(weights).at[1:3].set(0.0))
 
 
@@ -292,7 +293,7 @@ def test_a_parameter_that_cannot_learn_is_named(kind, message):
     with pytest.raises(AssertionError, match=message):
         check_gradients(made(kind), SPEC, key=KEY)
     if kind is HalfUsed:
-        assert check_gradients(made(kind), SPEC, share=0.5, key=KEY) == pytest.approx(8 / 12)
+        assert check_gradients(made(kind), SPEC, fraction=0.5, key=KEY) == pytest.approx(8 / 12)
 
 
 def test_gradients_that_are_not_finite_are_named(good):
@@ -304,21 +305,21 @@ def test_gradients_that_are_not_finite_are_named(good):
 
 
 class StaysOn(Through):
-    def __call__(self, weights, *, key=None, rate=0.0):
+    def __call__(self, weights, *, key=None, dropout_rate=0.0):
         key = jax.random.key(0) if key is None else key
         return self.head(self.features(weights) * jax.random.bernoulli(key, 0.5, (6,)))
 
 
 class NeedsNoKey(Through):
-    def __call__(self, weights, *, key=None, rate=0.0):
-        kept = jax.random.bernoulli(jax.random.key(0), 1 - jnp.asarray(rate), (6,))
+    def __call__(self, weights, *, key=None, dropout_rate=0.0):
+        kept = jax.random.bernoulli(jax.random.key(0), 1 - jnp.asarray(dropout_rate), (6,))
         return self.head(self.features(weights) * kept)
 
 
 class Counts(Through):
     calls = itertools.count()
 
-    def __call__(self, weights, *, key=None, rate=0.0):
+    def __call__(self, weights, *, key=None, dropout_rate=0.0):
         return self.head(self.features(weights)) + float(next(Counts.calls))
 
 
@@ -336,8 +337,10 @@ def test_randomness_at_evaluation_fails(kind, message):
 
 
 class Branches(Through):
-    def __call__(self, weights, *, key=None, rate=0.0):
-        return self.head(self.features(weights) + (0 if key is None or rate == 0 else jax.random.normal(key, (6,))))
+    def __call__(self, weights, *, key=None, dropout_rate=0.0):
+        return self.head(
+            self.features(weights) + (0 if key is None or dropout_rate == 0 else jax.random.normal(key, (6,)))
+        )
 
 
 def test_a_reader_may_ask_what_the_rate_is_and_draw_above_0_alone():
@@ -345,11 +348,11 @@ def test_a_reader_may_ask_what_the_rate_is_and_draw_above_0_alone():
 
 
 def test_a_reader_may_close_over_a_key():
-    noisy = lambda weights, *, key=None, rate=0.0: weights[0].bias + jax.random.normal(KEY, (4,))
+    noisy = lambda weights, *, key=None, dropout_rate=0.0: weights[0].bias + jax.random.normal(KEY, (4,))
     assert check_deterministic(noisy, SPEC, key=KEY) == 0
 
 
-def test_dropout_behind_settings_that_are_passed_on_is_seen_too():
+def test_dropout_behind_settings_that_are_passed_on_is_found_too():
     always = made(NeedsNoKey)
     with pytest.raises(AssertionError, match=r"rate 0\.5 without a key changes output"):
         check_deterministic(lambda weights, **settings: always(weights, **settings), SPEC, key=KEY)

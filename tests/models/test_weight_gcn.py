@@ -1,6 +1,7 @@
 """WeightGCN: signs and scales change nothing, one sweep is a pass of the network, and every array has its effect."""
 
 import functools
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -9,14 +10,14 @@ import numpy as np
 import pytest
 
 from tests.models.drawn import drawn
-from tests.models.scale_laws import along_the_weights, check_slopes, check_wide_scales
+from tests.models.scale_laws import along_the_weights, check_weight_gradients, check_wide_scales
 from tests.models.specs import CONVOLUTION, NESTED, RECURRENT, SKIP, random_weights
 from tests.models.test_dws import plain
 from tests.models.test_scale_gmn import LOOP, MIXED, SCALES, SIGNS
-from wsjax.models import WeightGCN, WeightGCNConfig
-from wsjax.models.graph import edge_inputs, node_inputs
-from wsjax.models.scale_trunk import sizes_of
-from wsjax.models.sweep import Sweep, turned
+from wsjax.models import WeightGCN
+from wsjax.models.graph.graph import edge_inputs, node_inputs
+from wsjax.models.scale.sweep import Sweep, turned
+from wsjax.models.scale.trunk import sizes_of
 from wsjax.models.testing import check_gradients, check_invariant, check_parts, check_sensitive
 from wsjax.networks import Network
 from wsjax.symmetry import mlp, siren
@@ -39,15 +40,15 @@ CASES = {
 SENSITIVE = set(CASES) - {"signs", "scales", "mixed"}
 """Those of which every array has to have an effect; the others are held to their law alone."""
 LEARNING = {"signs, one sweep", "skip", "nested", "convolution", "recurrent scales"}
-"""Those of which every parameter has to learn; so has the deep one, where slopes are finite at zeros too."""
+"""Those of which every parameter has to learn; so has the deep one, where gradients are finite at zeros too."""
 KEY = jax.random.key(8)
 
 
 @functools.cache
 def reader_of(name: str) -> WeightGCN:
     symmetry, _, settings = CASES[name]
-    config = WeightGCNConfig(**{"channels": 3, "head": 8, **settings})
-    return drawn(lambda key: WeightGCN(symmetry, plain(symmetry, 1.5), 3, config, key=key))
+    config = dict(**{"channels": 3, "head": 8, **settings})
+    return drawn(lambda key: WeightGCN(symmetry, 3, **config, normalizer=plain(symmetry, 1.5), key=key))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -59,9 +60,9 @@ def test_it_is_invariant_to_all_that_it_claims_and_to_nothing_else(name):
     if name in SENSITIVE:
         assert check_sensitive(reader, symmetry, key=KEY) > 1e-8
     if name in LEARNING:
-        assert check_gradients(reader, symmetry, share=0.98, key=KEY) > 0.98
+        assert check_gradients(reader, symmetry, fraction=0.98, key=KEY) > 0.98
     if name == "deep":
-        check_slopes(reader, symmetry, 0.98)
+        check_weight_gradients(reader, symmetry, 0.98)
 
 
 @pytest.mark.parametrize("name", ["scales", "mixed"])
@@ -77,14 +78,14 @@ def test_weights_that_lead_forward_do_not_serve_backward():
     check_invariant(mistaken, CASES["signs"][0], actions=SIGNS, key=KEY)
 
 
-def test_a_sweep_against_the_weights_tells_hidden_nodes_of_what_follows():
+def test_a_sweep_against_the_weights_makes_hidden_nodes_depend_on_later_kernels():
     symmetry = CASES["scales"][0]
     weights = random_weights(KEY, symmetry)
     other = (*weights[:2], weights[2]._replace(kernel=2 * np.asarray(weights[2].kernel)))
     hidden = eqx.filter_jit(lambda reader, weights: reader.vectors(weights)[1])
-    one_sweep = drawn(lambda key: WeightGCN(symmetry, plain(symmetry), 3, WeightGCNConfig(3, 1), key=key))
-    for reader, told in ((one_sweep, False), (reader_of("scales"), True)):
-        assert (np.abs(hidden(reader, weights) - hidden(reader, other)).max() > 1e-4) == told
+    one_sweep = drawn(lambda key: WeightGCN(symmetry, 3, channels=3, sweeps=1, normalizer=plain(symmetry), key=key))
+    for reader, reached in ((one_sweep, False), (reader_of("scales"), True)):
+        assert (np.abs(hidden(reader, weights) - hidden(reader, other)).max() > 1e-4) == reached
 
 
 def test_a_sweep_against_the_weights_is_the_sum_that_it_says():
@@ -94,26 +95,26 @@ def test_a_sweep_against_the_weights_is_the_sum_that_it_says():
 
     @jax.jit
     def all_of_it(weights):
-        leaves = reader.normaliser(reader.symmetry.leaves(weights))
+        leaves = reader.normalizer(reader.symmetry.leaves(weights), jnp.float32)
         nodes, edges = node_inputs(reader.graph, leaves), edge_inputs(reader.graph, leaves)
         sizes = sizes_of(reader.graph, reader.wiring, nodes, edges)
         xs = first(None, nodes, edges, sizes)
-        starts = [second.starts[n](nodes[group], sizes[group][0]) for n, (group, _) in enumerate(second.turns)]
-        return xs, edges, sizes, starts, second(xs, nodes, edges, sizes)
+        initials = [second.initials[n](nodes[group], sizes[group][0]) for n, (group, _) in enumerate(second.turns)]
+        return xs, edges, sizes, initials, second(xs, nodes, edges, sizes)
 
     turn = jax.jit(turned, static_argnums=1)
-    xs, edges, sizes, starts, found = jax.tree.map(np.asarray, all_of_it(weights))
+    xs, edges, sizes, initials, found = jax.tree.map(np.asarray, all_of_it(weights))
     made = [np.asarray(x, np.float64) for x in xs]
     for number, (group, read) in enumerate(second.turns):  # h2, h1, in
-        terms = np.array(starts[number], np.float64) + made[group] @ np.asarray(second.kept[number])
+        terms = np.array(initials[number], np.float64) + made[group] @ np.asarray(second.kept[number])
         for w in read:
             source, target = reader.wiring.wires[w]
             assert source == group
             for j in range(len(terms)):
                 for i in range(len(made[target])):
                     sent = made[target][i] / float(sizes[target][0][i]) @ np.asarray(second.through[w][0])
-                    share = float(sizes[source][0][j] * edges[w][j, i, 0]) / len(made[target]) ** 0.5
-                    terms[j] += share * sent
+                    fraction = float(sizes[source][0][j] * edges[w][j, i, 0]) / len(made[target]) ** 0.5
+                    terms[j] += fraction * sent
         made[group] = np.asarray(turn(np.float32(terms / (2 + len(read)) ** 0.5), reader.wiring.gains[group]))
     assert [group for group, _ in second.turns] == [2, 1, 0]
     for a, expected in zip(found, made, strict=True):
@@ -127,7 +128,7 @@ def test_one_sweep_can_run_the_network_at_as_many_points_as_it_has_channels():
 
     @jax.jit
     def vectors(key, weights):
-        reader = WeightGCN(symmetry, plain(symmetry), 3, WeightGCNConfig(points, 1), key=key)
+        reader = WeightGCN(symmetry, 3, channels=points, sweeps=1, normalizer=plain(symmetry), key=key)
         inputs, *_, outputs = eqx.tree_at(lambda r: r.sweeps[0], reader, running(reader.sweeps[0])).vectors(weights)
         return outputs, jax.nn.silu(network.apply(weights, inputs.T).T)
 
@@ -139,23 +140,21 @@ def running(sweep: Sweep) -> Sweep:
     """Each node reads its own numbers and its only array of weights: two terms, of which the root is taken out."""
     root = 2**0.5
     whole = lambda matrices, sources: jnp.eye(matrices.shape[1])[None] * root * sources**0.5
-    ones = lambda start: (
-        start
-        if start.kernel is None
-        else eqx.tree_at(
-            lambda s: (s.kernel, s.embedding),
-            start,
-            (root * jnp.ones_like(start.kernel), None if start.embedding is None else jnp.zeros_like(start.embedding)),
-            is_leaf=lambda x: x is None,
-        )
-    )
+
+    def ones(initial):
+        if initial.kernel is None:
+            return initial
+        embedding = None if initial.embedding is None else jnp.zeros_like(initial.embedding)
+        parts = root * jnp.ones_like(initial.kernel), embedding
+        return eqx.tree_at(lambda s: (s.kernel, s.embedding), initial, parts, is_leaf=lambda x: x is None)
+
     through = tuple(whole(m, sources) for m, sources in zip(sweep.through, (2, 4, 3), strict=True))
-    return eqx.tree_at(lambda s: (s.starts, s.through), sweep, (tuple(map(ones, sweep.starts)), through))
+    return eqx.tree_at(lambda s: (s.initials, s.through), sweep, (tuple(map(ones, sweep.initials)), through))
 
 
 @pytest.mark.usefixtures("untyped")
 def test_settings_that_cannot_be_are_refused():
     for name, low in (("channels", 2), ("sweeps", 1), ("head", 1)):
-        message = rf"{name} is {low - 1}; it must be one whole number in \[{low}, inf\]"
+        message = rf"{name} is {low - 1}; it must be one integer in \[{low}, inf\]"
         with pytest.raises(ValueError, match=message):
-            WeightGCNConfig(**{name: low - 1})
+            WeightGCN(CASES["scales"][0], 3, **cast(dict[str, Any], {name: low - 1}), key=KEY)

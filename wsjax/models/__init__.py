@@ -1,74 +1,90 @@
 """Readers: Equinox modules that take one network's weights and are equivariant or invariant to its Symmetry."""
 
-from wsjax.models.activation_probe import ActivationProbe as ActivationProbe
-from wsjax.models.activation_probe import ActivationProbeConfig as ActivationProbeConfig
-from wsjax.models.activation_probe import NeuronSet as NeuronSet
-from wsjax.models.activations import activations as activations
-from wsjax.models.activations import nodes as nodes
-from wsjax.models.array_encoder import ArrayEncoder as ArrayEncoder
-from wsjax.models.array_encoder import ArrayEncoderConfig as ArrayEncoderConfig
-from wsjax.models.attention import EquivariantAttention as EquivariantAttention
-from wsjax.models.attention import SetAttention as SetAttention
-from wsjax.models.build import CONFIGS as CONFIGS
-from wsjax.models.build import build as build
-from wsjax.models.build import config_of as config_of
-from wsjax.models.build import parameter_count as parameter_count
-from wsjax.models.build import trainable as trainable
-from wsjax.models.copies import OverCopies as OverCopies
-from wsjax.models.dws import DWS as DWS
-from wsjax.models.dws import DWSConfig as DWSConfig
-from wsjax.models.editor import Editor as Editor
-from wsjax.models.ends import EndCode as EndCode
-from wsjax.models.ends import permutable_ends as permutable_ends
-from wsjax.models.equivariant import EquivariantLinear as EquivariantLinear
-from wsjax.models.equivariant import invariant as invariant
-from wsjax.models.flat import FlatConfig as FlatConfig
-from wsjax.models.flat import FlatMLP as FlatMLP
-from wsjax.models.fourier import FourierFeatures as FourierFeatures
-from wsjax.models.generator import LinearGenerator as LinearGenerator
-from wsjax.models.graph import Graph as Graph
-from wsjax.models.graph import graph_of as graph_of
-from wsjax.models.head import head_arrays as head_arrays
-from wsjax.models.hybrid import Hybrid as Hybrid
-from wsjax.models.hybrid import HybridConfig as HybridConfig
-from wsjax.models.hybrid import statistics_of_seen as statistics_of_seen
-from wsjax.models.hybrid import symmetry_of_seen as symmetry_of_seen
-from wsjax.models.neural_graph import NeuralGraph as NeuralGraph
-from wsjax.models.neural_graph import NeuralGraphConfig as NeuralGraphConfig
-from wsjax.models.nfn import NFN as NFN
-from wsjax.models.nfn import NFNConfig as NFNConfig
-from wsjax.models.nft import NFT as NFT
-from wsjax.models.nft import NFTConfig as NFTConfig
-from wsjax.models.normalise import Normaliser as Normaliser
-from wsjax.models.normalise import normaliser as normaliser
-from wsjax.models.norms import ArrayNorm as ArrayNorm
-from wsjax.models.norms import LayerNorm as LayerNorm
-from wsjax.models.norms import RMSNorm as RMSNorm
-from wsjax.models.padding import Padded as Padded
-from wsjax.models.padding import pad as pad
-from wsjax.models.padding import union as union
-from wsjax.models.picture_probe import PictureGenerator as PictureGenerator
-from wsjax.models.picture_probe import PictureProbe as PictureProbe
-from wsjax.models.picture_probe import PictureProbeConfig as PictureProbeConfig
-from wsjax.models.pieces import features as features
-from wsjax.models.pieces import lift as lift
-from wsjax.models.pieces import unlift as unlift
-from wsjax.models.precision import computing_in as computing_in
-from wsjax.models.probe import Probe as Probe
-from wsjax.models.probe import ProbeConfig as ProbeConfig
-from wsjax.models.probed_dws import ProbedDWS as ProbedDWS
-from wsjax.models.probed_dws import ProbedDWSConfig as ProbedDWSConfig
-from wsjax.models.relational import RelationalConfig as RelationalConfig
-from wsjax.models.relational import RelationalTransformer as RelationalTransformer
-from wsjax.models.rescaled import Rescaled as Rescaled
-from wsjax.models.rescaled import Units as Units
-from wsjax.models.rows import RowConfig as RowConfig
-from wsjax.models.rows import RowTransformer as RowTransformer
-from wsjax.models.scale_editor import ScaleEditor as ScaleEditor
-from wsjax.models.scale_gmn import ScaleGMN as ScaleGMN
-from wsjax.models.scale_gmn import ScaleGMNConfig as ScaleGMNConfig
-from wsjax.models.sizes import SIZES as SIZES
-from wsjax.models.statistics_mlp import StatisticsConfig as StatisticsConfig
-from wsjax.models.statistics_mlp import StatisticsMLP as StatisticsMLP
-from wsjax.models.weight_gcn import WeightGCN as WeightGCN
-from wsjax.models.weight_gcn import WeightGCNConfig as WeightGCNConfig
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from wsjax.models.graph.graph import Graph, graph_of
+from wsjax.models.graph.padding import Padded, pad, union
+from wsjax.models.layers.attention import EquivariantAttention
+from wsjax.models.layers.constant import Constant
+from wsjax.models.layers.equivariant import EquivariantLinear
+from wsjax.models.layers.fourier import FourierFeatures
+from wsjax.models.layers.normalizer import Normalizer, normalizer
+from wsjax.models.readers.activation_probe import ActivationProbe
+from wsjax.models.readers.array_encoder import ArrayEncoder
+from wsjax.models.readers.dws import DWS
+from wsjax.models.readers.editor import Editor
+from wsjax.models.readers.flat import FlatMLP
+from wsjax.models.readers.hybrid import Hybrid
+from wsjax.models.readers.image_probe import ImageProbe
+from wsjax.models.readers.neural_graph import NeuralGraph
+from wsjax.models.readers.nfn import NFN
+from wsjax.models.readers.nft import NFT
+from wsjax.models.readers.probe import Probe
+from wsjax.models.readers.probed_dws import ProbedDWS
+from wsjax.models.readers.relational import RelationalTransformer
+from wsjax.models.readers.rows import RowTransformer
+from wsjax.models.readers.scale_editor import ScaleEditor
+from wsjax.models.readers.scale_gmn import ScaleGMN
+from wsjax.models.readers.statistics_mlp import StatisticsMLP
+from wsjax.models.readers.weight_gcn import WeightGCN
+from wsjax.models.registry import READERS, SIZES, NamedReader, make, parameter_count, settings_of
+from wsjax.models.wrappers import Rescaled, TestTimeAugmentation, Units, computing_in, head_arrays
+
+if TYPE_CHECKING:
+    from wsjax.models import testing
+
+__all__ = [
+    "DWS",
+    "NFN",
+    "NFT",
+    "READERS",
+    "SIZES",
+    "ActivationProbe",
+    "ArrayEncoder",
+    "Constant",
+    "Editor",
+    "EquivariantAttention",
+    "EquivariantLinear",
+    "FlatMLP",
+    "FourierFeatures",
+    "Graph",
+    "Hybrid",
+    "ImageProbe",
+    "NamedReader",
+    "NeuralGraph",
+    "Normalizer",
+    "Padded",
+    "Probe",
+    "ProbedDWS",
+    "RelationalTransformer",
+    "Rescaled",
+    "RowTransformer",
+    "ScaleEditor",
+    "ScaleGMN",
+    "StatisticsMLP",
+    "TestTimeAugmentation",
+    "Units",
+    "WeightGCN",
+    "computing_in",
+    "graph_of",
+    "head_arrays",
+    "make",
+    "normalizer",
+    "pad",
+    "parameter_count",
+    "settings_of",
+    "testing",
+    "union",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name != "testing":  # the public module, imported when first used
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module("wsjax.models.testing")

@@ -2,7 +2,7 @@
 
 Equivariance alone proves little: a constant is invariant, and a layer that lost half of its maps is equivariant. So
 each law here stands beside its opposite: what must not change the output, what must, how many maps a layer spans, and
-which parameters learn. Nothing is known of how a module is built.
+which parameters learn. The checks make no assumption on how a module is built.
 """
 
 from wsjax.models.testing.determinism import check_deterministic as check_deterministic

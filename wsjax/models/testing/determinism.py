@@ -30,14 +30,14 @@ def check_deterministic(
     by name or as `**settings`, is only run twice.
 
     Args:
-        reader: `reader(weights, *, key=None, rate=0.0) -> output`, for one network.
+        reader: `reader(weights, *, key=None, dropout_rate=0.0) -> output`, for one network.
         symmetry: the networks' Symmetry.
         weights: one network's weights; None draws random ones.
         key: a typed key.
         tolerance: the largest difference allowed to the plain call; None as in `check_invariant`.
 
     Returns:
-        The largest difference to the plain call, as a share of the output's root mean square.
+        The largest difference to the plain call, as a fraction of the output's root mean square.
 
     Raises:
         AssertionError: naming the settings, the output and the difference.
@@ -60,39 +60,39 @@ def deterministic(one: Case, reader: Module, key: Key, tolerance: float | None =
     _check_same(one.evaluate(one.weights), one.output, "two calls without a key")
     accepted = inspect.signature(reader).parameters.values()
     passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted)
-    takes_both = passes_on or {"key", "rate"} <= {parameter.name for parameter in accepted}
+    takes_both = passes_on or {"key", "dropout_rate"} <= {parameter.name for parameter in accepted}
     found = {}
-    if not takes_both or not same_program(reader, reader, one.weights, rate=0.5):
+    if not takes_both or not same_program(reader, reader, one.weights, dropout_rate=0.5):
         again = eqx.filter_jit(lambda module, w: module(w))(reader, one.weights)  # another function, traced anew
         _check_same(again, read(reader, one.weights), "two calls without a key")
         if not takes_both:
             return 0.0
-        found["rate 0.5 without a key"] = difference(read(reader, one.weights, rate=0.5), one.output)
+        found["rate 0.5 without a key"] = difference(read(reader, one.weights, dropout_rate=0.5), one.output)
     first, second = (keyed(reader, one.weights, k, 0.0) for k in jax.random.split(key))
     _check_same(second, first, "two keys at rate 0")
     found["a key at rate 0"] = difference(first, one.output)
-    for what, (share, leaf) in found.items():
-        if not share <= allowed:
+    for what, (fraction, leaf) in found.items():
+        if not fraction <= allowed:
             raise AssertionError(
-                f"{what} changes {leaf} by {share:.2g} of its root mean square; expected at most {allowed:.2g}, "
+                f"{what} changes {leaf} by {fraction:.2g} of its root mean square; expected at most {allowed:.2g}, "
                 f"computed in {one.dtype}. Dropout must be off without a key and drop nothing at rate 0."
             )
-    return max(share for share, _ in found.values())
+    return max(fraction for fraction, _ in found.values())
 
 
 def keyed(reader: Module, weights: Weights, key: Key, rate: float) -> PyTree:
     """The output with a key, from one program for all rates where the reader takes a rate that is traced."""
     try:
-        return read(reader, weights, key=key, rate=np.asarray(rate))
+        return read(reader, weights, key=key, dropout_rate=np.asarray(rate))
     except jax.errors.JAXTypeError:
-        return read(reader, weights, key=key, rate=rate)
+        return read(reader, weights, key=key, dropout_rate=rate)
 
 
 def _check_same(found: PyTree, expected: PyTree, what: str) -> None:
     same = all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True))
     if not same:
-        share, leaf = difference(found, expected)
+        fraction, leaf = difference(found, expected)
         raise AssertionError(
-            f"{what} differ in {leaf} by {share:.2g} of its root mean square; expected the same bits. Draw only from "
-            f"the key that the call gets, and drop nothing without one."
+            f"{what} differ in {leaf} by {fraction:.2g} of its root mean square; expected the same bits. Draw "
+            f"only from the key that the call gets, and drop nothing without one."
         )

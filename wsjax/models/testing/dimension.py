@@ -12,7 +12,6 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
 from wsjax.errors import check_choice
-from wsjax.models.build import trainable
 from wsjax.models.testing.precise import Module, generator, in_float64, to_float64
 from wsjax.symmetry import Group, Sum, Symmetry
 from wsjax.symmetry.axes import Axes, Entry, base, consumes
@@ -112,14 +111,14 @@ def rank(linear_map: Module, example: PyTree, *, key: Key, tolerance: float = 1e
     Parameters p_i, inputs x_j and output directions y_j are drawn at random; the matrix with the entries
     y_j . (L_{p_i}(x_j) - L_{p_i}(0)) has the rank of the span of all L_p once it is larger than that. It grows until
     it is. Compare with `commutant_dimension`: a layer that spans less has lost maps, and tests of equivariance
-    cannot tell.
+    cannot find it.
 
     Args:
-        linear_map: a module that is affine in its input; its `trainable` arrays vary. A function of a module is
+        linear_map: a module that is affine in its input; its floating arrays vary. A function of a module is
             `jax.tree_util.Partial(function, module)`.
         example: an input; only its structure and shapes count.
         key: a typed key.
-        tolerance: singular values below it, as a share of the largest, count as zero.
+        tolerance: singular values below it, as a fraction of the largest, count as zero.
 
     Raises:
         ValueError: a module without parameters that train, or one that is not affine.
@@ -131,7 +130,7 @@ def rank(linear_map: Module, example: PyTree, *, key: Key, tolerance: float = 1e
     """
     with in_float64():
         module, example = to_float64(linear_map), to_float64(example)
-        varying, rest = eqx.partition(module, trainable(module))
+        varying, rest = eqx.partition(module, eqx.is_inexact_array)
         parameters, entries = (sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (varying, example))
         if not parameters:
             raise ValueError("the linear map has no parameters that train; expected a module, or a Partial of one")
@@ -141,14 +140,14 @@ def rank(linear_map: Module, example: PyTree, *, key: Key, tolerance: float = 1e
             outputs = np.asarray(affine(varying, example, ps, np.concatenate([np.zeros_like(xs[:1]), xs])))
             return outputs[:, 1:] - outputs[:, :1]
 
-        def draw(salt: int, i: int, length: int) -> np.ndarray:
-            return generator(key, salt, i).normal(size=(BLOCK, length))
+        def draw(index: int, i: int, length: int) -> np.ndarray:
+            return generator(key, index, i).normal(size=(BLOCK, length))
 
         size = _check_affine(linear, draw(0, 0, parameters), draw(1, 0, entries))
         blocks = 1
         while True:
             lengths = (parameters, entries, size)
-            ps, xs, ys = ([draw(salt, i, n) for i in range(blocks)] for salt, n in enumerate(lengths))
+            ps, xs, ys = ([draw(index, i, n) for i in range(blocks)] for index, n in enumerate(lengths))
             rows = [[np.einsum("pxo,xo->px", linear(p, x), y) for x, y in zip(xs, ys, strict=True)] for p in ps]
             found = int(np.linalg.matrix_rank(np.block(rows), rtol=tolerance))
             if found < blocks * BLOCK:

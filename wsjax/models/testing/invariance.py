@@ -15,7 +15,7 @@ from wsjax.symmetry.group import ACTIONS, Action, Group
 from wsjax.typing import Key, Weights
 
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4}
-"""The largest difference allowed, as a share of an output's root mean square, by the type a module computes in."""
+"""The largest difference allowed, as a fraction of an output's root mean square, by the type a module computes in."""
 
 
 class Trial(NamedTuple):
@@ -91,11 +91,11 @@ def check_invariant(
         actions: what the reader claims to be invariant to, of "permute", "sign", "rescale", "phase".
         draws: random elements for each action of each group, and for all together.
         key: a typed key.
-        tolerance: the largest difference allowed, as a share of the output's root mean square; None takes 1e-10, and
+        tolerance: the largest difference allowed, as a fraction of the output's root mean square; None takes 1e-10, and
             1e-4 for readers that compute in float32.
 
     Returns:
-        The largest difference found, as that share.
+        The largest difference found, as that fraction.
 
     Raises:
         AssertionError: naming the action, the group, the output, the difference and the tolerance.
@@ -111,7 +111,7 @@ def check_invariant(
         Traceback (most recent call last):
         AssertionError: 'permute' on group 'h1' changes output by ... of its root mean square; expected at most 1e-10...
     """
-    check_number("draws", draws, low=1, whole=True)
+    check_number("draws", draws, low=1, integer=True)
     with in_float64():
         evaluate = partial(read, to_float64(reader))
         return invariant(case(evaluate, symmetry, weights, key), symmetry, actions, draws, key, tolerance)
@@ -138,7 +138,7 @@ def check_equivariant(
         actions, draws, key, tolerance: as in `check_invariant`.
 
     Returns:
-        The largest difference found, as a share of the root mean square of the output leaf it is in.
+        The largest difference found, as a fraction of the root mean square of the output leaf it is in.
 
     Raises:
         AssertionError: naming the action, the group, the output leaf, the difference and the tolerance.
@@ -151,7 +151,7 @@ def check_equivariant(
         >>> check_equivariant(double, mlp((2, 4, 1)), key=jax.random.key(0)) < 1e-10
         True
     """
-    check_number("draws", draws, low=1, whole=True)
+    check_number("draws", draws, low=1, integer=True)
     moved = _act if act_on_output is act else act_on_output
     with in_float64():
         evaluate = partial(read, to_float64(module))
@@ -184,8 +184,8 @@ def _hold(
         if not found <= allowed:
             raise AssertionError(
                 f"{what} {law.format(leaf)} {found:.2g} of its root mean square; expected at most {allowed:.2g}, "
-                f"computed in {one.dtype}. Look for what tells these neurons apart or reads their signs and scales "
-                f"(flattening, sorting, statistics for each entry, biases), or leave the action out of `actions`."
+                f"computed in {one.dtype}. Look for what distinguishes these neurons or depends on their signs and "
+                f"scales (flattening, sorting, statistics of entries, biases), or leave the action out of `actions`."
             )
         worst = float(np.maximum(worst, found))
     return worst

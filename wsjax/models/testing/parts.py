@@ -62,7 +62,7 @@ def check_parts(
         tolerance: the largest difference allowed; None as in `check_invariant`.
 
     Returns:
-        The largest difference found, as a share of the output's root mean square.
+        The largest difference found, as a fraction of the output's root mean square.
 
     Raises:
         AssertionError: a part that is missing, or the output and the difference.
@@ -70,11 +70,10 @@ def check_parts(
 
     Example:
         >>> import jax
-        >>> from wsjax.models import DWS, DWSConfig, normaliser
+        >>> from wsjax.models import DWS
         >>> from wsjax.symmetry import siren
         >>> spec = siren((2, 4, 1))
-        >>> norm = normaliser(spec, {name: {"mean": 0.0, "std": 1.0, "rms": 1.0} for name in spec.names})
-        >>> reader = DWS(spec, norm, 3, DWSConfig(channels=2, layers=1, head=4), key=jax.random.key(0))
+        >>> reader = DWS(spec, 3, channels=2, layers=1, head=4, key=jax.random.key(0))
         >>> check_parts(reader, spec, key=jax.random.key(1)) < 1e-10
         True
     """

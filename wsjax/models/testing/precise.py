@@ -1,4 +1,4 @@
-"""What the checks share: modules and networks in float64, and differences as a share of an output's size.
+"""What the checks share: modules and networks in float64, and differences as a fraction of an output's size.
 
 A check costs what its programs take to compile, a second or more for a reader, and little besides. So all that is drawn
 is drawn by NumPy, every row of every check runs in one program for a kind of module, and what is traced to the same
@@ -84,9 +84,9 @@ def _printed(jaxpr: Any) -> list[str]:
     return re.sub(r" at 0x[0-9a-f]+", "", jaxpr.pretty_print(use_color=False)).rsplit("in (", 1)
 
 
-def generator(key: Key, *salt: int) -> np.random.Generator:
+def generator(key: Key, *index: int) -> np.random.Generator:
     """Draws from a key that compile nothing."""
-    return np.random.default_rng([*np.asarray(jax.random.key_data(key)).reshape(-1).tolist(), *salt])
+    return np.random.default_rng([*np.asarray(jax.random.key_data(key)).reshape(-1).tolist(), *index])
 
 
 @contextmanager
@@ -125,8 +125,8 @@ def random_weights(key: Key, symmetry: Symmetry) -> Weights:
 @functools.partial(jax.jit, static_argnames="shapes")
 def _normal(key: Key, shapes: tuple[tuple[int, ...], ...]) -> list[Array]:
     ends = np.cumsum([math.prod(shape) for shape in shapes])
-    pieces = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
-    return [x.reshape(shape) * max((1, *shape)) ** -0.5 for x, shape in zip(pieces, shapes, strict=True)]
+    parts = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
+    return [x.reshape(shape) * max((1, *shape)) ** -0.5 for x, shape in zip(parts, shapes, strict=True)]
 
 
 def network(symmetry: Symmetry, weights: Weights | None, rng: np.random.Generator) -> Weights:
@@ -178,15 +178,16 @@ def precision(evaluate: Callable[[Weights], PyTree], weights: Weights) -> str:
 
 
 def difference(found: PyTree, expected: PyTree, root: str = "output") -> tuple[float, str]:
-    """The largest difference over all outputs, as a share of the root mean square of the output it is in, and its name.
+    """The largest difference over all outputs, as a fraction of the root mean square of the output it is in, and its
+    name.
 
     Example:
         >>> difference({"a": jnp.zeros(2)}, {"a": jnp.array([3.0, 3.0])})
         (1.0, "output['a']")
     """
-    shares = []
+    fractions = []
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-        shares.append(float(np.max(np.abs(a - b), initial=0.0) / (np.sqrt(np.mean(np.square(b))) or 1.0)))
-    worst = int(np.argmax(shares))  # NaN first
-    return shares[worst], leaf_names(expected, root)[worst]
+        fractions.append(float(np.max(np.abs(a - b), initial=0.0) / (np.sqrt(np.mean(np.square(b))) or 1.0)))
+    worst = int(np.argmax(fractions))  # NaN first
+    return fractions[worst], leaf_names(expected, root)[worst]

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+import equinox as eqx
 import jax
 
-from wsjax.models.build import trainable
 from wsjax.models.testing.determinism import deterministic
 from wsjax.models.testing.gradients import check_gradients
 from wsjax.models.testing.invariance import TOLERANCES, invariant
@@ -30,7 +30,7 @@ def check_reader(
     For a reader that is its head after its features three programs are compiled: values, with a key, and gradients.
 
     Args:
-        reader: `reader(weights, *, key=None, rate=0.0) -> output`, for one network.
+        reader: `reader(weights, *, key=None, dropout_rate=0.0) -> output`, for one network.
         symmetry: the networks' Symmetry.
         weights: one network's weights; None draws random ones.
         actions: what the reader claims to be invariant to, of "permute", "sign", "rescale", "phase".
@@ -65,9 +65,9 @@ def check_reader(
             ("sensitive to other moves", lambda: sensitive(whole, symmetry, 3, keys[1]), enough),
             ("deterministic", lambda: deterministic(whole, precise, keys[2]), small),
         ]
-        if any(jax.tree.leaves(trainable(reader))):
+        if jax.tree.leaves(eqx.filter(reader, eqx.is_inexact_array)):
             learns = lambda: check_gradients(reader, symmetry, weights, key=keys[3])
-            checks.append(("share of parameters that learn", learns, "1"))
+            checks.append(("fraction of parameters that learn", learns, "1"))
         if evaluate_features is not None:
             inside = lambda: case(evaluate_features, symmetry, drawn, key)
             joined = lambda: check_parts(reader, symmetry, drawn, key=keys[5])

@@ -1,4 +1,4 @@
-"""The opposite law: a move that is no symmetry makes another network, and a reader must notice it."""
+"""The opposite law: a move that is no symmetry makes another network, and must change the output of a reader."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -13,7 +13,7 @@ from wsjax.symmetry.axes import Entry, atoms, base, size
 from wsjax.typing import Key, Weights
 
 LEAST = {"float64": 1e-8, "float32": 1e-5}
-"""The least change that counts as seen, as a share of an output's root mean square, by the type computed in."""
+"""The least change that counts, as a fraction of an output's root mean square, by the type computed in."""
 
 
 class NonSymmetry(NamedTuple):
@@ -48,7 +48,7 @@ def check_sensitive(
     key: Key,
     threshold: float | None = None,
 ) -> float:
-    """Prove that a reader sees what sets networks apart: its output changes under permutations that are no symmetries.
+    """Prove that a reader distinguishes networks: its output changes under permutations that are no symmetries.
 
     A constant is invariant to everything. So each group's axis is permuted in one array alone, uncoupled from the
     arrays that produce or consume the same neurons, and each fixed axis (inputs, outputs, positions) in all arrays.
@@ -58,16 +58,16 @@ def check_sensitive(
         reader: `reader(weights) -> output`, for one network.
         symmetry: the networks' Symmetry.
         weights: one network's weights, best a trained one: entries that are equal hide a permutation; None draws.
-        draws: random permutations of each axis, of which one must be seen.
+        draws: random permutations of each axis, of which one must change the output.
         key: a typed key.
-        threshold: the least change that counts as seen, as a share of the output's root mean square; None takes 1e-8,
+        threshold: the least change that counts, as a fraction of the output's root mean square; None takes 1e-8,
             and 1e-5 for readers that compute in float32.
 
     Returns:
-        The change under the move that the reader sees least, as that share.
+        The change under the move that changes the output least, as that fraction.
 
     Raises:
-        AssertionError: naming every axis to which the reader is blind.
+        AssertionError: naming every axis that changes the output by less.
         ValueError: weights that do not fit the Symmetry, or whose entries along an axis are all equal.
 
     Example:
@@ -76,9 +76,9 @@ def check_sensitive(
         >>> total = lambda weights: sum(w.sum() for w in jax.tree.leaves(weights))
         >>> check_sensitive(total, siren((2, 4, 1)), key=jax.random.key(0))
         Traceback (most recent call last):
-        AssertionError: the reader is blind to axis 'h1' of weights[0].kernel (change ...); axis ...
+        AssertionError: the reader is invariant to axis 'h1' of weights[0].kernel (change ...); axis ...
     """
-    check_number("draws", draws, low=1, whole=True)
+    check_number("draws", draws, low=1, integer=True)
     with in_float64():
         evaluate = partial(read, to_float64(reader))
         return sensitive(case(evaluate, symmetry, weights, key), symmetry, draws, key, threshold)
@@ -87,18 +87,19 @@ def check_sensitive(
 def sensitive(one: Case, symmetry: Symmetry, draws: int, key: Key, threshold: float | None = None) -> float:
     """`check_sensitive` of a case."""
     least, rng = LEAST[one.dtype] if threshold is None else threshold, generator(key, 1)
-    seen: dict[str, float] = {}
+    changes: dict[str, float] = {}
     for move in non_symmetries(symmetry):
         outputs = [one.evaluate(_moved(move, symmetry, one.weights, rng)) for _ in range(draws)]
-        seen[move.what] = max(difference(output, one.output)[0] for output in outputs)
-    blind = [f"{what} (change {change:.2g})" for what, change in seen.items() if not change > least]
-    if blind:
+        changes[move.what] = max(difference(output, one.output)[0] for output in outputs)
+    unchanged = [f"{what} (change {change:.2g})" for what, change in changes.items() if not change > least]
+    if unchanged:
         raise AssertionError(
-            f"the reader is blind to {'; '.join(blind)}: its output should change by more than {least:.2g} of its root "
-            f"mean square, computed in {one.dtype}, when that axis alone is permuted, for this makes another network. "
+            f"the reader is invariant to {'; '.join(unchanged)}: its output should change by more than "
+            f"{least:.2g} of its root mean square, computed in {one.dtype}, when that axis alone "
+            f"is permuted, for this makes another network. "
             f"Look for what averages over the axis before it meets the arrays that share it."
         )
-    return min(seen.values(), default=float("inf"))
+    return min(changes.values(), default=float("inf"))
 
 
 def _moved(move: NonSymmetry, symmetry: Symmetry, weights: Weights, rng: np.random.Generator) -> Weights:

@@ -1,0 +1,102 @@
+"""What trains and what does not: statistics, frequencies and units are no parameters, but arrays of the program."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tests.models.readers import READERS, TINY, network, tiny
+from wsjax import models
+from wsjax.models import Constant, Editor, Normalizer, Rescaled, ScaleEditor, Units, make, normalizer
+
+pytestmark = pytest.mark.usefixtures("untyped")
+
+KEY = jax.random.key(0)
+SYMMETRY = TINY.symmetry
+MADE = [*READERS, "rescaled", "editor", "scale editor"]
+RUNS_ONLY = ("probe", "generated probe", "activation_probe")
+"""Those without a normalizer."""
+
+
+def made(name: str):
+    own = normalizer(SYMMETRY, TINY.statistics)
+    editors = {"editor": lambda: Editor(SYMMETRY, channels=2, layers=1, normalizer=own, key=KEY)}
+    editors |= {"scale editor": lambda: ScaleEditor(SYMMETRY, channels=3, layers=1, normalizer=own, key=KEY)}
+    editors |= {"rescaled": lambda: Rescaled(tiny("dws"), Units([5.0] * 4, [2.0] * 4))}
+    return editors[name]() if name in editors else tiny(name)
+
+
+def constants(tree) -> list[Constant]:
+    is_one = lambda node: isinstance(node, Constant)
+    return [node for node in jax.tree.leaves(tree, is_leaf=is_one) if is_one(node)]
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_no_constant_is_a_parameter_and_weight_decay_changes_none(name):
+    model = made(name)
+    params, static = eqx.partition(model, eqx.is_inexact_array)
+    held = constants(model)
+    assert bool(held) is (name not in RUNS_ONLY)
+    assert [leaf for leaf in constants(params) if leaf.bits is not None] == []
+    assert all(leaf.bits is not None for leaf in constants(static))
+    rule = optax.adamw(0.1, weight_decay=0.5)
+
+    @jax.jit
+    def step(params):
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            updates, _ = rule.update(jax.tree.map(jnp.ones_like, params), rule.init(params), params)
+            return optax.apply_updates(params, updates)
+
+    moved = step(params)
+    trained = eqx.combine(moved, static)
+    pairs = zip(*map(jax.tree.leaves, (moved, params)), strict=True)
+    assert all(np.any(a != b) for a, b in pairs if a.size)
+    for before, after in zip(held, constants(trained), strict=True):
+        np.testing.assert_array_equal(before.bits, after.bits)
+    assert jax.tree.structure(trained) == jax.tree.structure(model)
+
+
+def test_a_constant_is_its_numbers_in_float32_eager_and_traced():
+    numbers = np.array([0.0, -0.0, 1e-40, 3.1, np.inf], np.float32)
+    for constant in (Constant(numbers), Constant(numbers.tolist()), jax.jit(Constant)(numbers)):
+        assert (constant.bits.dtype, constant.value.dtype) == (jnp.int32, jnp.float32)
+        np.testing.assert_array_equal(np.asarray(constant.value).view(np.int32), numbers.view(np.int32))
+
+
+def test_a_normalizer_computes_in_float32_at_least_and_rounds_once():
+    own, x = Normalizer([100.0], [3.0]), np.linspace(99, 101, 5)
+    with jax.enable_x64(True):
+        for dtype, wide in ((jnp.bfloat16, np.float32), (jnp.float32, np.float32), (np.float64, np.float64)):
+            (found,) = own([jax.device_put(x)], np.dtype(dtype))
+            np.testing.assert_array_equal(found, ((x.astype(wide) - wide(100)) / wide(3)).astype(dtype))
+
+
+@pytest.mark.parametrize("name", ["dws", "hybrid", "nfn"])
+def test_data_sets_of_equal_shapes_share_one_program(name):
+    """Other statistics, other numbers in the same arrays: one trace of a batch, as of one reader after a step."""
+    traced = []
+
+    @eqx.filter_jit
+    def read(model, weights):
+        traced.append(name)
+        return jax.vmap(model)(weights)
+
+    batch, outputs = jax.tree.map(lambda leaf: np.stack([leaf, 2 * leaf]), network()), []
+    for mean in (0.0, 1.0, 2.0):
+        statistics = {leaf: {"mean": mean, "std": 1.0 + mean, "rms": 2.0 + mean} for leaf in SYMMETRY.names}
+        described = TINY._replace(statistics=statistics)
+        outputs.append(read(make(name, described, READERS[name][1], key=KEY), batch))
+    assert len(traced) == 1
+    assert np.abs(outputs[0] - outputs[1]).max() > 1e-4
+
+
+def test_what_is_public_is_listed_and_nothing_else():
+    assert dir(models) == sorted(models.__all__)
+    assert len(models.__all__) <= 45
+    for name in models.__all__:
+        assert getattr(models, name) is not None
+    assert {made.__name__ for made in models.READERS.values()} <= set(models.__all__)
+    with pytest.raises(AttributeError, match=r"'wsjax.models' has no attribute 'trainable'"):
+        models.trainable  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]

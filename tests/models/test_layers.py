@@ -1,0 +1,155 @@
+"""Parts of layers: initial values as `jax.random` draws them, maxima with their gradients, norms."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.models.specs import RECURRENT, random_weights
+from wsjax.models import EquivariantLinear
+from wsjax.models.layers import draws
+from wsjax.models.layers.feature_layout import features, lift
+from wsjax.models.layers.norms import NORMS, ArrayNorm, LayerNorm, RMSNorm
+from wsjax.models.layers.terms import largest_of
+
+
+def test_draws_are_those_of_jax_bit_for_bit(getkey, monkeypatch):
+    monkeypatch.setattr(draws, "SHORTEST", 8)
+    key = getkey()
+    for shape in ((), (3, 2), (5, 5), (0, 4)):  # within the shortest length, beyond it, and nothing
+        scale = np.linspace(0.5, 2.0, shape[-1] if shape else 1).astype(np.float32)
+        drawn = np.asarray(jax.random.normal(key, shape))
+        np.testing.assert_array_equal(draws.normal(key, shape, 0.3), drawn * np.float32(0.3), str(shape))
+        np.testing.assert_array_equal(draws.normal(key, shape, scale), drawn * scale, str(shape))
+        expected = jax.random.uniform(key, shape, minval=-0.1, maxval=0.7)
+        np.testing.assert_array_equal(draws.uniform(key, shape, -0.1, 0.7), expected, str(shape))
+
+
+def test_lengths_share_programs(getkey, monkeypatch):
+    lengths = []
+    monkeypatch.setattr(jax.random, "normal", lambda key, shape: lengths.append(shape) or np.zeros(shape))
+    for shape in ((3,), (7, 5), (draws.SHORTEST,), (draws.SHORTEST + 1,)):
+        draws.normal(getkey(), shape)
+    assert lengths == [(draws.SHORTEST,)] * 3 + [(draws.SHORTEST * draws.LONGER,)]
+
+
+def test_a_traced_key_and_another_generator_draw_the_shape_itself():
+    """Another generator's first numbers depend on how many are drawn."""
+    for kind in ("threefry2x32", "rbg"):
+        key = jax.random.key(3, impl=kind)
+        expected = jax.jit(lambda key: jax.random.normal(key, (4, 3)))(key)
+        np.testing.assert_array_equal(jax.jit(lambda key: draws.normal(key, (4, 3)))(key), expected, kind)
+        np.testing.assert_allclose(draws.normal(key, (4, 3)), expected, rtol=1e-6, err_msg=kind)
+        closed_over = jax.jit(lambda key=key: draws.normal(key, (4, 3)) + 0)
+        np.testing.assert_allclose(closed_over(), expected, rtol=1e-6, err_msg=kind)
+
+
+def test_a_key_of_the_old_kind_draws_the_same():
+    old = draws.normal(jax.random.PRNGKey(3), (4, 3))
+    np.testing.assert_array_equal(old, draws.normal(jax.random.key(3), (4, 3)))
+
+
+def test_values_are_the_maximum_and_the_gradient_goes_to_its_place():
+    x, axes = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32), (0, 1, -1, (0, 1), (0, 2), (0, 1, 2))
+
+    @jax.jit
+    def both(x):
+        pulled = [jax.vjp(lambda x, axis=axis: largest_of(x, axis), x) for axis in axes]
+        return [(value, back(value)[0]) for value, back in pulled]
+
+    for axis, (value, gradient) in zip(axes, both(x), strict=True):
+        np.testing.assert_array_equal(value, np.max(x, axis=axis), err_msg=str(axis))
+        np.testing.assert_array_equal(gradient, np.where(x == np.max(x, axis=axis, keepdims=True), x, 0), str(axis))
+
+
+def test_of_entries_that_are_equal_the_first_gets_the_gradient():
+    gradient = jax.jit(jax.grad(lambda x: largest_of(x, 0).sum()))
+    assert gradient(np.array([[1, 0], [3, 0], [3, 0]], np.float32)).tolist() == [[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]
+
+
+def test_the_gradient_of_a_layer_that_pools_by_the_maximum_divides_by_nothing():
+    """By how many entries equal the maximum, for one: there may be none, made anew with other roundings."""
+
+    gradients = lambda layer, xs: jax.grad(lambda xs: sum(jnp.sum(y) for y in layer(xs)))(xs)
+    layer = jax.jit(lambda key: EquivariantLinear(RECURRENT, 1, 1, pooling="max", key=key))(jax.random.key(0))
+    xs = jax.eval_shape(
+        lambda w: lift(RECURRENT.leaves(w), features(RECURRENT)), random_weights(jax.random.key(0), RECURRENT)
+    )
+    traced = str(jax.make_jaxpr(gradients)(layer, xs))
+    assert " argmax[" in traced
+    assert " div " not in traced
+
+
+CHANNELS = 4
+RNG = np.random.default_rng(0)
+apply = jax.jit(lambda norm, x: norm(x))
+
+
+def norm_of(name: str):
+    """With gains and offsets as after some training."""
+    moved = lambda x: jax.device_put(np.asarray(x) + draw(*x.shape))
+    return jax.tree.map(moved, NORMS[name](CHANNELS))
+
+
+def draw(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def by_hand(name: str, norm, x: np.ndarray) -> np.ndarray:
+    axes = None if name == "array" else -1
+    centered = x - x.mean(axis=-1, keepdims=True) if name == "layer" else x
+    size = np.sqrt((centered**2).mean(axis=axes, keepdims=True) + 1e-5)
+    return np.asarray(norm.gain) * centered / size + np.asarray(getattr(norm, "offset", 0.0))
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_a_norm_is_its_formula_on_arrays_of_any_number_of_axes(name):
+    norm = norm_of(name)
+    for x in (3 * draw(*groups, CHANNELS) + 1 for groups in ((), (3,), (3, 5))):
+        np.testing.assert_allclose(apply(norm, x), by_hand(name, norm, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_a_norm_commutes_with_orders_of_neurons_and_the_root_mean_square_alone_with_signs(name):
+    norm, x = norm_of(name), draw(3, 5, CHANNELS)
+    still = np.asarray(apply(norm, x))
+    moved = lambda y: y[[2, 0, 1]][:, [4, 2, 0, 1, 3]]
+    np.testing.assert_allclose(apply(norm, moved(x)), moved(still), atol=1e-6)
+    turned = lambda y: np.roll(y, 1, axis=-1)  # channels are no neurons
+    assert np.abs(apply(norm, turned(x)) - turned(still)).max() > 1e-2
+    signs = np.array([1, -1, -1], np.float32)[:, None, None]
+    assert bool(np.abs(apply(norm, signs * x) - signs * still).max() < 1e-6) is (name == "rms")
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_a_network_is_normed_by_itself_alone(name):
+    norm, batch = norm_of(name), draw(2, 3, CHANNELS)
+    other = batch * np.array([1, 100], np.float32)[:, None, None]
+    alone = jax.jit(jax.vmap(norm))
+    np.testing.assert_array_equal(alone(batch)[0], alone(other)[0])
+    assert {leaf.shape for leaf in jax.tree.leaves(eqx.filter(norm, eqx.is_array))} == {(CHANNELS,)}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_half_types_stay_and_do_not_overflow_and_zeros_are_finite_in_value_and_gradient(name):
+    norm, x = norm_of(name), (300 * draw(3, CHANNELS)).astype(np.float16)  # its squares are beyond the type
+
+    @jax.jit
+    def found(x):
+        return norm(x), jax.value_and_grad(lambda y: jnp.sum(norm(y) ** 2))(jnp.zeros((3, CHANNELS)))
+
+    half, of_zeros = found(x)
+    assert half.dtype == jnp.float16
+    assert np.abs(half).max() > 0.1
+    assert np.isfinite(half).all()
+    assert all(np.isfinite(leaf).all() for leaf in of_zeros)
+
+
+@pytest.mark.usefixtures("untyped")
+def test_too_few_channels_are_refused():
+    with pytest.raises(ValueError, match=r"channels of a layer norm is 1; it must be one integer in \[2, inf\]"):
+        LayerNorm(1)
+    for norm in (RMSNorm, ArrayNorm):
+        with pytest.raises(ValueError, match=r"channels of a norm is 0; it must be one integer in \[1, inf\]"):
+            norm(0)

@@ -1,0 +1,1 @@
+"""A network as a graph, and the layers of readers over it."""

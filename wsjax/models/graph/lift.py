@@ -1,0 +1,192 @@
+"""Features of nodes and edges: linear or Fourier maps of their numbers, embeddings, activations at probes."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from wsjax.models.graph.graph import Graph, Nodes
+from wsjax.models.graph.padding import Padded, center
+from wsjax.models.graph.parts import Affine, along_last
+from wsjax.models.layers.activations import activations
+from wsjax.models.layers.draws import normal
+from wsjax.models.layers.generator import LinearGenerator
+from wsjax.models.layers.norms import LayerNorm
+from wsjax.networks import Network
+from wsjax.networks.sine import sine
+from wsjax.typing import Key, Weights
+
+EMBEDDING = 0.5
+"""Deviation of the embeddings at initialization."""
+
+FREQUENCY_SEED = 2403
+"""Seed of the Fourier features' frequencies, which are the same for every reader and never train."""
+
+
+class Lift(eqx.Module):
+    """Numbers to features along the last axis: x K + b, or of Gaussian Fourier features
+
+        [sin(2 pi x B), cos(2 pi x B)] K + b        B from N(0, sigma^2)
+
+    B is no parameter and no array of the module: it is drawn anew from one seed wherever it is used.
+
+    Args:
+        channels: numbers at most.
+        width: features.
+        frequencies: columns of B; 0 takes the numbers themselves.
+        sigma: deviation of B.
+        key: a typed key.
+
+    Source: Tancik et al., arXiv 2006.10739; on weights as arXiv 2403.12143.
+
+    Example:
+        >>> lift = lambda key: Lift(9, 4, 3, 1.0, key=key)(jnp.ones((5, 9)), np.arange(9))
+        >>> jax.eval_shape(lift, jax.random.key(0)).shape
+        (5, 4)
+    """
+
+    kernel: Array
+    bias: Array
+    channels: int = eqx.field(static=True)
+    frequencies: int = eqx.field(static=True)
+    sigma: float = eqx.field(static=True)
+
+    def __init__(self, channels: int, width: int, frequencies: int, sigma: float, *, key: Key):
+        rows, variance = (2 * frequencies, 1 / frequencies) if frequencies else (channels, 1 / max(channels, 1))
+        self.kernel = normal(key, (rows, width), variance**0.5)
+        self.bias = jnp.zeros(width)
+        self.channels, self.frequencies, self.sigma = channels, frequencies, sigma
+
+    def __call__(self, x: Float[Array, "*axes own"], rows: np.ndarray) -> Float[Array, "*axes width"]:
+        """Features of numbers that are these of all channels; the others are as if they were zero."""
+        if not self.frequencies:
+            return x @ self.kernel[rows] + along_last(self.bias, x.ndim)
+        seed, shape = jax.random.key(FREQUENCY_SEED), (self.channels, self.frequencies)
+        drawn = self.sigma * jax.random.normal(seed, shape, jnp.float32)
+        turns = x @ (2 * np.float32(np.pi) * drawn).astype(x.dtype)[rows]
+        sines, cosines = sine(turns), sine(turns + jnp.asarray(np.pi / 2, x.dtype))
+        of_sines, of_cosines = jnp.split(self.kernel, 2)
+        return sines @ of_sines + cosines @ of_cosines + along_last(self.bias, x.ndim)
+
+
+class GraphLift(eqx.Module):
+    """Features of all nodes and edges of a network.
+
+    One map serves all nodes, and one all edges whose windows have as many axes, kernels centered on one another: an
+    edge of a dense layer is lifted alike wherever it is. To a node's features comes a learned vector that says where it
+    is: each input's and each output's own, one for all neurons of a hidden group, which may be permuted.
+
+    **Preserves** equivariance, and padding changes nothing: absent channels and kernel positions count as zeros.
+
+    Source: arXiv 2403.12143, section 3, for positional embeddings and features. Its edges of dense and convolutional
+    layers share a map; here they share one only where both have kernels.
+
+    Example:
+        >>> from wsjax.models.graph.graph import graph_of
+        >>> from wsjax.models.graph.padding import whole
+        >>> from wsjax.symmetry import siren
+        >>> spec = siren((2, 4, 1))
+        >>> lift = eqx.filter_eval_shape(GraphLift, graph_of(spec), 6, 3, 0, 1.0, key=jax.random.key(0))
+        >>> leaves = [jax.ShapeDtypeStruct(shape, "float32") for shape in spec.shapes]
+        >>> nodes, edges = eqx.filter_eval_shape(lambda lift, x: lift(whole(graph_of(spec), x)), lift, leaves)
+        >>> [x.shape for x in nodes], [x.shape for x in edges]
+        ([(2, 6), (4, 6), (1, 6)], [(2, 4, 3), (4, 1, 3)])
+    """
+
+    node: Lift
+    edge: dict[int, Lift]
+    places: dict[str, Array]
+    graph: Graph = eqx.field(static=True)
+
+    def __init__(self, graph: Graph, width: int, edges: int, frequencies: int, sigma: float, *, key: Key):
+        keys = jax.random.split(key, 3)
+        self.graph = graph
+        self.node = Lift(max((n.channels for n in graph.nodes), default=0), width, frequencies, sigma, key=keys[0])
+        windows = _windows(graph)
+        self.edge = {
+            rank: Lift(math.prod(window), edges, frequencies, sigma, key=jax.random.fold_in(keys[1], rank))
+            for rank, window in windows.items()
+        }
+        count = lambda nodes: 1 if nodes.role == "hidden" else nodes.size
+        self.places = {
+            nodes.name: normal(jax.random.fold_in(keys[2], i), (count(nodes), width), EMBEDDING)
+            for i, nodes in enumerate(graph.nodes)
+        }
+
+    def __call__(self, network: Padded) -> tuple[list[Array], list[Array]]:
+        """Features of each block of nodes and of each block of edges of one network."""
+        windows, blocks = _windows(self.graph), {edges.key: edges.window for edges in self.graph.edges}
+        nodes = [
+            self.node(x, np.arange(x.shape[1])) + self.place(block)
+            for block, x in zip(network.graph.nodes, network.nodes, strict=True)
+        ]
+        edges = []
+        for block, x in zip(network.graph.edges, network.edges, strict=True):
+            largest = windows[len(blocks[block.key])]
+            places = np.arange(math.prod(largest)).reshape(largest)[center(blocks[block.key], largest)]
+            rows = places[center(block.window, blocks[block.key])]
+            edges.append(self.edge[len(largest)](x, rows.reshape(-1)))
+        return nodes, edges
+
+    def place(self, nodes: Nodes) -> Float[Array, "size_or_one width"]:
+        return self.places[nodes.name][: nodes.size]
+
+
+def _windows(graph: Graph) -> dict[int, tuple[int, ...]]:
+    """The largest window of each number of axes."""
+    found: dict[int, tuple[int, ...]] = {}
+    for edges in graph.edges:
+        rank = len(edges.window)
+        found[rank] = tuple(map(max, found.get(rank, edges.window), edges.window))
+    return found
+
+
+class NodeProbes(eqx.Module):
+    """Run the network at learned inputs; each node's numbers there go through a dense layer and a norm of its layer:
+
+        out_i = norm(a_i K + b)        a_i: (probes,) the inputs' own coordinates, activations, or decoded values
+
+    **Preserves** equivariance under permutations of hidden neurons.
+
+    Source: arXiv 2403.12143, section 3, probe features.
+
+    Example:
+        >>> net = Network("siren", (2, 4, 1))
+        >>> probes = eqx.filter_eval_shape(NodeProbes, net, 6, 5, 0, (-1.0, 1.0), key=jax.random.key(0))
+        >>> [x.shape for x in eqx.filter_eval_shape(probes, jax.eval_shape(net.init, jax.random.key(1)))]
+        [(2, 6), (4, 6), (1, 6)]
+    """
+
+    points: LinearGenerator
+    maps: tuple[Affine, ...]
+    norms: tuple[LayerNorm, ...]
+    network: Network = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: Network,
+        width: int,
+        probes: int,
+        generator: int,
+        coordinate_range: tuple[float, float],
+        *,
+        key: Key,
+    ):
+        points_key, maps_key = jax.random.split(key)
+        self.network = network
+        self.points = LinearGenerator(network.widths[0], probes, generator, coordinate_range, key=points_key)
+        count = len(network.widths)
+        self.maps = tuple(Affine(probes, width, key=jax.random.fold_in(maps_key, i)) for i in range(count))
+        self.norms = tuple(LayerNorm(width) for _ in range(count))
+
+    def __call__(self, weights: Weights) -> list[Float[Array, "size width"]]:
+        """Features of the inputs, of each hidden layer and of the outputs of one network."""
+        points = self.points()
+        hidden, values = activations(self.network, weights, points)
+        probed = [points.T, *(a.T for a in hidden), values.T]
+        return [
+            norm(mix(a.astype(mix.kernel.dtype))) for a, mix, norm in zip(probed, self.maps, self.norms, strict=True)
+        ]

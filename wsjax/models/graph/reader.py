@@ -1,0 +1,150 @@
+"""A reader of a network's graph: lift the numbers of neurons and weights, let layers pass them on, read the nodes."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from wsjax.errors import check_choice, check_number, check_sizes
+from wsjax.floats import all_widened, floating
+from wsjax.models.graph.graph import Graph, graph_of
+from wsjax.models.graph.lift import GraphLift, NodeProbes
+from wsjax.models.graph.padding import Padded, check_fits, whole
+from wsjax.models.graph.parts import Step, steps
+from wsjax.models.layers.arguments import check_arguments
+from wsjax.models.layers.normalizer import Normalizer, normalizer_for
+from wsjax.models.layers.stack import Stack, dropout
+from wsjax.networks import Network
+from wsjax.symmetry import Symmetry
+from wsjax.typing import Key, Scalar, Weights
+
+GraphLayer: TypeAlias = Callable[[list[Array], list[Array], Padded], tuple[list[Array], list[Array]]]
+"""A layer: features of nodes and of edges to the same, for the blocks of its step."""
+
+
+class GraphReader(eqx.Module):
+    """Lift, layers, readout, head: what the readers of graphs share. `NeuralGraph` and `RelationalTransformer` are it.
+
+    One made for a Symmetry reads weights; one made for a `union` of graphs reads what `pad` gives. `layer` makes the
+    layer of a step on the reader's graph.
+    """
+
+    normalizer: Normalizer | None
+    lift: GraphLift
+    probes: NodeProbes | None
+    layers: tuple[GraphLayer, ...]
+    head: Stack
+    symmetry: Symmetry | None = eqx.field(static=True)
+    graph: Graph = eqx.field(static=True)
+    readout: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        symmetry: Symmetry | Graph,
+        out_size: int,
+        layer: Callable[[Graph, Step, Key], GraphLayer],
+        *,
+        width: int,
+        edges: int,
+        layers: int,
+        frequencies: int,
+        sigma: float,
+        readout: str,
+        head: int,
+        depth: int,
+        probes: int,
+        generator: int,
+        network: Network | None,
+        coordinate_range: tuple[float, float],
+        normalizer: Normalizer | None,
+        key: Key,
+    ):
+        check_sizes(low=2, width=width, edges=edges)
+        check_arguments(symmetry, (Symmetry, Graph), out_size, normalizer, layers=layers, head=head, depth=depth)
+        check_sizes(low=0, frequencies=frequencies, probes=probes, generator=generator)
+        check_number("sigma", sigma, low=0, open_low=True)
+        check_choice("readout", readout, ("outputs", "graph"))
+        own_key, layers_key = jax.random.split(key)
+        lift_key, probe_key, head_key = jax.random.split(own_key, 3)
+        own = symmetry if isinstance(symmetry, Symmetry) else None
+        if own is None and normalizer is not None:
+            raise ValueError(
+                f"the normalizer is {normalizer}; expected None for a reader of padded graphs, whose numbers are "
+                f"normalized before `pad`"
+            )
+        if probes and not isinstance(network, Network):
+            raise ValueError(
+                f"probes is {probes}, and no network is there to run; expected network=..., as the metadata "
+                f"of a data set have it: pass it, or set probes=0"
+            )
+        if probes and own is None:
+            raise ValueError(
+                f"probes is {probes}, and this reader is of padded graphs, of which no network can be run; "
+                f"expected 0: set probes=0, or make a reader for the Symmetry of one architecture"
+            )
+        self.normalizer = None if own is None else normalizer_for(own, normalizer)
+        self.symmetry, self.readout = own, readout
+        self.graph = graph_of(symmetry) if isinstance(symmetry, Symmetry) else symmetry
+        plan = enumerate(steps(self.graph, layers, readout))
+        self.layers = tuple(layer(self.graph, step, jax.random.fold_in(layers_key, i)) for i, step in plan)
+        self.lift = GraphLift(self.graph, width, edges, frequencies, sigma, key=lift_key)
+        self.probes = None
+        if probes and network is not None:
+            self.probes = NodeProbes(network, width, probes, generator, coordinate_range, key=probe_key)
+        read = 1 if readout == "graph" else sum(n.size for n in self.graph.nodes if n.role == "output")
+        self.head = Stack(read * width, out_size, head, depth, key=head_key)
+
+    def features(
+        self, weights: Weights | Padded, *, key: Key | None = None, dropout_rate: Scalar = 0.0
+    ) -> Float[Array, " features"]:
+        """The readout of one network; with a key, drop features at the given rate."""
+        like = self.head.layers[0].weight
+        network = _in_dtype(weights, like.dtype) if isinstance(weights, Padded) else self._whole(weights)
+        check_fits(network.graph, self.graph, "the reader's graph", "make the reader for the union that `pad` is given")
+        nodes, edges = self.lift(network)
+        if self.probes is not None:
+            if isinstance(weights, Padded):
+                raise ValueError("the network is a padded graph, which no probe can run; expected its weights")
+            run = self.probes(all_widened(weights, like))
+            nodes = [x + probed for x, probed in zip(nodes, run, strict=True)]
+        for layer in self.layers:
+            nodes, edges = layer(nodes, edges, network)
+        # The head's hidden layers take indices from 0.
+        return dropout(self._read(nodes, network), key, dropout_rate, index=len(self.head.layers) - 1)
+
+    def __call__(
+        self, weights: Weights | Padded, *, key: Key | None = None, dropout_rate: Scalar = 0.0
+    ) -> Float[Array, " outputs"]:
+        """Read one network; with a key, drop features and hidden units of the head at the given rate."""
+        return self.head(self.features(weights, key=key, dropout_rate=dropout_rate), key=key, dropout_rate=dropout_rate)
+
+    def _whole(self, weights: Weights) -> Padded:
+        if self.symmetry is None or self.normalizer is None:
+            raise ValueError("the weights are of one network and this reader is of a union; expected models.pad(...)")
+        return whole(self.graph, self.normalizer(self.symmetry.leaves(weights), self.head.dtype))
+
+    def _read(self, nodes: list[Array], network: Padded) -> Array:
+        blocks = list(zip(network.graph.nodes, nodes, strict=True))
+        masks = network.node_masks
+        kept = [x if masks is None else jnp.where(masks[i][:, None], x, 0) for i, (_, x) in enumerate(blocks)]
+        if self.readout == "graph":
+            count = sum(x.shape[0] for x in kept) if masks is None else sum(mask.sum() for mask in masks)
+            return sum(jnp.sum(x, axis=0) for x in kept) / jnp.asarray(count, kept[0].dtype)
+        rooms = {n.name: n.size for n in self.graph.nodes if n.role == "output"}
+        found = {block.name: x for (block, _), x in zip(blocks, kept, strict=True)}
+        width = kept[0].shape[1]
+        filled = [
+            jnp.pad(
+                found.get(name, jnp.zeros((0, width), kept[0].dtype)), [(0, room - len(found.get(name, ()))), (0, 0)]
+            )
+            for name, room in rooms.items()
+        ]
+        return jnp.concatenate(filled).reshape(-1)
+
+
+def _in_dtype(network: Padded, dtype: jnp.dtype) -> Padded:
+    """Masks stay as they are."""
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if floating(leaf) else leaf, network)

@@ -1,0 +1,108 @@
+"""The reader's normalizer: one shift and one scale for each array, so that equivariance survives it."""
+
+from collections.abc import Mapping, Sequence
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, ArrayLike
+
+from wsjax.errors import listing
+from wsjax.models.layers.constant import Constant
+from wsjax.symmetry import Symmetry
+
+
+class Normalizer(eqx.Module):
+    """(w - shift) / scale for each array, with one number each for the whole array.
+
+    An element-wise normalizer would distinguish neurons and break permutation equivariance. An array that signs or
+    scales act on is only divided by its root mean square: a shift would break their equivariance.
+
+    The statistics belong to the training split and never train (`Constant`). It computes in float32 at least and rounds
+    once, to the dtype of the reader's parameters.
+
+    Args:
+        shift, scale: one number for each array.
+
+    Example:
+        >>> Normalizer([1.0], [2.0])([jnp.array([3.0, 5.0])], jnp.bfloat16)
+        [Array([1, 2], dtype=bfloat16)]
+    """
+
+    shift: Constant
+    scale: Constant
+
+    def __init__(self, shift: Sequence[float] | ArrayLike, scale: Sequence[float] | ArrayLike):
+        self.shift, self.scale = Constant(shift), Constant(scale)
+
+    def __len__(self) -> int:
+        return len(self.shift.bits)
+
+    def extended(self, arrays: int) -> "Normalizer":
+        """One for so many arrays more, which it leaves as they are."""
+        return Normalizer(
+            jnp.concatenate([self.shift.value, jnp.zeros(arrays, jnp.float32)]),
+            jnp.concatenate([self.scale.value, jnp.ones(arrays, jnp.float32)]),
+        )
+
+    def __call__(self, leaves: list[Array], dtype: DTypeLike) -> list[Array]:
+        """Each array normalized, in a dtype."""
+        wide = np.promote_types(dtype, np.float32)
+        shifts, scales = self.shift.value.astype(wide), self.scale.value.astype(wide)
+        return [
+            ((jnp.asarray(leaf).astype(wide) - shift) / scale).astype(dtype)
+            for leaf, shift, scale in zip(leaves, shifts, scales, strict=True)
+        ]
+
+
+def normalizer_for(symmetry: Symmetry, given: Normalizer | None) -> Normalizer:
+    """The normalizer that a reader is given; the identity where it is given none.
+
+    Raises:
+        ValueError: one for another number of arrays.
+    """
+    count = len(symmetry.names)
+    if given is not None and len(given) != count:
+        raise ValueError(
+            f"the normalizer is for {len(given)} arrays; the Symmetry names {count}: {listing(symmetry.names)}. "
+            f"Make it of the same data set, as dataset.normalizer() does"
+        )
+    return Normalizer([0.0] * count, [1.0] * count) if given is None else given
+
+
+def normalizer(symmetry: Symmetry, statistics: Mapping[str, Mapping[str, float]]) -> Normalizer:
+    """Build the normalizer of a data set.
+
+    Args:
+        symmetry: the networks' Symmetry.
+        statistics: for each leaf's name its `mean`, `std` and `rms` over the training split.
+
+    Raises:
+        ValueError: statistics missing for a leaf, or one of them.
+
+    Example:
+        >>> from wsjax.symmetry import siren
+        >>> spec = siren((2, 4, 1))
+        >>> norm = normalizer(spec, {name: {"mean": 1.0, "std": 2.0, "rms": 3.0} for name in spec.names})
+        >>> norm.shift.value.tolist()   # only the last bias, on which nothing acts, is shifted
+        [0.0, 0.0, 0.0, 1.0]
+    """
+    missing = [name for name in symmetry.names if name not in statistics]
+    if missing:
+        raise ValueError(f"the metadata has no statistics for {listing(missing)}; it has: {listing(statistics)}")
+    signed = {n for n, g in symmetry.groups.items() if g.allows("sign") or g.allows("rescale")}
+    shift, scale = [], []
+    for name, axes in zip(symmetry.names, symmetry.axes, strict=True):
+        found = statistics[name]
+        acted_on = signed & set(axes.names)
+        lacking = [needed for needed in (("rms",) if acted_on else ("mean", "std")) if needed not in found]
+        if lacking:
+            raise ValueError(
+                f"the metadata's statistics of {name} lack {listing(lacking)}; "
+                f"found {listing(found) or 'none'}, expected mean, std and rms: make them of the "
+                f"training split, as metadata.with_statistics(weights, rows) does"
+            )
+        shift.append(0.0 if acted_on else found["mean"])
+        scale.append((found["rms"] if acted_on else found["std"]) or 1.0)
+    return Normalizer(shift, scale)

@@ -1,0 +1,1 @@
+"""Readers and editors, one file each."""

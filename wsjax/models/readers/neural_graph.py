@@ -1,0 +1,94 @@
+"""The graph network of messages over a network's neurons."""
+
+from wsjax.models.graph.graph import Graph
+from wsjax.models.graph.messages import MessageLayer
+from wsjax.models.graph.reader import GraphReader
+from wsjax.models.layers.normalizer import Normalizer
+from wsjax.networks import Network
+from wsjax.symmetry import Symmetry
+from wsjax.typing import Key
+
+
+class NeuralGraph(GraphReader):
+    """A graph network over a network's neurons: weights carry messages between them and are updated from both ends.
+
+    Neurons and weights are lifted to features; `layers` times messages run along and against all weights, are gathered
+    at the neurons and update them, then the weights (`MessageLayer`); the head reads the outputs side by side, or the
+    average over all neurons.
+
+    **Preserves**: the output is invariant to every permutation of the Symmetry, and to padding.
+
+    Args:
+        symmetry: of the networks that are read; or a `union` of graphs, for a reader of what `pad` gives.
+        out_size: the number of outputs.
+        width, edges: features of a node, and of an edge.
+        layers: of the graph network.
+        frequencies: Gaussian Fourier features of deviation `sigma` of each number; 0 takes the numbers themselves.
+        readout: what the head reads, the `"outputs"` side by side, each with what reached it, or the average over all
+            nodes of the `"graph"`.
+        head, depth: width and number of the head's hidden layers.
+        probes: learned inputs at which the network runs for features of its neurons; 0 runs nothing.
+        generator: linear layers that make them from latent vectors; 0 learns them directly.
+        network: what runs at the learned inputs, for `probes`.
+        coordinate_range: of the coordinates that the networks were fitted on.
+        normalizer: of the data set, `dataset.normalizer()`; None reads the weights as they are. A union takes None.
+        key: a typed key.
+
+    Raises:
+        ValueError: an array that no graph takes, too few layers for the readout, or probes without a network or for a
+            union; at reading, a padded graph of which some block is larger than the reader's.
+
+    Source: Kofinas et al., arXiv 2403.12143, NG-GNN, whose graph holds all pairs of neurons and whose reverse edges
+    are an option; here weights that exist, both ways. Its code of the editing network takes biases from the wrong
+    nodes; here every array names its own.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wsjax.symmetry import siren
+        >>> spec = siren((2, 4, 1))
+        >>> reader = NeuralGraph(spec, 10, width=4, edges=3, layers=2, key=jax.random.key(0))
+        >>> weights = spec.unflatten([jnp.ones(shape) for shape in spec.shapes])
+        >>> jax.eval_shape(reader.features, weights).shape, jax.eval_shape(reader, weights).shape
+        ((4,), (10,))
+    """
+
+    def __init__(
+        self,
+        symmetry: Symmetry | Graph,
+        out_size: int,
+        *,
+        width: int = 32,
+        edges: int = 32,
+        layers: int = 4,
+        frequencies: int = 32,
+        sigma: float = 3.0,
+        readout: str = "outputs",
+        head: int = 64,
+        depth: int = 1,
+        probes: int = 0,
+        generator: int = 0,
+        network: Network | None = None,
+        coordinate_range: tuple[float, float] = (-1.0, 1.0),
+        normalizer: Normalizer | None = None,
+        key: Key,
+    ):
+        layer = lambda graph, step, key: MessageLayer(graph, step, width, edges, key=key)
+        super().__init__(
+            symmetry,
+            out_size,
+            layer,
+            width=width,
+            edges=edges,
+            layers=layers,
+            frequencies=frequencies,
+            sigma=sigma,
+            readout=readout,
+            head=head,
+            depth=depth,
+            probes=probes,
+            generator=generator,
+            network=network,
+            coordinate_range=coordinate_range,
+            normalizer=normalizer,
+            key=key,
+        )

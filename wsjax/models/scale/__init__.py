@@ -1,0 +1,1 @@
+"""Layers that are equivariant to signs and positive scales of neurons."""

@@ -1,0 +1,164 @@
+"""What reads a network's graph under signs and scales: vectors of all nodes and weights after rounds of messages."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from wsjax.models.graph.graph import Graph, Nodes, edge_inputs, graph_of, node_inputs
+from wsjax.models.layers import draws
+from wsjax.models.layers.normalizer import Normalizer, normalizer_for
+from wsjax.models.scale.layer import Round, ScaleLayer, Wiring
+from wsjax.models.scale.maps import Gain, normal
+from wsjax.models.scale.reciprocal import inverted, squared_sizes
+from wsjax.symmetry import Symmetry
+from wsjax.symmetry.spec import check_gains
+from wsjax.typing import Key, Weights
+
+
+def wiring_of(graph: Graph, symmetry: Symmetry) -> Wiring:
+    """The wiring of a graph: its sets of nodes with their gains, which decide the maps there.
+
+    Example:
+        >>> from wsjax.symmetry import siren
+        >>> spec = siren((2, 4, 1))
+        >>> wiring_of(graph_of(spec), spec).roles
+        ('input', 'moved', 'output')
+    """
+    check_gains(symmetry, "layers with gains")
+    groups = symmetry.groups
+
+    def gain(nodes: Nodes) -> Gain:
+        group = groups.get(nodes.name)
+        return Gain() if group is None else Gain(group.allows("sign"), group.allows("rescale"))
+
+    gains = tuple(gain(nodes) for nodes in graph.nodes)
+    hidden = {True: "moved", False: "free"}
+    roles = tuple(hidden[any(g)] if n.role == "hidden" else n.role for n, g in zip(graph.nodes, gains, strict=True))
+    places = {nodes.name: i for i, nodes in enumerate(graph.nodes)}
+    return Wiring(roles, gains, tuple((places[edges.source], places[edges.target]) for edges in graph.edges))
+
+
+def sizes_of(
+    graph: Graph, wiring: Wiring, nodes: Sequence[Float[Array, "_ _"]], edges: Sequence[Float[Array, "_ _ _"]]
+) -> list[tuple[Float[Array, " _"], Float[Array, " _"]]]:
+    """D^2 and 1 / D^2 of every set of nodes, of what the arrays hold for nodes and weights; see `reciprocal`.
+
+    Example:
+        >>> from wsjax.symmetry import mlp
+        >>> spec = mlp((2, 4, 1))
+        >>> graph, leaves = graph_of(spec), [2 * jnp.ones(shape) for shape in spec.shapes]
+        >>> sizes = sizes_of(graph, wiring_of(graph, spec), node_inputs(graph, leaves), edge_inputs(graph, leaves))
+        >>> [float(square[0]) for square, _ in sizes]
+        [1.0, 4.0, 1.0]
+    """
+    own = [x[:, : _own(one)] for x, one in zip(nodes, graph.nodes, strict=True)]
+    rescaled = [gain.rescale for gain in wiring.gains]
+    return [(size, inverted(size)) for size in squared_sizes(rescaled, own, edges, wiring.wires)]
+
+
+def _own(nodes: Nodes) -> int:
+    """How many numbers have the gain of a node: those of arrays that make it. They come first."""
+    return sum(feature.fixed for feature in nodes.produced)
+
+
+class Initial(eqx.Module):
+    """The vectors that a set of nodes begins with: a linear map of its numbers, and where nothing multiplies them an
+    embedding, of each node at inputs and outputs, of the group at hidden ones.
+
+    What neurons read from elsewhere, an array that only consumes them, has the gain 1 / g and is multiplied by D^2.
+    """
+
+    kernel: Array | None
+    embedding: Array | None
+    produced: int = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+
+    def __init__(self, nodes: Nodes, role: str, channels: int, *, key: Key):
+        self.produced, self.channels = _own(nodes), channels
+        kernel_key, embedding_key = jax.random.split(key)
+        self.kernel = normal(kernel_key, nodes.channels, channels) if nodes.channels else None
+        places = {"moved": 0, "free": 1}.get(role, nodes.size)
+        self.embedding = draws.normal(embedding_key, (places, channels)) if places else None
+
+    def __call__(self, x: Float[Array, "nodes numbers"], size: Float[Array, " nodes"]) -> Array:
+        initial = jnp.zeros((len(x), self.channels), x.dtype)
+        if self.kernel is not None:
+            made, read = x[:, : self.produced], x[:, self.produced :]
+            initial = jnp.concatenate([made, read * size[:, None]], axis=1) @ self.kernel
+        return initial if self.embedding is None else initial + jnp.broadcast_to(self.embedding, initial.shape)
+
+
+class States(NamedTuple):
+    """Vectors of all nodes, (size, channels), and weights, (sources, targets, channels); of each set of nodes D^2 and
+    1 / D^2, the squares of its sizes.
+    """
+
+    nodes: list[Float[Array, "_ _"]]
+    edges: list[Float[Array, "_ _ _"]]
+    sizes: list[tuple[Float[Array, " _"], Float[Array, " _"]]]
+
+
+class ScaleTrunk(eqx.Module):
+    """Normalize, a linear map of each node's and each weight's numbers, then the given rounds of messages.
+
+    **Preserves** equivariance: vectors move with the gains of their neurons and weights, in the order of the neurons.
+
+    Args:
+        symmetry: of the networks that are read.
+        normalizer: of the data set; None reads the weights as they are.
+        channels: of each node and each weight.
+        plan: the rounds, of which `models.scale.layer.rounds` gives those that are needed.
+        key: a typed key.
+
+    Example:
+        >>> from wsjax.models.scale.layer import rounds
+        >>> from wsjax.symmetry import siren
+        >>> spec = siren((2, 4, 1))
+        >>> plan = rounds(wiring_of(graph_of(spec), spec), 2, False, [2])
+        >>> trunk = ScaleTrunk(spec, None, 3, plan, key=jax.random.key(0))
+        >>> states = jax.eval_shape(trunk, spec.unflatten([jnp.ones(shape) for shape in spec.shapes]))
+        >>> [x.shape for x in states.nodes], [e.shape for e in states.edges]
+        ([(2, 3), (4, 3), (1, 3)], [(2, 4, 3), (4, 1, 3)])
+    """
+
+    normalizer: Normalizer
+    initials: tuple[Initial, ...]
+    edges: tuple[Array, ...]
+    layers: tuple[ScaleLayer, ...]
+    symmetry: Symmetry = eqx.field(static=True)
+    graph: Graph = eqx.field(static=True)
+    wiring: Wiring = eqx.field(static=True)
+
+    def __init__(
+        self, symmetry: Symmetry, normalizer: Normalizer | None, channels: int, plan: Sequence[Round], *, key: Key
+    ):
+        keys = [jax.random.fold_in(key, i) for i in range(len(plan) + 4)]
+        self.normalizer, self.symmetry = normalizer_for(symmetry, normalizer), symmetry
+        self.graph = graph_of(symmetry)
+        self.wiring = wiring_of(self.graph, symmetry)
+        initial = lambda i, role: Initial(self.graph.nodes[i], role, channels, key=jax.random.fold_in(keys[0], i))
+        self.initials = tuple(initial(i, role) for i, role in enumerate(self.wiring.roles))
+        draw = lambda i, edges: normal(jax.random.fold_in(keys[1], i), edges.channels, channels)
+        self.edges = tuple(draw(i, edges) for i, edges in enumerate(self.graph.edges))
+        fraction = sum(bool(one.nodes) for one in plan) ** -0.5
+        self.layers = tuple(
+            ScaleLayer(self.wiring, one, channels, fraction, key=k) for one, k in zip(plan, keys[4:], strict=True)
+        )
+
+    def __call__(self, weights: Weights) -> States:
+        """Vectors of one network's nodes and weights after the rounds."""
+        leaves = self.normalizer(self.symmetry.leaves(weights), jax.tree.leaves(self.edges)[0].dtype)
+        nodes, edges = node_inputs(self.graph, leaves), edge_inputs(self.graph, leaves)
+        sizes = self._sizes(nodes, edges)
+        xs = [initial(x, size) for initial, x, (size, _) in zip(self.initials, nodes, sizes, strict=True)]
+        es = [x @ kernel for x, kernel in zip(edges, self.edges, strict=True)]
+        for layer in self.layers:
+            xs, es = layer(xs, es, sizes)
+        return States(xs, es, sizes)
+
+    def _sizes(self, nodes: Sequence[Array], edges: Sequence[Array]) -> list[tuple[Array, Array]]:
+        return sizes_of(self.graph, self.wiring, nodes, edges)
