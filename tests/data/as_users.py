@@ -1,8 +1,8 @@
 """A tiny fit as users run it, in a process of its own, without the tests' XLA flags.
 
 `python -m tests.data.as_users DEVICES` prints as JSON the SHA-256 of each network, in several orders, for fits by
-groups (at all points, and at some drawn for each step by an optimiser that is not elementwise), one with refilled
-lanes, and a zoo. The last of the fits by groups at all points, and of those with refilled lanes, are over all devices
+groups (at all points, and at some drawn for each step by an optimizer that is not elementwise), one with refilled
+slots, and a zoo. The last of the fits by groups at all points, and of those with refilled slots, are over all devices
 of the process; "devices" says how many made them.
 """
 
@@ -19,18 +19,12 @@ from unittest import mock
 import jax
 import numpy as np
 
-from wsjax.data import (
-    Recipe,
-    ZooRecipe,
-    fit_groups,
-    fit_refilled,
-    fit_zoo_groups,
-    limit,
-    load_images,
-    zoo_network,
-)
-from wsjax.data.fitting import fit, refill
-from wsjax.data.fitting.fit import groups
+from wsjax.data import Recipe, ZooRecipe, limit, load_images
+from wsjax.data.fitting import grouped, refill
+from wsjax.data.fitting.grouped import fit_groups, groups
+from wsjax.data.fitting.refill import fit_refilled
+from wsjax.data.zoo import zoo_network
+from wsjax.data.zoo.fit import fit_zoo_groups
 from wsjax.networks import Network
 
 PATIENCE = 300
@@ -68,7 +62,7 @@ def over(devices: list[Any], patience: int) -> Iterator[set[Any]]:
         return one
 
     with contextlib.ExitStack() as patched:
-        for module, program in ((fit, "fit_group"), (refill, "advance")):
+        for module, program in ((grouped, "fit_group"), (refill, "advance_slots")):
             patched.enter_context(mock.patch.object(module, program, seen(getattr(module, program))))
             patched.enter_context(mock.patch.object(module, "fit_devices", return_value=devices))
         yield used
@@ -78,15 +72,15 @@ def main(count: int) -> None:
     jax.config.update("jax_num_cpu_devices", count)
     devices = jax.local_devices()
     images = limit(load_images("digits"), 20)
-    # Wide enough for vector units and fused loops to have their ends, which is where neighbours could be felt.
+    # Wide enough for vector units and fused loops to have their ends, which is where neighbors could be felt.
     network = Network("siren", (2, 19, 19, 1), w0=(8.0,), offset=0.5, family="nfn")
-    recipe = Recipe(network, steps=12, learning_rate=1e-2, lanes=8)
+    recipe = Recipe(network, steps=12, learning_rate=1e-2, slots=8)
     stopping = dataclasses.replace(recipe, target_psnr=9.0, check_every=3, schedule="constant")
-    zoo = ZooRecipe(zoo_network("mlp", images, (7,)), count=6, steps=8, lanes=4, batch_size=16)
+    zoo = ZooRecipe(zoo_network("mlp", images, (7,)), count=6, steps=8, slots=4, batch_size=16)
     jobs = np.concatenate(groups(recipe, len(images.pixels)))
     shuffled = np.random.default_rng(0).permutation(jobs)
     odd = [shuffled[:3], shuffled[3:11], shuffled[11:12], shuffled[12:]]
-    drawing = dataclasses.replace(recipe, batch_points=21, optimiser="lamb")
+    drawing = dataclasses.replace(recipe, batch_points=21, optimizer="lamb")
     runs = [np.array([5, 0]), np.array([3]), np.array([4, 2, 1])]
     made = {
         **{

@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from wsjax.data import SOURCES, Images, Recipe, WeightDataset, fit_dataset, fit_dataset_in_memory, limit, load_images
-from wsjax.data.fitting import fit, refill
-from wsjax.data.store import orbax_calls, shards
+from wsjax.data import Images, Recipe, WeightDataset, fit, limit, load_images
+from wsjax.data.fitting import grouped, refill
+from wsjax.data.sources import SOURCES
+from wsjax.data.store import shards
 from wsjax.data.store.index import shard_name
 from wsjax.networks import Network
+from wsjax.storage import orbax_calls
 
-RECIPE = Recipe(Network("siren", (2, 4, 4, 1), w0=(5.0,), offset=0.5), steps=3, learning_rate=1e-2, lanes=4)
+RECIPE = Recipe(Network("siren", (2, 4, 4, 1), w0=(5.0,), offset=0.5), steps=3, learning_rate=1e-2, slots=4)
 """Every recipe is a program of its own, so that most tests take this one."""
 RANGED = dataclasses.replace(RECIPE, coordinate_order="ij", value_range=(-1.0, 1.0))
 
@@ -52,15 +54,15 @@ def diverging(number: int) -> Iterator[None]:
         mine = np.expand_dims(numbers == number, tuple(range(1, leaf.ndim)))
         return jax.device_put(np.where(mine, np.float32(np.nan), leaf), leaf.sharding)
 
-    def group(recipe, points, values, numbers, view, given=None, real=fit.fit_group):
-        return jax.tree.map(partial(spoilt, numbers), real(recipe, points, values, numbers, view, given))
+    def group(initialized, points, values, numbers, view, real=grouped.fit_group):
+        return jax.tree.map(partial(spoilt, numbers), real(initialized, points, values, numbers, view))
 
-    def lanes(recipe, asked, lanes, given=None, real=refill.advance):
-        after, mse = real(recipe, asked, lanes, given)
-        weights, mse = jax.tree.map(partial(spoilt, asked.number), (after.weights, mse))
+    def slots(initialized, requests, slots, real=refill.advance_slots):
+        after, mse = real(initialized, requests, slots)
+        weights, mse = jax.tree.map(partial(spoilt, requests.number), (after.weights, mse))
         return after._replace(weights=weights), mse
 
-    with mock.patch.object(fit, "fit_group", group), mock.patch.object(refill, "advance", lanes):
+    with mock.patch.object(grouped, "fit_group", group), mock.patch.object(refill, "advance_slots", slots):
         yield
 
 
@@ -91,7 +93,7 @@ def images() -> Images:
 @pytest.fixture(scope="session")
 def fitted(images, recipe) -> WeightDataset:
     """The fit of those images in memory."""
-    return fit_dataset_in_memory(images, recipe, progress=False)
+    return fit(images, recipe=recipe, progress=False)
 
 
 @pytest.fixture(scope="session")
@@ -105,9 +107,9 @@ def views(fitted) -> WeightDataset:
         **{name: twice(column) for name, column in fitted.columns.items()},
         "view": np.arange(20, dtype=np.int32) % 2,
     }
-    card = dataclasses.replace(fitted.card, recipe={**(fitted.card.recipe or {}), "views": 2})
+    metadata = dataclasses.replace(fitted.metadata, recipe={**(fitted.metadata.recipe or {}), "views": 2})
     rows = np.flatnonzero(columns["split"] == 0)
-    return WeightDataset(weights, twice(fitted.label), columns, card.with_statistics(weights, rows))
+    return WeightDataset(weights, twice(fitted.label), columns, metadata.with_statistics(weights, rows))
 
 
 @contextlib.contextmanager
@@ -152,7 +154,7 @@ def stored_once(tmp_path_factory):
         patch.setattr(shards, "SHARD_NETWORKS", 4)
         path = tmp_path_factory.mktemp("stored") / "set"
         # Not by the fixtures, which a file may have its own of.
-        fit_dataset(limit(load_images("digits"), 10), RECIPE, path, progress=False)
+        fit(limit(load_images("digits"), 10), recipe=RECIPE, out=path, progress=False)
     return path
 
 

@@ -26,19 +26,21 @@ def main(process: int, port: str, out: Path, mode: str = "") -> None:
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")
     start_processes(f"localhost:{port}", PROCESSES, process, patience=10 if mode else 100)
-    from wsjax.data import Part, Recipe, fit_dataset, limit, load_images, stream
-    from wsjax.data.store import orbax_calls, shards
+    from wsjax.data import Part, Recipe, fit, limit, load_images, stream
+    from wsjax.data.store import shards
     from wsjax.networks import Network
+    from wsjax.storage import orbax_calls
+    from wsjax.storage.digests import digest
 
     shards.SHARD_NETWORKS = 4
     if mode == "waits":
         os.mkdir = slowly(os.mkdir)
     if mode == "dies":
         die_in_the_second_write(orbax_calls, out / Part(1, PROCESSES).index)
-    recipe = Recipe(Network("siren", (2, 4, 4, 1), w0=(5.0,), offset=0.5), steps=3, learning_rate=1e-2, lanes=4)
-    fitted = fit_dataset(limit(load_images("digits"), 10), recipe, out, progress=False)
+    recipe = Recipe(Network("siren", (2, 4, 4, 1), w0=(5.0,), offset=0.5), steps=3, learning_rate=1e-2, slots=4)
+    fitted = fit(limit(load_images("digits"), 10), recipe=recipe, out=out, progress=False)
     batches = [batch.object for batch in stream(out, 2, epochs=2)]
-    leaves = [shards.digest(np.asarray(leaf)) for leaf in jax.tree.leaves(fitted.weights)]
+    leaves = [digest(np.asarray(leaf)) for leaf in jax.tree.leaves(fitted.weights)]
     print(json.dumps({"leaves": leaves, "batches": [np.asarray(rows).tolist() for rows in batches]}))
 
 

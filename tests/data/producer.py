@@ -5,12 +5,12 @@ from collections.abc import Callable, Generator
 import jax
 import numpy as np
 
-from wsjax.data import Card
-from wsjax.data.store.missing import Missing, Networks
+from wsjax.data import Metadata
+from wsjax.data.store.job import Missing, Networks
 from wsjax.networks import Network
 
 NETWORK = Network("siren", (2, 3, 1))
-CARD = Card("numbered", NETWORK, NETWORK.symmetry, classes=("even", "odd"), recipe={"steps": 3})
+METADATA = Metadata("numbered", NETWORK, NETWORK.symmetry, classes=("even", "odd"), recipe={"steps": 3})
 COUNT, EACH = 13, 3  # five shards, the last one short
 
 

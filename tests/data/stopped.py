@@ -10,24 +10,26 @@ from pathlib import Path
 import jax
 
 from tests.data.conftest import RECIPE
-from wsjax.data import Part, WeightDataset, ZooRecipe, fit_dataset, fit_part, fit_zoo, limit, load_images, zoo_network
-from wsjax.data.store import orbax_calls, shards
+from wsjax.data import Part, WeightDataset, ZooRecipe, fit, limit, load_images
+from wsjax.data.store import shards
+from wsjax.data.zoo import zoo_network
+from wsjax.storage import orbax_calls
 
 STOPPING = dataclasses.replace(RECIPE, steps=6, target_psnr=8.0, check_every=1)
 
 
 def refilled(path: Path) -> WeightDataset:
-    return fit_dataset(limit(load_images("digits"), 10), STOPPING, path, progress=False)
+    return fit(limit(load_images("digits"), 10), recipe=STOPPING, out=path, progress=False)
 
 
 def part(path: Path, number: int) -> WeightDataset | None:
-    return fit_part(limit(load_images("digits"), 10), STOPPING, path, Part(number, 2), progress=False)
+    return fit(limit(load_images("digits"), 10), recipe=STOPPING, out=path, part=Part(number, 2), progress=False)
 
 
 def zoo(path: Path) -> WeightDataset:
     images = limit(load_images("digits"), 40)
-    recipe = ZooRecipe(zoo_network("mlp", images, (4,)), count=10, steps=3, lanes=2, batch_size=8, snapshots=(1,))
-    return fit_zoo(images, recipe, path, progress=False)
+    recipe = ZooRecipe(zoo_network("mlp", images, (4,)), count=10, steps=3, slots=2, batch_size=8, snapshots=(1,))
+    return fit(images, recipe=recipe, out=path, progress=False)
 
 
 KINDS = {

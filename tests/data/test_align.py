@@ -79,25 +79,25 @@ def test_networks_come_together_and_compute_what_they_did(dataset, near):
         assert change(values(one.weights), values(dataset.weights)) < 1e-4
 
 
-def test_labels_columns_and_the_card_stay_and_what_was_done_is_recorded(dataset, near):
+def test_labels_columns_and_the_metadata_stay_and_what_was_done_is_recorded(dataset, near):
     np.testing.assert_array_equal(near.label, dataset.label)
     chex.assert_trees_all_equal(near.columns, dataset.columns)
-    assert (near.card.symmetry, near.card.classes) == (dataset.card.symmetry, dataset.card.classes)
-    done = near.card.source["alignment"]
-    assert near.card.source["who"] == "us"
-    assert (done["group"], done["to"]) == ("full", "centre")
+    assert (near.metadata.symmetry, near.metadata.classes) == (dataset.metadata.symmetry, dataset.metadata.classes)
+    done = near.metadata.source["alignment"]
+    assert near.metadata.source["who"] == "us"
+    assert (done["group"], done["to"]) == ("full", "center")
     assert done["mean_squared_distance_after"] < done["mean_squared_distance_before"]
-    assert near.card.statistics != dataset.card.statistics
-    assert data.Card.from_json(near.card.to_json()) == near.card
-    once = align(dataset, rounds=1).card.source["alignment"]["mean_squared_distance"]
+    assert near.metadata.statistics != dataset.metadata.statistics
+    assert data.Metadata.from_json(near.metadata.to_json()) == near.metadata
+    once = align(dataset, rounds=1).metadata.source["alignment"]["mean_squared_distance"]
     assert 1 == len(once) < len(done["mean_squared_distance"])
 
 
-def test_only_training_networks_move_the_centre(dataset, near):
+def test_only_training_networks_move_the_center(dataset, near):
     other = jax.tree.map(np.copy, dataset.weights)
     for leaf in jax.tree.leaves(other):
         leaf[SPLIT > 0] *= 7.0
-    changed = align(WeightDataset(other, dataset.label, dataset.columns, dataset.card))
+    changed = align(WeightDataset(other, dataset.label, dataset.columns, dataset.metadata))
     chex.assert_trees_all_equal(changed.split("train").weights, near.split("train").weights)
 
 
@@ -114,7 +114,7 @@ def test_half_types_and_smaller_groups_are_aligned_too(dataset):
     aligned = align(half, group="signed")
     assert spread(aligned) < spread(half)
     assert {leaf.dtype for leaf in jax.tree.leaves(aligned.weights)} == {np.dtype(jnp.bfloat16)}
-    assert aligned.card.source["alignment"]["group"] == "signed"
+    assert aligned.metadata.source["alignment"]["group"] == "signed"
 
 
 def test_an_aligned_data_set_mixes_without_matching():
@@ -154,12 +154,12 @@ def test_views_of_an_object_come_together_and_objects_stay_apart():
     assert change(values(near.weights), values(before.weights)) < 1e-4
     for leaf, old in zip(jax.tree.leaves(near.weights), jax.tree.leaves(before.weights), strict=True):
         np.testing.assert_array_equal(leaf[:4], old[:4])  # the first of each stays, to the bit
-    assert near.card.source["alignment"]["to"] == "first of each image"
-    assert near.card.source["alignment"]["moved"] == 8
+    assert near.metadata.source["alignment"]["to"] == "first of each image"
+    assert near.metadata.source["alignment"]["moved"] == 8
     np.testing.assert_array_equal(near.label, before.label)
     chex.assert_trees_all_equal(near.columns, before.columns)
-    again = near.card.with_statistics(near.weights, np.flatnonzero(near.columns["split"] == 0))
-    assert near.card.statistics == again.statistics != before.card.statistics
+    again = near.metadata.with_statistics(near.weights, np.flatnonzero(near.columns["split"] == 0))
+    assert near.metadata.statistics == again.statistics != before.metadata.statistics
 
 
 def test_single_networks_of_an_object_stay_as_they_are():
@@ -188,7 +188,7 @@ def test_what_cannot_be_is_refused_though_no_network_would_move():
         data.align_within(views(), group=wrong)
     scored = views()
     scored.columns["psnr"] = np.linspace(20, 30, len(scored), dtype=np.float32)
-    with pytest.raises(ValueError, match=r"column 'psnr' holds float32; expected whole numbers or names.*'image'"):
+    with pytest.raises(ValueError, match=r"column 'psnr' holds float32; expected integers or names.*'image'"):
         data.align_within(scored, column="psnr")
 
 

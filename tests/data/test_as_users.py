@@ -20,7 +20,7 @@ FLAGS = ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS", "JAX_COMPILATION_CACHE_D
 
 
 @pytest.mark.slow
-def test_order_lanes_workers_devices_and_processes_do_not_matter_without_the_tests_flags():
+def test_order_slots_workers_devices_and_processes_do_not_matter_without_the_tests_flags():
     plain = {name: value for name, value in os.environ.items() if name not in FLAGS}
     command = [sys.executable, "-m", "tests.data.as_users"]
     # Two processes at once: one has two devices, the other one device and a core to itself.
@@ -67,7 +67,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path, kind, small_shards):
     assert read_index(path).fingerprint == read_index(tmp_path / "unbroken").fingerprint
     assert not list(path.glob("shards/*tmp*"))
     if kind == "refilled":
-        assert len(set(unbroken.columns["steps"].tolist())) > 1  # lanes were refilled at different times
+        assert len(set(unbroken.columns["steps"].tolist())) > 1  # slots were refilled at different times
 
 
 @pytest.mark.slow

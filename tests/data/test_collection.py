@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from tests.data.test_dataset import assert_same
-from wsjax.data import Collection, WeightDataset, collect, load, load_collection, save, save_collection
-from wsjax.data.store.directory import read_json, write_json
+from wsjax.data import Collection, WeightDataset, collect, load, save
+from wsjax.data.store.directory import read_stored_json
 from wsjax.errors import DataError
+from wsjax.storage.files import write_checked_json
 from wsjax.symmetry import siren
 
 pytestmark = pytest.mark.usefixtures("plain_module")
@@ -114,58 +115,58 @@ def test_members_must_share_the_meaning_of_their_labels():
 
 
 def test_a_collection_survives_the_disk(tmp_path, collection):
-    save_collection(collection, tmp_path / "all")
-    assert_same_collection(load_collection(tmp_path / "all"), collection)
+    collection.save(tmp_path / "all")
+    assert_same_collection(Collection.load(tmp_path / "all"), collection)
     assert_same(load(tmp_path / "all" / "wide"), collection.members["wide"])
     with pytest.raises(ValueError, match="is not empty; expected a new directory"):
-        save_collection(collection, tmp_path / "all")
-    save_collection(collection, tmp_path / "half", "bfloat16")
-    half = load_collection(tmp_path / "half")
+        collection.save(tmp_path / "all")
+    collection.save(tmp_path / "half", "bfloat16")
+    half = Collection.load(tmp_path / "half")
     assert {str(x.dtype) for d in half.members.values() for x in jax.tree.leaves(d.weights)} == {"bfloat16"}
 
 
 def test_a_member_without_networks_is_left_out_on_disk(tmp_path, collection):
     part = collection.where(collection.member != 1)
-    save_collection(part, tmp_path / "part")
-    loaded = load_collection(tmp_path / "part")
+    part.save(tmp_path / "part")
+    loaded = Collection.load(tmp_path / "part")
     assert list(loaded.members) == ["narrow", "deep"]
     assert loaded.label.tolist() == part.label.tolist()
     assert [loaded.network(i)[0] for i in range(7)] == [part.network(i)[0] for i in range(7)]
     with pytest.raises(ValueError, match="the collection has no networks"):
-        save_collection(collection.take(np.array([], int)), tmp_path / "none")
+        collection.take(np.array([], int)).save(tmp_path / "none")
 
 
 def test_a_name_that_no_directory_can_have_is_refused(tmp_path):
     for name in ("a/b", "..", "", "index.json", "lock"):
         with pytest.raises(ValueError, match="cannot name a directory; expected letters"):
-            save_collection(collect({name: member("wide")}), tmp_path / "all")
+            collect({name: member("wide")}).save(tmp_path / "all")
 
 
 def test_an_exchanged_or_missing_member_is_named(tmp_path, collection):
     path = tmp_path / "all"
-    save_collection(collection, path)
+    collection.save(path)
     shutil.move(path / "wide", tmp_path / "kept")
     with pytest.raises(DataError, match=r"wide/index.json cannot be read"):
-        load_collection(path)
+        Collection.load(path)
     save(member("wide", labels=[0, 2]), path / "wide")
     with pytest.raises(DataError, match=r"does not hold the members that index.json was written with: wide is '"):
-        load_collection(path)
+        Collection.load(path)
 
 
 def test_a_kill_before_the_index_leaves_no_collection(tmp_path, collection):
-    save_collection(collection, tmp_path / "all")
+    collection.save(tmp_path / "all")
     (tmp_path / "all" / "index.json").unlink()
     with pytest.raises(DataError, match=r"index.json cannot be read"):
-        load_collection(tmp_path / "all")
+        Collection.load(tmp_path / "all")
 
 
 def test_one_kind_of_directory_is_not_read_as_the_other(tmp_path, collection):
-    save_collection(collection, tmp_path / "all")
-    with pytest.raises(DataError, match=r"it holds a collection: use data.load_collection"):
+    collection.save(tmp_path / "all")
+    with pytest.raises(DataError, match=r"it holds a collection: use data.Collection.load"):
         load(tmp_path / "all")
     with pytest.raises(DataError, match=r"it holds one data set: use data.load"):
-        load_collection(tmp_path / "all" / "wide")
-    content = read_json(tmp_path / "all" / "index.json")
-    write_json(tmp_path / "all" / "index.json", {**content, "format_version": 2, "more": 1})
+        Collection.load(tmp_path / "all" / "wide")
+    content = read_stored_json(tmp_path / "all" / "index.json")
+    write_checked_json(tmp_path / "all" / "index.json", {**content, "format_version": 2, "more": 1})
     with pytest.raises(DataError, match=r"index.json has format_version 2; this wsjax reads 1"):
-        load_collection(tmp_path / "all")
+        Collection.load(tmp_path / "all")

@@ -10,17 +10,7 @@ import pytest
 from tests.data.test_collection import assert_same_collection, member
 from tests.data.test_dataset import assert_same
 from tests.data.test_stored import reads as reads  # a fixture
-from wsjax.data import (
-    collect,
-    concatenate,
-    load,
-    load_collection,
-    open_collection,
-    open_dataset,
-    save,
-    save_collection,
-    stream,
-)
+from wsjax.data import Collection, collect, concatenate, load, open_dataset, save, stream
 from wsjax.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("plain_module")
@@ -32,8 +22,8 @@ def two(tmp_path_factory, views, plain_module):
     root = tmp_path_factory.mktemp("two")
     save(views.take(np.arange(10)), root / "a", shard_networks=4)
     rest = views.take(np.arange(10, 17))
-    own = rest.card.with_statistics(rest.weights, np.arange(3))
-    save(dataclasses.replace(rest, card=own), root / "b", shard_networks=3)
+    own = rest.metadata.with_statistics(rest.weights, np.arange(3))
+    save(dataclasses.replace(rest, metadata=own), root / "b", shard_networks=3)
     return root / "a", root / "b"
 
 
@@ -46,9 +36,9 @@ def test_a_view_over_two_stores_holds_the_networks_of_both(two, reads):
     assert opened.label.tolist() == expected.label.tolist()
     split = opened.split("train").where(lambda columns: columns["view"] == 1)
     assert whole == []
-    own = dataclasses.replace(expected, card=opened.card)
-    assert_same(split.load(), own.split("train").where(lambda columns: columns["view"] == 1))
-    assert_same(opened.load(), own)
+    own = dataclasses.replace(expected, metadata=opened.metadata)
+    assert_same(split.in_memory(), own.split("train").where(lambda columns: columns["view"] == 1))
+    assert_same(opened.in_memory(), own)
     np.testing.assert_array_equal(opened.network(12)[0].kernel, expected.network(12)[0].kernel)
 
 
@@ -71,7 +61,7 @@ def test_views_of_one_store_and_joined_views_are_joined_again(two, reads):
     order = np.array([2, 10, *range(10), *range(10, 17), 7, 2])
     (whole, _) = reads
     whole.clear()
-    for x, y in zip(jax.tree.leaves(again.load().weights), jax.tree.leaves(expected.weights), strict=True):
+    for x, y in zip(jax.tree.leaves(again.in_memory().weights), jax.tree.leaves(expected.weights), strict=True):
         np.testing.assert_array_equal(x, y[order])
     assert len(whole) == 6  # each shard of both once
     assert again.columns["image"].tolist() == expected.columns["image"][order].tolist()
@@ -80,15 +70,15 @@ def test_views_of_one_store_and_joined_views_are_joined_again(two, reads):
 def test_statistics_are_pooled_without_reading_a_weight(two, tmp_path):
     parts, opened = [load(place) for place in two], concatenate([open_dataset(place) for place in two])
     train = [np.flatnonzero(part.columns["split"] == 0) for part in parts]
-    for name, found in opened.card.statistics.items():
-        mean = np.average([part.card.statistics[name]["mean"] for part in parts], weights=list(map(len, train)))
+    for name, found in opened.metadata.statistics.items():
+        mean = np.average([part.metadata.statistics[name]["mean"] for part in parts], weights=list(map(len, train)))
         assert found["mean"] == pytest.approx(mean)
         assert found["rms"] ** 2 == pytest.approx(found["std"] ** 2 + found["mean"] ** 2)
     for name, part, rows in zip("ab", parts, train, strict=True):
-        save(dataclasses.replace(part, card=part.card.with_statistics(part.weights, rows)), tmp_path / name)
+        save(dataclasses.replace(part, metadata=part.metadata.with_statistics(part.weights, rows)), tmp_path / name)
     own = concatenate([open_dataset(tmp_path / name) for name in "ab"])
-    for name, found in own.card.statistics.items():
-        assert found == pytest.approx(concatenate(parts).card.statistics[name], rel=1e-9)
+    for name, found in own.metadata.statistics.items():
+        assert found == pytest.approx(concatenate(parts).metadata.statistics[name], rel=1e-9)
 
 
 def test_a_stream_over_two_stores_gives_every_network_once_an_epoch(two):
@@ -131,28 +121,28 @@ def collections(tmp_path_factory, plain_module):
     names, root = (("narrow", "wide"), ("deep", "narrow")), tmp_path_factory.mktemp("collections")
     both = [collect({name: member(name) for name in some}) for some in names]
     for i, one in enumerate(both):
-        save_collection(one, root / str(i))
+        one.save(root / str(i))
     return both, [root / "0", root / "1"]
 
 
 def test_a_stored_collection_is_opened_by_views(collections, tmp_path, reads):
     (expected, _), (place, _) = collections
-    opened, (whole, _) = open_collection(place), reads
+    opened, (whole, _) = Collection.open(place), reads
     assert whole == []
     part = opened.split("train").where(lambda columns: columns["image"] >= 40)
     groups = dict(opened.groups("view"))
     assert whole == []
-    assert_same_collection(part.load(), load_collection(place).split("train").where(lambda c: c["image"] >= 40))
-    assert_same_collection(groups[0].load(), load_collection(place))
+    assert_same_collection(part.in_memory(), Collection.load(place).split("train").where(lambda c: c["image"] >= 40))
+    assert_same_collection(groups[0].in_memory(), Collection.load(place))
     name, weights = opened.network(3)
     assert name == "wide"
     np.testing.assert_array_equal(weights[0].kernel, expected.members["wide"].network(0)[0].kernel)
-    assert_same_collection(opened.take(np.array([4, 0])), load_collection(place).take(np.array([4, 0])))
+    assert_same_collection(opened.take(np.array([4, 0])), Collection.load(place).take(np.array([4, 0])))
     whole.clear()
     opened.take(np.array([0, 1]))
     assert len(whole) <= 1
-    save_collection(opened, tmp_path / "copy")
-    assert_same_collection(load_collection(tmp_path / "copy"), load_collection(place))
+    opened.save(tmp_path / "copy")
+    assert_same_collection(Collection.load(tmp_path / "copy"), Collection.load(place))
 
 
 def test_collections_are_joined_member_by_member(collections, reads):
@@ -164,9 +154,9 @@ def test_collections_are_joined_member_by_member(collections, reads):
         assert joined.network(number)[0] == source.network(row)[0]
         np.testing.assert_array_equal(joined.network(number)[1][0].kernel, source.network(row)[1][0].kernel)
     assert joined.members["wide"] is first.members["wide"]
-    opened, (whole, _) = concatenate([open_collection(place) for place in places]), reads
+    opened, (whole, _) = concatenate([Collection.open(place) for place in places]), reads
     with pytest.raises(ValueError, match=r"the member 'narrow', in those collections that have it: data set 1 is a S"):
-        concatenate([first, open_collection(places[1])])
+        concatenate([first, Collection.open(places[1])])
     assert whole == []
     for number in range(12):
         np.testing.assert_array_equal(opened.network(number)[1][1].bias, joined.network(number)[1][1].bias)

@@ -1,4 +1,4 @@
-"""Cards, Symmetries as JSON, and data sets of one's own networks."""
+"""Metadata, Symmetries as JSON, and data sets of one's own networks."""
 
 import dataclasses
 from collections import OrderedDict
@@ -11,22 +11,21 @@ import numpy as np
 import pytest
 
 from wsjax.data import (
-    Card,
     Collection,
-    Fitted,
+    Metadata,
     Part,
     WeightDataset,
-    as_signals,
     collect,
     concatenate,
-    fit_groups,
-    fit_refilled,
     limit,
     open_dataset,
-    solid,
     stream,
     to_device,
 )
+from wsjax.data.fitting.grouped import Fitted, fit_groups
+from wsjax.data.fitting.refill import fit_refilled
+from wsjax.data.sources import solid
+from wsjax.data.sources.signals import as_signals
 from wsjax.data.symmetry_json import symmetry_from_json, symmetry_to_json
 from wsjax.errors import DataError
 from wsjax.networks import Network
@@ -64,13 +63,13 @@ def flax_weights(seed: int):
 
 
 def assert_same(a: WeightDataset, b: WeightDataset) -> None:
-    """Bit-equal: structure, dtypes, bytes, columns and card."""
+    """Bit-equal: structure, dtypes, bytes, columns and metadata."""
     assert jax.tree.structure(a.weights) == jax.tree.structure(b.weights)
     left, right = ([*jax.tree.leaves(d.weights), d.label, *map(d.columns.get, sorted(d.columns))] for d in (a, b))
     for x, y in zip(map(np.asarray, left), map(np.asarray, right), strict=True):
         assert (x.dtype, x.shape, x.tobytes()) == (y.dtype, y.shape, y.tobytes())
     assert sorted(a.columns) == sorted(b.columns)
-    assert a.card == b.card
+    assert a.metadata == b.metadata
 
 
 @pytest.fixture
@@ -103,10 +102,10 @@ def test_a_container_that_a_file_cannot_bring_back_says_what_to_do():
         symmetry_to_json(symmetry_of(tree, DIMENSIONS))
 
 
-def test_a_card_survives_json_and_refuses_what_it_does_not_know(fitted):
-    card = fitted.card
-    content = card.to_json()
-    assert Card.from_json(content) == card
+def test_metadata_survives_json_and_refuses_unknown_fields(fitted):
+    metadata = fitted.metadata
+    content = metadata.to_json()
+    assert Metadata.from_json(content) == metadata
     for change, message in [
         ({"format_version": 2}, "format_version 2; this wsjax reads 1"),
         ({"extra": 1}, "extra differ"),
@@ -118,24 +117,24 @@ def test_a_card_survives_json_and_refuses_what_it_does_not_know(fitted):
         ({"symmetry": {}}, "network or symmetry cannot be read"),
     ]:
         with pytest.raises(DataError, match=message):
-            Card.from_json({**content, **change})
+            Metadata.from_json({**content, **change})
 
 
 @pytest.mark.parametrize("field", ["coordinate_range", "value_range"])
-def test_a_card_refuses_a_range_that_holds_nothing(field: str):
+def test_metadata_refuses_a_range_that_holds_nothing(field: str):
     network = Network("siren", (2, 4, 1))
     for limits in ((1.0, 1.0), (1.0, -1.0), (0.0, np.inf), (np.nan, 1.0)):
         with pytest.raises(ValueError, match=rf"the {field} of own is \(.*; expected a lower and a higher number"):
-            Card("own", network, network.symmetry, **{field: limits})  # pyright: ignore[reportArgumentType]
+            Metadata("own", network, network.symmetry, **{field: limits})  # pyright: ignore[reportArgumentType]
 
 
 def test_statistics_are_those_of_the_training_split(fitted):
     train = fitted.split("train")
     for name, leaf in zip(fitted.symmetry.names, jax.tree.leaves(train.weights), strict=True):
-        found, values = fitted.card.statistics[name], np.asarray(leaf, np.float64)
+        found, values = fitted.metadata.statistics[name], np.asarray(leaf, np.float64)
         expected = {"mean": values.mean(), "rms": np.sqrt(np.mean(values**2)), "std": values.std()}
         assert found == pytest.approx(expected, rel=1e-9)
-    assert set(fitted.card.statistics) == set(fitted.symmetry.names)
+    assert set(fitted.metadata.statistics) == set(fitted.symmetry.names)
 
 
 def test_splits_partition_and_take_orders(fitted):
@@ -201,14 +200,14 @@ def test_rows_that_there_are_not_are_refused_by_every_selector(images, recipe, f
             lambda: list(fit_groups(images, recipe, [np.zeros((5, 2), int)])),
             "the size of a group is 5; it must be",
         ),
-        (lambda: list(fit_groups(images, recipe, [np.zeros((1, 2))])), r"jobs have shape \(1, 2\) and dtype float64"),
-        (lambda: solid(3.0), "number is 3.0; it must be one whole number in .*, as an int"),  # type: ignore[arg-type]
+        (lambda: list(fit_groups(images, recipe, [np.zeros((1, 2))])), r"pairs have shape \(1, 2\) and dtype float64"),
+        (lambda: solid(3.0), "number is 3.0; it must be one integer in .*, as an int"),  # type: ignore[arg-type]
         (lambda: solid(2**31), "number is 2147483648; it must be"),
         (lambda: solid(3, seed=2**32), "seed is 4294967296; it must be"),
         (lambda: Part(1.0, 2), "the number of a part is 1.0"),  # type: ignore[arg-type]
         (lambda: limit(images, 4.0), "limit is 4.0; digits has 10"),  # type: ignore[arg-type]
         (lambda: opened.with_cache(0), "cache is 0"),
-        (lambda: stream(fitted, 2.0), "batch_size is 2.0; it must be one whole number"),  # type: ignore[arg-type]
+        (lambda: stream(fitted, 2.0), "batch_size is 2.0; it must be one integer"),  # type: ignore[arg-type]
         (lambda: fitted.split(0), "unknown split 0"),  # type: ignore[arg-type]
         (lambda: opened.groups("object"), "unknown column 'object'"),
     ):
@@ -256,24 +255,26 @@ def test_joined_training_networks_have_their_own_statistics(flax_networks):
     ]
     whole = WeightDataset.from_networks(flax_networks, np.zeros(5, int), symmetry=FLAX, classes=("a",))
     joined = concatenate(parts)
-    assert joined.card == whole.card
+    assert joined.metadata == whole.metadata
     assert joined.columns["image"].tolist() == [0, 1, 0, 1, 2]
 
 
 def test_what_is_not_of_one_kind_is_not_joined(views):
-    other = lambda **changes: dataclasses.replace(views, card=dataclasses.replace(views.card, **changes))
+    other = lambda **changes: dataclasses.replace(views, metadata=dataclasses.replace(views.metadata, **changes))
     half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), views.weights)
     for second, message in [
         (other(name="mine", label="digit"), "label is 'digit' there and 'class' here, name is 'mine' there and"),
         (other(value_range=(0.0, 255.0)), r"value_range\[1\] is 255.0 there and 1.0 here"),
-        (other(recipe={**views.card.recipe, "steps": 4}), "recipe.steps is 4 there and 3 here"),
+        (other(recipe={**views.metadata.recipe, "steps": 4}), "recipe.steps is 4 there and 3 here"),
         (dataclasses.replace(views, weights=half), r"weights.weights\[0\].bias is 'bfloat16' there and 'float32' here"),
         (
             dataclasses.replace(views, columns={**views.columns, "score": views.columns["view"]}),
             "columns.score is 'int32' there and None here",
         ),
     ]:
-        with pytest.raises(DataError, match=f"0 .digits. and 1 .* not of one kind.*{message}.* give them one card"):
+        with pytest.raises(
+            DataError, match=f"0 .digits. and 1 .* not of one kind.*{message}.* give them the same metadata"
+        ):
             concatenate([views, second])
 
 
@@ -284,10 +285,10 @@ def test_own_networks_become_a_data_set(flax_networks):
         flax_networks, [0, 1, 2, 1, 0], symmetry=FLAX, apply=apply, inputs=x, columns={"split": [0, 0, 0, 1, 2]}
     )
     assert repr(data) == "WeightDataset('networks', 5 networks: 3 train, 1 validation, 1 test)"
-    assert data.card.classes == ("0", "1", "2")
+    assert data.metadata.classes == ("0", "1", "2")
     np.testing.assert_array_equal(apply(data.network(3), x), apply(flax_networks[3], x))
     targets = WeightDataset.from_networks(flax_networks, np.linspace(0, 1, 5), symmetry=FLAX)
-    assert (targets.label.dtype, targets.card.label, targets.card.classes) == (np.float32, "target", ())
+    assert (targets.label.dtype, targets.metadata.label, targets.metadata.classes) == (np.float32, "target", ())
 
 
 def changed(network, value):
@@ -331,7 +332,7 @@ def test_a_wrong_symmetry_is_refuted_by_the_function(flax_networks):
     [
         ({"labels": [0, 1]}, r"labels have shape \(2,\); expected one for each of 5 networks"),
         ({"labels": [0.5, np.nan, 1.0, 2.0, 3.0]}, r"labels are not finite for networks \[1\]"),
-        ({"labels": [0, 1, 2, 3, -1]}, "begin at -1; expected .5,. whole numbers from 0"),
+        ({"labels": [0, 1, 2, 3, -1]}, "begin at -1; expected .5,. integers from 0"),
         ({"classes": ("a", "b")}, "labels run to 4; classes has 2 names"),
         ({"columns": {"accuracy": np.zeros(4)}}, r"column 'accuracy' has shape \(4,\)"),
         ({"apply": lambda w, x: x}, "apply is given without inputs"),
@@ -342,12 +343,16 @@ def test_what_does_not_fit_the_networks_is_named(flax_networks, arguments, messa
         WeightDataset.from_networks(flax_networks, **{"labels": np.arange(5), "symmetry": FLAX, **arguments})
     with pytest.raises(ValueError, match="there are no networks"):
         WeightDataset.from_networks([], [], symmetry=FLAX)
+    stacked: Any = jax.tree.map(lambda *leaves: np.stack(leaves), *flax_networks)
+    for given in (stacked, stacked["params"], iter(flax_networks)):
+        with pytest.raises(TypeError, match=r"networks is a \w+; expected a list of networks, each one tree"):
+            WeightDataset.from_networks(given, np.arange(5), symmetry=FLAX)
 
 
-def test_a_card_of_another_network_is_refused(fitted):
+def test_metadata_of_another_network_is_refused(fitted):
     other = Network("siren", (2, 5, 4, 1))
     with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape \(10, 2, 4\); .*expects \(10, 2, 5\)"):
-        WeightDataset(fitted.weights, fitted.label, fitted.columns, Card("other", other, other.symmetry))
+        WeightDataset(fitted.weights, fitted.label, fitted.columns, Metadata("other", other, other.symmetry))
 
 
 @pytest.mark.parametrize("wrong", [3, -1])

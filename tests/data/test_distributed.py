@@ -14,10 +14,10 @@ import jax
 import numpy as np
 import pytest
 
-from wsjax.data import fit_dataset, load, stream
-from wsjax.data.store import shards
+from wsjax.data import fit, load, stream
 from wsjax.data.store.index import read_index
 from wsjax.errors import DataError
+from wsjax.storage.digests import digest
 
 PATIENCE = 300
 
@@ -72,11 +72,11 @@ def test_two_processes_fit_one_data_set_and_stream_it_and_a_kill_of_one_loses_at
     assert [process.returncode for process in again] == [0, 0], "\n".join(said)
     assert files() == safe
     assert not list(out.glob("shards/*tmp*"))
-    alone = fit_dataset(images, recipe, tmp_path / "alone", progress=False)
+    alone = fit(images, recipe=recipe, out=tmp_path / "alone", progress=False)
     assert read_index(out).fingerprint == read_index(tmp_path / "alone").fingerprint
-    assert sorted(p.name for p in out.iterdir()) == ["card.json", "index.json", "lock", "shards"]
+    assert sorted(p.name for p in out.iterdir()) == ["index.json", "lock", "metadata.json", "shards"]
     found = [json.loads(one.splitlines()[-1]) for one in said]
-    leaves = [shards.digest(np.asarray(leaf)) for leaf in jax.tree.leaves(alone.weights)]
+    leaves = [digest(np.asarray(leaf)) for leaf in jax.tree.leaves(alone.weights)]
     assert [one["leaves"] for one in found] == [leaves, leaves]
 
     assert [one["batches"] for one in found] == [
@@ -85,5 +85,5 @@ def test_two_processes_fit_one_data_set_and_stream_it_and_a_kill_of_one_loses_at
     ]
     steps = len(found[0]["batches"]) // 2
     for epoch in (slice(steps), slice(steps, None)):
-        shares = [list(itertools.chain(*one["batches"][epoch])) for one in found]
-        assert sorted(shares[0] + shares[1]) == sorted(images.index.tolist())
+        parts = [list(itertools.chain(*one["batches"][epoch])) for one in found]
+        assert sorted(parts[0] + parts[1]) == sorted(images.index.tolist())

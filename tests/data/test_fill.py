@@ -6,14 +6,16 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.data.producer import CARD, COUNT, EACH, Producer, assert_all_there, networks
+from tests.data.producer import COUNT, EACH, METADATA, Producer, assert_all_there, networks
 from wsjax.data import load, verify
-from wsjax.data.store import orbax_calls
-from wsjax.data.store.directory import read_json, write_json
-from wsjax.data.store.fill import fill
+from wsjax.data.store.directory import read_stored_json
 from wsjax.data.store.index import read_index
-from wsjax.data.store.locks import locked
+from wsjax.data.store.job import Job
+from wsjax.data.store.write_shards import write_shards
 from wsjax.errors import DataError
+from wsjax.storage import orbax_calls
+from wsjax.storage.files import write_checked_json
+from wsjax.storage.locks import locked
 
 pytestmark = pytest.mark.usefixtures("plain_shards")
 
@@ -21,30 +23,30 @@ pytestmark = pytest.mark.usefixtures("plain_shards")
 @pytest.fixture
 def unbroken(tmp_path):
     path = tmp_path / "unbroken"
-    fill(path, CARD, COUNT, EACH, Producer())
+    write_shards(path, Job(METADATA, COUNT, EACH, Producer()))
     return path
 
 
 @pytest.mark.parametrize(("size", "seed"), [(1, 0), (5, 1), (COUNT, 2), (4, None)])
 def test_order_and_pieces_do_not_matter(tmp_path, unbroken, size, seed):
     path = tmp_path / "set"
-    assert_all_there(fill(path, CARD, COUNT, EACH, Producer(size, seed)))
+    assert_all_there(write_shards(path, Job(METADATA, COUNT, EACH, Producer(size, seed))))
     assert read_index(path).fingerprint == read_index(unbroken).fingerprint
     assert_all_there(load(path))
-    assert read_json(path / "card.json") == read_json(unbroken / "card.json")
+    assert read_stored_json(path / "metadata.json") == read_stored_json(unbroken / "metadata.json")
 
 
 def test_what_is_there_is_not_made_again(unbroken, capsys):
     again = Producer()
-    assert_all_there(fill(unbroken, CARD, COUNT, EACH, again))
+    assert_all_there(write_shards(unbroken, Job(METADATA, COUNT, EACH, again)))
     assert (again.asked, capsys.readouterr().out) == ([], f"{unbroken} holds all 13 networks: nothing to do\n")
     for name in ("00001", "00004"):
         shutil.rmtree(unbroken / "shards" / name)
-    assert_all_there(fill(unbroken, CARD, COUNT, EACH, again))
+    assert_all_there(write_shards(unbroken, Job(METADATA, COUNT, EACH, again)))
     assert (again.asked, again.done) == ([3, 4, 5, 12], [9])
     # The size of shards is the directory's own.
     shutil.rmtree(unbroken / "shards" / "00002")
-    assert_all_there(fill(unbroken, CARD, COUNT, 100, again))
+    assert_all_there(write_shards(unbroken, Job(METADATA, COUNT, 100, again)))
     assert again.asked[4:] == [6, 7, 8]
 
 
@@ -55,11 +57,11 @@ def test_an_interrupt_says_what_is_safe_and_closes_the_producer(tmp_path, capsys
 
     producer = Producer(before=interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fill(tmp_path, CARD, COUNT, EACH, producer)
+        write_shards(tmp_path, Job(METADATA, COUNT, EACH, producer))
     assert producer.closed
     assert f"interrupted: 6 of 13 networks are safe in {tmp_path}; the same command goes on" in capsys.readouterr().out
     rest = Producer()
-    assert_all_there(fill(tmp_path, CARD, COUNT, EACH, rest))
+    assert_all_there(write_shards(tmp_path, Job(METADATA, COUNT, EACH, rest)))
     assert (rest.asked, rest.done) == (list(range(6, 13)), [6])
 
 
@@ -70,7 +72,7 @@ def test_a_failed_write_closes_the_producer(tmp_path, monkeypatch):
     monkeypatch.setattr(orbax_calls, "save", fails)
     producer = Producer()
     with pytest.raises(OSError, match=r"shard 00000 cannot be written under .*: no room"):
-        fill(tmp_path, CARD, COUNT, EACH, producer)
+        write_shards(tmp_path, Job(METADATA, COUNT, EACH, producer))
     assert producer.closed
 
 
@@ -78,31 +80,31 @@ def test_a_producer_that_ends_early_is_named(tmp_path):
     def three(missing):
         yield networks(np.arange(4))
 
-    with pytest.raises(ValueError, match=r"the producer ended; of .* it has not made the whole of shards 1, 2, 3, 4"):
-        fill(tmp_path, CARD, COUNT, EACH, three)
+    with pytest.raises(ValueError, match=r"the producer ended; of .* it has not made all of shards 1, 2, 3, 4"):
+        write_shards(tmp_path, Job(METADATA, COUNT, EACH, three))
     with pytest.raises(DataError, match="is unfinished: 3 of 13 networks are there; to go on, run the same fit again"):
         load(tmp_path)
 
 
 def test_other_settings_are_refused_by_name_once_a_shard_is_there(unbroken):
-    other = dataclasses.replace(CARD, recipe={"steps": 4}, classes=("a", "b"))
+    other = dataclasses.replace(METADATA, recipe={"steps": 4}, classes=("a", "b"))
     message = "with other settings: classes.0. is 'even' there and 'a' here, .*recipe.steps is 3 there and 4 here"
     with pytest.raises(ValueError, match=message):
-        fill(unbroken, other, COUNT, EACH, Producer())
-    write_json(unbroken / "index.json", read_index(unbroken)._replace(shards={})._asdict())
-    assert fill(unbroken, other, COUNT, EACH, Producer()).card.recipe == {"steps": 4}
+        write_shards(unbroken, Job(other, COUNT, EACH, Producer()))
+    write_checked_json(unbroken / "index.json", read_index(unbroken)._replace(shards={})._asdict())
+    assert write_shards(unbroken, Job(other, COUNT, EACH, Producer())).metadata.recipe == {"steps": 4}
     # The shards that were written before are gone, not left beside.
     assert (verify(unbroken, sample=0).ok, verify(unbroken, sample=0).notes) == (True, ())
 
 
-def test_a_card_of_another_format_is_not_called_other_settings(unbroken):
-    card = read_json(unbroken / "card.json")
-    write_json(unbroken / "card.json", {**card, "format_version": 2, "invented": True})
-    with pytest.raises(DataError, match=r"card.json has format_version 2; this wsjax reads 1: use the wsjax that"):
-        fill(unbroken, CARD, COUNT, EACH, Producer())
+def test_metadata_of_another_format_is_not_called_other_settings(unbroken):
+    metadata = read_stored_json(unbroken / "metadata.json")
+    write_checked_json(unbroken / "metadata.json", {**metadata, "format_version": 2, "invented": True})
+    with pytest.raises(DataError, match=r"metadata.json has format_version 2; this wsjax reads 1: use the wsjax that"):
+        write_shards(unbroken, Job(METADATA, COUNT, EACH, Producer()))
 
 
 def test_locks_say_who_may(tmp_path):
     with locked(tmp_path), pytest.raises(BlockingIOError, match="is being written by another process; expected one"):
-        fill(tmp_path, CARD, COUNT, EACH, Producer())
-    assert_all_there(fill(tmp_path, CARD, COUNT, EACH, Producer()))
+        write_shards(tmp_path, Job(METADATA, COUNT, EACH, Producer()))
+    assert_all_there(write_shards(tmp_path, Job(METADATA, COUNT, EACH, Producer())))

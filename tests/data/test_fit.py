@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tests.data.conftest import diverging
-from wsjax.data import fit_groups, fit_weights
-from wsjax.data.fitting import fit
-from wsjax.data.fitting.fit import groups
-from wsjax.data.recipe import start_of
+from wsjax.data.fitting import grouped
+from wsjax.data.fitting.grouped import fit_groups, groups
+from wsjax.data.fitting.job import fit_weights
+from wsjax.data.recipe import initial_weights, initialized
 from wsjax.errors import DataError
 from wsjax.networks import Network, grid
 
@@ -37,10 +37,10 @@ def reference(images, two_views):
 
 
 @pytest.mark.parametrize(("workers", "devices"), [(1, 1), (3, 1), (2, 2)])
-def test_order_neighbours_workers_devices_and_padding_do_not_matter(
+def test_order_neighbors_workers_devices_and_padding_do_not_matter(
     images, two_views, reference, workers, devices, monkeypatch
 ):
-    monkeypatch.setattr(fit, "fit_devices", lambda: jax.local_devices()[:devices])
+    monkeypatch.setattr(grouped, "fit_devices", lambda: jax.local_devices()[:devices])
     rng = np.random.default_rng(workers)
     jobs = rng.permutation(np.concatenate(groups(two_views, len(images.pixels))))
     cuts = np.sort(rng.choice(np.arange(1, len(jobs)), 8, replace=False))
@@ -60,16 +60,19 @@ def test_a_subset_fits_to_the_same_networks(images, two_views, reference):
 
 def test_views_seeds_and_images_start_from_different_weights(two_views):
     recipes = [dataclasses.replace(two_views, seed=seed) for seed in (0, 1)]
-    starts = jax.jit(jax.vmap(lambda number, view: [start_of(one, number, view)[0].kernel for one in recipes]))
+    starts = jax.jit(
+        jax.vmap(lambda number, view: [initial_weights(initialized(one), number, view)[0].kernel for one in recipes])
+    )
     kernels = np.concatenate(starts(*np.indices((2, 2), np.int32).reshape(2, -1)))
     assert len({kernel.tobytes() for kernel in kernels}) == 8
 
 
 def test_the_psnr_column_is_that_of_the_decoded_images_and_steps_raise_it(images, recipe, fitted):
-    assert fitted.card.image_shape == (8, 8, 1)
+    assert fitted.metadata.image_shape == (8, 8, 1)
 
     def both(number, weights):
-        return [recipe.network.apply(w, grid((8, 8))) for w in (start_of(recipe, number, jnp.int32(0)), weights)]
+        before = initial_weights(initialized(recipe), number, jnp.int32(0))
+        return [recipe.network.apply(w, grid((8, 8))) for w in (before, weights)]
 
     decoded = np.stack(jax.jit(jax.vmap(both))(images.index, fitted.weights)).reshape(2, *images.pixels.shape)
     before, after = -10 * np.log10(np.square(decoded - images.pixels).mean(axis=(2, 3, 4)))
@@ -95,12 +98,12 @@ def test_a_fit_that_diverges_names_its_images(images, recipe):
 
 
 def test_a_network_that_does_not_fit_the_images(images, recipe):
-    colour = dataclasses.replace(recipe, network=Network("siren", (2, 4, 3)))
+    color = dataclasses.replace(recipe, network=Network("siren", (2, 4, 3)))
     with pytest.raises(ValueError, match=r"widths \(2, 4, 3\); digits needs 2 inputs and 1 outputs"):
-        fit_weights(images, colour, progress=False)
+        fit_weights(images, color, progress=False)
 
 
 def test_a_setting_out_of_range_is_named(recipe):
-    for setting in ("steps", "learning_rate", "lanes", "views"):
+    for setting in ("steps", "learning_rate", "slots", "views"):
         with pytest.raises(ValueError, match=f"{setting} is 0"):
             dataclasses.replace(recipe, **{setting: 0})

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import trimesh
 
-from wsjax.data import SPLITS, Signals, check_signals, load_source, meshes
+from wsjax.data import SPLITS, Signals, load_source
+from wsjax.data.sources import check_signals, meshes
 from wsjax.data.sources.distances import box, torus
+from wsjax.data.sources.mesh_files import read_off
 from wsjax.data.sources.meshes import _filled
-from wsjax.data.sources.off import read_off
 from wsjax.data.sources.triangles import surface_points, triangle_distance, winding_number
 from wsjax.errors import DataError
 
@@ -101,9 +102,9 @@ def test_corners_edges_and_triangles_without_area():
 
 def test_a_sliver_is_as_far_as_its_edges():
     rng = np.random.default_rng(1)
-    ends, share = rng.uniform(-1, 1, (64, 2, 3)), rng.uniform(0, 1, (64, 1))
+    ends, fraction = rng.uniform(-1, 1, (64, 2, 3)), rng.uniform(0, 1, (64, 1))
     width = 10.0 ** rng.uniform(-8, -5, (64, 1))
-    third = ends[:, 0] * share + ends[:, 1] * (1 - share) + rng.normal(size=(64, 3)) * width
+    third = ends[:, 0] * fraction + ends[:, 1] * (1 - fraction) + rng.normal(size=(64, 3)) * width
     slivers = np.concatenate([ends, third[:, None]], axis=1).astype(np.float32)
     found = jax.jit(jax.vmap(lambda one: triangle_distance(POINTS, one[None])))(slivers)
     edge = ends[:, 1] - ends[:, 0]

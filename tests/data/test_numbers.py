@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data.test_dataset import assert_same
-from wsjax.data import Card, WeightDataset, load, open_dataset, save, stream, write_arrays, write_state_dicts
+from wsjax.data import Metadata, WeightDataset, load, open_dataset, save, stream
 from wsjax.data.dataset import STORABLE
+from wsjax.data.formats import write_arrays, write_state_dicts
 from wsjax.errors import DataError
 from wsjax.symmetry import Axes, Fixed, symmetry_of
 
@@ -58,14 +59,14 @@ def dataset(weights, **columns) -> WeightDataset:
     axes = {name: Axes(*(f"{name}{i}" for i in range(leaf.ndim - 1))) for name, leaf in weights.items()}
     sizes = {f"{name}{i}": Fixed(n) for name, leaf in weights.items() for i, n in enumerate(leaf.shape[1:])}
     rows = {"split": np.zeros(3, np.int8), **columns}
-    return WeightDataset(weights, np.arange(3, dtype=np.int32), rows, Card("any", None, symmetry_of(axes, sizes)))
+    return WeightDataset(weights, np.arange(3, dtype=np.int32), rows, Metadata("any", None, symmetry_of(axes, sizes)))
 
 
 def assert_survives(directory, leaves, shard: int) -> None:
     plain = {f"leaf{i}": drawn(dtype, SHAPES[shape], i) for i, (dtype, shape, _) in enumerate(leaves)}
     given = dataset({f"leaf{i}": LAYOUTS[layout](plain[f"leaf{i}"]) for i, (_, _, layout) in enumerate(leaves)})
     save(given, directory / "set", shard_networks=shard)
-    for found in (load(directory / "set"), open_dataset(directory / "set").load()):
+    for found in (load(directory / "set"), open_dataset(directory / "set").in_memory()):
         for name, leaf in found.weights.items():
             assert (leaf.dtype, leaf.shape) == (plain[name].dtype, plain[name].shape), name
             assert leaf.tobytes() == plain[name].tobytes(), name
@@ -96,31 +97,31 @@ def test_labels_and_columns_are_refused_by_name_too():
         with pytest.raises(DataError, match=r"column 'score' has dtype .*; expected one of"):
             dataset(weights, score=np.zeros(3, dtype))
         with pytest.raises(DataError, match=r"label has dtype .*; expected one of"):
-            WeightDataset(weights, np.zeros(3, dtype), {"split": rows}, dataset(weights).card)
+            WeightDataset(weights, np.zeros(3, dtype), {"split": rows}, dataset(weights).metadata)
     for column, message in (
         (np.zeros(3, bool), r"column 'image' has shape \(3,\) and dtype bool; expected \(3,\) numbers"),
-        (np.zeros(3), "column 'image' has dtype float64; expected whole numbers: convert it"),
+        (np.zeros(3), "column 'image' has dtype float64; expected integers: convert it"),
         (
             np.array([0, 1, 2**63], np.uint64),
-            "column 'image' runs from 0 to 9223372036854775808; expected whole numbers",
+            "column 'image' runs from 0 to 9223372036854775808; expected integers",
         ),
     ):
         with pytest.raises(DataError, match=message):
             dataset(weights, image=column)
     with pytest.raises(DataError, match=r"label has shape \(3, 0\); expected a number, or several, for each network"):
-        WeightDataset(weights, np.zeros((3, 0)), {"split": rows}, dataset(weights).card)
+        WeightDataset(weights, np.zeros((3, 0)), {"split": rows}, dataset(weights).metadata)
 
 
 def test_a_set_without_statistics_is_saved_whole(tmp_path, fitted):
-    save(dataclasses.replace(fitted, card=dataclasses.replace(fitted.card, statistics={})), tmp_path / "set")
+    save(dataclasses.replace(fitted, metadata=dataclasses.replace(fitted.metadata, statistics={})), tmp_path / "set")
     assert_same(load(tmp_path / "set"), fitted)
 
 
 @pytest.mark.usefixtures("untyped")
 def test_labels_that_are_no_numbers_are_refused_by_whatever_writes_or_streams_them(tmp_path, fitted):
     label = np.where(np.arange(len(fitted)) == 3, np.nan, 1.0).astype(np.float32)
-    card = dataclasses.replace(fitted.card, label="target", classes=())
-    wrong = dataclasses.replace(fitted, label=label, card=card)
+    metadata = dataclasses.replace(fitted.metadata, label="target", classes=())
+    wrong = dataclasses.replace(fitted, label=label, metadata=metadata)
     for call in (
         lambda: save(wrong, tmp_path / "a"),
         lambda: write_arrays(wrong, tmp_path / "b"),
@@ -131,10 +132,10 @@ def test_labels_that_are_no_numbers_are_refused_by_whatever_writes_or_streams_th
             call()
     assert not [*tmp_path.iterdir()]
     wrong_labels: tuple[tuple[Any, str], ...] = (
-        ([2**40], "labels runs from 1099511627776 .* expected whole numbers of int32"),
+        ([2**40], "labels runs from 1099511627776 .* expected integers of int32"),
         ([1e300], r"labels are not finite for networks \[0\]"),
-        (["cat"], r"labels have shape \(1,\) and dtype <U3; expected \(1,\) whole numbers from 0, or floats"),
-        ([True], r"labels have shape \(1,\) and dtype bool; expected \(1,\) whole numbers"),
+        (["cat"], r"labels have shape \(1,\) and dtype <U3; expected \(1,\) integers from 0, or floats"),
+        ([True], r"labels have shape \(1,\) and dtype bool; expected \(1,\) integers"),
     )
     for labels, message in wrong_labels:
         with pytest.raises(ValueError, match=message):

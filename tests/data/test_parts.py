@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,22 +13,25 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.data.producer import CARD, COUNT, EACH, Killed, Producer, assert_all_there, nothing
+from tests.data.producer import COUNT, EACH, METADATA, Killed, Producer, assert_all_there, nothing
 from wsjax import cli
 from wsjax.data import Part, join, load, open_dataset, verify
-from wsjax.data.store import directory, fill, orbax_calls, shards
-from wsjax.data.store import whole as store
-from wsjax.data.store.directory import read_json, write_json
+from wsjax.data.store import save_load as store
+from wsjax.data.store import shards
+from wsjax.data.store import write_shards as writing
+from wsjax.data.store.directory import read_stored_json
 from wsjax.data.store.index import Index, read_index
-from wsjax.data.store.locks import locked
-from wsjax.data.store.missing import Make
+from wsjax.data.store.job import Job
 from wsjax.errors import DataError
+from wsjax.storage import files, orbax_calls
+from wsjax.storage.files import write_checked_json
+from wsjax.storage.locks import locked
 
-SETTINGS = (CARD, COUNT, EACH)
+SETTINGS = (METADATA, COUNT, EACH)
 
 
-def part_of(path: Path, number: int, count: int, producer: Make | None = None):
-    return fill.fill_part(path, *SETTINGS, producer or Producer(), Part(number, count))
+def part_of(path: Path, number: int, count: int, producer: Callable | None = None):
+    return writing.write_part(path, Job(*SETTINGS, producer or Producer()), Part(number, count))
 
 
 pytestmark = pytest.mark.usefixtures("plain_shards")
@@ -36,19 +40,19 @@ pytestmark = pytest.mark.usefixtures("plain_shards")
 @pytest.fixture
 def unbroken(tmp_path_factory):
     path = tmp_path_factory.mktemp("unbroken")
-    fill.fill(path, *SETTINGS, Producer())
+    writing.write_shards(path, Job(*SETTINGS, Producer()))
     return path
 
 
 def assert_as_unbroken(path: Path, unbroken: Path) -> None:
-    """The same arrays in every shard, the same card, and no trace of parts."""
+    """The same arrays in every shard, the same metadata, and no trace of parts."""
     assert_all_there(load(path))
     found, expected = read_index(path), read_index(unbroken)
     strip = lambda index: index._replace(shards={name: entry["arrays"] for name, entry in index.shards.items()})
     assert strip(found) == strip(expected)
     assert found.fingerprint == expected.fingerprint
-    assert read_json(path / "card.json") == read_json(unbroken / "card.json")
-    assert sorted(p.name for p in path.iterdir()) == ["card.json", "index.json", "lock", "shards"]
+    assert read_stored_json(path / "metadata.json") == read_stored_json(unbroken / "metadata.json")
+    assert sorted(p.name for p in path.iterdir()) == ["index.json", "lock", "metadata.json", "shards"]
     assert verify(path, sample=0).notes == ()
 
 
@@ -63,7 +67,7 @@ def test_the_parts_ranges_cover_every_shard_once_and_evenly(networks, count):
 
 def test_a_part_that_is_none_is_named():
     for text, message in (
-        ("0/4", r"the number of a part is 0; it must be one whole number in \[1, 4\]"),
+        ("0/4", r"the number of a part is 0; it must be one integer in \[1, 4\]"),
         ("5/4", "the number of a part is 5"),
         ("1/0", "the count of parts is 0"),
         ("1", "part is '1'; expected its number, from 1, and how many there are, such as 1/4"),
@@ -81,7 +85,7 @@ def test_parts_in_any_order_make_the_unbroken_data_set(tmp_path, unbroken, capsy
         assert part_of(tmp_path, number, count, producer) is None
         asked += producer.asked
         said = capsys.readouterr().out
-        assert f"part {number} of {count} is whole in {tmp_path}; part" in said
+        assert f"part {number} of {count} is complete in {tmp_path}; part" in said
         assert "missing, and the last to end joins them" in said
         again = Producer()
         assert part_of(tmp_path, number, count, again) is None
@@ -106,13 +110,13 @@ def test_writers_at_the_same_time_make_the_unbroken_data_set(tmp_path, unbroken)
 
 
 def test_whoever_ends_last_joins_even_if_all_look_at_once(tmp_path, unbroken, monkeypatch):
-    meet, looks = threading.Barrier(3, timeout=60), fill._all_there
+    meet, looks = threading.Barrier(3, timeout=60), writing._all_there
 
     def together(path):
         meet.wait()
         return looks(path)
 
-    monkeypatch.setattr(fill, "_all_there", together)
+    monkeypatch.setattr(writing, "_all_there", together)
     with ThreadPoolExecutor(3) as pool:
         found = [f.result() for f in [pool.submit(part_of, tmp_path, i + 1, 3) for i in range(3)]]
     # One that finds the others at the joining leaves it to them, or finds it done and reads it.
@@ -121,13 +125,13 @@ def test_whoever_ends_last_joins_even_if_all_look_at_once(tmp_path, unbroken, mo
 
 
 def test_a_part_that_ends_between_two_looks_is_not_called_missing(tmp_path, unbroken, monkeypatch):
-    def late(path, looks=fill._all_there):
+    def late(path, looks=writing._all_there):
         found = looks(path)
-        monkeypatch.setattr(fill, "_all_there", looks)
+        monkeypatch.setattr(writing, "_all_there", looks)
         assert_all_there(part_of(tmp_path, 2, 2))
         return found
 
-    monkeypatch.setattr(fill, "_all_there", late)
+    monkeypatch.setattr(writing, "_all_there", late)
     assert_all_there(part_of(tmp_path, 1, 2))
     assert_as_unbroken(tmp_path, unbroken)
 
@@ -143,21 +147,21 @@ def test_before_they_are_joined_the_missing_parts_are_named(tmp_path):
     assert (found.ok, found.shards) == (False, 1)
     assert "parts 1, 3, 4 of 4 are missing" in found.damage[0]
     with pytest.raises(ValueError, match="is not empty; expected a new directory"):
-        store.save(fill.fill(tmp_path / "other", *SETTINGS, Producer()), tmp_path)
+        store.save(writing.write_shards(tmp_path / "other", Job(*SETTINGS, Producer())), tmp_path)
 
 
 def test_parts_that_are_whole_and_not_joined_say_how(tmp_path, unbroken, monkeypatch, capsys):
     part_of(tmp_path, 1, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(fill, "_join_if_last", lambda *_: None)
+        patch.setattr(writing, "_join_if_last", lambda *_: None)
         part_of(tmp_path, 2, 2)
-    with pytest.raises(DataError, match=r"13 of 13 networks .* parts are whole and not joined yet; .* data.join"):
+    with pytest.raises(DataError, match=r"13 of 13 networks .* parts are complete and not joined yet; .* data.join"):
         load(tmp_path)
     with locked(tmp_path):  # as the one who joins does
         assert part_of(tmp_path, 1, 2, nothing) is None
     assert "another process joins the parts" in capsys.readouterr().out
     shutil.copytree(tmp_path, tmp_path / "copy")
-    assert_all_there(fill.fill(tmp_path / "copy", *SETTINGS, nothing))
+    assert_all_there(writing.write_shards(tmp_path / "copy", Job(*SETTINGS, nothing)))
     assert_as_unbroken(tmp_path / "copy", unbroken)
     shutil.rmtree(tmp_path / "copy")
     assert_all_there(join(tmp_path))
@@ -172,7 +176,7 @@ def test_a_whole_fill_takes_over_what_stopped_parts_made(tmp_path, unbroken):
     part_of(tmp_path, 2, 4)
     part_of(tmp_path, 4, 4)
     producer = Producer()
-    assert_all_there(fill.fill(tmp_path, *SETTINGS, producer))
+    assert_all_there(writing.write_shards(tmp_path, Job(*SETTINGS, producer)))
     assert producer.asked == [0, 1, 2, 6, 7, 8]
     assert_as_unbroken(tmp_path, unbroken)
 
@@ -183,7 +187,7 @@ def test_parts_take_over_what_a_stopped_whole_fill_or_other_parts_made(tmp_path,
             raise Killed
 
     with pytest.raises(Killed):
-        fill.fill(tmp_path, *SETTINGS, Producer(before=stop))  # made shards 0 and 1
+        writing.write_shards(tmp_path, Job(*SETTINGS, Producer(before=stop)))  # made shards 0 and 1
     last = Producer()
     part_of(tmp_path, 3, 3, last)
     more = [Producer() for _ in range(5)]
@@ -215,22 +219,22 @@ def test_a_shard_that_other_parts_made_and_that_was_removed_is_made_again(tmp_pa
 
 
 def test_other_settings_are_refused_by_name(tmp_path, unbroken):
-    other = (dataclasses.replace(CARD, recipe={"steps": 4}), COUNT, EACH)
+    other = (dataclasses.replace(METADATA, recipe={"steps": 4}), COUNT, EACH)
 
     # While a part is at work its settings bind the others, though no shard is there.
     def meanwhile(piece):
         with pytest.raises(ValueError, match=r"recipe.steps is 3 there and 4 here"):
-            fill.fill_part(tmp_path, *other, nothing, Part(2, 2))
+            writing.write_part(tmp_path, Job(*other, nothing), Part(2, 2))
         raise Killed
 
     with pytest.raises(Killed):
         part_of(tmp_path, 1, 2, Producer(before=meanwhile))
     # Once it is gone and has left no shard, they bind nobody.
-    assert fill.fill_part(tmp_path, *other, Producer(), Part(2, 2)) is None
+    assert writing.write_part(tmp_path, Job(*other, Producer()), Part(2, 2)) is None
     for call in (
         lambda: part_of(tmp_path, 1, 2),
         lambda: part_of(tmp_path, 1, 5),
-        lambda: fill.fill(tmp_path, *SETTINGS, Producer()),
+        lambda: writing.write_shards(tmp_path, Job(*SETTINGS, Producer())),
     ):
         with pytest.raises(ValueError, match=r"other settings: recipe.steps is 4 there and 3 here"):
             call()
@@ -246,7 +250,10 @@ def test_who_writes_what_excludes_whom(tmp_path, unbroken):
         for call, message in (
             (lambda: part_of(tmp_path, 1, 2), rf"part 1 of 2 of {tmp_path} is being written by another process"),
             (lambda: part_of(tmp_path, 1, 3), "is being written in 2 parts by other processes; found part 1 of 3"),
-            (lambda: fill.fill(tmp_path, *SETTINGS, Producer()), "is being written by another process; expected one"),
+            (
+                lambda: writing.write_shards(tmp_path, Job(*SETTINGS, Producer())),
+                "is being written by another process; expected one",
+            ),
             (lambda: join(tmp_path), "is being written by another process"),
         ):
             with pytest.raises(OSError, match=message):
@@ -266,7 +273,7 @@ def test_who_writes_what_excludes_whom(tmp_path, unbroken):
         with pytest.raises(BlockingIOError, match="is being written by another process"):
             part_of(tmp_path / "whole", 1, 2)
 
-    fill.fill(tmp_path / "whole", *SETTINGS, Producer(before=beside))
+    writing.write_shards(tmp_path / "whole", Job(*SETTINGS, Producer(before=beside)))
     assert_as_unbroken(tmp_path / "whole", unbroken)
 
 
@@ -280,7 +287,7 @@ def test_a_foreign_directory_is_left_alone(tmp_path):
 def test_an_index_that_does_not_belong_is_named(tmp_path):
     part_of(tmp_path, 1, 2)
     index = read_index(tmp_path)
-    write_json(tmp_path / "index-2-of-2.json", index._replace(card="0")._asdict())
+    write_checked_json(tmp_path / "index-2-of-2.json", index._replace(metadata="0")._asdict())
     with pytest.raises(DataError, match=r"index-2-of-2.json and index-1-of-2.json beside it do not belong to one"):
         load(tmp_path)
     (tmp_path / "index-2-of-2.json").write_text("{}")
@@ -319,7 +326,7 @@ def kill(monkeypatch, plain_shards):
             raise Killed
 
     own = SimpleNamespace(replace=counted(os.replace), fsync=counted(os.fsync))
-    monkeypatch.setattr(directory, "os", own)
+    monkeypatch.setattr(files, "os", own)
     monkeypatch.setattr(Path, "unlink", removed)
     monkeypatch.setattr(orbax_calls, "save", saved)
     return lambda number: left.__setitem__(0, number)
@@ -327,7 +334,7 @@ def kill(monkeypatch, plain_shards):
 
 def test_a_kill_at_any_moment_loses_at_most_a_shard(tmp_path, kill):
     count, each = 6, 2  # shard 0 is the first part's, 1 and 2 are the second's
-    fill.fill(tmp_path / "unbroken", CARD, count, each, Producer())
+    writing.write_shards(tmp_path / "unbroken", Job(METADATA, count, each, Producer()))
     kills, died = 0, True
     while died:
         path, made, died = tmp_path / str(kills), [], False
@@ -337,7 +344,7 @@ def test_a_kill_at_any_moment_loses_at_most_a_shard(tmp_path, kill):
             while stopped:
                 producer, stopped = Producer(each), False
                 try:
-                    fill.fill_part(path, CARD, count, each, producer, Part(number, 2))
+                    writing.write_part(path, Job(METADATA, count, each, producer), Part(number, 2))
                 except Killed:
                     stopped = True
                     died = True
@@ -347,16 +354,16 @@ def test_a_kill_at_any_moment_loses_at_most_a_shard(tmp_path, kill):
         kill(0)
         assert_all_there(load(path), count)
         assert read_index(path).fingerprint == read_index(tmp_path / "unbroken").fingerprint
-        assert read_json(path / "card.json") == read_json(tmp_path / "unbroken" / "card.json")
+        assert read_stored_json(path / "metadata.json") == read_stored_json(tmp_path / "unbroken" / "metadata.json")
         assert not list(path.glob("shards/*tmp*"))
         assert len(made) <= count + each * died
         kills += died
-    # Card, indices and shards of both parts, the joined index, what it replaces, and the statistics.
+    # Metadata, indices and shards of both parts, the joined index, what it replaces, and the statistics.
     assert kills > 20
 
 
 def _is_joined(path: Path) -> bool:
-    return (path / "card.json").exists() and bool(read_json(path / "card.json")["statistics"])
+    return (path / "metadata.json").exists() and bool(read_stored_json(path / "metadata.json")["statistics"])
 
 
 def test_the_command_line_fits_parts(tmp_path, tiny_digits, monkeypatch, capsys):
@@ -370,7 +377,7 @@ def test_the_command_line_fits_parts(tmp_path, tiny_digits, monkeypatch, capsys)
         return capsys.readouterr().out
 
     fit("whole")
-    assert "part 2 of 2 is whole" in fit("parts", "--part", "2/2")
+    assert "part 2 of 2 is complete" in fit("parts", "--part", "2/2")
     assert not (tmp_path / "parts" / "fits.png").exists()
     assert "40 networks, PSNR mean" in fit("parts", "--part", "1/2")
     assert read_index(tmp_path / "parts").fingerprint == read_index(tmp_path / "whole").fingerprint

@@ -12,12 +12,18 @@ import pytest
 
 import wsjax
 from tests.data.test_dataset import assert_same
-from wsjax.data import fit_dataset, load, open_dataset, save, stream, verify, write_arrays, write_state_dicts
+from wsjax.data import fit, load, open_dataset, save, stream, verify
+from wsjax.data.formats import write_arrays, write_state_dicts
 from wsjax.data.formats.paths import find_files, read_json_file
-from wsjax.data.store import orbax_calls, whole
+from wsjax.data.store import save_load
+from wsjax.storage import orbax_calls
 
 TREES = {path: ast.parse(path.read_bytes()) for path in Path(wsjax.__file__).parent.rglob("*.py")}
 """The whole package."""
+
+
+OTHERS = ("os.open", "archive.open", "gzip.open", "data.Collection.open", "read_text", "write_text")
+"""Functions of these names that open no text file."""
 
 
 def calls(*names: str):
@@ -49,12 +55,12 @@ def test_a_read_only_data_set_is_read_and_what_would_write_there_names_the_place
     assert_same(open_dataset(read_only).take(np.array([9, 0])), fitted.take(np.array([9, 0])))
     assert sum(len(batch.label) for batch in stream(read_only, 4, epochs=1)) == 10
     assert verify(read_only).ok
-    assert_same(fit_dataset(images, recipe, read_only, progress=False), fitted)
+    assert_same(fit(images, recipe=recipe, out=read_only, progress=False), fitted)
     if os.access(read_only, os.W_OK):
         pytest.skip("this user may write anywhere, and may mount nothing")
     for write in (
         lambda path: save(fitted, path),
-        lambda path: fit_dataset(images, recipe, path, progress=False),
+        lambda path: fit(images, recipe=recipe, out=path, progress=False),
         lambda path: write_arrays(fitted, path, kind="npz"),
         lambda path: write_arrays(fitted, path),
         lambda path: write_state_dicts(fitted, path, progress=False),
@@ -68,7 +74,7 @@ def test_every_text_file_is_opened_in_a_stated_encoding():
     for path, call in calls("open", "read_text", "write_text"):
         texts = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
         binary = any("b" in text for text in texts if len(text) < 4)
-        foreign = ast.unparse(call.func) in ("os.open", "archive.open", "gzip.open", "read_text", "write_text")
+        foreign = ast.unparse(call.func) in OTHERS
         foreign |= ast.unparse(call.func).partition(".")[0] in ("zipfile", "Image", "webbrowser", "tarfile")
         stated = {keyword.arg for keyword in call.keywords}
         assert binary or foreign or "encoding" in stated, f"{path}:{call.lineno}: {ast.unparse(call)}"
@@ -97,7 +103,7 @@ def test_file_names_of_any_script_are_found_and_told_apart_whatever_the_locale(t
     # What Python makes of a name in a locale without its letters.
     strange = os.fsencode("é").decode("ascii", "surrogateescape")
     with pytest.raises(OSError, match=r"has letters that are not in the encoding .* PYTHONUTF8=1"):
-        whole.absolute(tmp_path / strange)
+        save_load.absolute_path(tmp_path / strange)
 
 
 def test_a_forked_worker_is_told_to_be_spawned(stored, monkeypatch):
@@ -118,7 +124,7 @@ def test_without_assertions_docstrings_and_letters_but_ascii():
         networks, path = [net.init(jax.random.key(i)) for i in range(2)], tempfile.mkdtemp()
         save(WeightDataset.from_networks(networks, [0, 1], **own), path)
         assert False
-        print(verify(path).ok, len(list(stream(path, 1, epochs=1))), ascii(load(path).card.classes))
+        print(verify(path).ok, len(list(stream(path, 1, epochs=1))), ascii(load(path).metadata.classes))
     """
     plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-OO", "-c", program], capture_output=True, text=True, env=plain)

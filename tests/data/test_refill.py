@@ -1,4 +1,4 @@
-"""Networks that stop at a target: each as alone, whatever its lane, its neighbours, the order and the kills."""
+"""Networks that stop at a target: each as alone, whatever its slot, its neighbors, the order and the kills."""
 
 import jax
 import numpy as np
@@ -6,16 +6,18 @@ import pytest
 
 from tests.data.conftest import diverging
 from tests.data.test_fit import by_job
-from wsjax.data import Recipe, fit_dataset, fit_dataset_in_memory, fit_refilled, fit_weights, load
+from wsjax.data import Recipe, fit, load
 from wsjax.data.fitting import refill
-from wsjax.data.fitting.fit import groups
+from wsjax.data.fitting.grouped import groups
+from wsjax.data.fitting.job import fit_weights
+from wsjax.data.fitting.refill import fit_refilled
 from wsjax.errors import DataError
 from wsjax.networks import Network
 
 pytestmark = pytest.mark.usefixtures("plain_module")
 
 STOPPING = Recipe(
-    Network("siren", (2, 6, 6, 1), w0=(5.0,), offset=0.5), 60, 2e-2, lanes=3, views=2, target_psnr=13.0, check_every=5
+    Network("siren", (2, 6, 6, 1), w0=(5.0,), offset=0.5), 60, 2e-2, slots=3, views=2, target_psnr=13.0, check_every=5
 )
 """A target that some of the images reach at once, some late and some never."""
 JOBS = np.concatenate(groups(STOPPING, 10))
@@ -29,14 +31,14 @@ def reference(images):
 def test_a_network_stops_at_the_first_check_at_which_it_has_reached_the_target(images, monkeypatch):
     checked = {}
 
-    def watched(recipe, asked, lanes, given=None, real=refill.advance):
-        lanes, mse = real(recipe, asked, lanes, given)
-        for number, view, steps, error in zip(asked.number, asked.view, lanes.steps, mse, strict=True):
-            # A lane for which no network waits goes on with what it has.
+    def watched(started, requests, slots, real=refill.advance_slots):
+        slots, mse = real(started, requests, slots)
+        for number, view, steps, error in zip(requests.number, requests.view, slots.steps, mse, strict=True):
+            # A slot for which no network waits goes on with what it has.
             checked.setdefault((int(number), int(view), int(steps)), -10 * np.log10(error))
-        return lanes, mse
+        return slots, mse
 
-    monkeypatch.setattr(refill, "advance", watched)
+    monkeypatch.setattr(refill, "advance_slots", watched)
     fitted = fit_weights(images, STOPPING, progress=False)
     assert len(set(fitted.steps.tolist())) > 2
     for row, view, steps, quality in zip(fitted.row, fitted.view, fitted.steps, fitted.psnr, strict=True):
@@ -48,7 +50,7 @@ def test_a_network_stops_at_the_first_check_at_which_it_has_reached_the_target(i
 
 
 @pytest.mark.parametrize(("workers", "devices"), [(1, 1), (3, 1), (2, 2)])
-def test_lane_neighbours_order_workers_and_devices_do_not_matter(images, reference, workers, devices, monkeypatch):
+def test_slots_neighbors_order_workers_and_devices_do_not_matter(images, reference, workers, devices, monkeypatch):
     monkeypatch.setattr(refill, "fit_devices", lambda: jax.local_devices()[:devices])
     shuffled = np.random.default_rng(workers).permutation(JOBS)
     assert by_job(fit_refilled(images, STOPPING, shuffled, workers=workers)) == reference
@@ -62,27 +64,27 @@ def test_a_network_alone_is_the_same(images, reference):
 
 def test_on_disk_in_memory_and_after_ctrl_c_it_is_one_data_set(images, tmp_path, monkeypatch):
     monkeypatch.setattr("wsjax.data.store.shards.SHARD_NETWORKS", 6)
-    expected = fit_dataset_in_memory(images, STOPPING, progress=False)
+    expected = fit(images, recipe=STOPPING, progress=False)
     count = 0
 
-    def interrupted(*arguments, real=refill.advance):
+    def interrupted(*arguments, real=refill.advance_slots):
         nonlocal count
         count += 1
         if count == 12:
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(refill, "advance", interrupted)
+    monkeypatch.setattr(refill, "advance_slots", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit_dataset(images, STOPPING, tmp_path, progress=False, workers=1)
+        fit(images, recipe=STOPPING, out=tmp_path, progress=False, workers=1)
     monkeypatch.undo()
-    found = fit_dataset(images, STOPPING, tmp_path, progress=False)
+    found = fit(images, recipe=STOPPING, out=tmp_path, progress=False)
     for one in (found, load(tmp_path)):
         for a, b in zip(jax.tree.leaves(one.weights), jax.tree.leaves(expected.weights), strict=True):
             np.testing.assert_array_equal(a, b)
         for name, column in expected.columns.items():
             np.testing.assert_array_equal(one.columns[name], column)
-        assert one.card == expected.card
+        assert one.metadata == expected.metadata
 
 
 def test_a_network_that_diverges_is_named(images):
@@ -95,13 +97,13 @@ def test_a_network_that_diverges_is_named(images):
 def test_closing_the_iterator_ends_the_workers_in_the_middle_of_their_networks(images, monkeypatch):
     calls = []
 
-    def endless(recipe, asked, lanes, given=None, real=refill.advance):
-        calls.append(lanes)
-        lanes, mse = real(recipe, asked, lanes, given)
-        steps = np.minimum(lanes.steps, STOPPING.steps - 5)
-        return lanes._replace(steps=jax.device_put(steps, lanes.steps.sharding)), mse
+    def endless(started, requests, slots, real=refill.advance_slots):
+        calls.append(slots)
+        slots, mse = real(started, requests, slots)
+        steps = np.minimum(slots.steps, STOPPING.steps - 5)
+        return slots._replace(steps=jax.device_put(steps, slots.steps.sharding)), mse
 
-    monkeypatch.setattr(refill, "advance", endless)
+    monkeypatch.setattr(refill, "advance_slots", endless)
     parts = fit_refilled(images, STOPPING, JOBS, workers=2)
     next(parts)
     begun = len(calls)

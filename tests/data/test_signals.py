@@ -8,29 +8,15 @@ import pytest
 
 from tests.data.conftest import RANGED
 from tests.data.test_fit import by_job
-from wsjax.data import (
-    Recipe,
-    Signals,
-    Source,
-    as_signals,
-    check_signals,
-    default_recipe,
-    fit_dataset,
-    fit_dataset_in_memory,
-    fit_groups,
-    fit_refilled,
-    fit_weights,
-    limit,
-    load,
-    load_images,
-    load_source,
-    save,
-    verify,
-)
+from wsjax.data import Recipe, Signals, fit, limit, load, load_images, load_source, recipe_named, save, verify
 from wsjax.data.fitting import refill
-from wsjax.data.fitting.fit import groups
+from wsjax.data.fitting.grouped import fit_groups, groups
+from wsjax.data.fitting.job import fit_weights
+from wsjax.data.fitting.refill import fit_refilled
 from wsjax.data.fitting.squared_error import drawn_points
+from wsjax.data.sources import Source, check_signals
 from wsjax.data.sources import registry as sources
+from wsjax.data.sources.signals import as_signals
 from wsjax.errors import DataError
 from wsjax.networks import Network
 
@@ -40,7 +26,7 @@ RECIPE = Recipe(
     Network("siren", (1, 6, 2), w0=(4.0,)),
     steps=40,
     learning_rate=2e-2,
-    lanes=3,
+    slots=3,
     check_every=5,
     schedule="constant",
     batch_points=4,
@@ -114,10 +100,10 @@ def test_with_points_drawn_a_network_depends_on_nothing_but_its_signal(signals, 
     assert by_job(fit_refilled(signals, STOPPING, shuffled, workers=workers)) == reference["stopping"]
 
 
-def test_refilled_lanes_that_stand_at_other_steps_draw_what_networks_side_by_side_draw(signals):
+def test_refilled_slots_that_stand_at_other_steps_draw_what_networks_side_by_side_draw(signals):
     together, refilled = (fit_weights(signals, recipe, progress=False) for recipe in (RECIPE, STOPPING))
     late = refilled.steps == RECIPE.steps
-    assert 2 < late.sum() < 8  # the others gave their lanes away
+    assert 2 < late.sum() < 8  # the others gave their slots away
     for a, b in zip(jax.tree.leaves(together.weights), jax.tree.leaves(refilled.weights), strict=True):
         np.testing.assert_allclose(a[late], b[late], atol=1e-4)
         assert np.abs(a - b)[~late].max() > 1e-2
@@ -143,12 +129,12 @@ def test_all_points_and_some_are_other_fits_and_psnr_is_that_of_all(signals, ref
 
 
 def test_targets_of_ones_own_curves_go_through_fit_save_load_and_verify(signals, tmp_path):
-    fitted = fit_dataset(signals, RECIPE, tmp_path / "fit", progress=False)
-    card = fitted.card
-    assert (card.image_shape, card.label, card.classes) == (None, "target", ())
-    assert (card.value_range, card.coordinate_range) == ((-3.0, 3.0), (-1.0, 1.0))
-    assert Recipe.from_json(card.recipe or {}) == RECIPE
-    assert {**card.source, "sha256": None} == {
+    fitted = fit(signals, recipe=RECIPE, out=tmp_path / "fit", progress=False)
+    metadata = fitted.metadata
+    assert (metadata.image_shape, metadata.label, metadata.classes) == (None, "target", ())
+    assert (metadata.value_range, metadata.coordinate_range) == ((-3.0, 3.0), (-1.0, 1.0))
+    assert Recipe.from_json(metadata.recipe or {}) == RECIPE
+    assert {**metadata.source, "sha256": None} == {
         "name": "curves",
         "signals": 10,
         "sha256": None,
@@ -160,13 +146,13 @@ def test_targets_of_ones_own_curves_go_through_fit_save_load_and_verify(signals,
     found = load(tmp_path / "copy")
     np.testing.assert_array_equal(found.label, signals.label)
     np.testing.assert_array_equal(found.columns["image"], signals.index)
-    assert by_job_of(found) == by_job_of(fit_dataset_in_memory(signals, RECIPE, progress=False))
+    assert by_job_of(found) == by_job_of(fit(signals, recipe=RECIPE, progress=False))
     seen = verify(tmp_path / "copy", images=signals)
     assert (seen.ok, seen.decoded, seen.notes) == (True, 10, ())
     assert seen.psnr == pytest.approx(seen.recorded, abs=1e-3)
     unknown = verify(tmp_path / "copy")
     assert (unknown.ok, unknown.decoded) == (True, 0)
-    assert "no network was decoded: the card's source is 'curves', which wsjax cannot load" in unknown.notes[0]
+    assert "no network was decoded: the metadata's source is 'curves', which wsjax cannot load" in unknown.notes[0]
 
 
 def by_job_of(dataset):
@@ -177,22 +163,22 @@ def test_a_fit_of_drawn_points_that_was_stopped_goes_on_to_the_same_networks(sig
     monkeypatch.setattr("wsjax.data.store.shards.SHARD_NETWORKS", 3)
     calls = iter(range(100))
 
-    def interrupted(*arguments, real=refill.advance):
+    def interrupted(*arguments, real=refill.advance_slots):
         if next(calls) == 6:
             raise KeyboardInterrupt
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(refill, "advance", interrupted)
+        patch.setattr(refill, "advance_slots", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            fit_dataset(signals, STOPPING, tmp_path, progress=False, workers=1)
-    found = fit_dataset(signals, STOPPING, tmp_path, progress=False)
-    assert by_job_of(found) == by_job_of(fit_dataset_in_memory(signals, STOPPING, progress=False))
+            fit(signals, recipe=STOPPING, out=tmp_path, progress=False, workers=1)
+    found = fit(signals, recipe=STOPPING, out=tmp_path, progress=False)
+    assert by_job_of(found) == by_job_of(fit(signals, recipe=STOPPING, progress=False))
 
 
 def test_a_source_without_files_is_made_again_to_verify(source, tmp_path):
     few = limit(load_source("curves", options={"shift": 1.0}), 7)
-    fit_dataset(few, RECIPE, tmp_path / "set", progress=False)
+    fit(few, recipe=RECIPE, out=tmp_path / "set", progress=False)
     found = verify(tmp_path / "set")
     assert (found.ok, found.decoded, found.notes) == (True, 7, ())
     assert found.psnr == pytest.approx(found.recorded, abs=1e-3)
@@ -210,7 +196,7 @@ def test_a_source_without_files_is_made_again_to_verify(source, tmp_path):
 
 
 def test_a_source_that_gives_other_signals_now_blames_no_network(source, tmp_path, monkeypatch):
-    fit_dataset(load_source("curves"), RECIPE, tmp_path / "set", progress=False)
+    fit(load_source("curves"), recipe=RECIPE, out=tmp_path / "set", progress=False)
     for change, notes in ((1.0, 1), (1e-6, 0)):  # other curves, and another machine's rounding
         changed = lambda count=10, shift=0.0, change=change: curves(count, shift=shift + change)
         monkeypatch.setitem(sources.SOURCES, "curves", Source(changed, RECIPE, images=False))
@@ -219,16 +205,16 @@ def test_a_source_that_gives_other_signals_now_blames_no_network(source, tmp_pat
         assert all("10 of 10 networks do not decode" in note for note in found.notes)
         assert all(note.endswith("made here are not those that were fitted, to the last bit") for note in found.notes)
     monkeypatch.setitem(sources.SOURCES, "curves", Source(lambda count: curves(count), RECIPE, images=False))
-    assert "unknown option of curves 'shift'; the valid ones are: count" in verify(tmp_path / "set").notes[0]
+    assert "unknown option 'shift' of curves; the valid ones are: count" in verify(tmp_path / "set").notes[0]
 
 
 def test_a_source_says_what_it_takes(source, monkeypatch):
     assert len(load_source("curves", options={"count": 4}).split) == 4
-    assert default_recipe("curves") == RECIPE
+    assert recipe_named("curves") == RECIPE
     with pytest.raises(ValueError, match=r"the source 'curves' gives signals, no images; .* use load_source"):
         load_images("curves")
     with pytest.raises(
-        ValueError, match=r"unknown option of curves 'cuont'; the valid ones are: count, shift. Did you mean"
+        ValueError, match=r"unknown option 'cuont' of curves; the valid ones are: count, shift. Did you mean"
     ):
         load_source("curves", options={"cuont": 4})
     with pytest.raises(ValueError, match=r"directory is here; 'curves' needs no files: leave the directory out"):
@@ -296,7 +282,7 @@ def test_signals_that_are_not_as_they_should_be_are_named(signals):
         with pytest.raises(DataError, match=f"curves: {message}"):
             check_signals(wrong)
         with pytest.raises(DataError, match=message):
-            fit_dataset_in_memory(wrong, RECIPE, progress=False)
+            fit(wrong, recipe=RECIPE, progress=False)
 
 
 def test_labels_and_rounding_within_the_ranges_pass(signals):
@@ -317,9 +303,9 @@ def test_a_recipe_for_other_signals_is_refused(signals, images, untyped):
         ({"coordinate_order": "ij"}, "coordinate_order is 'ij', which is for pixels; the signals of curves have"),
     ]:
         with pytest.raises(ValueError, match=message):
-            fit_dataset_in_memory(signals, dataclasses.replace(RECIPE, **change), progress=False)
+            fit(signals, recipe=dataclasses.replace(RECIPE, **change), progress=False)
     for wrong in (0, 2.5):
-        with pytest.raises(ValueError, match=rf"batch_points is {wrong}; it must be one whole number in \[1, inf\]"):
+        with pytest.raises(ValueError, match=rf"batch_points is {wrong}; it must be one integer in \[1, inf\]"):
             dataclasses.replace(RECIPE, batch_points=wrong)
     many = dataclasses.replace(RECIPE, network=Network("siren", (2, 4, 1)), batch_points=65)
     for wrong in (many, dataclasses.replace(many, target_psnr=30.0)):
@@ -328,8 +314,8 @@ def test_a_recipe_for_other_signals_is_refused(signals, images, untyped):
 
 
 def test_other_points_or_options_are_another_fit(signals, tmp_path):
-    fit_dataset(signals, RECIPE, tmp_path, progress=False)
+    fit(signals, recipe=RECIPE, out=tmp_path, progress=False)
     with pytest.raises(ValueError, match=r"recipe.batch_points is 4 there and None here"):
-        fit_dataset(signals, dataclasses.replace(RECIPE, batch_points=None), tmp_path, progress=False)
+        fit(signals, recipe=dataclasses.replace(RECIPE, batch_points=None), out=tmp_path, progress=False)
     with pytest.raises(ValueError, match=r"source.sha256 is '.*' there and '.*' here"):
-        fit_dataset(signals._replace(points=-signals.points), RECIPE, tmp_path, progress=False)
+        fit(signals._replace(points=-signals.points), recipe=RECIPE, out=tmp_path, progress=False)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from wsjax.data import check_signals, fit_dataset_in_memory, sines
+from wsjax.data import fit
+from wsjax.data.sources import check_signals, sines
 from wsjax.data.sources.sines import SINES_RECIPE
 
 
@@ -18,6 +19,7 @@ def test_each_curve_is_the_sine_of_its_label(many):
     np.testing.assert_allclose(many.values[..., 0], expected, atol=5e-5)
     np.testing.assert_allclose(many.points[[0, 16, -1], 0], [-np.pi, 0, np.pi], atol=1e-6)
     assert many.shared
+    assert repr(many) == "Signals('sines', 400 signals of (33, 1), targets: 320 train, 40 validation, 40 test)"
     assert (many.classes, many.value_range) == ((), (-10.0, 10.0))
 
 
@@ -41,7 +43,7 @@ def test_eight_of_ten_are_for_training(many):
 
 
 def test_settings_that_make_no_sense(untyped):
-    with pytest.raises(ValueError, match=r"points is 1; it must be one whole number in \[2, inf\]"):
+    with pytest.raises(ValueError, match=r"points is 1; it must be one integer in \[2, inf\]"):
         sines(3, points=1)
     with pytest.raises(ValueError, match="count is 0"):
         sines(0)
@@ -49,6 +51,6 @@ def test_settings_that_make_no_sense(untyped):
 
 @pytest.mark.slow
 def test_the_recipe_keeps_the_papers_bound_on_the_error():
-    networks = fit_dataset_in_memory(sines(16), SINES_RECIPE, workers=1, progress=False)
+    networks = fit(sines(16), recipe=SINES_RECIPE, workers=1, progress=False)
     # A mean squared error of 1e-4, at which the paper's fits stop, on values that span 20.
     assert networks.columns["psnr"].min() > 10 * np.log10(20**2 / 1e-4)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from wsjax.data import SPLITS, check_signals, fit_dataset_in_memory, solid, solids
+from wsjax.data import SPLITS, fit
+from wsjax.data.sources import check_signals, solid, solids
 from wsjax.data.sources.distances import SOLIDS
 from wsjax.data.sources.poses import SHIFT, draw_pose, key_of, posed
 from wsjax.data.sources.solids import RANGES, SOLIDS_RECIPE, SPREAD
@@ -57,8 +58,8 @@ def measured():
     """Of each kind sizes that reach 0.8, that reach, distances, gradients, where those lead, and distances there."""
 
     def one(kind, points):
-        share = np.random.default_rng(1).uniform(size=len(kind.low)).astype(np.float32)
-        sizes = jnp.array(kind.low) * (1 - share) + jnp.array(kind.high) * share
+        fraction = np.random.default_rng(1).uniform(size=len(kind.low)).astype(np.float32)
+        sizes = jnp.array(kind.low) * (1 - fraction) + jnp.array(kind.high) * fraction
         sizes = 0.8 * sizes / kind.reach(sizes)
         distance, pull = jax.vjp(lambda points: kind.distance(points, sizes), points)
         (slope,) = pull(jnp.ones_like(distance))
@@ -147,7 +148,7 @@ def test_solids_are_what_they_are_told_to_be(many, poses):
         np.testing.assert_allclose(distances[number, len(CORNERS) :], many.values[number, :, 0], atol=1e-6)
 
 
-def test_every_split_has_its_share_of_each_class(many):
+def test_every_split_has_its_part_of_each_class(many):
     for label in range(10):
         assert np.bincount(many.split[many.label == label], minlength=len(SPLITS)).tolist() == [8, 1, 1]
 
@@ -219,8 +220,8 @@ def test_a_motion_of_space_moves_the_solid_with_it(many):
 def test_settings_that_make_no_sense(untyped):
     for settings, message in (
         ({"quantity": "distance"}, "unknown quantity 'distance'; the valid ones are: signed distance, occupancy"),
-        ({"count": 0}, r"count is 0; it must be one whole number in \[1, inf\]"),
-        ({"points": 1.5}, r"points is 1.5; it must be one whole number in \[1, inf\]"),
+        ({"count": 0}, r"count is 0; it must be one integer in \[1, inf\]"),
+        ({"points": 1.5}, r"points is 1.5; it must be one integer in \[1, inf\]"),
     ):
         with pytest.raises(ValueError, match=message):
             solids(**settings)  # pyright: ignore[reportArgumentType]
@@ -228,8 +229,8 @@ def test_settings_that_make_no_sense(untyped):
 
 @pytest.mark.slow
 def test_the_recipe_decodes_to_the_solid():
-    recipe = replace(SOLIDS_RECIPE, lanes=4)
-    networks = fit_dataset_in_memory(solids(4), recipe, workers=1, progress=False)
+    recipe = replace(SOLIDS_RECIPE, slots=4)
+    networks = fit(solids(4), recipe=recipe, workers=1, progress=False)
     assert networks.columns["psnr"].min() > 48
     where = np.random.default_rng(1).uniform(-1, 1, (8192, 3)).astype(np.float32)
     decoded = jax.jit(jax.vmap(lambda weights: recipe.network.apply(weights, where)[:, 0]))(networks.weights)

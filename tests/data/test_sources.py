@@ -1,4 +1,4 @@
-"""Images by name: where they come from, and what a user is told when they do not."""
+"""Images by name: where they come from, and the messages where they do not."""
 
 import dataclasses
 import gzip
@@ -14,19 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wsjax.data import (
-    SOURCES,
-    SPLITS,
-    Signals,
-    check_images,
-    default_recipe,
-    download_images,
-    limit,
-    load_images,
-    load_source,
-    read_idx,
-)
-from wsjax.data.sources import download
+from wsjax.data import SPLITS, Signals, limit, load_images, load_source, recipe_named
+from wsjax.data.sources import SOURCES, check_images, download, download_images, read_idx
 from wsjax.errors import DataError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -65,7 +54,7 @@ def nowhere(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_digits_have_the_stated_split_with_a_share_of_each_class():
+def test_digits_have_the_stated_split_with_a_part_of_each_class():
     digits = load_images("digits")
     assert [int((digits.split == i).sum()) for i in range(len(SPLITS))] == [1100, 297, 400]
     whole = np.bincount(digits.label) / len(digits.label)
@@ -107,7 +96,7 @@ def test_check_images_names_the_array():
 
 
 def test_unknown_source_lists_the_valid_ones():
-    for call in (load_images, default_recipe):
+    for call in (load_images, load_source):
         with pytest.raises(ValueError, match=r"unknown source 'fashion'; .*digits, mnist, fashion-mnist.*Did you mean"):
             call("fashion")
     with pytest.raises(ValueError, match="leave the directory out"):
@@ -116,7 +105,7 @@ def test_unknown_source_lists_the_valid_ones():
 
 def test_every_source_has_a_recipe():
     for name, source in SOURCES.items():
-        assert default_recipe(name) == source.recipe
+        assert recipe_named(name) == source.recipe
         assert not source.images or source.recipe.network.widths[0] == 2
 
 

@@ -21,14 +21,17 @@ from tests.data.conftest import copy_of, diverging, flip, largest
 from tests.data.producer import Killed
 from tests.data.test_dataset import FLAX, assert_same, flax_weights
 from tests.helpers import one_save_then
-from wsjax.data import WeightDataset, fit_dataset, load, open_dataset, save, verify
-from wsjax.data import card as card_module
-from wsjax.data.store import orbax_calls, shards
-from wsjax.data.store import whole as store
-from wsjax.data.store.directory import CHECKSUM, read_json, write_json
+from wsjax.data import WeightDataset, fit, load, open_dataset, save, verify
+from wsjax.data import metadata as metadata_module
+from wsjax.data.store import save_load as store
+from wsjax.data.store import shards
+from wsjax.data.store.directory import read_stored_json
 from wsjax.data.store.index import read_index, shard_name
 from wsjax.errors import DataError
 from wsjax.networks import Network
+from wsjax.storage import orbax_calls
+from wsjax.storage.digests import file_digests
+from wsjax.storage.files import CHECKSUM, write_checked_json
 from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
 
 
@@ -41,21 +44,21 @@ def altered(stored: Path, number: int, change) -> None:
     shutil.rmtree(shard)
     orbax_calls.ocp.save(str(shard), arrays)
     listed = read_index(stored).shards
-    listed[name]["files"] = shards.file_digests(shard)
+    listed[name]["files"] = file_digests(shard)
     rewrite(stored / "index.json", shards=listed)
 
 
 def rewrite(file: Path, **changes) -> None:
     content = json.loads(file.read_text())
     content.pop(CHECKSUM)
-    write_json(file, {**content, **changes})
+    write_checked_json(file, {**content, **changes})
 
 
 def test_a_fit_on_disk_is_the_fit_in_memory(stored, images, recipe, fitted, capsys):
     assert_same(load(stored), fitted)
     assert sorted(p.name for p in (stored / "shards").iterdir()) == ["00000", "00001", "00002"]
     before = {p: p.stat().st_mtime_ns for p in stored.rglob("*")}
-    assert_same(fit_dataset(images, recipe, stored), fitted)
+    assert_same(fit(images, recipe=recipe, out=stored), fitted)
     assert "holds all 10 networks: nothing to do" in capsys.readouterr().out
     assert {p: p.stat().st_mtime_ns for p in stored.rglob("*")} == before
 
@@ -82,14 +85,14 @@ def test_weights_are_stored_in_the_dtype_asked_for(tmp_path, fitted):
         assert {a["dtype"] for name, a in stated.items() if name.startswith("weights")} == {asked.name}
         assert loaded.columns["psnr"].dtype == fitted.columns["psnr"].dtype == np.float32
         train = np.flatnonzero(loaded.columns["split"] == 0)
-        assert loaded.card.statistics == card_module.leaf_statistics(loaded.weights, train)
+        assert loaded.metadata.statistics == metadata_module.leaf_statistics(loaded.weights, train)
     half = load(tmp_path / "set 1")
     save(half, tmp_path / "again")
     assert_same(load(tmp_path / "again"), half)
     assert_same(open_dataset(tmp_path / "set 1").take(np.array([7, 2])), half.take(np.array([7, 2])))
 
 
-def test_whole_numbers_keep_their_dtype_and_other_dtypes_are_refused(tmp_path, fitted):
+def test_integers_keep_their_dtype_and_other_dtypes_are_refused(tmp_path, fitted):
     tree = {"a": Axes("in", "h"), "b": Axes("h*", "out"), "count": Axes("out")}
     spec = symmetry_of(tree, {"in": Fixed(2), "h": Group(3, "tanh"), "out": Fixed(1)})
     network = {"a": np.ones((2, 3), np.float32), "b": np.ones((3, 1), np.float32), "count": np.array([300])}
@@ -129,7 +132,7 @@ def test_shards_are_as_large_as_asked(tmp_path, fitted, monkeypatch):
     for name in "abcd":
         assert_same(load(tmp_path / name), data)
     for wrong in (0, -1):
-        with pytest.raises(ValueError, match=r"shard_networks is .*it must be one whole number"):
+        with pytest.raises(ValueError, match=r"shard_networks is .*it must be one integer"):
             save(data, tmp_path / "e", shard_networks=wrong)
 
 
@@ -172,7 +175,7 @@ def test_a_fit_that_is_given_again_names_damage_and_writes_nothing(stored, image
     before = contents(stored)
     for _ in range(2):
         with pytest.raises(DataError, match=r"shard 00001: the file .* is altered: SHA-256 .* remove .*shards/00001"):
-            fit_dataset(images, recipe, stored, progress=False)
+            fit(images, recipe=recipe, out=stored, progress=False)
         assert contents(stored) == before
 
 
@@ -182,7 +185,7 @@ def begun(tmp_path, small_shards, images, recipe, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(orbax_calls.ocp, "save", one_save_then(errno.EIO))
         with pytest.raises(OSError, match="What was finished, 4 of 10 networks, stays"):
-            fit_dataset(images, recipe, tmp_path / "begun", progress=False)
+            fit(images, recipe=recipe, out=tmp_path / "begun", progress=False)
     return tmp_path / "begun"
 
 
@@ -194,16 +197,16 @@ def test_a_fit_that_goes_on_names_damage_to_what_was_finished(begun, images, rec
     before = contents(shard)
     for _ in range(2):
         with pytest.raises(DataError, match=f"shard {name}: the file .* is altered: SHA-256 .* remove {shard} and run"):
-            fit_dataset(images, recipe, begun, progress=False)
+            fit(images, recipe=recipe, out=begun, progress=False)
         assert contents(shard) == before
-        # The index still holds it to what was written, and the card has no statistics, which whole data sets have.
+        # The index still holds it to what was written, and the metadata has no statistics, which whole data sets have.
         assert read_index(begun).shards[name] == listed
-        assert not read_json(begun / "card.json")["statistics"]
+        assert not read_stored_json(begun / "metadata.json")["statistics"]
         with pytest.raises(DataError, match="is unfinished"):
             load(begun)
         assert not verify(begun).ok
     shutil.rmtree(shard)
-    assert_same(fit_dataset(images, recipe, begun, progress=False), fitted)
+    assert_same(fit(images, recipe=recipe, out=begun, progress=False), fitted)
 
 
 def test_a_cut_off_shard_is_named(stored):
@@ -266,25 +269,27 @@ def test_a_missing_shard_is_named_and_the_same_fit_makes_it_anew(stored, images,
     shutil.rmtree(stored / "shards" / "00001")
     with pytest.raises(DataError, match=r"shard 00001 is missing: .* remove .* run the same fit again"):
         load(stored)
-    assert_same(fit_dataset(images, recipe, stored, progress=False), expected)
+    assert_same(fit(images, recipe=recipe, out=stored, progress=False), expected)
     assert_same(load(stored), expected)
 
 
-def test_a_card_that_is_not_the_arrays_own(stored, recipe):
+def test_metadata_that_is_not_the_arrays_own(stored, recipe):
     wider, deeper = (Network("siren", widths, w0=(5.0,), offset=0.5) for widths in ((2, 4, 5, 1), (2, 4, 4, 4, 1)))
     slower = dataclasses.replace(recipe.network, w0=(6.0,) * 2)
-    card = load(stored).card
+    metadata = load(stored).metadata
     for other, message in [
-        (wider, r"do not belong together: weights\[1\].kernel has shape \(4, 4\); the card expects \(4, 5\)"),
+        (wider, r"do not belong together: weights\[1\].kernel has shape \(4, 4\); the metadata expects \(4, 5\)"),
         (deeper, r"do not belong together: weights\[3\].bias, weights\[3\].kernel differ"),
-        (slower, "card.json is not the card that index.json was written with"),
+        (slower, "metadata.json is not the metadata that index.json was written with"),
     ]:
-        write_json(stored / "card.json", dataclasses.replace(card, network=other, symmetry=other.symmetry).to_json())
+        write_checked_json(
+            stored / "metadata.json", dataclasses.replace(metadata, network=other, symmetry=other.symmetry).to_json()
+        )
         with pytest.raises(DataError, match=message):
             load(stored)
 
 
-@pytest.mark.parametrize("name", ["card.json", "index.json"])
+@pytest.mark.parametrize("name", ["metadata.json", "index.json"])
 def test_a_damaged_or_missing_description_is_named(stored, name):
     file, original = stored / name, (stored / name).read_text()
     for content, message in [
@@ -301,11 +306,11 @@ def test_a_damaged_or_missing_description_is_named(stored, name):
         load(stored)
 
 
-@pytest.mark.parametrize("name", ["card", "index"])
+@pytest.mark.parametrize("name", ["metadata", "index"])
 def test_an_unknown_format_is_named_and_nothing_is_overwritten(stored, images, recipe, name):
     rewrite(stored / f"{name}.json", format_version=9, invented=True)
     before = {p: p.read_bytes() for p in stored.rglob("*") if p.is_file()}
-    for call in (load, open_dataset, verify, lambda path: fit_dataset(images, recipe, path, progress=False)):
+    for call in (load, open_dataset, verify, lambda path: fit(images, recipe=recipe, out=path, progress=False)):
         with pytest.raises(ValueError, match="has format_version 9; this wsjax reads 1: use the wsjax that wrote it"):
             call(stored)
     assert {p: p.read_bytes() for p in stored.rglob("*") if p.is_file()} == before
@@ -313,9 +318,9 @@ def test_an_unknown_format_is_named_and_nothing_is_overwritten(stored, images, r
 
 def test_an_index_from_before_it_stated_its_format_is_read(stored):
     expected = load(stored)
-    content = read_json(stored / "index.json")
+    content = read_stored_json(stored / "index.json")
     del content["format_version"]
-    write_json(stored / "index.json", content)
+    write_checked_json(stored / "index.json", content)
     assert_same(load(stored), expected)
     rewrite(stored / "index.json", invented=True)
     with pytest.raises(DataError, match=r"index.json is not the index of a data set: invented differ"):
@@ -338,35 +343,35 @@ def test_the_same_directory_with_other_settings_is_refused(stored, images, recip
     expected = load(stored)
     faster = dataclasses.replace(recipe, steps=5, network=dataclasses.replace(recipe.network, offset=0.0))
     with pytest.raises(ValueError, match=r"other settings: .*recipe.steps is 3 there and 5 here") as caught:
-        fit_dataset(images, faster, stored, progress=False)
+        fit(images, recipe=faster, out=stored, progress=False)
     assert "network.offset is 0.5 there and 0.0 here" in str(caught.value)
     with pytest.raises(ValueError, match=r"source.images is 10 there and 9 here"):
-        fit_dataset(images.take(np.arange(9)), recipe, stored, progress=False)
+        fit(images.take(np.arange(9)), recipe=recipe, out=stored, progress=False)
     with pytest.raises(ValueError, match=r"source.sha256 is"):
-        fit_dataset(images._replace(pixels=1 - images.pixels), recipe, stored, progress=False)
+        fit(images._replace(pixels=1 - images.pixels), recipe=recipe, out=stored, progress=False)
     assert_same(load(stored), expected)
 
 
 def test_a_start_without_a_finished_shard_binds_nobody(tmp_path, small_shards, images, recipe):
     other = images._replace(name="others")
     with diverging(images.index[0]), pytest.raises(DataError, match="lower the learning rate"):
-        fit_dataset(other, recipe, tmp_path, progress=False)
+        fit(other, recipe=recipe, out=tmp_path, progress=False)
     with pytest.raises(DataError, match="is unfinished: 0 of 10 networks are there; to go on, run the same fit again"):
         load(tmp_path)
-    assert len(fit_dataset(images, recipe, tmp_path, progress=False)) == 10
+    assert len(fit(images, recipe=recipe, out=tmp_path, progress=False)) == 10
 
 
 def test_a_foreign_directory_is_left_alone(tmp_path, images, recipe):
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / "precious").write_text("mine")
     with pytest.raises(ValueError, match="holds files and no data set; expected an empty or new directory"):
-        fit_dataset(images, recipe, tmp_path, progress=False)
+        fit(images, recipe=recipe, out=tmp_path, progress=False)
     assert (tmp_path / "shards" / "precious").read_text() == "mine"
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path, images, recipe, fitted):
     (tmp_path / "file").write_text("")
-    for call in (lambda path: fit_dataset(images, recipe, path, progress=False), lambda path: save(fitted, path)):
+    for call in (lambda path: fit(images, recipe=recipe, out=path, progress=False), lambda path: save(fitted, path)):
         with pytest.raises(OSError, match="file/set cannot be written: Not a directory; name a directory that you may"):
             call(tmp_path / "file" / "set")
 
@@ -389,7 +394,7 @@ def small_disk(tmp_path, monkeypatch):
 def test_a_full_disk_is_named_and_what_was_finished_stays(small_disk, small_shards, images, recipe, fitted):
     where, make_room = small_disk
     with pytest.raises(OSError, match=r"No space left on device") as caught:
-        fit_dataset(images, recipe, where / "set", progress=False)
+        fit(images, recipe=recipe, out=where / "set", progress=False)
     assert str(where / "set") in str(caught.value)
     assert "stay" in str(caught.value)
     index = read_index(where / "set")
@@ -398,7 +403,7 @@ def test_a_full_disk_is_named_and_what_was_finished_stays(small_disk, small_shar
         shards.read_shard(where / "set", index, number)
     gc.collect()
     make_room()
-    assert_same(fit_dataset(images, recipe, where / "set", progress=False), fitted)
+    assert_same(fit(images, recipe=recipe, out=where / "set", progress=False), fitted)
 
 
 def test_a_save_to_a_full_disk_is_named(small_disk, fitted, capfd):
@@ -434,7 +439,7 @@ def test_a_stopped_fit_goes_on_to_the_same_bits(
     with monkeypatch.context() as patch:
         patch.setattr(orbax_calls.ocp, "save", stop)
         with pytest.raises((KeyboardInterrupt, Killed)):
-            fit_dataset(images, recipe, path, progress=False)
+            fit(images, recipe=recipe, out=path, progress=False)
     # Ctrl-C waits for the shard that is being written.
     assert len(list(path.glob("shards/*.orbax-checkpoint-tmp"))) == (how == "a kill")
     said = f"interrupted: {safe} of 10 networks are safe in {path}; the same command"
@@ -443,7 +448,7 @@ def test_a_stopped_fit_goes_on_to_the_same_bits(
         load(path)
     first = path / "shards" / "00000" / "_CHECKPOINT_METADATA"
     kept = first.stat().st_mtime_ns
-    assert_same(fit_dataset(images, recipe, path, progress=False), fitted)
+    assert_same(fit(images, recipe=recipe, out=path, progress=False), fitted)
     assert first.stat().st_mtime_ns == kept
     assert_same(load(path), fitted)
     assert not list(path.glob("shards/*tmp*"))
@@ -451,11 +456,11 @@ def test_a_stopped_fit_goes_on_to_the_same_bits(
 
 def test_a_kill_before_the_statistics_loses_nothing(stored, images, recipe):
     expected = load(stored)
-    rewrite(stored / "card.json", statistics={})
+    rewrite(stored / "metadata.json", statistics={})
     with pytest.raises(DataError, match="is unfinished"):
         load(stored)
     with contextlib.redirect_stdout(None):
-        assert_same(fit_dataset(images, recipe, stored, progress=False), expected)
+        assert_same(fit(images, recipe=recipe, out=stored, progress=False), expected)
 
 
 @pytest.mark.slow

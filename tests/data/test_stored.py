@@ -13,9 +13,9 @@ from tests.data.conftest import flip, largest
 from tests.data.test_dataset import assert_same
 from wsjax.data import load, open_dataset, save, stream, verify
 from wsjax.data.store import shards
-from wsjax.data.store.directory import write_json
 from wsjax.data.store.index import read_index
 from wsjax.errors import DataError
+from wsjax.storage.files import write_checked_json
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_labels_and_columns_are_there_before_any_network_is_read(stored, fitted,
     assert (whole, parts) == ([], [0, 1, 2])
     assert repr(opened).startswith("StoredDataset('digits' in /")
     assert repr(opened).endswith(repr(fitted).removeprefix("WeightDataset('digits', ").join([", ", ""]))
-    assert (len(opened), opened.card) == (10, fitted.card)
+    assert (len(opened), opened.metadata) == (10, fitted.metadata)
     assert opened.label.tolist() == fitted.label.tolist()
     assert {n: c.tolist() for n, c in opened.columns.items()} == {n: c.tolist() for n, c in fitted.columns.items()}
 
@@ -49,7 +49,7 @@ def test_only_the_shards_that_hold_the_rows_are_read(stored, fitted, reads):
         assert sorted(whole) == needed, some
         one.take(rows)
         assert len(whole) == len(needed) == one.cache.reads, some
-    assert_same(whole_set := opened.load(), fitted)
+    assert_same(whole_set := opened.in_memory(), fitted)
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(whole_set.weights))
 
 
@@ -62,7 +62,7 @@ def test_no_more_shards_are_kept_than_asked(stored, fitted, reads):
     for row in (0, 4, 1, 5, 9, 4):
         roomy.take(np.array([row]))
     assert whole[4:] == [0, 1, 2]
-    with pytest.raises(ValueError, match=r"cache is 0; it must be one whole number in \[1"):
+    with pytest.raises(ValueError, match=r"cache is 0; it must be one integer in \[1"):
         open_dataset(stored, cache=0)
 
 
@@ -73,12 +73,12 @@ def test_views_read_nothing_and_hold_the_right_networks(stored, fitted, reads):
     again = good.view(np.array([1, 0]))
     groups = dict(train.groups("image"))
     assert whole == []
-    assert_same(train.load(), fitted.split("train"))
+    assert_same(train.in_memory(), fitted.split("train"))
     best = fitted.split("train").where(train.columns["psnr"] > np.median(train.columns["psnr"]))
-    assert_same(good.load(), best)
-    assert_same(again.load(), best.take(np.array([1, 0])))
+    assert_same(good.in_memory(), best)
+    assert_same(again.in_memory(), best.take(np.array([1, 0])))
     image = int(train.columns["image"][3])
-    assert_same(groups[image].load(), fitted.where(fitted.columns["image"] == image))
+    assert_same(groups[image].in_memory(), fitted.where(fitted.columns["image"] == image))
     with pytest.raises(ValueError, match="unknown split"):
         opened.split("rest")
 
@@ -125,7 +125,7 @@ def test_columns_that_were_altered_do_not_open(tmp_path, fitted):
 
 def test_an_unfinished_or_foreign_directory_does_not_open(stored, tmp_path):
     index = read_index(stored)
-    write_json(stored / "index.json", index._replace(shards={"00000": index.shards["00000"]})._asdict())
+    write_checked_json(stored / "index.json", index._replace(shards={"00000": index.shards["00000"]})._asdict())
     with pytest.raises(DataError, match="is unfinished: 4 of 10 networks are there"):
         open_dataset(stored)
     with pytest.raises(DataError, match=r"index.json cannot be read: No such file"):

@@ -15,8 +15,8 @@ from orbax.checkpoint import v1 as ocp
 from tests.data.conftest import largest
 from wsjax.data import WeightDataset, load, open_dataset, save, stream
 from wsjax.data.store import shards
+from wsjax.data.store.batch_order import BatchOrder
 from wsjax.data.store.index import read_index
-from wsjax.data.store.order import Order
 from wsjax.errors import DataError
 
 SHARDS = grain.sharding.ShardOptions
@@ -85,7 +85,7 @@ def test_another_seed_is_another_order_and_none_is_the_stored_one(big):
 
 def test_the_order_looks_random():
     """Over many epochs every network stands everywhere as often: within 5 standard errors of the mean place."""
-    order = Order([np.arange(i, i + 4) for i in range(0, 32, 4)], 32, 8, 0, False)
+    order = BatchOrder([np.arange(i, i + 4) for i in range(0, 32, 4)], 32, 8, 0, False)
     places = np.array([np.argsort(order.batch(epoch)) for epoch in range(100)])
     expected, error = 15.5, np.sqrt((32**2 - 1) / 12 / 100)
     assert np.abs(places.mean(axis=0) - expected).max() < 5 * error
@@ -137,24 +137,24 @@ def test_orbax_keeps_a_stream_beside_a_training(tmp_path, big):
 
 
 @pytest.mark.parametrize(("batch_size", "processes"), [(4, 2), (3, 4), (7, 3), (10, 3), (16, 2), (1, 2)])
-def test_processes_share_every_epoch_in_as_many_steps(big, batch_size, processes):
-    shares = [order_of(stream(big, batch_size, epochs=2, process=SHARDS(i, processes))) for i in range(processes)]
+def test_processes_divide_every_epoch_in_as_many_steps(big, batch_size, processes):
+    parts = [order_of(stream(big, batch_size, epochs=2, process=SHARDS(i, processes))) for i in range(processes)]
     steps = -(-30 // (batch_size * processes))
-    assert {len(share) for share in shares} == {2 * steps}
+    assert {len(part) for part in parts} == {2 * steps}
     for epoch in (0, 1):
-        mine = [share[epoch * steps : (epoch + 1) * steps] for share in shares]
+        mine = [part[epoch * steps : (epoch + 1) * steps] for part in parts]
         assert sorted(itertools.chain(*itertools.chain(*mine))) == list(range(30))
         for step in range(steps - 1):
-            assert {len(share[step]) for share in mine} == {batch_size}
-        last = [len(share[-1]) for share in mine]
+            assert {len(part[step]) for part in mine} == {batch_size}
+        last = [len(part[-1]) for part in mine]
         assert max(last) - min(last) <= 1
     dropped = [
         order_of(stream(big, batch_size, epochs=1, drop_remainder=True, process=SHARDS(i, processes)))
         for i in range(processes)
         if batch_size * processes <= 30
     ]
-    assert {len(rows) for share in dropped for rows in share} <= {batch_size}
-    assert len({len(share) for share in dropped}) <= 1
+    assert {len(rows) for part in dropped for rows in part} <= {batch_size}
+    assert len({len(part) for part in dropped}) <= 1
 
 
 def test_processes_read_few_of_the_others_shards(big, reads):
@@ -176,8 +176,8 @@ def test_views_and_data_sets_in_memory_stream_too(big, thirty):
 
 
 def test_targets_stay_targets(thirty):
-    card = dataclasses.replace(thirty.card, classes=())
-    targets = dataclasses.replace(thirty, label=np.linspace(0, 1, 30, dtype=np.float32), card=card)
+    metadata = dataclasses.replace(thirty.metadata, classes=())
+    targets = dataclasses.replace(thirty, label=np.linspace(0, 1, 30, dtype=np.float32), metadata=metadata)
     batch = next(iter(stream(targets, 4, seed=None)))
     np.testing.assert_array_equal(batch.label, targets.label[:4])
 
@@ -197,7 +197,7 @@ def test_damage_ends_the_stream_and_is_named(stored):
 
 def test_settings_that_give_no_batch_are_refused(big):
     for settings, message in (
-        ({"batch_size": 0}, r"batch_size is 0; it must be one whole number in \[1"),
+        ({"batch_size": 0}, r"batch_size is 0; it must be one integer in \[1"),
         ({"batch_size": 4, "window": 0}, "window is 0"),
         ({"batch_size": 4, "epochs": 0}, "epochs is 0"),
         ({"batch_size": 4, "split": "all"}, "unknown split 'all'"),
@@ -209,7 +209,7 @@ def test_settings_that_give_no_batch_are_refused(big):
 
 def test_a_label_that_is_no_class_is_refused_as_in_training(thirty):
     label = np.where(np.arange(len(thirty)) == 3, -1, thirty.label)
-    with pytest.raises(ValueError, match=r"run from -1 to .*; its card names"):
+    with pytest.raises(ValueError, match=r"run from -1 to .*; its metadata names"):
         next(iter(stream(dataclasses.replace(thirty, label=label), len(thirty), seed=None, epochs=1)))
 
 
@@ -217,7 +217,7 @@ def test_workers_get_stored_data_sets_views_and_streams_by_copy_and_by_pickle(bi
     stored = big
     for copied in (copy.deepcopy(stored.split("train")), pickle.loads(pickle.dumps(stored.split("train")))):
         np.testing.assert_array_equal(copied.take(np.arange(3)).label, stored.split("train").take(np.arange(3)).label)
-    order = Order([np.arange(5), np.arange(5, 12)], 4, 2, 0, False)
+    order = BatchOrder([np.arange(5), np.arange(5, 12)], 4, 2, 0, False)
     for copied in (copy.deepcopy(order), pickle.loads(pickle.dumps(order))):
         assert [copied.batch(i).tolist() for i in range(6)] == [order.batch(i).tolist() for i in range(6)]
     whole = stream(stored, 4, epochs=1, split="train")

@@ -41,7 +41,7 @@ def test_what_is_stored_in_a_dtype_stays_in_it_and_may_be_cast(stored, fitted, t
         assert leaf.dtype == jnp.dtype(dtype)
     assert_same(kept, load(tmp_path / "cast"))
     nobody = to_device(open_dataset(stored).view(np.arange(0)), dtype=dtype)
-    assert (len(nobody), nobody.card.statistics) == (0, fitted.card.statistics)
+    assert (len(nobody), nobody.metadata.statistics) == (0, fitted.metadata.statistics)
     assert_same(cast, kept)
 
 

@@ -10,14 +10,15 @@ import pytest
 from tests.data.conftest import copy_of, flip, largest
 from tests.data.test_collection import member
 from tests.data.test_store import altered, rewrite
-from wsjax.data import collect, fit_dataset, load, save, save_collection, verify
+from wsjax.data import collect, fit, load, save, verify
 from wsjax.data import fidelity as by_eye
 from wsjax.data.sources import download
 from wsjax.data.sources.provenance import find_source
-from wsjax.data.store import orbax_calls, shards
-from wsjax.data.store.directory import write_json
 from wsjax.data.store.index import read_index
 from wsjax.errors import DataError
+from wsjax.storage import orbax_calls
+from wsjax.storage.digests import digest
+from wsjax.storage.files import write_checked_json
 
 
 def test_a_whole_data_set_is_well_and_decodes_to_its_recorded_psnr(stored, images):
@@ -37,7 +38,7 @@ def test_as_many_are_decoded_as_asked(stored):
     for sample, decoded in ((0, 0), (4, 4), (10, 10), (99, 10)):
         found = verify(stored, sample=sample)
         assert (found.ok, found.decoded, found.psnr is None) == (True, decoded, decoded == 0)
-    with pytest.raises(ValueError, match="sample is -1; it must be one whole number"):
+    with pytest.raises(ValueError, match="sample is -1; it must be one integer"):
         verify(stored, sample=-1)
 
 
@@ -65,7 +66,7 @@ def test_networks_that_no_longer_show_their_image_are_damage(stored):
     altered(stored, 1, change)
     index = read_index(stored)
     arrays = orbax_calls.ocp.load(str(stored / "shards" / "00001"))
-    index.shards["00001"]["arrays"] = {name: shards.digest(np.asarray(a)) for name, a in arrays.items()}
+    index.shards["00001"]["arrays"] = {name: digest(np.asarray(a)) for name, a in arrays.items()}
     rewrite(stored / "index.json", shards=index.shards)
     found = verify(stored)
     image = load(stored).columns["image"][6]
@@ -90,9 +91,9 @@ def test_half_types_are_noted_not_blamed(tmp_path, fitted):
 
 def test_what_could_not_be_compared_is_said(stored, tmp_path, images, recipe):
     save(member("wide"), tmp_path / "own")
-    assert "no network was decoded: the card of wide describes no image network" in str(verify(tmp_path / "own"))
+    assert "no network was decoded: the metadata of wide describes no image network" in str(verify(tmp_path / "own"))
 
-    fit_dataset(images.take(np.arange(9)), recipe, tmp_path / "nine", progress=False)
+    fit(images.take(np.arange(9)), recipe=recipe, out=tmp_path / "nine", progress=False)
     found = verify(tmp_path / "nine")
     assert (found.ok, found.decoded, found.psnr) == (True, 9, None)
     assert "the digits at hand are not those that were fitted" in found.notes[0]
@@ -100,9 +101,9 @@ def test_what_could_not_be_compared_is_said(stored, tmp_path, images, recipe):
     assert "are not among the 3 of digits" in str(verify(stored, images=images.take(np.arange(3))))
 
     data = load(stored)
-    foreign = dataclasses.replace(data.card, source={"name": "shells"})
-    save(dataclasses.replace(data, card=foreign), tmp_path / "foreign")
-    assert "the card's source is 'shells', which wsjax cannot load" in str(verify(tmp_path / "foreign"))
+    foreign = dataclasses.replace(data.metadata, source={"name": "shells"})
+    save(dataclasses.replace(data, metadata=foreign), tmp_path / "foreign")
+    assert "the metadata's source is 'shells', which wsjax cannot load" in str(verify(tmp_path / "foreign"))
     bare = {"split": data.columns["split"]}
     save(dataclasses.replace(data, columns=bare), tmp_path / "bare")
     assert "there are no columns psnr and image" in str(verify(tmp_path / "bare"))
@@ -112,10 +113,10 @@ def test_nothing_is_downloaded(tmp_path, stored, monkeypatch):
     monkeypatch.setenv("WSJAX_DATA", str(tmp_path))
     monkeypatch.setattr(download, "places", lambda name: [tmp_path])
     monkeypatch.setattr(download, "download_images", lambda *a, **k: pytest.fail("downloads"))
-    card = dataclasses.replace(load(stored).card, source={"name": "mnist", "images": 10, "sha256": "0"})
+    metadata = dataclasses.replace(load(stored).metadata, source={"name": "mnist", "images": 10, "sha256": "0"})
     for place in (None, tmp_path):
         with pytest.raises(DataError, match=r"the mnist that were fitted are not at hand \(.* has no train-images"):
-            find_source(card, place)
+            find_source(metadata, place)
 
 
 def test_an_unfinished_set_and_what_a_kill_left_are_told(stored):
@@ -132,19 +133,19 @@ def test_a_number_that_is_not_finite_is_damage(tmp_path, fitted, monkeypatch):
     data = copy_of(fitted)
     data.weights[1].bias[4, 0] = np.nan
     with monkeypatch.context() as patch:
-        patch.setattr("wsjax.data.store.whole.check_numbers", lambda *_: None)
+        patch.setattr("wsjax.data.store.save_load.check_numbers", lambda *_: None)
         save(data, tmp_path / "set", shard_networks=4)
     found = verify(tmp_path / "set")
     assert (found.shards, len(found.damage)) == (2, 1)
     assert "shards/00001: weights[1].bias is not finite in 1 of 4 networks" in found.damage[0]
 
 
-def test_a_card_of_other_networks_is_damage_and_the_shards_are_still_checked(stored):
-    network = load(stored).card.network
+def test_metadata_of_other_networks_is_damage_and_the_shards_are_still_checked(stored):
+    network = load(stored).metadata.network
     assert network
     wider = dataclasses.replace(network, widths=(2, 4, 5, 1))
-    card = dataclasses.replace(load(stored).card, network=wider, symmetry=wider.symmetry)
-    write_json(stored / "card.json", card.to_json())
+    metadata = dataclasses.replace(load(stored).metadata, network=wider, symmetry=wider.symmetry)
+    write_checked_json(stored / "metadata.json", metadata.to_json())
     flip(largest(stored, 2))
     found = verify(stored)
     assert "do not belong together" in found.damage[0]
@@ -152,8 +153,8 @@ def test_a_card_of_other_networks_is_damage_and_the_shards_are_still_checked(sto
     assert (found.shards, found.decoded) == (2, 0)
 
 
-@pytest.mark.parametrize("name", ["card.json", "index.json"])
-def test_without_card_or_index_nothing_can_be_said(stored, name):
+@pytest.mark.parametrize("name", ["metadata.json", "index.json"])
+def test_without_metadata_or_index_nothing_can_be_said(stored, name):
     (stored / name).write_text((stored / name).read_text().replace("0", "1", 1))
     with pytest.raises(DataError, match=f"{name} is altered"):
         verify(stored)
@@ -170,7 +171,7 @@ def test_equal_data_sets_have_equal_fingerprints(stored, tmp_path):
 
 def test_a_collection_is_verified_member_by_member(tmp_path, fitted):
     both = {"one": fitted, "two": fitted.take(np.arange(10)[::-1])}
-    save_collection(collect(both), tmp_path / "all")
+    collect(both).save(tmp_path / "all")
     found = verify(tmp_path / "all")
     assert (found.ok, found.networks, found.shards, found.decoded) == (True, 20, 2, 20)
     psnrs = np.concatenate([data.columns["psnr"] for data in both.values()])
@@ -187,8 +188,8 @@ def test_a_collection_is_verified_member_by_member(tmp_path, fitted):
 
 def test_the_decoded_values_are_those_of_the_network(fitted):
     points = np.stack(np.meshgrid(np.linspace(-1, 1, 8), np.linspace(-1, 1, 8)), -1).reshape(-1, 2).astype(np.float32)
-    np.testing.assert_allclose(by_eye.pixels_of(fitted.card), points, atol=1e-6)
-    values, network = by_eye.decoded(fitted, points), fitted.card.network
+    np.testing.assert_allclose(by_eye.pixels_of(fitted.metadata), points, atol=1e-6)
+    values, network = by_eye.decoded(fitted, points), fitted.metadata.network
     assert network
     np.testing.assert_allclose(values[3], jax.jit(network.apply)(fitted.network(3), points), atol=1e-5)
     assert values.dtype == np.float32

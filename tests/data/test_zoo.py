@@ -11,24 +11,13 @@ import optax
 import pytest
 
 from tests.helpers import assert_identical
-from wsjax.data import (
-    Part,
-    ZooRecipe,
-    fit_zoo,
-    fit_zoo_groups,
-    fit_zoo_in_memory,
-    fit_zoo_part,
-    limit,
-    load,
-    load_images,
-    save,
-    verify,
-    zoo_network,
-)
+from wsjax.data import Part, ZooRecipe, fit, limit, load, load_images, save, verify
 from wsjax.data.pool import in_turn
 from wsjax.data.store import shards
 from wsjax.data.zoo import fit as zoo
 from wsjax.data.zoo import step as zoo_step
+from wsjax.data.zoo import zoo_network
+from wsjax.data.zoo.fit import fit_zoo_groups
 from wsjax.data.zoo.recipe import draw
 from wsjax.networks import CNN, Network
 
@@ -44,7 +33,7 @@ def images():
 def recipe():
     """Every setting is drawn, and three snapshots of each network are kept."""
     net = Network("mlp", (64, 5, 10), "relu")
-    return ZooRecipe(net, count=7, steps=6, batch_size=8, lanes=3, snapshots=(0, 4), label_noise=(0.0, 0.5))
+    return ZooRecipe(net, count=7, steps=6, batch_size=8, slots=3, snapshots=(0, 4), label_noise=(0.0, 0.5))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +44,7 @@ def seen(recipe):
 
 @pytest.fixture(scope="module")
 def networks(images, recipe):
-    return fit_zoo_in_memory(images, recipe, workers=1, progress=False)
+    return fit(images, recipe=recipe, workers=1, progress=False)
 
 
 def by_run(parts):
@@ -74,7 +63,7 @@ def reference(images, recipe):
 
 
 @pytest.mark.parametrize(("workers", "devices"), [(1, 1), (3, 1), pytest.param(2, 2, marks=pytest.mark.slow)])
-def test_lanes_neighbours_order_workers_devices_and_padding_do_not_matter(
+def test_slots_neighbors_order_workers_devices_and_padding_do_not_matter(
     images, recipe, reference, workers, devices, monkeypatch
 ):
     monkeypatch.setattr(zoo, "fit_devices", lambda: jax.local_devices()[:devices])
@@ -88,7 +77,7 @@ def test_lanes_neighbours_order_workers_devices_and_padding_do_not_matter(
 def test_count_snapshots_and_stops_on_the_way_do_not_matter(images, recipe, networks, monkeypatch):
     monkeypatch.setattr(zoo, "STEPS_AT_ONCE", 2)
     fewer = dataclasses.replace(recipe, count=4, snapshots=())
-    alone = fit_zoo_in_memory(images, fewer, progress=False)
+    alone = fit(images, recipe=fewer, progress=False)
     among = networks.where(lambda c: (c["run"] < 4) & (c["steps"] == 6))
     assert_identical(alone.weights, among.weights)
     for name in sorted(set(alone.columns) - {"view"}):
@@ -96,7 +85,7 @@ def test_count_snapshots_and_stops_on_the_way_do_not_matter(images, recipe, netw
 
 
 def test_a_seed_and_a_number_decide_everything(images, seen, networks):
-    recipe, train = dataclasses.replace(seen, seed=1), zoo.labelled(images, "train")
+    recipe, train = dataclasses.replace(seen, seed=1), zoo.labeled(images, "train")
     other = jax.jit(lambda numbers: zoo_step.begin(recipe, train, numbers)._replace(order=0, label=0))(jnp.arange(3))
     kernels = np.concatenate([networks.weights[0].kernel, other.weights[0].kernel])
     assert len({kernel.tobytes() for kernel in kernels}) == len(kernels)
@@ -106,13 +95,13 @@ def test_a_seed_and_a_number_decide_everything(images, seen, networks):
 
 def test_the_measures_are_those_of_the_stored_weights(images, recipe, seen, networks):
     train, test = images.take(np.flatnonzero(images.split == 0)), images.take(np.flatnonzero(images.split == 2))
-    lanes = [zoo_step.begin(seen, zoo.labelled(images, "train"), jnp.arange(i, i + 3)) for i in (0, 3, 6)]
-    order, label = (np.concatenate([getattr(lane, name) for lane in lanes]) for name in ("order", "label"))
+    slots = [zoo_step.begin(seen, zoo.labeled(images, "train"), jnp.arange(i, i + 3)) for i in (0, 3, 6)]
+    order, label = (np.concatenate([getattr(slot, name) for slot in slots]) for name in ("order", "label"))
     both = jnp.asarray(np.concatenate([train.pixels, test.pixels]))
     outputs = np.asarray(jax.jit(jax.vmap(lambda weights: recipe.apply(weights, both)))(networks.weights))
     for row in range(len(networks)):
         run, columns = networks.columns["run"][row], {name: c[row] for name, c in networks.columns.items()}
-        count = max(1, round(float(columns["share"]) * len(train.label)))
+        count = max(1, round(float(columns["train_fraction"]) * len(train.label)))
         rows = order[run][:count]
         for part, logits, truth in (
             ("train", outputs[row][rows], label[run][rows]),
@@ -123,12 +112,12 @@ def test_the_measures_are_those_of_the_stored_weights(images, recipe, seen, netw
             np.testing.assert_allclose(columns[f"{part}_loss"], error.mean(), rtol=1e-5)
     np.testing.assert_array_equal(networks.label, networks.columns["test_accuracy"])
     assert networks.label.dtype == np.float32
-    assert networks.card.label == "target"
+    assert networks.metadata.label == "target"
 
 
 def test_more_steps_raise_the_accuracy(images, recipe):
     longer = dataclasses.replace(recipe, count=6, steps=200, snapshots=(0,))
-    columns = fit_zoo_in_memory(images, longer, progress=False).columns
+    columns = fit(images, recipe=longer, progress=False).columns
     before, after = (columns["train_accuracy"][columns["steps"] == steps].mean() for steps in (0, 200))
     assert after > before + 0.3
 
@@ -142,10 +131,10 @@ def test_the_snapshots_of_a_run_lie_in_one_split_and_five_runs_in_all(networks):
 
 
 def test_settings_are_drawn_each_from_its_range_and_from_a_key_of_its_own(recipe):
-    other = dataclasses.replace(recipe, dropout=(0.25, 0.25), optimisers=("sgd",))
+    other = dataclasses.replace(recipe, dropout=(0.25, 0.25), optimizers=("sgd",))
     both = jax.jit(jax.vmap(lambda key: [draw(one, key) for one in (recipe, other)]))
     drawn, changed = both(jax.random.split(jax.random.key(1), 400))
-    for name in ("learning_rate", "weight_decay", "init_scale", "share", "dropout", "label_noise"):
+    for name in ("learning_rate", "weight_decay", "init_scale", "train_fraction", "dropout", "label_noise"):
         low, high = getattr(recipe, name)
         values = np.sort(np.asarray(getattr(drawn, name), np.float64))
         if name in ("learning_rate", "weight_decay", "init_scale"):
@@ -154,39 +143,39 @@ def test_settings_are_drawn_each_from_its_range_and_from_a_key_of_its_own(recipe
         assert place[0] > -1e-6
         assert place[-1] < 1 + 1e-6
         assert np.abs(place - np.linspace(0, 1, 400)).max() < 0.08
-    assert set(np.asarray(drawn.optimiser).tolist()) == {0, 1}
+    assert set(np.asarray(drawn.optimizer).tolist()) == {0, 1}
     assert set(np.asarray(changed.dropout).tolist()) == {0.25}
-    assert set(np.asarray(changed.optimiser).tolist()) == {1}
-    for name in ("learning_rate", "share", "label_noise"):
+    assert set(np.asarray(changed.optimizer).tolist()) == {1}
+    for name in ("learning_rate", "train_fraction", "label_noise"):
         np.testing.assert_array_equal(getattr(changed, name), getattr(drawn, name))
 
 
 def test_a_step_is_that_of_optax(seen, images):
     """Of three networks each takes its steps by Adam, and by SGD."""
-    lanes = zoo_step.begin(seen, zoo.labelled(images, "train"), jnp.arange(3))
+    slots = zoo_step.begin(seen, zoo.labeled(images, "train"), jnp.arange(3))
     gradient_of = lambda weights, i: jax.tree.map(lambda x: jnp.cos(x + i), weights)
 
     @jax.jit
     @jax.vmap
-    def three_steps(lane):
+    def three_steps(slot):
         found = []
         for name in ("adam", "sgd"):
-            rate, kind = lane.drawn.learning_rate, jnp.int32(zoo_step.OPTIMISERS.index(name))
-            ours = lane._replace(drawn=lane.drawn._replace(optimiser=kind, weight_decay=jnp.float32(0.01)))
+            rate, kind = slot.drawn.learning_rate, jnp.int32(zoo_step.OPTIMIZERS.index(name))
+            ours = slot._replace(drawn=slot.drawn._replace(optimizer=kind, weight_decay=jnp.float32(0.01)))
             for i in range(3):
                 ours = zoo_step.updated(ours, gradient_of(ours.weights, i))
             plain = optax.adam(rate) if name == "adam" else optax.sgd(rate, momentum=0.9)
-            mask = jax.tree.map(lambda x: x.ndim > 1, lane.weights)
-            optimiser = optax.chain(optax.add_decayed_weights(0.01, mask), plain)
-            weights, state = lane.weights, optimiser.init(lane.weights)
+            mask = jax.tree.map(lambda x: x.ndim > 1, slot.weights)
+            optimizer = optax.chain(optax.add_decayed_weights(0.01, mask), plain)
+            weights, state = slot.weights, optimizer.init(slot.weights)
             with jax.numpy_dtype_promotion("standard"):
                 for i in range(3):
-                    updates, state = optimiser.update(gradient_of(weights, i), state, weights)
+                    updates, state = optimizer.update(gradient_of(weights, i), state, weights)
                     weights = optax.apply_updates(weights, updates)
             found.append((ours.weights, weights))
         return found
 
-    for ours, theirs in three_steps(lanes):
+    for ours, theirs in three_steps(slots):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7), ours, theirs)
 
 
@@ -204,19 +193,19 @@ def test_dropout_drops_whole_units_and_keeps_the_mean(getkey):
 
 def test_label_noise_draws_a_share_of_the_labels_anew(getkey):
     label = np.zeros(4000, np.int32)
-    noise = jax.jit(lambda key, share: zoo_step.with_noise(key, jnp.asarray(label), share, 4))
+    noise = jax.jit(lambda key, fraction: zoo_step.with_noise(key, jnp.asarray(label), fraction, 4))
     np.testing.assert_allclose(np.bincount(noise(getkey(), 0.4)) / 4000, [0.7, 0.1, 0.1, 0.1], atol=0.02)
     np.testing.assert_array_equal(noise(getkey(), 0.0), label)
 
 
 def test_a_network_that_diverges_stays_at_its_last_weights_and_says_so(images, recipe, monkeypatch):
     def wild(recipe, train, numbers, real=zoo_step.begin):
-        lanes = real(recipe, train, numbers)
-        rates, sgd = np.geomspace(3e3, 1e38, 3).astype(np.float32), np.full(3, zoo_step.OPTIMISERS.index("sgd"))
-        return lanes._replace(drawn=lanes.drawn._replace(learning_rate=rates, optimiser=sgd.astype(np.int32)))
+        slots = real(recipe, train, numbers)
+        rates, sgd = np.geomspace(3e3, 1e38, 3).astype(np.float32), np.full(3, zoo_step.OPTIMIZERS.index("sgd"))
+        return slots._replace(drawn=slots.drawn._replace(learning_rate=rates, optimizer=sgd.astype(np.int32)))
 
     monkeypatch.setattr(zoo, "begin", wild)
-    found = fit_zoo_in_memory(images, dataclasses.replace(recipe, count=3, steps=4, snapshots=(1, 2)), progress=False)
+    found = fit(images, recipe=dataclasses.replace(recipe, count=3, steps=4, snapshots=(1, 2)), progress=False)
     diverged = found.columns["diverged"].reshape(3, 3)
     assert diverged.any(axis=0).all()
     assert (np.diff(diverged, axis=1) >= 0).all()
@@ -230,7 +219,7 @@ def test_a_network_that_diverges_stays_at_its_last_weights_and_says_so(images, r
 @pytest.fixture(scope="module")
 def cnn_recipe():
     net = CNN((8, 8, 1), (3,), 10, "tanh")
-    return ZooRecipe(net, count=5, steps=3, batch_size=4, lanes=2, snapshots=(2,), dropout=(0.0, 0.0))
+    return ZooRecipe(net, count=5, steps=3, batch_size=4, slots=2, snapshots=(2,), dropout=(0.0, 0.0))
 
 
 def test_a_zoo_of_flax_networks_is_stored_stopped_resumed_and_read(images, cnn_recipe, tmp_path, monkeypatch):
@@ -245,23 +234,23 @@ def test_a_zoo_of_flax_networks_is_stored_stopped_resumed_and_read(images, cnn_r
 
     monkeypatch.setattr(shards, "write_shard", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit_zoo(images, cnn_recipe, tmp_path / "set", workers=2, progress=False)
+        fit(images, recipe=cnn_recipe, out=tmp_path / "set", workers=2, progress=False)
     monkeypatch.setattr(shards, "write_shard", write)
-    fit_zoo(images, cnn_recipe, tmp_path / "set", workers=1, progress=False)
+    fit(images, recipe=cnn_recipe, out=tmp_path / "set", workers=1, progress=False)
     assert verify(tmp_path / "set").ok
-    found, expected = load(tmp_path / "set"), fit_zoo_in_memory(images, cnn_recipe, progress=False)
+    found, expected = load(tmp_path / "set"), fit(images, recipe=cnn_recipe, progress=False)
     assert_identical(found.weights, expected.weights)
     assert_identical(found.columns, expected.columns)
-    assert found.card == expected.card
-    assert ZooRecipe.from_json(found.card.recipe or {}) == cnn_recipe
+    assert found.metadata == expected.metadata
+    assert ZooRecipe.from_json(found.metadata.recipe or {}) == cnn_recipe
     assert found.symmetry == cnn_recipe.network.symmetry
     with pytest.raises(ValueError, match=r"recipe\.steps is 3 there and 4 here"):
-        fit_zoo(images, dataclasses.replace(cnn_recipe, steps=4), tmp_path / "set", progress=False)
+        fit(images, recipe=dataclasses.replace(cnn_recipe, steps=4), out=tmp_path / "set", progress=False)
 
 
 def test_verify_measures_a_sample_anew_and_names_what_no_longer_does_as_well(images, recipe, tmp_path):
     """Checksums alone would pass: the altered networks were saved as they are."""
-    fitted = fit_zoo_in_memory(images, dataclasses.replace(recipe, steps=60), progress=False)
+    fitted = fit(images, recipe=dataclasses.replace(recipe, steps=60), progress=False)
     save(fitted, tmp_path / "set")
     found = verify(tmp_path / "set")
     assert (found.ok, found.decoded, found.notes, found.psnr) == (True, 21, (), None)
@@ -294,9 +283,9 @@ def test_verify_says_why_a_zoo_was_not_measured(images, recipe, networks, tmp_pa
     found = verify(tmp_path / "set", images=other)
     assert (found.ok, found.decoded, found.accuracy) == (True, 0, None)
     assert "no network was run: the digits given are not the images that digits-zoo was fitted to" in found.notes[0]
-    elsewhere = dataclasses.replace(networks.card, source={**networks.card.source, "name": "letters"})
-    save(dataclasses.replace(networks, card=elsewhere), tmp_path / "own")
-    assert "the card's source is 'letters', which wsjax cannot load" in verify(tmp_path / "own").notes[0]
+    elsewhere = dataclasses.replace(networks.metadata, source={**networks.metadata.source, "name": "letters"})
+    save(dataclasses.replace(networks, metadata=elsewhere), tmp_path / "own")
+    assert "the metadata's source is 'letters', which wsjax cannot load" in verify(tmp_path / "own").notes[0]
     # What no longer does as well may be due to the half type, so that it is no damage.
     columns = {**networks.columns, "test_accuracy": networks.columns["test_accuracy"] + 0.5}
     save(dataclasses.replace(networks, columns=columns), tmp_path / "half", "bfloat16")
@@ -309,9 +298,9 @@ def test_verify_says_why_a_zoo_was_not_measured(images, recipe, networks, tmp_pa
 
 def test_parts_make_the_same_zoo(images, cnn_recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "SHARD_NETWORKS", 4)
-    assert fit_zoo_part(images, cnn_recipe, tmp_path / "a", Part(2, 2), progress=False) is None
-    fit_zoo_part(images, cnn_recipe, tmp_path / "a", Part(1, 2), progress=False)
-    fit_zoo(images, cnn_recipe, tmp_path / "b", progress=False)
+    assert fit(images, recipe=cnn_recipe, out=tmp_path / "a", part=Part(2, 2), progress=False) is None
+    fit(images, recipe=cnn_recipe, out=tmp_path / "a", part=Part(1, 2), progress=False)
+    fit(images, recipe=cnn_recipe, out=tmp_path / "b", progress=False)
     assert verify(tmp_path / "a").fingerprint == verify(tmp_path / "b").fingerprint
 
 
@@ -339,15 +328,15 @@ def test_recipes_survive_json(recipe, cnn_recipe):
 def test_settings_that_make_no_zoo_are_named(recipe, untyped):
     for settings, message in (
         ({"count": 0}, "count is 0"),
-        ({"lanes": 1.5}, "lanes is 1.5"),
-        ({"snapshots": (4, 2)}, r"each of snapshots, ascending is 2; it must be one whole number in \[5, 6\]"),
+        ({"slots": 1.5}, "slots is 1.5"),
+        ({"snapshots": (4, 2)}, r"each of snapshots, ascending is 2; it must be one integer in \[5, 6\]"),
         ({"snapshots": (6,)}, r"each of snapshots, ascending is 6; .* in \[7, 6\]"),
-        ({"optimisers": ("rmsprop",)}, "unknown optimiser 'rmsprop'; the valid ones are: adam, sgd"),
-        ({"optimisers": ()}, "number of optimisers is 0"),
-        ({"share": (0.5, 0.2)}, r"share is \(0.5, 0.2\); it runs backwards"),
-        ({"share": (0.5, 1.2)}, "each end of share is 1.2"),
+        ({"optimizers": ("rmsprop",)}, "unknown optimizer 'rmsprop'; the valid ones are: adam, sgd"),
+        ({"optimizers": ()}, "number of optimizers is 0"),
+        ({"train_fraction": (0.5, 0.2)}, r"train_fraction is \(0.5, 0.2\); it runs backwards"),
+        ({"train_fraction": (0.5, 1.2)}, "each end of train_fraction is 1.2"),
         ({"weight_decay": (0.0, 0.1)}, "log-uniformly, which never gives zero"),
-        ({"network": Network("siren", (64, 4, 10))}, "unknown kind of a classifier 'siren'"),
+        ({"network": Network("siren", (64, 4, 10))}, "unknown kind 'siren' of a classifier"),
     ):
         with pytest.raises(ValueError, match=message):
             dataclasses.replace(recipe, **settings)
@@ -359,12 +348,12 @@ def test_a_network_that_does_not_take_the_images_is_named(images, recipe):
         (CNN((8, 8, 3)), "takes (8, 8, 3) and gives 10 logits; the images of digits need (8, 8, 1) and 10"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
-            fit_zoo_in_memory(images, dataclasses.replace(recipe, network=net), progress=False)
+            fit(images, recipe=dataclasses.replace(recipe, network=net), progress=False)
 
 
 def test_images_without_a_test_split_are_refused(images, recipe):
     with pytest.raises(ValueError, match="digits has no test images; a zoo needs some"):
-        fit_zoo_in_memory(images.take(np.flatnonzero(images.split == 0)), recipe, progress=False)
+        fit(images.take(np.flatnonzero(images.split == 0)), recipe=recipe, progress=False)
 
 
 def test_an_architecture_by_name(images):

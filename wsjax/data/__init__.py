@@ -1,81 +1,69 @@
-"""Images and other signals in, fitted weight data sets out: sources, fit, and a store that keeps them whole."""
+"""Weight data sets: networks fitted to images and other signals, or read from files, in memory or stored in shards.
 
-from wsjax.data.align import align as align
-from wsjax.data.align_within import align_within as align_within
-from wsjax.data.card import Card as Card
-from wsjax.data.collection import Collection as Collection
-from wsjax.data.collection import collect as collect
-from wsjax.data.concatenate import concatenate as concatenate
-from wsjax.data.dataset import WeightDataset as WeightDataset
-from wsjax.data.fitting.fit import Fitted as Fitted
-from wsjax.data.fitting.fit import fit_group as fit_group
-from wsjax.data.fitting.fit import fit_groups as fit_groups
-from wsjax.data.fitting.fit import psnr as psnr
-from wsjax.data.fitting.fit_store import fit_dataset as fit_dataset
-from wsjax.data.fitting.fit_store import fit_dataset_in_memory as fit_dataset_in_memory
-from wsjax.data.fitting.fit_store import fit_part as fit_part
-from wsjax.data.fitting.jobs import fit_weights as fit_weights
-from wsjax.data.fitting.recipes import RECIPES as RECIPES
-from wsjax.data.fitting.recipes import recipe_named as recipe_named
-from wsjax.data.fitting.refill import fit_refilled as fit_refilled
-from wsjax.data.formats import EXPORTS as EXPORTS
-from wsjax.data.formats import FORMATS as FORMATS
-from wsjax.data.formats import as_equinox as as_equinox
-from wsjax.data.formats import as_flax as as_flax
-from wsjax.data.formats import convert as convert
-from wsjax.data.formats import from_equinox as from_equinox
-from wsjax.data.formats import from_flax as from_flax
-from wsjax.data.formats import read_arrays as read_arrays
-from wsjax.data.formats import read_cnn_park as read_cnn_park
-from wsjax.data.formats import read_cnn_zoo as read_cnn_zoo
-from wsjax.data.formats import read_dws_fashion as read_dws_fashion
-from wsjax.data.formats import read_dws_mnist as read_dws_mnist
-from wsjax.data.formats import read_dws_multiview as read_dws_multiview
-from wsjax.data.formats import read_fit_a_nef as read_fit_a_nef
-from wsjax.data.formats import read_hsg_zoo as read_hsg_zoo
-from wsjax.data.formats import read_nfn_sirens as read_nfn_sirens
-from wsjax.data.formats import read_state_dicts as read_state_dicts
-from wsjax.data.formats import to_equinox as to_equinox
-from wsjax.data.formats import write_arrays as write_arrays
-from wsjax.data.formats import write_state_dicts as write_state_dicts
-from wsjax.data.optimisers import register_optimiser as register_optimiser
-from wsjax.data.recipe import Recipe as Recipe
-from wsjax.data.sources.download import download_images as download_images
-from wsjax.data.sources.idx import read_idx as read_idx
-from wsjax.data.sources.images import SPLITS as SPLITS
-from wsjax.data.sources.images import Images as Images
-from wsjax.data.sources.images import check_images as check_images
-from wsjax.data.sources.images import limit as limit
-from wsjax.data.sources.meshes import meshes as meshes
-from wsjax.data.sources.poses import solid as solid
-from wsjax.data.sources.registry import SOURCES as SOURCES
-from wsjax.data.sources.registry import Source as Source
-from wsjax.data.sources.registry import default_recipe as default_recipe
-from wsjax.data.sources.registry import load_images as load_images
-from wsjax.data.sources.registry import load_source as load_source
-from wsjax.data.sources.signal_checks import check_signals as check_signals
-from wsjax.data.sources.signals import Signals as Signals
-from wsjax.data.sources.signals import as_signals as as_signals
-from wsjax.data.sources.sines import sines as sines
-from wsjax.data.sources.solids import solids as solids
-from wsjax.data.store.collection_store import load_collection as load_collection
-from wsjax.data.store.collection_store import members_in as members_in
-from wsjax.data.store.collection_store import open_collection as open_collection
-from wsjax.data.store.collection_store import save_collection as save_collection
-from wsjax.data.store.fill import join as join
-from wsjax.data.store.opened import StoredDataset as StoredDataset
-from wsjax.data.store.opened import open_dataset as open_dataset
-from wsjax.data.store.parts import Part as Part
-from wsjax.data.store.stream import stream as stream
-from wsjax.data.store.whole import load as load
-from wsjax.data.store.whole import save as save
-from wsjax.data.to_device import to_device as to_device
-from wsjax.data.verify import Verified as Verified
-from wsjax.data.verify import verify as verify
-from wsjax.data.zoo.fit import fit_zoo_groups as fit_zoo_groups
-from wsjax.data.zoo.recipe import OPTIMISERS as OPTIMISERS
-from wsjax.data.zoo.recipe import ZooRecipe as ZooRecipe
-from wsjax.data.zoo.recipe import zoo_network as zoo_network
-from wsjax.data.zoo.store import fit_zoo as fit_zoo
-from wsjax.data.zoo.store import fit_zoo_in_memory as fit_zoo_in_memory
-from wsjax.data.zoo.store import fit_zoo_part as fit_zoo_part
+The shortest way is `fit("digits")`, `fit(images, labels, out=directory)`, `load(directory)`. Three modules hold more:
+`sources` what can be fitted, `formats` the files and modules of other frameworks, `zoo` classifiers of images.
+"""
+
+from wsjax.data import formats, sources, zoo
+from wsjax.data.align import align
+from wsjax.data.align_within import align_within
+from wsjax.data.collection import Collection, collect
+from wsjax.data.concatenate import concatenate
+from wsjax.data.dataset import WeightDataset
+from wsjax.data.fit import fit
+from wsjax.data.fitting.recipes import recipe_named
+from wsjax.data.formats import to_torch
+from wsjax.data.metadata import Metadata
+from wsjax.data.optimizers import register_optimizer
+from wsjax.data.recipe import Recipe
+from wsjax.data.sources.arrays import images
+from wsjax.data.sources.images import SPLITS, Images, limit
+from wsjax.data.sources.registry import load_images, load_source
+from wsjax.data.sources.signals import Signals
+from wsjax.data.store.lazy import StoredDataset, open_dataset
+from wsjax.data.store.parts import Part
+from wsjax.data.store.save_load import load, save
+from wsjax.data.store.stream import stream
+from wsjax.data.store.write_shards import join
+from wsjax.data.to_device import to_device
+from wsjax.data.verify import verify
+from wsjax.data.zoo.recipe import ZooRecipe
+
+__all__ = [
+    "SPLITS",
+    "Collection",
+    "Images",
+    "Metadata",
+    "Part",
+    "Recipe",
+    "Signals",
+    "StoredDataset",
+    "WeightDataset",
+    "ZooRecipe",
+    "align",
+    "align_within",
+    "collect",
+    "concatenate",
+    "fit",
+    "formats",
+    "images",
+    "join",
+    "limit",
+    "load",
+    "load_images",
+    "load_source",
+    "open_dataset",
+    "recipe_named",
+    "register_optimizer",
+    "save",
+    "sources",
+    "stream",
+    "to_device",
+    "to_torch",
+    "verify",
+    "zoo",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from wsjax.data.aligning import align_all
+from wsjax.data.align_within import align_all
 from wsjax.data.dataset import WeightDataset, training_rows
 from wsjax.errors import check_finite, check_number
 from wsjax.floats import floating, wide
@@ -15,7 +15,7 @@ from wsjax.symmetry import Symmetry
 from wsjax.symmetry.align import Over
 from wsjax.typing import Weights
 
-LEAST_GAIN = 1e-3  # of the mean distance in one round; the centre moves no more for less
+LEAST_GAIN = 1e-3  # of the mean distance in one round; the center moves no more for less
 
 
 def align(
@@ -27,21 +27,21 @@ def align(
     chunk: int = 1024,
     progress: bool = True,
 ) -> WeightDataset:
-    """Bring every network as near as it comes to one reference, or to a common centre of the training networks.
+    """Bring every network as near as it comes to one reference, or to a common center of the training networks.
 
-    With a reference, each network is aligned to it by `symmetry.align`. Without, the centre is estimated: it begins
+    With a reference, each network is aligned to it by `symmetry.align`. Without, the center is estimated: it begins
     as the training network nearest to the mean of all, every training network is aligned to it, their mean is the
-    next centre, and so on until the mean squared distance stops falling, or for `rounds`; then every network of
-    every split is aligned to the last centre. Validation and test networks never move the centre.
+    next center, and so on until the mean squared distance stops falling, or for `rounds`; then every network of
+    every split is aligned to the last center. Validation and test networks never move the center.
 
-    **Preserves** each network's function, up to rounding. Labels, columns and order stay; the card says in
+    **Preserves** each network's function, up to rounding. Labels, columns and order stay; the metadata says in
     `source["alignment"]` what was done, and its statistics are those of the aligned training networks.
 
     Args:
         dataset: the networks.
-        reference: one network's weights to align to, such as `dataset.network(0)`; None estimates a centre.
+        reference: one network's weights to align to, such as `dataset.network(0)`; None estimates a center.
         group: as in `symmetry.align`.
-        rounds: most estimates of the centre.
+        rounds: most estimates of the center.
         chunk: networks aligned at once; memory grows with it.
         progress: show a bar.
 
@@ -57,42 +57,42 @@ def align(
         >>> spec = ws.siren((2, 4, 1))
         >>> many = [networks.siren_init(jax.random.key(i), (2, 4, 1)) for i in range(3)]
         >>> near = data.align(data.WeightDataset.from_networks(many, [0, 1, 1], symmetry=spec), progress=False)
-        >>> near.card.source["alignment"]["to"]
-        'centre'
+        >>> near.metadata.source["alignment"]["to"]
+        'center'
     """
-    check_number("rounds", rounds, low=1, whole=True)
-    check_number("chunk", chunk, low=1, whole=True)
+    check_number("rounds", rounds, low=1, integer=True)
+    check_number("chunk", chunk, low=1, integer=True)
     symmetry, train = dataset.symmetry, training_rows(dataset.columns["split"])
     networks = jax.tree.map(np.asarray, dataset.weights)
-    check_finite(networks, f"aligning {dataset.card.name}", "Leave those networks out with take().")
+    check_finite(networks, f"aligning {dataset.metadata.name}", "Leave those networks out with take().")
     training = jax.tree.map(lambda leaf: leaf[train], networks)
     record: dict[str, Any] = {"group": group, "to": "reference"}
     if reference is None:
-        reference, distances = _centre(training, symmetry, group, rounds, chunk, progress)
-        record |= {"to": "centre", "mean_squared_distance": distances}
+        reference, distances = _center(training, symmetry, group, rounds, chunk, progress)
+        record |= {"to": "center", "mean_squared_distance": distances}
     symmetry.leaves(reference)
     before = _mean_distance(networks, reference)
     aligned, distance = align_all(networks, reference, symmetry, group, chunk=chunk, progress=progress)
     record |= {"mean_squared_distance_before": before, "mean_squared_distance_after": float(distance.mean())}
-    card = replace(dataset.card, source={**dataset.card.source, "alignment": record})
-    return WeightDataset(aligned, dataset.label, dataset.columns, card.with_statistics(aligned, train))
+    metadata = replace(dataset.metadata, source={**dataset.metadata.source, "alignment": record})
+    return WeightDataset(aligned, dataset.label, dataset.columns, metadata.with_statistics(aligned, train))
 
 
-def _centre(
+def _center(
     networks: PyTree, symmetry: Symmetry, group: Over, rounds: int, chunk: int, progress: bool
 ) -> tuple[Weights, list[float]]:
-    """The last centre and the mean squared distance to each before it."""
+    """The last center and the mean squared distance to each before it."""
     mean = jax.tree.map(_mean, networks)
     nearest = int(np.argmin(_distances(networks, mean)))
-    centre, distances = jax.tree.map(lambda leaf: leaf[nearest], networks), []
+    center, distances = jax.tree.map(lambda leaf: leaf[nearest], networks), []
     for number in range(rounds):
-        name = f"centre {number + 1}/{rounds}"
-        networks, distance = align_all(networks, centre, symmetry, group, chunk=chunk, progress=progress, name=name)
+        name = f"center {number + 1}/{rounds}"
+        networks, distance = align_all(networks, center, symmetry, group, chunk=chunk, progress=progress, name=name)
         distances.append(float(distance.mean()))
-        centre = jax.tree.map(_mean, networks)
+        center = jax.tree.map(_mean, networks)
         if number and distances[-1] > distances[-2] * (1 - LEAST_GAIN):
             break
-    return centre, distances
+    return center, distances
 
 
 def _mean(leaf: np.ndarray) -> np.ndarray:

@@ -3,13 +3,15 @@
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Int, PyTree, Shaped
 
 from wsjax.data.dataset import WeightDataset
-from wsjax.data.store.opened import StoredDataset
+from wsjax.data.store.lazy import CACHE_SHARDS, StoredDataset
 from wsjax.data.views import Condition, group_rows, rows_where, split_rows
 from wsjax.errors import DataError, check_choice, check_index, check_rows, json_differences, listing
 
@@ -21,9 +23,9 @@ Member: TypeAlias = WeightDataset | StoredDataset
 class Collection:
     """Networks of several architectures, numbered through: network `i` is row `row[i]` of member `member[i]`.
 
-    members: a data set for each architecture, by name, in memory or stored; each keeps its own card and Symmetry.
+    members: a data set for each architecture, by name, in memory or stored; each keeps its own metadata and Symmetry.
     member: (networks,) the position of each network's member among `members`. A member's networks stand in the index in
-    their own order, so `row` follows. `collect` makes one, `open_collection` one that stays on the disk.
+    their own order, so `row` follows. `collect` makes one, `Collection.open` one that stays on the disk.
     """
 
     members: dict[str, Any]
@@ -47,6 +49,26 @@ class Collection:
                     f"the members {name!r} (there) and {first!r} (here) do not share their labels: "
                     f"{listing(differences)}. Give both the same classes, or collect them apart"
                 )
+
+    def save(self, path: str | Path, dtype: DTypeLike | None = None) -> None:
+        """Write the collection to a new directory, the weights in a dtype, as `save` does for a data set."""
+        from wsjax.data.store.collection_store import save_collection
+
+        save_collection(self, path, dtype)
+
+    @staticmethod
+    def load(path: str | Path) -> "Collection":
+        """Read what `Collection.save` wrote; raises DataError where it is unfinished, altered, or no collection."""
+        from wsjax.data.store.collection_store import load_collection
+
+        return load_collection(path)
+
+    @staticmethod
+    def open(path: str | Path, *, cache: int = CACHE_SHARDS) -> "Collection":
+        """A collection that stays on the disk: its members are as `open_dataset` gives them."""
+        from wsjax.data.store.collection_store import open_collection
+
+        return open_collection(path, cache=cache)
 
     def __len__(self) -> int:
         return len(self.member)
@@ -92,9 +114,9 @@ class Collection:
         Raises:
             IndexError: a number that there is not.
         """
-        return self.view(rows).load()
+        return self.view(rows).in_memory()
 
-    def load(self) -> "Collection":
+    def in_memory(self) -> "Collection":
         """The same networks in memory: of stored members, the shards that hold them are read."""
         return Collection({name: _loaded(member) for name, member in self.members.items()}, self.member)
 
@@ -119,7 +141,7 @@ class Collection:
 
 
 def _loaded(member: Member) -> WeightDataset:
-    return member.load() if isinstance(member, StoredDataset) else member
+    return member.in_memory() if isinstance(member, StoredDataset) else member
 
 
 def _view(member: Member, rows: np.ndarray) -> Member:
@@ -161,5 +183,5 @@ def collect(members: Mapping[str, Member], order: Sequence[str] | None = None) -
 
 def _labels(dataset: Member) -> dict[str, Any]:
     """What a label is; must be the same for all members."""
-    described = {"label": dataset.card.label, "classes": list(dataset.card.classes)}
+    described = {"label": dataset.metadata.label, "classes": list(dataset.metadata.classes)}
     return {**described, "dtype": str(dataset.label.dtype), "shape": list(dataset.label.shape[1:])}

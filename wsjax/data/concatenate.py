@@ -8,39 +8,39 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from wsjax.data.card import Card
 from wsjax.data.collection import Collection
 from wsjax.data.dataset import WeightDataset, training_rows
-from wsjax.data.store.cache import ShardCache
+from wsjax.data.metadata import Metadata
 from wsjax.data.store.index import Index
-from wsjax.data.store.opened import StoredDataset
-from wsjax.data.store.whole import COLUMN
+from wsjax.data.store.lazy import StoredDataset
+from wsjax.data.store.save_load import COLUMN
+from wsjax.data.store.shard_cache import ShardCache
 from wsjax.errors import DataError, json_differences, listing
 
 WAY_OUT = (
-    "Join data sets of one kind; where they are, give them one card first: "
-    "dataclasses.replace(dataset, card=first.card)"
+    "Join data sets of one kind; where they are, give them the same metadata first: "
+    "dataclasses.replace(dataset, metadata=first.metadata)"
 )
 Joined = TypeVar("Joined", WeightDataset, StoredDataset, Collection)
 
 
 def concatenate(datasets: Sequence[Joined]) -> Joined:
-    """One data set after the other, under their common card.
+    """One data set after the other, under their common metadata.
 
     Those in memory are copied. Stored ones stay on the disk: the result is a view, which reads the shards that it is
     asked for. Collections are joined member by member; a member that only one of them has stays as it is.
 
-    Cards must agree in every field but the statistics and the recipe's name. Where the statistics differ, those of
+    Metadata must agree in every field but the statistics and the recipe's name. Where the statistics differ, those of
     joined networks in memory are taken anew over the training split; those of stored ones are pooled from what their
-    cards state, each weighted by its training networks.
+    metadata states, each weighted by its training networks.
 
     Args:
         datasets: at least one, all in memory, all stored, or all collections.
 
     Raises:
         ValueError: there is none, or they are not all alike.
-        DataError: cards, columns or dtypes that differ, each difference is named; or a directory that was written anew
-            between two openings.
+        DataError: metadata, columns or dtypes that differ, each difference is named; or a directory that was written
+            anew between two openings.
 
     Example:
         `networks` is a data set of 40 SIRENs.
@@ -71,18 +71,18 @@ def _check_kind(datasets: Sequence[WeightDataset] | Sequence[StoredDataset]) -> 
         differences = json_differences(_kind(other), _kind(first))
         if differences:
             raise DataError(
-                f"data sets 0 ({first.card.name}) and {number} ({other.card.name}) are not of one kind, comparing "
-                f"{number} (there) with 0 (here): {listing(differences[:6])}. {WAY_OUT}"
+                f"data sets 0 ({first.metadata.name}) and {number} ({other.metadata.name}) are not of one kind, "
+                f"comparing {number} (there) with 0 (here): {listing(differences[:6])}. {WAY_OUT}"
             )
 
 
 def _in_memory(datasets: Sequence[WeightDataset]) -> WeightDataset:
     parts = [(d.weights, d.label, d.columns) for d in datasets]
     weights, label, columns = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(x) for x in leaves]), *parts)
-    card = datasets[0].card
-    if any(d.card.statistics != card.statistics for d in datasets):
-        card = card.with_statistics(weights, training_rows(columns["split"]))
-    return WeightDataset(weights, label, columns, card)
+    metadata = datasets[0].metadata
+    if any(d.metadata.statistics != metadata.statistics for d in datasets):
+        metadata = metadata.with_statistics(weights, training_rows(columns["split"]))
+    return WeightDataset(weights, label, columns, metadata)
 
 
 def _stored(datasets: Sequence[StoredDataset]) -> StoredDataset:
@@ -107,19 +107,19 @@ def _rows_in(cache: ShardCache, dataset: StoredDataset) -> np.ndarray:
     return dataset.rows + (moved - starts)[place]
 
 
-def _pooled(datasets: Sequence[StoredDataset]) -> Card:
-    """The first card, with statistics pooled over all where they differ."""
-    cards = [d.card for d in datasets]
+def _pooled(datasets: Sequence[StoredDataset]) -> Metadata:
+    """The first metadata, with statistics pooled over all where they differ."""
+    described = [d.metadata for d in datasets]
     counts = np.array([len(training_rows(d.columns["split"])) for d in datasets], np.float64)
-    if all(card.statistics == cards[0].statistics for card in cards) or not counts.any():
-        return cards[0]
-    shares = counts / counts.sum()
+    if all(one.statistics == described[0].statistics for one in described) or not counts.any():
+        return described[0]
+    fractions = counts / counts.sum()
     pooled = {}
-    for name in cards[0].statistics:
-        mean = float(shares @ [card.statistics[name]["mean"] for card in cards])
-        square = float(shares @ [card.statistics[name]["rms"] ** 2 for card in cards])
+    for name in described[0].statistics:
+        mean = float(fractions @ [one.statistics[name]["mean"] for one in described])
+        square = float(fractions @ [one.statistics[name]["rms"] ** 2 for one in described])
         pooled[name] = {"mean": mean, "rms": square**0.5, "std": max(0.0, square - mean**2) ** 0.5}
-    return replace(cards[0], statistics=pooled)
+    return replace(described[0], statistics=pooled)
 
 
 def _collections(collections: Sequence[Collection]) -> Collection:
@@ -136,12 +136,12 @@ def _collections(collections: Sequence[Collection]) -> Collection:
 
 
 def _kind(dataset: WeightDataset | StoredDataset) -> dict[str, Any]:
-    """What must agree, as JSON. The dtypes and shapes stand beside the card's fields."""
-    card = dataset.card.settings
+    """What must agree, as JSON. The dtypes and shapes stand beside the metadata's fields."""
+    metadata = dataset.metadata.settings
     # The Symmetry of a known network follows from it, which says it shorter.
-    card["symmetry"] = None if dataset.card.network else card["symmetry"]
+    metadata["symmetry"] = None if dataset.metadata.network else metadata["symmetry"]
     return {
-        **card,
+        **metadata,
         "weights": _dtypes(dataset),
         "label dtype and shape": [str(dataset.label.dtype), list(dataset.label.shape[1:])],
         "columns": {name: str(column.dtype) for name, column in dataset.columns.items()},
@@ -153,4 +153,4 @@ def _dtypes(dataset: WeightDataset | StoredDataset) -> dict[str, str]:
         arrays = dataset.cache.index.arrays
         return {n: a["dtype"] for n, a in arrays.items() if n != "label" and not n.startswith(COLUMN)}
     leaves = jax.tree.leaves(dataset.weights)
-    return {name: str(leaf.dtype) for name, leaf in zip(dataset.card.symmetry.names, leaves, strict=True)}
+    return {name: str(leaf.dtype) for name, leaf in zip(dataset.metadata.symmetry.names, leaves, strict=True)}

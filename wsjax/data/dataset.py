@@ -1,20 +1,25 @@
-"""`WeightDataset`: stacked networks with labels, columns and a card."""
+"""`WeightDataset`: stacked networks with labels, columns and metadata."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, PyTree, Shaped
 
-from wsjax.data.card import Card
-from wsjax.data.sources.images import SPLITS, check_splits
+from wsjax.data.metadata import Metadata
+from wsjax.data.sources.arrays import divided
+from wsjax.data.sources.images import SPLITS, check_splits, split_counts
 from wsjax.data.views import Condition, gather, group_rows, rows_where, split_rows
 from wsjax.errors import DataError, check_finite, check_index, check_shape, check_structure, leaf_names
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry import check as prove
+from wsjax.typing import Key
+
+if TYPE_CHECKING:
+    from wsjax.models import Normalizer
 
 STORABLE = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -22,7 +27,7 @@ STORABLE = (
 )
 """The dtypes of a data set's arrays."""
 KINDS = {"image": np.int32, "view": np.int32, "split": np.int8}
-"""The columns that tell networks apart, which are whole numbers, and their usual dtypes."""
+"""The columns that tell networks apart, which are integers, and their usual dtypes."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,13 +36,13 @@ class WeightDataset:
 
     weights: the networks, NumPy or JAX arrays; label: (networks,) int32 classes, or (networks, ...) float targets;
     columns: one number a network, among them `split` (an index into `SPLITS`), `image` (its number in the source),
-    `view` (which of the networks fitted to that image) and, for fitted ones, `psnr` in dB; card: what they are.
+    `view` (which of the networks fitted to that image) and, for fitted ones, `psnr` in dB; metadata: what they are.
     """
 
     weights: PyTree
     label: Shaped[np.ndarray, " networks *target"]
     columns: dict[str, Shaped[np.ndarray, " networks"]]
-    card: Card
+    metadata: Metadata
 
     def __post_init__(self):
         leaves, structure = jax.tree.flatten(self.weights)
@@ -50,10 +55,12 @@ class WeightDataset:
         if not self.label.ndim or 0 in self.label.shape[1:]:
             raise DataError(f"label has shape {self.label.shape}; expected a number, or several, for each network")
         count = len(self.label)
-        check_structure(self.weights, self.symmetry.treedef, f"the card of {self.card.name}")
+        check_structure(self.weights, self.symmetry.treedef, f"the metadata of {self.metadata.name}")
         leaves = jax.tree.leaves(self.weights)
         for name, leaf, shape in zip(self.symmetry.names, leaves, self.symmetry.shapes, strict=True):
-            check_shape(name, np.shape(leaf), (count, *shape), f"{count} labels and the card of {self.card.name}")
+            check_shape(
+                name, np.shape(leaf), (count, *shape), f"{count} labels and the metadata of {self.metadata.name}"
+            )
         for name, column in self.columns.items():
             if np.shape(column) != (count,) or not jnp.issubdtype(column.dtype, np.number):
                 found = f"shape {np.shape(column)} and dtype {column.dtype}"
@@ -62,34 +69,81 @@ class WeightDataset:
             raise DataError(
                 f"the columns {sorted(self.columns)} lack 'split'; expected an index into {SPLITS} a network"
             )
-        check_splits(self.columns["split"], self.card.name)
+        check_splits(self.columns["split"], self.metadata.name)
         for name in KINDS:
             if name in self.columns:  # in the dtype that they have, as a store gives them back bit for bit
-                whole_numbers(f"column {name!r}", self.columns[name], np.int64)
+                as_integers(f"column {name!r}", self.columns[name], np.int64)
 
     def __len__(self) -> int:
         return len(self.label)
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{np.sum(self.columns['split'] == i)} {name}" for i, name in enumerate(SPLITS))
-        return f"WeightDataset({self.card.name!r}, {len(self)} networks: {counts})"
+        return f"WeightDataset({self.metadata.name!r}, {len(self)} networks: {split_counts(self.columns['split'])})"
 
     @property
     def symmetry(self) -> Symmetry:
-        return self.card.symmetry
+        return self.metadata.symmetry
+
+    def __getitem__(self, row: int) -> tuple[PyTree, np.ndarray | np.generic]:
+        """One network and its label. Raises IndexError for a row that there is not, TypeError for a slice."""
+        if isinstance(row, slice):
+            raise TypeError(f"the number of a network is {row}; expected one integer: for several, call take({row})")
+        return self.network(row), self.label[row]
+
+    def __iter__(self) -> Iterator[tuple[PyTree, np.ndarray | np.generic]]:
+        """Each network with its label."""
+        return (self[row] for row in range(len(self)))
+
+    def normalizer(self) -> "Normalizer":
+        """The normalizer of readers of this data set, from the statistics of its training split.
+
+        Raises:
+            ValueError: the metadata lacks statistics of an array.
+        """
+        from wsjax.models.layers.normalizer import normalizer
+
+        return normalizer(self.symmetry, self.metadata.statistics)
+
+    def random_split(self, key: Key, fractions: Sequence[float]) -> "WeightDataset":
+        """The same networks in other splits, drawn at random, with statistics of the new training split.
+
+        All networks of one object (equal numbers in the column "image") come into one split, so that none of its views
+        in the test split has another in the training split.
+
+        Args:
+            key: a typed key.
+            fractions: of the objects, for training, validation and test, such as `(0.8, 0.1, 0.1)`; they sum to 1.
+
+        Raises:
+            TypeError: a number in place of a key.
+            ValueError: other than three fractions in [0, 1] that sum to 1.
+
+        Example:
+            `networks` is a data set of 40 networks.
+
+            >>> networks.random_split(jax.random.key(0), (0.8, 0.1, 0.1))
+            WeightDataset('digits', 40 networks: 32 train, 4 validation, 4 test)
+        """
+        if not isinstance(key, jax.Array):
+            raise TypeError(f"key is {key!r}; expected a key: jax.random.key({key if isinstance(key, int) else 0})")
+        objects, place = np.unique(self.columns.get("image", np.arange(len(self))), return_inverse=True)
+        order = np.asarray(jax.random.permutation(key, len(objects)))
+        split = divided(order, np.asarray(fractions, float))[place]
+        metadata = self.metadata.with_statistics(self.weights, training_rows(split))
+        return WeightDataset(self.weights, self.label, {**self.columns, "split": split}, metadata)
 
     def network(self, row: int) -> PyTree:
         """One network's weights. Raises IndexError for a row that there is not."""
         check_index("network", row, len(self))
         return jax.tree.map(lambda leaf: leaf[row], self.weights)
 
-    def take(self, rows: np.ndarray) -> "WeightDataset":
-        """The networks of some rows, in that order, under the same card.
+    def take(self, rows: np.ndarray | slice) -> "WeightDataset":
+        """The networks of some rows, in that order, under the same metadata.
 
-        Evenly spaced rows, such as a range, share the memory of this data set's NumPy arrays; others are copied.
+        Evenly spaced rows, such as a slice, share the memory of this data set's NumPy arrays; others are copied.
         """
         weights, label, columns = gather((self.weights, self.label, self.columns), rows, len(self))
-        return WeightDataset(weights, label, columns, self.card)
+        return WeightDataset(weights, label, columns, self.metadata)
 
     def split(self, name: str) -> "WeightDataset":
         """The networks of a split: `"train"`, `"validation"` or `"test"`.
@@ -136,7 +190,7 @@ class WeightDataset:
 
         Args:
             networks: each network's weights: any pytree of arrays, a Flax variables dict for example.
-            labels: one a network: whole numbers for classes, floats for targets.
+            labels: one a network: integers for classes, floats for targets.
             symmetry: of the networks, a tree of `Axes` closed by `symmetry_of`.
             apply: `apply(weights, *inputs)`; given, the Symmetry is proved on the first network by `symmetry.check`.
             inputs: what `apply` takes after the weights.
@@ -146,6 +200,7 @@ class WeightDataset:
             source: where the networks come from; must be JSON.
 
         Raises:
+            TypeError: stacked networks, or another thing than a list.
             ValueError: a network of another structure, shape or dtype (its position and leaf are named), labels or
                 columns of another length, or a Symmetry that `apply` refutes.
             DataError: a number that is not finite.
@@ -159,6 +214,12 @@ class WeightDataset:
             >>> WeightDataset.from_networks(networks, [0, 1], symmetry=spec)
             WeightDataset('networks', 2 networks: 2 train, 0 validation, 0 test)
         """
+        listed = hasattr(networks, "__len__") and not isinstance(networks, Mapping)
+        if not listed or jax.tree.structure(networks) == symmetry.treedef:
+            raise TypeError(
+                f"networks is a {type(networks).__name__}; expected a list of networks, each one tree: of stacked "
+                f"arrays, [jax.tree.map(lambda leaf: leaf[i], networks) for i in range(count)]"
+            )
         if not len(networks):
             raise ValueError("there are no networks; expected at least one")
         refuse_keys(leaf_names(networks[0]), jax.tree.leaves(networks[0]))
@@ -170,18 +231,18 @@ class WeightDataset:
         weights = _stack(networks, symmetry)
         check_finite(weights, f"the networks of {name}", "Leave those networks out.")
         label = _labels(labels, len(networks))
-        whole = np.issubdtype(label.dtype, np.integer)
-        names = [str(i) for i in range(int(label.max()) + 1)] if whole and classes is None else classes or ()
-        if whole and label.max() >= len(names):
+        integers = np.issubdtype(label.dtype, np.integer)
+        names = [str(i) for i in range(int(label.max()) + 1)] if integers and classes is None else classes or ()
+        if integers and label.max() >= len(names):
             raise ValueError(
                 f"labels run to {label.max()}; classes has {len(names)} names: expected one for each label"
             )
         rows = np.arange(len(networks), dtype=np.int32)
         given = {n: np.asarray(c) for n, c in (columns or {}).items()}
         filled = {"image": rows, "view": np.zeros_like(rows), "split": np.zeros(len(rows), np.int8), **given}
-        kind = "class" if whole else "target"
-        card = Card(name, None, symmetry, label=kind, classes=tuple(names), source=dict(source or {}))
-        return cls(weights, label, filled, card.with_statistics(weights, training_rows(filled["split"])))
+        kind = "class" if integers else "target"
+        metadata = Metadata(name, None, symmetry, label=kind, classes=tuple(names), source=dict(source or {}))
+        return cls(weights, label, filled, metadata.with_statistics(weights, training_rows(filled["split"])))
 
 
 def storable(name: str, array: Any) -> Any:
@@ -218,22 +279,22 @@ def refuse_keys(names: Sequence[str], leaves: Sequence[Any]) -> None:
             )
 
 
-def whole_numbers(name: str, numbers: Any, dtype: Any) -> np.ndarray:
-    """Whole numbers in another dtype. Raises DataError for floats, and for one that the dtype would cut to another.
+def as_integers(name: str, numbers: Any, dtype: Any) -> np.ndarray:
+    """Integers in another dtype. Raises DataError for floats, and for one that the dtype would cut to another.
 
     Example:
-        >>> whole_numbers("label", [3], np.int8)
+        >>> as_integers("label", [3], np.int8)
         array([3], dtype=int8)
-        >>> whole_numbers("label", [2**40], np.int32)
+        >>> as_integers("label", [2**40], np.int32)
         Traceback (most recent call last):
-        wsjax.errors.DataError: label runs from 1099511627776 to 1099511627776; expected whole numbers of int32, ...
+        wsjax.errors.DataError: label runs from 1099511627776 to 1099511627776; expected integers of int32, ...
     """
     array, limits = np.asarray(numbers), np.iinfo(dtype)
     if not np.issubdtype(array.dtype, np.integer):
-        raise DataError(f"{name} has dtype {array.dtype}; expected whole numbers: convert it, as by array.astype(int)")
+        raise DataError(f"{name} has dtype {array.dtype}; expected integers: convert it, as by array.astype(int)")
     if array.size and not limits.min <= array.min() <= array.max() <= limits.max:
         raise DataError(
-            f"{name} runs from {array.min()} to {array.max()}; expected whole numbers of {limits.dtype}, from "
+            f"{name} runs from {array.min()} to {array.max()}; expected integers of {limits.dtype}, from "
             f"{limits.min} to {limits.max}: number them anew"
         )
     return array.astype(dtype)
@@ -241,7 +302,7 @@ def whole_numbers(name: str, numbers: Any, dtype: Any) -> np.ndarray:
 
 def check_numbers(dataset: WeightDataset, doing: str) -> None:
     """Raise DataError where weights or labels are not finite; what was being done, such as "saving", is named."""
-    name, way_out = dataset.card.name, "Leave those networks out with take()."
+    name, way_out = dataset.metadata.name, "Leave those networks out with take()."
     check_finite(dataset.weights, f"{doing} {name}", way_out)
     check_finite(dataset.label, f"{doing} {name}", way_out, "label")
 
@@ -253,17 +314,17 @@ def training_rows(split: np.ndarray) -> np.ndarray:
 
 
 def check_classes(dataset: Any) -> None:
-    """Raise ValueError unless every label of a data set, stored or not, is the number of one of the card's classes."""
-    label, classes, name = dataset.label, len(dataset.card.classes), dataset.card.name
+    """Raise ValueError unless every label of a data set, stored or not, is the number of a class of its metadata."""
+    label, classes, name = dataset.label, len(dataset.metadata.classes), dataset.metadata.name
     if label.ndim != 1 or not np.issubdtype(label.dtype, np.integer):
         raise ValueError(
-            f"the labels of {name} have shape {label.shape} and dtype {label.dtype}; expected one whole number a "
+            f"the labels of {name} have shape {label.shape} and dtype {label.dtype}; expected one integer a "
             f"network, its class: give the labels as label.astype(int), or, to a training, targets as floats"
         )
     if label.size and not 0 <= label.min() <= label.max() < classes:
         raise ValueError(
-            f"the labels of {name} run from {label.min()} to {label.max()}; its card names {classes} classes: "
-            f"expected labels from 0 to {classes - 1}. Name every class in the card"
+            f"the labels of {name} run from {label.min()} to {label.max()}; its metadata names {classes} classes: "
+            f"expected labels from 0 to {classes - 1}. Name every class in the metadata"
         )
 
 
@@ -281,10 +342,10 @@ def _labels(labels: ArrayLike | Sequence[float], count: int) -> np.ndarray:
     if label.ndim != 1 or not np.issubdtype(label.dtype, np.integer) or label.min() < 0:
         begin = f" and begin at {label.min()}" if np.issubdtype(label.dtype, np.number) else ""
         raise ValueError(
-            f"labels have shape {label.shape} and dtype {label.dtype}{begin}; expected ({count},) whole numbers "
+            f"labels have shape {label.shape} and dtype {label.dtype}{begin}; expected ({count},) integers "
             f"from 0, or floats for targets"
         )
-    return whole_numbers("labels", label, np.int32)
+    return as_integers("labels", label, np.int32)
 
 
 def _stack(networks: Sequence[PyTree], symmetry: Symmetry) -> PyTree:

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
+from wsjax.data.metadata import Metadata
 from wsjax.data.sources.images import Images
 from wsjax.data.sources.provenance import content_sha256, find_source, rows_of
 from wsjax.data.sources.signals import Signals, pixels_as_signals
@@ -37,39 +37,41 @@ class Fidelity(NamedTuple):
 
 Check: TypeAlias = Callable[[WeightDataset, Images | Signals | None, str | Path | None], Fidelity]
 CHECKS: dict[str, Check] = {}
-"""How networks that are no functions of coordinates are run and compared, by their card's `source["apply"]`."""
+"""How networks that are no functions of coordinates are run and compared, by `source["apply"]` of their metadata."""
 
 
 def fidelity(sample: WeightDataset, found: Images | Signals | None, directory: str | Path | None) -> Fidelity:
-    """Run some networks and compare what they reach with what their columns say; a note says why not, no error."""
-    return CHECKS.get(str(sample.card.source.get("apply")), decoded_fidelity)(sample, found, directory)
+    """Run some networks and compare what they reach with what their columns record; a note states why not, no error."""
+    return CHECKS.get(str(sample.metadata.source.get("apply")), decoded_fidelity)(sample, found, directory)
 
 
 def decoded_fidelity(sample: WeightDataset, found: Images | Signals | None, directory: str | Path | None) -> Fidelity:
     """Decode some networks and compare their PSNR with the column `psnr`.
 
     Networks of images are decoded at their pixels even where the images are not at hand; those of other signals at the
-    points of these, which only their source knows.
+    points of these, which only their source gives.
     """
-    card, why = sample.card, f"there are no columns psnr and image in {sample.card.name}"
-    holds_image = card.image_shape is not None
-    if card.network is None or not (holds_image or isinstance(found, Signals) or "signals" in card.source):
-        return Fidelity(0, notes=(f"no network was decoded: the card of {card.name} describes no image network",))
+    metadata, why = sample.metadata, f"there are no columns psnr and image in {sample.metadata.name}"
+    holds_image = metadata.image_shape is not None
+    if metadata.network is None or not (holds_image or isinstance(found, Signals) or "signals" in metadata.source):
+        return Fidelity(
+            0, notes=(f"no network was decoded: the metadata of {metadata.name} describes no image network",)
+        )
     signals, excuses = None, []
     if {"psnr", "image"} <= set(sample.columns):
         try:
             if found is None:
-                found = find_source(card, directory)
-                if content_sha256(found) != card.source.get("sha256"):
-                    excuses.append(f"the {card.name} made here are not those that were fitted, to the last bit")
+                found = find_source(metadata, directory)
+                if content_sha256(found) != metadata.source.get("sha256"):
+                    excuses.append(f"the {metadata.name} made here are not those that were fitted, to the last bit")
             signals = signals_of(sample, found)
         except DataError as error:
             why = str(error)
     if signals is None and not holds_image:
         return Fidelity(0, notes=(f"no network was decoded: {why}",))
-    values = decoded(sample, pixels_of(card) if signals is None else signals.points)
+    values = decoded(sample, pixels_of(metadata) if signals is None else signals.points)
     if not np.isfinite(values).all():
-        return Fidelity(len(sample), damage=(f"{card.name}: decoded values are not finite",))
+        return Fidelity(len(sample), damage=(f"{metadata.name}: decoded values are not finite",))
     if signals is None:
         return Fidelity(len(sample), notes=(f"PSNR was not compared: {why}",))
     error = np.square(values.astype(np.float64) - signals.values).mean(axis=(1, 2))
@@ -82,7 +84,7 @@ def decoded_fidelity(sample: WeightDataset, found: Images | Signals | None, dire
     worst = off[np.argmax(np.abs(quality - recorded)[off])]
     line = (
         f"{len(off)} of {len(sample)} networks do not decode to the recorded PSNR within {TOLERANCE} dB; the network "
-        f"of {card.name} number {sample.columns['image'][worst]} has {quality[worst]:.2f} dB, recorded "
+        f"of {metadata.name} number {sample.columns['image'][worst]} has {quality[worst]:.2f} dB, recorded "
         f"{recorded[worst]:.2f} dB"
     )
     excuses += half_types(sample)
@@ -103,32 +105,32 @@ def signals_of(sample: WeightDataset, found: Images | Signals) -> Signals:
     Raises:
         DataError: a number is not among the images or signals, or they do not fit the networks.
     """
-    card, rows = sample.card, rows_of(found, sample.columns["image"])
+    metadata, rows = sample.metadata, rows_of(found, sample.columns["image"])
     few = found.take(rows)
     if isinstance(few, Images):
-        few = pixels_as_signals(few, card.coordinate_order, card.value_range, card.coordinate_range)
-    assert card.network is not None
+        few = pixels_as_signals(few, metadata.coordinate_order, metadata.value_range, metadata.coordinate_range)
+    assert metadata.network is not None
     ends = (few.points.shape[-1], few.values.shape[-1])
-    if ends != (card.network.widths[0], card.network.widths[-1]):
+    if ends != (metadata.network.widths[0], metadata.network.widths[-1]):
         raise DataError(
-            f"{few.name} has {ends[0]} inputs and {ends[1]} outputs; the networks of {card.name} have widths "
-            f"{card.network.widths}: pass what was fitted"
+            f"{few.name} has {ends[0]} inputs and {ends[1]} outputs; the networks of {metadata.name} have widths "
+            f"{metadata.network.widths}: pass what was fitted"
         )
     return few
 
 
-def pixels_of(card: Card) -> Float[np.ndarray, "points 2"]:
-    """The coordinates of the pixels that a card's networks were fitted at."""
-    assert card.image_shape is not None
-    low, high = card.coordinate_range
-    return np.asarray(grid(card.image_shape[:2], order=card.coordinate_order, low=low, high=high))
+def pixels_of(metadata: Metadata) -> Float[np.ndarray, "points 2"]:
+    """The coordinates of the pixels that the networks were fitted at."""
+    assert metadata.image_shape is not None
+    low, high = metadata.coordinate_range
+    return np.asarray(grid(metadata.image_shape[:2], order=metadata.coordinate_order, low=low, high=high))
 
 
 def decoded(
     sample: WeightDataset, points: Float[np.ndarray, "*own points inputs"]
 ) -> Float[np.ndarray, "networks points channels"]:
     """What networks give at points, shared or each network's own, in float32, whatever they are stored as."""
-    network = sample.card.network
+    network = sample.metadata.network
     assert network is not None
     # Padded, so that one program serves samples of many sizes.
     rows = np.arange(-(-len(sample) // TOGETHER) * TOGETHER) % len(sample)

@@ -32,7 +32,7 @@ def workers_of(workers: int | None) -> int:
     """
     if workers is None:
         return default_workers()
-    check_number("workers", workers, low=1, whole=True)
+    check_number("workers", workers, low=1, integer=True)
     return workers
 
 

@@ -10,8 +10,8 @@ from jax.sharding import Sharding
 from jax.typing import DTypeLike
 
 from wsjax.data.dataset import WeightDataset
-from wsjax.data.store.opened import StoredDataset
-from wsjax.data.store.whole import cast, load
+from wsjax.data.store.lazy import StoredDataset
+from wsjax.data.store.save_load import cast, load
 
 Place: TypeAlias = jax.Device | Sharding  # pyright: ignore[reportInvalidTypeForm]
 
@@ -25,8 +25,8 @@ def to_device(
         dataset: a directory, what `open_dataset` gave or a view of it, or a data set in memory.
         place: a device, or a sharding of the leading axis such as `NamedSharding(devices.data_mesh(), P("batch"))`;
             None takes the default device.
-        dtype: of floating-point weights: float32, bfloat16 or float16, with the card's statistics of those. None keeps
-            what is stored, every bit.
+        dtype: of floating-point weights: float32, bfloat16 or float16, with the metadata's statistics of those. None
+            keeps what is stored, every bit.
 
     Raises:
         ValueError: another dtype, weights of 64 bits where JAX has none, or networks that a sharding does not divide.
@@ -41,9 +41,9 @@ def to_device(
     if isinstance(dataset, str | Path):
         dataset = load(dataset)
     elif isinstance(dataset, StoredDataset):
-        dataset = dataset.load()
+        dataset = dataset.in_memory()
     if dtype is not None:
-        dataset = cast(dataset, dtype, f"taking {dataset.card.name} to the device")
+        dataset = cast(dataset, dtype, f"taking {dataset.metadata.name} to the device")
     for name, leaf in zip(dataset.symmetry.names, jax.tree.leaves(dataset.weights), strict=True):
         narrowed = jax.dtypes.canonicalize_dtype(leaf.dtype)
         if narrowed != leaf.dtype:

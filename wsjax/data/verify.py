@@ -5,18 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from wsjax.data.card import Card
 from wsjax.data.concatenate import concatenate
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.fidelity import Fidelity, fidelity
+from wsjax.data.metadata import Metadata
 from wsjax.data.sources.images import Images
 from wsjax.data.sources.signals import Signals
 from wsjax.data.store import shards
 from wsjax.data.store.collection_store import members_in
-from wsjax.data.store.directory import CARD, INDEX, SHARDS, checksum, read_json
+from wsjax.data.store.directory import INDEX, METADATA, SHARDS, read_stored_json
 from wsjax.data.store.index import Index, read_index, shard_name
-from wsjax.data.store.whole import absolute, assemble, check_card, unfinished
+from wsjax.data.store.save_load import absolute_path, check_metadata, from_arrays, unfinished
 from wsjax.errors import DataError, check_number
+from wsjax.storage.digests import checksum
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class Verified:
 
     networks: that the index promises; shards: found whole; damage: a line for each thing that is wrong; notes: what
     could not be checked and why, and what does no harm; decoded: how many networks were decoded, or run on images;
-    psnr, recorded: their mean PSNR in dB, now and by the data set's own word, None where it was not compared;
-    fingerprint: SHA-256 of the card and all arrays, the same for the same networks however they were written; accuracy,
-    recorded_accuracy: of a zoo's classifiers on the test images, as psnr and recorded.
+    psnr, recorded: their mean PSNR in dB, now and as the data set records it, None where it was not compared;
+    fingerprint: SHA-256 of the metadata and all arrays, the same for the same networks however they were written;
+    accuracy, recorded_accuracy: of a zoo's classifiers on the test images, as psnr and recorded.
     """
 
     path: Path
@@ -76,12 +77,12 @@ def verify(
     Args:
         path: the directory.
         sample: how many networks to decode or to run, of each member of a collection.
-        images: the images or signals that were fitted; None looks for the source that the card names among the files
-            at hand, or makes its signals again where they need none.
+        images: the images or signals that were fitted; None looks for the source that the metadata names among the
+            files at hand, or makes its signals again where they need none.
         directory: where that source's files are.
 
     Raises:
-        DataError: the card or the index is missing or damaged, so that nothing can be said of the rest.
+        DataError: the metadata or the index is missing or damaged, so that nothing can be said of the rest.
 
     Example:
         `networks` is a data set of 40 SIRENs.
@@ -93,8 +94,8 @@ def verify(
         >>> found.ok, found.networks, found.decoded
         (True, 40, 40)
     """
-    check_number("sample", sample, low=0, whole=True)
-    target = absolute(path)
+    check_number("sample", sample, low=0, integer=True)
+    target = absolute_path(path)
     prints = members_in(target)
     if prints is None:
         return _verify_one(target, sample, images, directory)
@@ -102,20 +103,20 @@ def verify(
 
 
 def _verify_one(path: Path, sample: int, images: Images | Signals | None, directory: str | Path | None) -> Verified:
-    index, card = read_index(path), Card.from_json(read_json(path / CARD))
+    index, metadata = read_index(path), Metadata.from_json(read_stored_json(path / METADATA))
     damage = []
-    if index.unfinished or not card.statistics:
-        damage.append(unfinished(path, index, card))
-    known: Card | None = card
+    if index.unfinished or not metadata.statistics:
+        damage.append(unfinished(path, index, metadata))
+    known: Metadata | None = metadata
     try:
-        check_card(path, index, card)
+        check_metadata(path, index, metadata)
     except DataError as error:
         damage.append(str(error))
         known = None
     parts, broken = _read(path, index, known, sample)
     found = fidelity(concatenate(parts), images, directory) if parts else Fidelity(0)
     remains = shards.remains(path, index)
-    by_hand = index.unfinished and not card.recipe  # only a fit goes on
+    by_hand = index.unfinished and not metadata.recipe  # only a fit goes on
     way_out = "remove the whole directory, as nothing goes on there" if by_hand else "the next start removes it"
     left = (f"{entry} is not in the index: a kill left it; {way_out}" for entry in remains)
     return Verified(
@@ -133,8 +134,8 @@ def _verify_one(path: Path, sample: int, images: Images | Signals | None, direct
     )
 
 
-def _read(path: Path, index: Index, card: Card | None, sample: int) -> tuple[list[WeightDataset], list[str]]:
-    """Read every shard; networks of the whole ones, where there is a card; what is wrong with the others."""
+def _read(path: Path, index: Index, metadata: Metadata | None, sample: int) -> tuple[list[WeightDataset], list[str]]:
+    """Read every shard; networks of the whole ones, where there is metadata; what is wrong with the others."""
     rows = np.unique(np.linspace(0, index.networks - 1, min(sample, index.networks)).astype(int))
     parts, broken = [], []
     for number in range(index.shard_count):
@@ -142,13 +143,13 @@ def _read(path: Path, index: Index, card: Card | None, sample: int) -> tuple[lis
             continue
         try:
             arrays = shards.read_shard(path, index, number)
-            if card is not None:
+            if metadata is not None:
                 where = path / SHARDS / shard_name(number)
-                part = assemble(where, card, arrays)
+                part = from_arrays(where, metadata, arrays)
                 chosen = np.isin(np.arange(len(part)) + number * index.shard_networks, rows)
                 if chosen.any():
                     # A mask copies, so that the shard itself can go.
-                    parts.append(assemble(where, card, {name: array[chosen] for name, array in arrays.items()}))
+                    parts.append(from_arrays(where, metadata, {name: array[chosen] for name, array in arrays.items()}))
         except DataError as error:
             broken.append(str(error))
     return parts, broken

@@ -63,7 +63,7 @@ def group_rows(columns: Columns, name: str) -> dict[int | float, Rows]:
     return dict(zip(values.tolist(), parts, strict=False))
 
 
-def gather(tree: PyTree, rows: np.ndarray, count: int) -> PyTree:
+def gather(tree: PyTree, rows: np.ndarray | slice, count: int) -> PyTree:
     """Stacked arrays at some rows of `count`; evenly spaced rows of NumPy arrays share their memory.
 
     Raises:

@@ -29,7 +29,7 @@ def agrees() -> Callable[[WeightDataset, list[int]], None]:
     """Check that each SIREN or MLP of a set computes what PyTorch computed from the state dict of its number."""
 
     def check(dataset: WeightDataset, numbers: list[int]) -> None:
-        network = dataset.card.network
+        network = dataset.metadata.network
         assert network is not None
         found = np.asarray(jax.jit(jax.vmap(lambda weights: network.apply(weights, POINTS)))(dataset.weights))
         outputs = network.widths[-1]

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 POINTS = np.array([[-1.0, -1.0], [0.25, -0.5], [0.0, 0.75], [1.0, 1.0]], np.float32)
-DWS_WIDTHS, COLOUR_WIDTHS, DEEP_WIDTHS = (2, 32, 32, 1), (2, 32, 32, 3), (2, *[3] * 10, 1)
+DWS_WIDTHS, COLOR_WIDTHS, DEEP_WIDTHS = (2, 32, 32, 1), (2, 32, 32, 3), (2, *[3] * 10, 1)
 OUTPUTS = {
     (1, 0): [-0.96767616, -0.77088237, -0.66053224, -0.71543878],
     (1, 1): [-0.94300938, 0.13001026, -0.57847667, -0.42435530],

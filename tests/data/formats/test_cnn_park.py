@@ -10,9 +10,9 @@ import torch
 
 from tests.data.formats.references_cnn import PARK, cnn_state
 from tests.data.formats.test_contents import Malicious
+from wsjax.data import Collection
 from wsjax.data.formats.cnn_park import read_cnn_park
 from wsjax.data.formats.residual_symmetry import residual_symmetry
-from wsjax.data.store.collection_store import load_collection, save_collection
 from wsjax.errors import DataError
 from wsjax.symmetry import Sum
 
@@ -112,9 +112,9 @@ def test_architectures_under_one_index(zoo, agrees_cnn, tmp_path):
     assert first.symmetry.groups["c2_4"].actions == ("permute", "rescale")  # relu and leaky_relu
     assert first.symmetry.axes[6].entries[2:] == (Sum("c1_3*", "c3*"), Sum("c2_4", "c4"))
     assert second.symmetry.groups["c1"].actions == ("permute",)
-    assert first.card.source["architecture"]["residual"] == [-1, -1, 0, 1]
-    save_collection(park, tmp_path / "stored")
-    assert repr(load_collection(tmp_path / "stored")) == repr(park)
+    assert first.metadata.source["architecture"]["residual"] == [-1, -1, 0, 1]
+    park.save(tmp_path / "stored")
+    assert repr(Collection.load(tmp_path / "stored")) == repr(park)
 
 
 def test_without_a_splits_json_checkpoints_of_a_run_stay_together(zoo):

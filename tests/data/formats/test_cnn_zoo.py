@@ -68,8 +68,8 @@ def test_networks_of_one_activation_have_its_symmetry(zoo, agrees_cnn, activatio
     np.testing.assert_array_equal(data.label, (networks / 100).astype(np.float32))
     group = data.symmetry.groups["c2"]
     assert group.actions == (("permute", "rescale") if activation == "relu" else ("permute", "sign"))
-    assert (data.card.label, data.card.network, data.card.name) == ("target", None, "cnn-zoo-cifar10")
-    assert data.card.source["left_out"] == {"other steps": COUNT, "other activations": COUNT // 2}
+    assert (data.metadata.label, data.metadata.network, data.metadata.name) == ("target", None, "cnn-zoo-cifar10")
+    assert data.metadata.source["left_out"] == {"other steps": COUNT, "other activations": COUNT // 2}
     assert sum(leaf.size for layer in data.weights for leaf in layer) == 4970 * len(data)
 
 
@@ -78,7 +78,7 @@ def test_networks_of_several_activations_may_be_permuted_alone(zoo, agrees_cnn):
     assert len(data) == COUNT
     assert {group.actions for group in data.symmetry.groups.values()} == {("permute",)}
     assert data.columns["activation"].tolist() == [0, 1] * (COUNT // 2)
-    assert data.card.source["activations"] == ["relu", "tanh"]
+    assert data.metadata.source["activations"] == ["relu", "tanh"]
     agrees_cnn(data.take(np.array([1, 3])), "zoo", "tanh", [0, 1])
     early = read_cnn_zoo(zoo, step=0)
     assert not np.asarray(early.weights[0].kernel).any()

@@ -17,9 +17,11 @@ from tests.data.formats.test_cnn_park import PLAIN, small_state, write
 from tests.data.formats.test_contents import Malicious
 from tests.data.producer import Killed
 from tests.data.test_dataset import assert_same
-from wsjax.data import FORMATS, WeightDataset, convert, load, load_collection, read_state_dicts, verify
-from wsjax.data.store import orbax_calls, shards
+from wsjax.data import Collection, WeightDataset, load, verify
+from wsjax.data.formats import FORMATS, convert, read_state_dicts
+from wsjax.data.store import shards
 from wsjax.errors import DataError
+from wsjax.storage import orbax_calls
 
 NAMES = ["seq.0", "seq.1", "seq.2"]
 LABELS = {f"{number}.pth": number for number in range(3)}
@@ -40,7 +42,7 @@ def test_there_and_back_again(states, tmp_path, agrees):
     stored = load(tmp_path / "ours")
     agrees(stored, [0, 1, 2])
     assert isinstance(read, WeightDataset)
-    assert stored.card == read.card
+    assert stored.metadata == read.metadata
     convert("to-state-dicts", tmp_path / "ours", tmp_path / "theirs", kind="torch", progress=False)
     again = read_state_dicts(tmp_path / "theirs", progress=False)
     np.testing.assert_array_equal(again.weights[1].kernel, stored.weights[1].kernel)
@@ -49,13 +51,13 @@ def test_there_and_back_again(states, tmp_path, agrees):
 def test_several_architectures_become_a_collection(tmp_path):
     write(tmp_path / "zoo", "run", 1, small_state(0), PLAIN)
     convert("cnn-park", tmp_path / "zoo", tmp_path / "ours", progress=False)
-    assert len(load_collection(tmp_path / "ours")) == 1
+    assert len(Collection.load(tmp_path / "ours")) == 1
 
 
 def test_options_are_checked_before_anything_is_read_or_written(states, tmp_path):
     with pytest.raises(ValueError, match=r"unknown format 'dws-mnits'.*Did you mean 'dws-mnist'"):
         convert("dws-mnits", states, tmp_path / "ours")
-    with pytest.raises(ValueError, match=r"unknown option of nfn-sirens 'view'; .*Did you mean 'views'"):
+    with pytest.raises(ValueError, match=r"unknown option 'view' of nfn-sirens; .*Did you mean 'views'"):
         convert("nfn-sirens", states, tmp_path / "ours", view=2)
     with pytest.raises(ValueError, match="network has fields width; those of a Network are: kind, widths"):
         convert("state-dicts", states, tmp_path / "ours", network={"kind": "mlp", "width": [2, 3, 1]})

@@ -9,7 +9,7 @@ import pytest
 from tests.data.formats.conftest import save_state
 from tests.data.formats.references import DWS_WIDTHS, dense_state
 from wsjax.data.formats.dws import read_dws_fashion, read_dws_mnist, read_dws_multiview
-from wsjax.data.store.whole import load, save
+from wsjax.data.store.save_load import load, save
 from wsjax.errors import DataError
 
 NAMES = ["seq.0", "seq.1", "seq.2"]
@@ -58,12 +58,16 @@ def test_dws_mnist_with_the_splits_of_another_machine(mnist, agrees, tmp_path):
     assert data.label.tolist() == [4, 5, 7]
     assert data.columns["split"].tolist() == [1, 0, 2]
     agrees(data, order)
-    card = data.card
-    assert card.network is not None
-    assert (card.network.w0, card.network.offset, card.network.w0_convention) == ((30.0, 30.0), 0.5, "affine")
-    assert (card.image_shape, card.coordinate_order, card.value_range) == ((28, 28, 1), "xy", (0.0, 1.0))
-    assert (len(card.classes), card.source["splits"], card.source["files"]) == (10, "mnist_splits.json", 3)
-    assert card.statistics["weights[0].kernel"]["std"] > 0
+    metadata = data.metadata
+    assert metadata.network is not None
+    assert (metadata.network.w0, metadata.network.offset, metadata.network.w0_convention) == (
+        (30.0, 30.0),
+        0.5,
+        "affine",
+    )
+    assert (metadata.image_shape, metadata.coordinate_order, metadata.value_range) == ((28, 28, 1), "xy", (0.0, 1.0))
+    assert (len(metadata.classes), metadata.source["splits"], metadata.source["files"]) == (10, "mnist_splits.json", 3)
+    assert metadata.statistics["weights[0].kernel"]["std"] > 0
     save(data, tmp_path / "stored")
     np.testing.assert_array_equal(load(tmp_path / "stored").weights[1].kernel, data.weights[1].kernel)
 
@@ -93,7 +97,7 @@ def test_dws_fashion_has_its_labels_among_the_arrays(tmp_path, agrees, rewritten
     assert data.columns["image"].tolist() == [9, 10, 60003]
     assert data.label.tolist() == [0, 9, 3]
     assert data.columns["split"].tolist() == [1, 0, 2]
-    assert data.card.classes[9] == "Ankle boot"
+    assert data.metadata.classes[9] == "Ankle boot"
     agrees(data, [1, 0, 2])
 
 
@@ -116,7 +120,7 @@ def test_views_of_an_image_share_its_number(views, agrees):
     assert data.columns["image"].tolist() == [4, 60004, 4, 60004]
     assert data.columns["split"].tolist() == [0, 2, 0, 2]
     assert data.label.tolist() == [1, 2, 1, 2]
-    assert data.card.source["views"] == ["2", "10"]
+    assert data.metadata.source["views"] == ["2", "10"]
     agrees(data, [0, 1, 2, 0])
 
 
@@ -135,7 +139,7 @@ def test_views_of_an_image_in_two_splits_are_warned_of(views):
         ({"train": {"path": ["/etc/shadow"], "label": ["5"]}}, r"no file here ends in //?etc/shadow: complete the set"),
         ({"train": {"path": [7], "label": ["5"]}}, "lists 7; expected the path of a network"),
         ({"train": {"path": [MNIST[0]], "label": ["6"]}}, r"label is 5, 6; expected one value"),
-        ({"train": {"path": [MNIST[0]], "label": ["five"]}}, "is 'five'; expected a whole number"),
+        ({"train": {"path": [MNIST[0]], "label": ["five"]}}, "is 'five'; expected an integer"),
         ({"train": {"path": [MNIST[0], MNIST[1]], "label": ["5", "4"]}}, "lists .* twice"),
         ({"train": {"path": [MNIST[0]], "label": []}}, "no list of paths with as many labels"),
         ({"trein": [MNIST[0]]}, "names a split 'trein'"),
@@ -152,7 +156,7 @@ def test_files_that_no_split_lists_are_said_and_recorded(mnist):
     with pytest.warns(UserWarning, match=r"lists none of 1 files, mnist_png_training_4_9"):
         data = read_dws_mnist(mnist, progress=False)
     assert len(data) == 2
-    assert data.card.source["left_out"] == [MNIST[1]]
+    assert data.metadata.source["left_out"] == [MNIST[1]]
 
 
 def test_a_network_of_another_kind_is_named_by_its_file(mnist):
@@ -174,7 +178,7 @@ def test_a_network_of_another_kind_is_named_by_its_file(mnist):
     refused("leave_out names nothing", leave_out=["nothing"])
     data = read_dws_mnist(mnist, progress=False, leave_out=[MNIST[0]])
     assert len(data) == 2
-    assert data.card.source["left_out"] == [MNIST[0]]
+    assert data.metadata.source["left_out"] == [MNIST[0]]
 
 
 def test_a_link_that_leaves_the_directory_is_refused(mnist, tmp_path):

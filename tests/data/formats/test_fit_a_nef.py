@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.data.formats.references import COLOUR_WIDTHS, DEEP_WIDTHS, DWS_WIDTHS, dense_state, mlp_state
+from tests.data.formats.references import COLOR_WIDTHS, DEEP_WIDTHS, DWS_WIDTHS, dense_state, mlp_state
 from wsjax.data.formats.fit_a_nef import FitANefSet, read_fit_a_nef
 from wsjax.errors import DataError
 
@@ -46,25 +46,29 @@ def write_set(root, widths=DWS_WIDTHS, ends=(2, 3), omega=30.0, **settings):
 def test_sirens_by_their_names_with_the_frequency_of_nef_json(tmp_path, agrees):
     data = read_fit_a_nef(write_set(tmp_path / "MNIST/SIREN"), progress=False)
     agrees(data, [0, 1, 2])
-    card = data.card
-    assert card.network is not None
-    assert (card.network.w0, card.network.offset, card.network.w0_convention) == ((30.0, 30.0), 0.0, "affine")
-    assert card.value_range == pytest.approx((-0.42407, 2.82155), abs=1e-4)
-    assert (card.image_shape, card.coordinate_order, card.classes[3]) == ((28, 28, 1), "xy", "3")
-    assert (card.source["shared_init"], card.source["pixel_mean"]) == (True, [0.13066047])
+    metadata = data.metadata
+    assert metadata.network is not None
+    assert (metadata.network.w0, metadata.network.offset, metadata.network.w0_convention) == (
+        (30.0, 30.0),
+        0.0,
+        "affine",
+    )
+    assert metadata.value_range == pytest.approx((-0.42407, 2.82155), abs=1e-4)
+    assert (metadata.image_shape, metadata.coordinate_order, metadata.classes[3]) == ((28, 28, 1), "xy", "3")
+    assert (metadata.source["shared_init"], metadata.source["pixel_mean"]) == (True, [0.13066047])
     assert (data.label.tolist(), data.columns["split"].tolist()) == ([0, 1, 2], [0, 0, 0])
-    other = read_fit_a_nef(write_set(tmp_path / "other/SIREN", omega=8.0), progress=False).card.network
+    other = read_fit_a_nef(write_set(tmp_path / "other/SIREN", omega=8.0), progress=False).metadata.network
     assert other is not None
     assert other.w0 == (8.0, 8.0)
 
 
 def test_seeds_after_the_first_are_views_and_files_are_ordered_by_number(tmp_path, agrees):
-    root = write_set(tmp_path / "tiny/SIREN", COLOUR_WIDTHS, ends=(2, 4, 6, 8, 10, 12))
+    root = write_set(tmp_path / "tiny/SIREN", COLOR_WIDTHS, ends=(2, 4, 6, 8, 10, 12))
     data = read_fit_a_nef(root, FitANefSet(4, (2, 3), (32, 32, 3), (0.5,), (0.5,)), progress=False)
     assert data.columns["image"].tolist() == [0, 1, 2, 3] * 3
     assert data.columns["view"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert data.columns["split"].tolist() == [0, 0, 1, 2] * 3
-    assert data.card.value_range == (-1.0, 1.0)
+    assert data.metadata.value_range == (-1.0, 1.0)
     agrees(data, [0, 1, 2] * 4)
     fewer = read_fit_a_nef(root, FitANefSet(4, (2, 3), None), leave_out=[1, 5], progress=False)
     assert fewer.columns["image"].tolist() == [0, 2, 3, 0, 2, 3, 0, 1, 2, 3]
@@ -79,8 +83,12 @@ def test_a_relu_network(tmp_path, agrees):
     networks = [sorted(parameters(widths, number, names, mlp_state), key=lambda pair: pair[0]) for number in range(2)]
     write_file(root / "nefs_0-2.hdf5", networks, [4, 5])
     data = read_fit_a_nef(root, progress=False)
-    assert data.card.network is not None
-    assert (data.card.network.kind, data.card.network.activation, data.card.network.widths) == ("mlp", "relu", widths)
+    assert data.metadata.network is not None
+    assert (data.metadata.network.kind, data.metadata.network.activation, data.metadata.network.widths) == (
+        "mlp",
+        "relu",
+        widths,
+    )
     np.testing.assert_array_equal(data.weights[10].kernel[1], dict(networks[1])["Dense_10.kernel"])
     np.testing.assert_array_equal(data.weights[2].kernel[0], dict(networks[0])["Dense_2.kernel"])
     agrees(data, [0, 1])
@@ -108,7 +116,7 @@ def test_descriptions_that_do_not_fit_are_named(nefs):
 
 
 def test_files_that_do_not_fit_together_are_named(nefs):
-    write_file(nefs / "nefs_3-4.hdf5", [parameters(COLOUR_WIDTHS, 0)], [1])
+    write_file(nefs / "nefs_3-4.hdf5", [parameters(COLOR_WIDTHS, 0)], [1])
     refused(nefs, r"nefs_3-4.hdf5 has the parameters .*; the files before it have")
     (nefs / "nefs_3-4.hdf5").unlink()
     (nefs / "nefs_2-3.hdf5").rename(nefs / "nefs_4-5.hdf5")

@@ -43,7 +43,7 @@ def test_small_networks_with_and_without_dropout(tmp_path, agrees_cnn, activatio
     assert pooled == (("permute",) if activation == "tanh" else ("permute", "rescale"))
     assert plain == (("permute", "sign") if activation == "tanh" else ("permute", "rescale"))
     assert sum(leaf[0].size for layer in data.weights for leaf in layer) == 2464
-    assert (data.card.source["epoch"], data.card.source["activations"]) == (2, [activation])
+    assert (data.metadata.source["epoch"], data.metadata.source["activations"]) == (2, [activation])
     first = read_hsg_zoo(root, epoch=1, progress=False)
     np.testing.assert_allclose(first.label, [0.1, 0.1])
 
@@ -68,7 +68,7 @@ def test_several_activations_and_the_splits(tmp_path):
     assert tanh.symmetry.groups["c1"].actions == ("permute", "rescale")
     assert tanh.columns["image"].tolist() == list(range(0, 20, 2))
     np.testing.assert_array_equal(tanh.columns["split"], data.columns["split"][::2])
-    assert tanh.card.source["left_out"] == {"trials": [], "other activations": 10}
+    assert tanh.metadata.source["left_out"] == {"trials": [], "other activations": 10}
     with pytest.raises(ValueError, match="unknown activation 'relu'"):
         read_hsg_zoo(tmp_path, activation="relu")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.data.formats.conftest import save_state
-from tests.data.formats.references import COLOUR_WIDTHS, DWS_WIDTHS, dense_state
+from tests.data.formats.references import COLOR_WIDTHS, DWS_WIDTHS, dense_state
 from wsjax.data.formats.nfn import read_nfn_sirens
 from wsjax.errors import DataError
 
@@ -33,10 +33,10 @@ def test_the_first_fits_alone_are_never_mixed_with_copies(sirens, agrees):
     assert (data.label.tolist(), data.columns["image"].tolist()) == ([7, 3, 7], [0, 1, 2])
     assert (data.columns["split"].tolist(), data.columns["view"].tolist()) == ([0, 1, 2], [0, 0, 0])
     agrees(data, [0, 1, 2])
-    card = data.card
-    assert card.network is not None
-    assert (card.coordinate_order, card.value_range, card.network.offset) == ("ij", (-1.0, 1.0), 0.0)
-    assert (card.image_shape, card.source["views_there"], card.name) == ((28, 28, 1), 3, "nfn-mnist")
+    metadata = data.metadata
+    assert metadata.network is not None
+    assert (metadata.coordinate_order, metadata.value_range, metadata.network.offset) == ("ij", (-1.0, 1.0), 0.0)
+    assert (metadata.image_shape, metadata.source["views_there"], metadata.name) == ((28, 28, 1), 3, "nfn-mnist")
 
 
 def test_copies_are_views_of_the_same_image(sirens, agrees):
@@ -50,17 +50,17 @@ def test_copies_are_views_of_the_same_image(sirens, agrees):
         read_nfn_sirens(sirens, views=4)
 
 
-def test_colour_networks_and_the_usual_cuts(tmp_path, agrees):
+def test_color_networks_and_the_usual_cuts(tmp_path, agrees):
     root = tmp_path / "weights"
     for number in range(3):
-        write(root, BASE, 2, number, number, COLOUR_WIDTHS)
+        write(root, BASE, 2, number, number, COLOR_WIDTHS)
     with pytest.raises(ValueError, match="does not say what its networks show; pass images=, one of mnist"):
         read_nfn_sirens(root)
     data = read_nfn_sirens(root, "cifar", progress=False)
     agrees(data, [0, 1, 2])
-    assert (data.card.image_shape, data.card.classes[2]) == ((32, 32, 3), "bird")
+    assert (data.metadata.image_shape, data.metadata.classes[2]) == ((32, 32, 3), "bird")
     assert data.columns["split"].tolist() == [0, 0, 0]
-    assert data.card.source["cuts"] == [45_000, 50_000]
+    assert data.metadata.source["cuts"] == [45_000, 50_000]
 
 
 def test_what_does_not_add_up_is_named(sirens):
@@ -77,5 +77,5 @@ def test_what_does_not_add_up_is_named(sirens):
     assert len(read_nfn_sirens(sirens, leave_out=["randinit_smaller_3s/net1.pth"], progress=False)) == 2
     (sirens / "randinit_smaller_3s/net1.pth").unlink()
     refused(r"no file holds image 1 \(1 of 3 are missing\)")
-    write(sirens, BASE, 3, 1, 0, COLOUR_WIDTHS)
+    write(sirens, BASE, 3, 1, 0, COLOR_WIDTHS)
     refused(r"randinit_smaller_3s/net1.pth: weights\[2\].kernel has shape \(32, 3\)")

@@ -14,7 +14,8 @@ from tests.data.formats.test_dws import write_mnist
 from tests.data.formats.test_fit_a_nef import write_set
 from tests.data.formats.test_hsg import write_trial
 from tests.data.test_dataset import assert_same
-from wsjax.data import WeightDataset, read_state_dicts
+from wsjax.data import WeightDataset
+from wsjax.data.formats import read_state_dicts
 from wsjax.data.formats.cnn_zoo import read_cnn_zoo
 from wsjax.data.formats.dws import read_dws_mnist
 from wsjax.data.formats.export import write_state_dicts

@@ -11,9 +11,9 @@ import pytest
 from flax import nnx
 from flax.core import FrozenDict, freeze
 
-from wsjax.data import Card, WeightDataset
-from wsjax.data.formats.pytrees import array_dict, from_equinox, from_flax, to_equinox
-from wsjax.data.store.whole import load, save
+from wsjax.data import Metadata, WeightDataset
+from wsjax.data.formats.pytrees import array_dict, from_equinox, from_flax, into_equinox
+from wsjax.data.store.save_load import load, save
 from wsjax.errors import DataError
 from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
 
@@ -60,7 +60,7 @@ def test_frozen_and_boxed_variables_become_plain_dicts_that_are_stored(tmp_path,
     data = from_flax(variables, [0, 1, 1], symmetry=FLAX, apply=apply, inputs=X, name="mine", classes=("cat", "dog"))
     save(data, tmp_path / "set")
     again = load(tmp_path / "set")
-    assert (again.card.name, again.card.classes) == ("mine", ("cat", "dog"))
+    assert (again.metadata.name, again.metadata.classes) == ("mine", ("cat", "dog"))
     for row, one in enumerate(variables):
         np.testing.assert_array_equal(apply(again.network(row), X), apply(one, X))
 
@@ -76,7 +76,7 @@ def test_equinox_modules_are_stored_and_made_modules_again(tmp_path, modules):
     save(data, tmp_path / "set")
     again = load(tmp_path / "set")
     for row, module in enumerate(modules):
-        back = to_equinox(again.network(row), modules[0])
+        back = into_equinox(again.network(row), modules[0])
         np.testing.assert_array_equal(back(x), module(x))
     assert list(array_dict(modules[0])["layers"]) == ["0", "1"]
 
@@ -92,7 +92,7 @@ def test_a_wrong_symmetry_or_module_is_named(modules, getkey):
         from_equinox([*modules, other], [0, 1, 2, 3], symmetry=EQUINOX)
     deeper = eqx.nn.MLP(2, 1, 3, 2, jax.nn.tanh, key=getkey())
     with pytest.raises(ValueError, match=r"structure of the MLP: missing weights\['layers'\]\['1'\]\['bias'\]"):
-        to_equinox({"layers": {"0": array_dict(deeper)["layers"]["0"]}}, modules[0])
+        into_equinox({"layers": {"0": array_dict(deeper)["layers"]["0"]}}, modules[0])
 
 
 def test_modules_of_one_factory_are_alike_whatever_functions_it_makes_anew():
@@ -127,6 +127,6 @@ def test_nnx_states_are_taken_and_keys_among_them_refused_by_name():
     for make in (from_flax, WeightDataset.from_networks):
         with pytest.raises(DataError, match=message):
             make([state(0, **rngs)], [0], symmetry=spec)
-    card, rows = Card("keys", None, symmetry_of({"k": Axes()}, {})), np.zeros(1, np.int8)
+    metadata, rows = Metadata("keys", None, symmetry_of({"k": Axes()}, {})), np.zeros(1, np.int8)
     with pytest.raises(DataError, match=r"weights\['k'\] is a key of random numbers"):
-        WeightDataset({"k": jax.random.split(jax.random.key(0), 1)}, rows, {"split": rows}, card)
+        WeightDataset({"k": jax.random.split(jax.random.key(0), 1)}, rows, {"split": rows}, metadata)

@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from tests.data.formats.conftest import save_state
 from tests.data.formats.references import DEEP_WIDTHS, DWS_WIDTHS, OUTPUTS, POINTS, dense_state, mlp_state
-from wsjax.data import Card
+from wsjax.data import Metadata
 from wsjax.data.formats.export import write_state_dicts
 from wsjax.data.formats.state_dicts import CONTENTS, read_state_dicts
 from wsjax.errors import DataError
@@ -29,7 +29,7 @@ def test_a_directory_of_several_kinds_of_file_with_labels_inside(tmp_path, agree
     data = read_state_dicts(tmp_path, NETWORK, progress=False)
     data = data.take(np.argsort(data.columns["split"]))
     agrees(data, [0, 2, 1])
-    assert (data.label.tolist(), data.card.classes) == ([2, 1, 0], ("0", "1", "2"))
+    assert (data.label.tolist(), data.metadata.classes) == ([2, 1, 0], ("0", "1", "2"))
 
 
 @pytest.mark.parametrize(("widths", "activation"), [(DWS_WIDTHS, "relu"), (DWS_WIDTHS, "tanh"), (DEEP_WIDTHS, "relu")])
@@ -42,20 +42,20 @@ def test_mlps_compute_what_pytorch_computes(tmp_path, agrees, widths, activation
     agrees(read_state_dicts(tmp_path, network, progress=False), [0, 1])
 
 
-def test_a_card_targets_a_key_and_names_in_order(tmp_path, agrees):
+def test_metadata_targets_a_key_and_names_in_order(tmp_path, agrees):
     for number in range(2):
         state = dense_state(["first", "second", "last"], DWS_WIDTHS, number)
         tensors = {name: torch.from_numpy(value) for name, value in state.items()}
         torch.save({"model": tensors, "epoch": 3}, tmp_path / f"{number}.pt")
-    card = Card("mine", NETWORK, NETWORK.symmetry, coordinate_order="ij", source={"by": "me"})
+    metadata = Metadata("mine", NETWORK, NETWORK.symmetry, coordinate_order="ij", source={"by": "me"})
     labels = {"0.pt": 0.25, "1.pt": 0.5}
     order = ["first", "second", "last"]
-    data = read_state_dicts(tmp_path, card, labels=labels, key="model", layers=order, progress=False)
+    data = read_state_dicts(tmp_path, metadata, labels=labels, key="model", layers=order, progress=False)
     agrees(data, [0, 1])
-    assert (data.label.tolist(), data.card.label, data.card.classes) == ([0.25, 0.5], "target", ())
-    assert (data.card.name, data.card.coordinate_order, data.card.source["by"]) == ("mine", "ij", "me")
+    assert (data.label.tolist(), data.metadata.label, data.metadata.classes) == ([0.25, 0.5], "target", ())
+    assert (data.metadata.name, data.metadata.coordinate_order, data.metadata.source["by"]) == ("mine", "ij", "me")
     with pytest.raises(DataError, match=r"0.pt has layers 'first', 'second', 'last'; expected one number in each"):
-        read_state_dicts(tmp_path, card, labels=labels, key="model", progress=False)
+        read_state_dicts(tmp_path, metadata, labels=labels, key="model", progress=False)
 
 
 def test_what_a_directory_lacks_is_said(tmp_path):
@@ -76,7 +76,7 @@ def test_what_a_directory_lacks_is_said(tmp_path):
 def test_an_export_is_read_back_bit_equal(fitted, tmp_path, kind):
     write_state_dicts(fitted, tmp_path / "out", kind=kind, progress=False)
     again = read_state_dicts(tmp_path / "out", progress=False)
-    assert again.card == fitted.card
+    assert again.metadata == fitted.metadata
     for ours, theirs in zip(fitted.weights, again.weights, strict=True):
         for one, other in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(np.asarray(one), other)
@@ -119,7 +119,7 @@ def test_a_changed_export_is_refused(fitted, tmp_path):
     (tmp_path / CONTENTS).write_text(json.dumps({"files": []}))
     with pytest.raises(DataError, match=r"is not as wsjax writes it \(KeyError"):
         read_state_dicts(tmp_path, progress=False)
-    with pytest.raises(ValueError, match="unknown kind of file 'onnx'"):
+    with pytest.raises(ValueError, match="unknown kind 'onnx' of file"):
         write_state_dicts(fitted, tmp_path / "other", kind="onnx")
 
 

@@ -36,14 +36,18 @@ def _fast(channels: int) -> Recipe:
 RECIPES: dict[str, Named] = {
     "dws": Named(_dws, "the DWSNets data sets: a small first layer, offset 0.5, Adam at 5e-4 up to 40 dB"),
     "nfn": Named(_nfn, "the NFN data sets: SIREN's first layer, values on [-1, 1], rows first, Adam at 5e-5"),
-    "fast": Named(_fast, "ours: SIREN's first layer, Adam at 2e-3 up to 40 dB, refilled lanes"),
+    "fast": Named(_fast, "ours: SIREN's first layer, Adam at 2e-3 up to 40 dB, refilled slots"),
 }
 """Every recipe by name. The published description of `dws` says 1,000 steps; it takes ten times as many to reach the
-deviations of its files (benchmarks/recipes.py), as ten batches of pixels in each of 1,000 passes would make."""
+deviations of its files (benchmarks/speed/recipes.py), as ten batches of pixels in each of 1,000 passes would make."""
 
 
 def recipe_named(name: str, channels: int = 1) -> Recipe:
-    """A recipe by its name, for images of so many channels.
+    """A recipe by its name: a published one for images, or the own one of a source.
+
+    Args:
+        name: "dws", "nfn" or "fast"; or the name of a source, which gives its own.
+        channels: of the images that a published recipe is for.
 
     Raises:
         ValueError: an unknown name.
@@ -52,23 +56,22 @@ def recipe_named(name: str, channels: int = 1) -> Recipe:
         >>> recipe_named("dws", channels=3).network.widths
         (2, 32, 32, 3)
     """
-    check_choice("recipe", name, tuple(RECIPES))
+    check_choice("recipe", name, (*RECIPES, *SOURCES))
+    if name in SOURCES:
+        return default_recipe(name)
     return replace(RECIPES[name].recipe(channels), name=name)
 
 
-def name_on_card(recipe: Recipe) -> str:
+def name_in_metadata(recipe: Recipe) -> str:
     """A recipe's name, with the settings that are no longer those of that name; its own where nobody knows it.
 
     Example:
-        >>> name_on_card(replace(recipe_named("dws"), steps=100, target_psnr=None))
+        >>> name_in_metadata(replace(recipe_named("dws"), steps=100, target_psnr=None))
         'dws, changed: steps, target_psnr'
     """
     name = recipe.name
-    if name in RECIPES:
-        known = recipe_named(name, channels=recipe.network.widths[-1])
-    elif name in SOURCES:
-        known = default_recipe(name)
-    else:
+    if name not in (*RECIPES, *SOURCES):
         return name
+    known = recipe_named(name, channels=recipe.network.widths[-1])
     changed = [f.name for f in fields(Recipe) if getattr(recipe, f.name) != getattr(known, f.name)]
     return f"{name}{CHANGED}{listing(changed)}" if changed else name

@@ -14,9 +14,9 @@ def squared_errors(
     recipe: Recipe,
     weights: PyTree,
     points: Float[Array, "*own points inputs"],
-    values: Float[Array, "lanes points channels"],
-) -> Float[Array, " lanes"]:
-    """Each network's mean squared error at all points, which the lanes share or not.
+    values: Float[Array, "slots points channels"],
+) -> Float[Array, " slots"]:
+    """Each network's mean squared error at all points, which the slots share or not.
 
     Example:
         >>> from wsjax.networks import Network
@@ -28,22 +28,22 @@ def squared_errors(
         [9.0, 9.0]
     """
     error = lambda *one: _squared_error(recipe, *one)
-    return jax.vmap(error, (0, _lanes_of(points), 0))(weights, points, values)
+    return jax.vmap(error, (0, _slots_of(points), 0))(weights, points, values)
 
 
 def gradients(
     recipe: Recipe,
     weights: PyTree,
     points: Float[Array, "*own points inputs"],
-    values: Float[Array, "lanes points channels"],
-    steps: Int[Array, "*lanes"] | None,
+    values: Float[Array, "slots points channels"],
+    steps: Int[Array, "*slots"] | None,
 ) -> PyTree:
     """The gradient of each network's mean squared error, at all points or at those drawn for its step.
 
     Args:
         recipe: architecture, and how many points a step looks at.
         weights: stacked networks.
-        points: coordinates, those of all lanes or a row of them for each.
+        points: coordinates, those of all slots or a row of them for each.
         values: what each network should give there.
         steps: how many each network has made, or all of them; None where a step looks at all points.
     """
@@ -54,7 +54,7 @@ def gradients(
             points, values = points[rows], values[rows]
         return _squared_error(recipe, weights, points, values)
 
-    axes = (0, _lanes_of(points), 0, None if steps is None or not steps.ndim else 0)
+    axes = (0, _slots_of(points), 0, None if steps is None or not steps.ndim else 0)
     return jax.vmap(jax.grad(error), axes)(weights, points, values, steps)
 
 
@@ -78,6 +78,6 @@ def _squared_error(recipe: Recipe, weights: PyTree, points: Array, values: Array
     return jnp.mean(jnp.square(recipe.network.apply(weights, points) - values))
 
 
-def _lanes_of(points: Array) -> int | None:
-    """The axis of lanes of points that each lane has for itself."""
+def _slots_of(points: Array) -> int | None:
+    """The axis of slots of points that each slot has for itself."""
     return 0 if points.ndim == 3 else None

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsjax.data.card import Card
 from wsjax.data.collection import Collection, collect
 from wsjax.data.formats.contents import Contents
 from wsjax.data.formats.dense import layers_of
@@ -16,6 +15,7 @@ from wsjax.data.formats.omegaconf_stand_ins import OMEGACONF, plain_config
 from wsjax.data.formats.paths import find_files
 from wsjax.data.formats.residual_symmetry import residual_symmetry
 from wsjax.data.formats.torch_file import load_torch
+from wsjax.data.metadata import Metadata
 from wsjax.errors import DataError, listing
 from wsjax.progress import progress_of
 from wsjax.symmetry import Symmetry
@@ -112,7 +112,9 @@ def read_cnn_park(
             name=member,
             progress=False,
         )
-        card = Card(member, None, symmetry, label="target", source={**source, "architecture": architecture._asdict()})
+        metadata = Metadata(
+            member, None, symmetry, label="target", source={**source, "architecture": architecture._asdict()}
+        )
         image = np.array([number[run_of[name]] for name in names])
         columns = {
             "image": image,
@@ -120,7 +122,7 @@ def read_cnn_park(
             "split": [split[name] for name in names],
             "steps": np.array([found[name].step for name in names], np.int32),
         }
-        sets[member] = finish(card, weights, [found[name].accuracy for name in names], columns)
+        sets[member] = finish(metadata, weights, [found[name].accuracy for name in names], columns)
     return collect(sets, [found[name].architecture.name for name in files])
 
 

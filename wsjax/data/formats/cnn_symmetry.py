@@ -21,7 +21,7 @@ def cnn_symmetry(
     """Permutations of channels and neurons, with the signs or scales that the activation allows.
 
     Channels are `c1`, `c2`, ..., neurons of dense layers `h1`, ...; the first dense layer reads channels averaged over
-    the picture, or the flattened picture, pixels outside and channels inside, as `x.reshape(len(x), -1)` of (rows,
+    the image, or the flattened image, pixels outside and channels inside, as `x.reshape(len(x), -1)` of (rows,
     columns, channels) gives it. Max-pooling before an odd activation is not odd: such channels keep no sign.
 
     Args:

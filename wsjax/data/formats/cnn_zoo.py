@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.archive import map_npy
 from wsjax.data.formats.cnn_symmetry import MIXED, cnn_symmetry
 from wsjax.data.formats.gather import finish
 from wsjax.data.formats.paths import inside
 from wsjax.data.formats.tables import Variable, numbers, read_columns, read_layout, read_order
+from wsjax.data.metadata import Metadata
 from wsjax.errors import DataError, check_choice
 from wsjax.typing import Layer
 
 FINAL_STEP = 86
 APPLY = (
-    "grey images in [-1, 1]; three convolutions 3x3 with stride 2, no padding, each followed by the activation; mean "
+    "gray images in [-1, 1]; three convolutions 3x3 with stride 2, no padding, each followed by the activation; mean "
     "over the pixels; a dense layer"
 )
 
@@ -87,13 +87,13 @@ def read_cnn_zoo(
         "order": Path(order).name if order else "drawn by wsjax",
         "networks of each activation": dict(Counter(kinds[row] for row in rows)),
     }
-    card = Card(f"cnn-zoo-{root.resolve().name}", None, symmetry, label="target", source=source)
+    metadata = Metadata(f"cnn-zoo-{root.resolve().name}", None, symmetry, label="target", source=source)
     measured = {
         name: numbers([metrics[name][row] for row in rows], f"{root / 'metrics.csv.gz'}: {name}").astype(np.float32)
         for name in ("test_accuracy", "train_accuracy")
     }
     return finish(
-        card,
+        metadata,
         weights,
         measured["test_accuracy"],
         {

@@ -18,7 +18,7 @@ from wsjax.data.formats.paths import check_new, read_json_file
 from wsjax.data.formats.stacked import read_arrays, write_arrays
 from wsjax.data.formats.state_dicts import read_state_dicts
 from wsjax.data.store.collection_store import save_collection
-from wsjax.data.store.whole import absolute, check_free, load, save
+from wsjax.data.store.save_load import absolute_path, check_free, load, save
 from wsjax.errors import check_choice, listing, nearest
 from wsjax.networks import Network
 
@@ -73,7 +73,7 @@ def convert(format: str, source: str | Path, out: str | Path, **options: Any) ->
         WeightDataset('state-dicts', 1 networks: 1 train, 0 validation, 0 test)
     """
     check_choice("format", format, (*FORMATS, *EXPORTS))
-    target = absolute(out)
+    target = absolute_path(out)
     if format in EXPORTS or target.is_file():
         check_new(target)
     else:

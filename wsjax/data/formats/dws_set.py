@@ -8,20 +8,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.contents import read_contents
 from wsjax.data.formats.dense import layers_of
-from wsjax.data.formats.dws_splits import Splits, find_splits, read_splits, warn_of_leaks, whole_number
+from wsjax.data.formats.dws_splits import Splits, find_splits, integer_label, read_splits, warn_of_leaks
 from wsjax.data.formats.gather import finish, gather, one_value, split_image_wise, split_index
 from wsjax.data.formats.paths import natural
+from wsjax.data.metadata import Metadata
 from wsjax.errors import DataError
 from wsjax.networks import Network
 from wsjax.typing import Layer
 
 
 class Place(NamedTuple):
-    """What a file's path says: the part it lies in, the number of its image, its label and its view."""
+    """What a file's path states: the part it lies in, the number of its image, its label and its view."""
 
     part: str
     image: int
@@ -77,12 +77,12 @@ def read_set(
         "splits": path.name if path else "a twelfth of the training images made validation",
         "views": views,
     }
-    card = Card(name, network, network.symmetry, image_shape=(28, 28, 1), classes=classes, source=source)
+    metadata = Metadata(name, network, network.symmetry, image_shape=(28, 28, 1), classes=classes, source=source)
     columns = {"image": image, "view": [views.index(spot.view) for spot in places], "split": split}
-    return finish(card, weights, label, columns)
+    return finish(metadata, weights, label, columns)
 
 
 def _label(file: str, spot: Place, extras: Mapping[str, Any], listed: Splits, path: Path | None) -> int:
-    inside = whole_number(extras["label"], f"{file}: label") if "label" in extras else None
+    inside = integer_label(extras["label"], f"{file}: label") if "label" in extras else None
     where = f"{file} (its folder, its own entry, {path.name if path else 'no splits JSON'})"
     return one_value([spot.label, inside, listed.label.get(file)], "label", where)

@@ -64,7 +64,7 @@ def read_splits(path: Path, files: Iterable[str], parts: int) -> Splits:
                 raise DataError(f"{path} lists {file} twice; expected every network in one split")
             split[file] = index
             if labels is not None:
-                label[file] = whole_number(labels[position], f"{path}: label of {file}")
+                label[file] = integer_label(labels[position], f"{path}: label of {file}")
     return Splits(split, label)
 
 
@@ -77,7 +77,7 @@ def _entries(entry: Any, where: str) -> tuple[list[Any], list[Any] | None]:
     return paths, labels
 
 
-def whole_number(value: Any, where: str) -> int:
+def integer_label(value: Any, where: str) -> int:
     """A label as an int, whether it is stored as a number, a text or an array of one; raises DataError otherwise."""
     try:
         array = np.asarray(value)
@@ -85,7 +85,7 @@ def whole_number(value: Any, where: str) -> int:
         if array.dtype.kind not in "iuU" or number < 0:
             raise ValueError
     except (TypeError, ValueError):
-        raise DataError(f"{where} is {value!r}; expected a whole number from 0") from None
+        raise DataError(f"{where} is {value!r}; expected an integer from 0") from None
     return number
 
 

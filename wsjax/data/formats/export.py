@@ -11,9 +11,9 @@ from wsjax.data.formats.dense import weight_from_kernel
 from wsjax.data.formats.paths import check_new
 from wsjax.data.formats.state_dicts import CONTENTS
 from wsjax.data.sources.images import SPLITS
-from wsjax.data.store.directory import write_json
 from wsjax.errors import check_choice
 from wsjax.progress import progress_of
+from wsjax.storage.files import write_checked_json
 
 SUFFIXES = {"safetensors": ".safetensors", "torch": ".pth", "npz": ".npz"}
 
@@ -23,8 +23,8 @@ def write_state_dicts(
 ) -> None:
     """One state dict for each network, `{split}/model_{row}`, with `seq.0.weight` (out, in), `seq.0.bias`, ...
 
-    `networks.json` beside them holds labels, columns and card; `read_state_dicts` reads the whole back bit-equal. It is
-    written last: a directory without it is an export that was stopped, to be removed before another.
+    `networks.json` beside them holds labels, columns and metadata; `read_state_dicts` reads the whole back bit-equal.
+    It is written last: a directory without it is an export that was stopped, to be removed before another.
 
     Args:
         dataset: of a Network.
@@ -48,14 +48,16 @@ def write_state_dicts(
         WeightDataset('digits', 40 networks: 24 train, 7 validation, 9 test)
     """
     check_choice("kind of file", kind, tuple(SUFFIXES))
-    if dataset.card.network is None:
-        raise ValueError(f"{dataset.card.name} has no Network, so its layers have no order; expected SIRENs or MLPs")
+    if dataset.metadata.network is None:
+        raise ValueError(
+            f"{dataset.metadata.name} has no Network, so its layers have no order; expected SIRENs or MLPs"
+        )
     root = Path(directory)
     check_new(root)
     check_numbers(dataset, "writing")
     weights = jax.tree.map(np.asarray, dataset.weights)
     digits, files = len(str(len(dataset) - 1)), []
-    for row in progress_of(range(len(dataset)), desc=dataset.card.name, unit="networks", disable=not progress):
+    for row in progress_of(range(len(dataset)), desc=dataset.metadata.name, unit="networks", disable=not progress):
         split = SPLITS[int(dataset.columns["split"][row])]
         name = f"{split}/model_{row:0{digits}d}{SUFFIXES[kind]}"
         state = {}
@@ -64,5 +66,10 @@ def write_state_dicts(
         write_file(root / name, state)
         files.append(name)
     columns = {n: {"dtype": c.dtype.name, "values": c.tolist()} for n, c in dataset.columns.items()}
-    content = {"files": files, "label": dataset.label.tolist(), "columns": columns, "card": dataset.card.to_json()}
-    write_json(root / CONTENTS, content)
+    content = {
+        "files": files,
+        "label": dataset.label.tolist(),
+        "columns": columns,
+        "metadata": dataset.metadata.to_json(),
+    }
+    write_checked_json(root / CONTENTS, content)

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.fit_a_nef_files import read_rows
 from wsjax.data.formats.gather import finish
 from wsjax.data.formats.nfn import CIFAR
 from wsjax.data.formats.paths import inside, read_json_file
+from wsjax.data.metadata import Metadata
 from wsjax.data.sources.registry import DIGITS
 from wsjax.errors import DataError, check_choice, listing
 from wsjax.networks import Network
@@ -66,9 +66,9 @@ def read_fit_a_nef(
 ) -> WeightDataset:
     """SIRENs and ReLU MLPs of fit-a-nef, parsed by the names of their parameters.
 
-    The card's `value_range` is that of the normalised pixels; `source["pixel_mean"]` and `source["pixel_deviation"]`
-    turn decoded values into pixels exactly. Whether all networks began as one (`source["shared_init"]`) matters: such a
-    set hardly shows the permutations that its symmetry allows.
+    The metadata's `value_range` is that of the normalized pixels; `source["pixel_mean"]` and
+    `source["pixel_deviation"]` turn decoded values into pixels exactly. Whether all networks began as one
+    (`source["shared_init"]`) matters: such a set hardly shows the permutations that its symmetry allows.
 
     Args:
         directory: `{dataset}/{nef}`.
@@ -98,7 +98,7 @@ def read_fit_a_nef(
     weights = _layers(rows.parameters, root)
     network = _network(nef, weights, str(root / "nef.json"))
     low, high = (np.subtract(edge, fitted.mean) / np.asarray(fitted.deviation) for edge in (0.0, 1.0))
-    card = Card(
+    metadata = Metadata(
         f"fit-a-nef-{name.lower()}",
         network,
         network.symmetry,
@@ -117,7 +117,7 @@ def read_fit_a_nef(
     )
     image = rows.number % fitted.images
     columns = {"image": image, "view": rows.number // fitted.images, "split": np.digitize(image, fitted.cuts)}
-    return finish(card, weights, rows.label, columns)
+    return finish(metadata, weights, rows.label, columns)
 
 
 def _fitted(root: Path, dataset: str | FitANefSet | None, settings: Mapping[str, Any]) -> tuple[str, FitANefSet]:

@@ -50,7 +50,7 @@ def read_rows(root: Path, leave_out: Sequence[int], progress: bool) -> Rows:
         if params.shape != (stop - start, width) or label.shape != (stop - start,) or label.dtype.kind == "f":
             raise DataError(
                 f"{path} has params of shape {params.shape} and labels {label.shape} {label.dtype}; expected "
-                f"({stop - start}, {width}) by its name and its param_config, and as many whole numbers"
+                f"({stop - start}, {width}) by its name and its param_config, and as many integers"
             )
         number = np.arange(start, stop)
         keep = ~np.isin(number, leave_out)
@@ -79,5 +79,5 @@ def _layout(text: str, path: Path) -> list[tuple[str, tuple[int, ...]]]:
     names = [name for name, _ in layout]
     sizes = [n for _, shape in layout for n in shape]
     if len(set(map(str, names))) != len(names) or not all(type(n) is int and n > 0 for n in sizes):
-        raise DataError(f"{path} has param_config {text[:200]}; expected each name once, with a shape of whole numbers")
+        raise DataError(f"{path} has param_config {text[:200]}; expected each name once, with a shape of integers")
     return layout

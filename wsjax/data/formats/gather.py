@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from wsjax.data.card import Card
-from wsjax.data.dataset import KINDS, WeightDataset, training_rows, whole_numbers
+from wsjax.data.dataset import KINDS, WeightDataset, as_integers, training_rows
+from wsjax.data.metadata import Metadata
 from wsjax.data.sources.images import SPLITS
 from wsjax.errors import DataError, check_finite, check_shape, check_structure, listing
 from wsjax.progress import progress_of
@@ -78,30 +78,30 @@ def checked_leaves(network: PyTree, symmetry: Symmetry, where: str) -> list[np.n
 
 
 def finish(
-    card: Card,
+    metadata: Metadata,
     weights: PyTree,
     label: Sequence[float] | np.ndarray,
     columns: Mapping[str, Sequence[float] | np.ndarray],
 ) -> WeightDataset:
-    """The data set, its columns in the usual types and its card with statistics and the counts of its splits."""
-    check_finite(weights, f"the networks of {card.name}", "Leave those networks out.")
+    """The data set, its columns in the usual types and its metadata with statistics and the counts of its splits."""
+    check_finite(weights, f"the networks of {metadata.name}", "Leave those networks out.")
     typed = {
-        name: whole_numbers(f"{card.name}: {name}", column, KINDS[name]) if name in KINDS else np.asarray(column)
+        name: as_integers(f"{metadata.name}: {name}", column, KINDS[name]) if name in KINDS else np.asarray(column)
         for name, column in columns.items()
     }
-    if card.label == "class":
-        target = whole_numbers(f"{card.name}: label", label, np.int32)
+    if metadata.label == "class":
+        target = as_integers(f"{metadata.name}: label", label, np.int32)
     else:
         with np.errstate(over="ignore"):
             target = np.asarray(label).astype(np.float32)
     if not np.isfinite(target).all():
-        raise DataError(f"labels of {card.name} are not finite for {int((~np.isfinite(target)).sum())} networks")
-    if card.label == "class" and not (target.min() >= 0 and target.max() < len(card.classes)):
+        raise DataError(f"labels of {metadata.name} are not finite for {int((~np.isfinite(target)).sum())} networks")
+    if metadata.label == "class" and not (target.min() >= 0 and target.max() < len(metadata.classes)):
         raise DataError(
-            f"labels run from {target.min()} to {target.max()}; {card.name} has {len(card.classes)} classes"
+            f"labels run from {target.min()} to {target.max()}; {metadata.name} has {len(metadata.classes)} classes"
         )
     counts = {split: int((typed["split"] == i).sum()) for i, split in enumerate(SPLITS)}
-    full = replace(card, source={**card.source, "counts": counts}).with_statistics(
+    full = replace(metadata, source={**metadata.source, "counts": counts}).with_statistics(
         weights, training_rows(typed["split"])
     )
     return WeightDataset(weights, target, typed, full)

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.cnn_symmetry import MIXED, cnn_symmetry, our_activation
 from wsjax.data.formats.contents import read_contents
 from wsjax.data.formats.dense import layers_of
 from wsjax.data.formats.gather import finish, gather
 from wsjax.data.formats.paths import MAX_JSON, find_files, inside, natural, read_json_file
+from wsjax.data.metadata import Metadata
 from wsjax.errors import DataError, check_choice, listing
 from wsjax.typing import Layer
 
@@ -99,7 +99,7 @@ def read_hsg_zoo(
         "activations": present,
         "left_out": {"trials": [*leave_out], "other activations": len(trials) - len(kept)},
     }
-    card = Card(f"hsg-{root.resolve().name}", None, symmetry, label="target", source=source)
+    metadata = Metadata(f"hsg-{root.resolve().name}", None, symmetry, label="target", source=source)
     number = np.array([trials.index(trial) for trial in kept])
     columns = {
         "image": number,
@@ -109,7 +109,7 @@ def read_hsg_zoo(
         "train_accuracy": np.array([results[trial]["train"] for trial in kept], np.float32),
         "activation": np.array([present.index(kinds[trial]) for trial in kept], np.int8),
     }
-    return finish(card, weights, [results[trial]["test"] for trial in kept], columns)
+    return finish(metadata, weights, [results[trial]["test"] for trial in kept], columns)
 
 
 def _checkpoints(root: Path, leave_out: Sequence[str]) -> dict[str, dict[int, Path]]:

@@ -20,16 +20,16 @@ class FlaxNetwork(nn.Module):
     def __call__(self, x: Array) -> Array:
         *hidden, last = self.network.widths[1:]
         for i, width in enumerate(hidden):
-            before, after = _scales(self.network, i)
+            before, after = self.network.scales(i)
             x = _activation(self.network)(after * nn.Dense(width, name=f"Dense_{i}")(before * x))
         return nn.Dense(last, name=f"Dense_{len(hidden)}")(x) + self.network.offset
 
 
-def as_flax(network: Network, weights: Weights) -> tuple[FlaxNetwork, dict[str, Any]]:
+def to_flax(network: Network, weights: Weights) -> tuple[FlaxNetwork, dict[str, Any]]:
     """A Flax module that computes what one network does, and its variables.
 
     Args:
-        network: the card's.
+        network: that of the metadata.
         weights: of one network.
 
     Raises:
@@ -38,8 +38,8 @@ def as_flax(network: Network, weights: Weights) -> tuple[FlaxNetwork, dict[str, 
     Example:
         `networks` is a data set of 40 SIRENs.
 
-        >>> net, weights, x = networks.card.network, networks.network(0), jax.numpy.ones((3, 2))
-        >>> module, variables = as_flax(net, weights)
+        >>> net, weights, x = networks.metadata.network, networks.network(0), jax.numpy.ones((3, 2))
+        >>> module, variables = to_flax(net, weights)
         >>> bool(jax.numpy.allclose(jax.jit(module.apply)(variables, x), jax.jit(net.apply)(weights, x), atol=1e-6))
         True
     """
@@ -48,12 +48,12 @@ def as_flax(network: Network, weights: Weights) -> tuple[FlaxNetwork, dict[str, 
     return FlaxNetwork(network), {"params": params}
 
 
-def as_equinox(network: Network, weights: Weights) -> eqx.nn.Sequential:
+def to_equinox(network: Network, weights: Weights) -> eqx.nn.Sequential:
     """An Equinox module that computes what one network does at one point, (inputs,) to (outputs,): `eqx.nn.Linear`
     layers, whose weights are (out, in), with the activation, w0 and the offset between and behind them.
 
     Args:
-        network: the card's.
+        network: that of the metadata.
         weights: of one network.
 
     Raises:
@@ -62,8 +62,8 @@ def as_equinox(network: Network, weights: Weights) -> eqx.nn.Sequential:
     Example:
         `networks` is a data set of 40 SIRENs.
 
-        >>> net, weights, x = networks.card.network, networks.network(0), jax.numpy.ones((3, 2))
-        >>> found = jax.jit(jax.vmap(as_equinox(net, weights)))(x)
+        >>> net, weights, x = networks.metadata.network, networks.network(0), jax.numpy.ones((3, 2))
+        >>> found = jax.jit(jax.vmap(to_equinox(net, weights)))(x)
         >>> bool(jax.numpy.allclose(found, jax.jit(net.apply)(weights, x), atol=1e-6))
         True
     """
@@ -75,7 +75,7 @@ def as_equinox(network: Network, weights: Weights) -> eqx.nn.Sequential:
         if i == len(layers) - 1:
             parts += [linear, eqx.nn.Lambda(lambda x: x + network.offset)]
         else:
-            before, after = _scales(network, i)
+            before, after = network.scales(i)
             activate = lambda x, after=after: _activation(network)(after * x)
             parts += [eqx.nn.Lambda(lambda x, before=before: before * x), linear, eqx.nn.Lambda(activate)]
     return eqx.nn.Sequential(parts)
@@ -88,11 +88,3 @@ def _layers(network: Network, weights: Weights) -> tuple[Layer, ...]:
 
 def _activation(network: Network) -> Any:
     return ACTIVATIONS["sine" if network.kind == "siren" else network.activation]
-
-
-def _scales(network: Network, layer: int) -> tuple[float, float]:
-    """What multiplies a hidden layer's inputs and its pre-activations: w0, by its convention."""
-    if network.kind != "siren":
-        return 1.0, 1.0
-    w0 = network.w0[layer]
-    return (1.0, w0) if network.w0_convention == "affine" else (w0, 1.0)

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.dws_set import match_path, read_layers
 from wsjax.data.formats.gather import finish, gather
 from wsjax.data.formats.paths import find_files
+from wsjax.data.metadata import Metadata
 from wsjax.data.sources.registry import DIGITS, GARMENTS
 from wsjax.errors import DataError, check_choice, listing
 from wsjax.networks import Network
@@ -63,7 +63,7 @@ def read_nfn_sirens(
 
     Raises:
         ValueError: unknown images.
-        DataError: a file of another architecture, an image that is missing, there twice or labelled in two ways, or a
+        DataError: a file of another architecture, an image that is missing, there twice or labeled in two ways, or a
             file that is not safe to read; each is named.
 
     Source: arXiv 2302.14040 and 2305.13546, and their code.
@@ -86,7 +86,7 @@ def read_nfn_sirens(
     network = Network("siren", (2, 32, 32, kind.shape[2]), w0=(30.0,), family="nfn")
     name = f"nfn-{_images(directory, images)}"
     weights, _ = gather(kept, read_layers, network.symmetry, name=name, progress=progress)
-    card = Card(
+    metadata = Metadata(
         name,
         network,
         network.symmetry,
@@ -97,7 +97,7 @@ def read_nfn_sirens(
         source={"format": "nfn", "prefix": prefix, "cuts": cuts, "views_there": there, "left_out": [*leave_out]},
     )
     split = np.digitize(number, cuts)
-    return finish(card, weights, label, {"image": number, "view": view, "split": split})
+    return finish(metadata, weights, label, {"image": number, "view": view, "split": split})
 
 
 def _images(directory: str | Path, images: str | None) -> str:

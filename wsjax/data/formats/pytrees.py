@@ -71,7 +71,7 @@ def from_equinox(
     """A data set of Equinox modules of one architecture: their arrays in plain dicts, by the names of their fields.
 
     Lists become dicts by number: `module.layers[1].weight` is `weights["layers"]["1"]["weight"]`, in Equinox's own
-    (out, in). `to_equinox` makes a network of the data set a module again.
+    (out, in). `into_equinox` makes a network of the data set a module again.
 
     Args:
         modules: the networks.
@@ -97,7 +97,7 @@ def from_equinox(
     for i, module in enumerate(modules):
         if not _alike(*(jax.tree.flatten(_rest(one)) for one in (module, modules[0]))):
             raise ValueError(f"module {i} differs from module 0 in what is no array; expected one architecture")
-    apply = None if inputs is None else lambda weights, *given: to_equinox(weights, modules[0])(*given)
+    apply = None if inputs is None else lambda weights, *given: into_equinox(weights, modules[0])(*given)
     plain = [array_dict(module) for module in modules]
     return WeightDataset.from_networks(plain, labels, symmetry=symmetry, apply=apply, inputs=inputs, **described)
 
@@ -119,7 +119,7 @@ def array_dict(module: PyTree) -> dict[str, Any]:
     return nested
 
 
-def to_equinox(weights: PyTree, like: eqx.Module) -> Any:
+def into_equinox(weights: PyTree, like: eqx.Module) -> Any:
     """A module with the arrays of one network of a data set that `from_equinox` made.
 
     Args:
@@ -131,7 +131,7 @@ def to_equinox(weights: PyTree, like: eqx.Module) -> Any:
 
     Example:
         >>> linear = eqx.nn.Linear(2, 3, key=jax.random.key(0))
-        >>> bool(eqx.tree_equal(to_equinox(array_dict(linear), linear), linear))
+        >>> bool(eqx.tree_equal(into_equinox(array_dict(linear), linear), linear))
         True
     """
     check_structure(weights, jax.tree.structure(array_dict(like)), f"the {type(like).__name__}")

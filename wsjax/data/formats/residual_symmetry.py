@@ -24,7 +24,7 @@ def residual_symmetry(
         windows: each layer's kernel size.
         residual: the layer added to each, -1 for none.
         activations: of each layer.
-        outputs: of the dense layer behind the mean over the picture.
+        outputs: of the dense layer behind the mean over the image.
 
     Example:
         >>> residual_symmetry((3, 4, 2, 6), (3, 3, 3), (-1, -1, 0), ("relu", "tanh", "relu"), 10).axes[6].entries

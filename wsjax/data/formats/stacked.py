@@ -6,22 +6,22 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset, check_numbers
 from wsjax.data.formats.archive import MAX_BYTES, read_npz
 from wsjax.data.formats.contents import read_safetensors, write_file
 from wsjax.data.formats.paths import check_new
-from wsjax.data.store.whole import COLUMN, assemble, flat
+from wsjax.data.metadata import Metadata
+from wsjax.data.store.save_load import COLUMN, as_arrays, from_arrays
 from wsjax.errors import DataError, check_choice, listing
 
 FILES = {"safetensors": "networks.safetensors", "npz": "networks.npz"}
-CARD = "card.json"
-"""The array of bytes that holds the card."""
+METADATA = "metadata.json"
+"""The array of bytes that holds the metadata."""
 
 
 def write_arrays(dataset: WeightDataset, directory: str | Path, *, kind: str = "safetensors") -> None:
     """All networks in one file: an array for each leaf, by its name, with a leading axis of networks; `label`,
-    `columns.split` and the other columns; and the card as JSON, the bytes of `card.json`.
+    `columns.split` and the other columns; and the metadata as JSON, the bytes of `metadata.json`.
 
     Networks of any architecture, the zoos' too; `read_arrays` reads the whole back bit-equal.
 
@@ -48,14 +48,14 @@ def write_arrays(dataset: WeightDataset, directory: str | Path, *, kind: str = "
     root = Path(directory)
     check_new(root)
     check_numbers(dataset, "writing")
-    arrays = flat(dataset.weights, dataset.label, dataset.columns)
-    arrays[CARD] = np.frombuffer(json.dumps(dataset.card.to_json()).encode(), np.uint8)
+    arrays = as_arrays(dataset.weights, dataset.label, dataset.columns)
+    arrays[METADATA] = np.frombuffer(json.dumps(dataset.metadata.to_json()).encode(), np.uint8)
     if kind == "npz":
         foreign = sorted({array.dtype.name for array in arrays.values() if array.dtype.kind == "V"})
         size = sum(array.nbytes for array in arrays.values())
         if foreign or size > MAX_BYTES:
             what = f"weights in {listing(foreign)}" if foreign else f"{size} bytes"
-            raise ValueError(f"{dataset.card.name} has {what}, which an npz here cannot hold: take safetensors")
+            raise ValueError(f"{dataset.metadata.name} has {what}, which an npz here cannot hold: take safetensors")
     write_file(root / FILES[kind], arrays)
 
 
@@ -66,7 +66,8 @@ def read_arrays(directory: str | Path) -> WeightDataset:
         directory: which holds the one file.
 
     Raises:
-        DataError: no such file, a damaged one, one that wsjax did not write, or arrays that its card does not describe.
+        DataError: no such file, a damaged one, one that wsjax did not write, or arrays that its metadata does not
+            describe.
         ImportError: safetensors is not installed.
 
     Example:
@@ -83,13 +84,13 @@ def read_arrays(directory: str | Path) -> WeightDataset:
     path = found[0]
     arrays = read_npz(path) if path.suffix == ".npz" else read_safetensors(path)
     try:
-        card = Card.from_json(json.loads(arrays.pop(CARD).tobytes()))
+        metadata = Metadata.from_json(json.loads(arrays.pop(METADATA).tobytes()))
     except (KeyError, ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise DataError(f"{path} has no card of wsjax ({error!r}); expected what write_arrays wrote") from None
+        raise DataError(f"{path} has no wsjax metadata ({error!r}); expected what write_arrays wrote") from None
     columns = [name for name in arrays if name.startswith(COLUMN)]
-    wrong = sorted({*card.symmetry.names, "label", *columns} ^ set(arrays))
+    wrong = sorted({*metadata.symmetry.names, "label", *columns} ^ set(arrays))
     if wrong:
-        raise DataError(f"{path}: card and arrays do not belong together: {listing(wrong)} differ; write it again")
+        raise DataError(f"{path}: metadata and arrays do not belong together: {listing(wrong)} differ; write it again")
     label = arrays["label"]
     if not label.ndim or not (jnp.issubdtype(label.dtype, jnp.number) or label.dtype == bool):
         raise DataError(
@@ -97,8 +98,8 @@ def read_arrays(directory: str | Path) -> WeightDataset:
             f"network: write it again"
         )
     try:
-        return assemble(path, card, arrays)
+        return from_arrays(path, metadata, arrays)
     except DataError:
         raise
     except ValueError as error:
-        raise DataError(f"{path}: card and arrays do not belong together: {error}") from None
+        raise DataError(f"{path}: metadata and arrays do not belong together: {error}") from None

@@ -7,24 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.contents import Contents, read_contents
 from wsjax.data.formats.dense import layers_of
 from wsjax.data.formats.gather import SPLIT_NAMES, finish, gather
 from wsjax.data.formats.paths import find_files, inside, read_json_file
+from wsjax.data.metadata import Metadata
 from wsjax.errors import DataError, listing
 from wsjax.networks import Network
 from wsjax.typing import Layer
 
 FILES = r"\.(safetensors|npz|pt|pth)$"
 CONTENTS = "networks.json"
-"""Beside the files of an export: their names, labels, columns and card."""
+"""Beside the files of an export: their names, labels, columns and metadata."""
 
 
 def read_state_dicts(
     directory: str | Path,
-    network: Network | Card | None = None,
+    network: Network | Metadata | None = None,
     *,
     labels: Mapping[str, float] | None = None,
     key: str | None = None,
@@ -39,8 +39,8 @@ def read_state_dicts(
 
     Args:
         directory: the files, in folders of any depth.
-        network: the architecture, or a card with all that is known; None for a directory that wsjax wrote.
-        labels: each file's label by its path in the directory, whole numbers for classes; None takes the entry "label"
+        network: the architecture, or metadata with all that is known; None for a directory that wsjax wrote.
+        labels: each file's label by its path in the directory, integers for classes; None takes the entry "label"
             inside the files.
         key: where the state dict stands in checkpoints that hold more, `"model"` for example.
         layers: names without `.weight`, from input to output; None takes the one number in each name.
@@ -68,18 +68,20 @@ def read_state_dicts(
                 f"directory and export again; of files from elsewhere pass the network"
             )
         return _read_back(inside(written, Path(directory)), files, progress)
-    card = network if isinstance(network, Card) else Card("state-dicts", network, network.symmetry)
+    metadata = network if isinstance(network, Metadata) else Metadata("state-dicts", network, network.symmetry)
 
     def read(path: Path) -> tuple[tuple[Layer, ...], dict[str, Any]]:
         contents = read_contents(path, key=key)
         return layers_of(contents, str(path), layers), contents.extras
 
-    weights, extras = gather(files, read, card.symmetry, name=card.name, progress=progress)
+    weights, extras = gather(files, read, metadata.symmetry, name=metadata.name, progress=progress)
     label = np.array([_label(name, extra, labels) for name, extra in zip(files, extras, strict=True)])
-    whole = np.issubdtype(label.dtype, np.integer)
-    classes = card.classes or (tuple(map(str, range(int(label.max()) + 1))) if whole else ())
-    source = {**card.source, "format": "state-dicts", "left_out": [*leave_out]}
-    described = replace(card, label="class" if whole else "target", classes=classes if whole else (), source=source)
+    integers = np.issubdtype(label.dtype, np.integer)
+    classes = metadata.classes or (tuple(map(str, range(int(label.max()) + 1))) if integers else ())
+    source = {**metadata.source, "format": "state-dicts", "left_out": [*leave_out]}
+    described = replace(
+        metadata, label="class" if integers else "target", classes=classes if integers else (), source=source
+    )
     rows = np.arange(len(files))
     return finish(described, weights, label, {"image": rows, "view": 0 * rows, "split": _splits(files)})
 
@@ -106,9 +108,9 @@ def _splits(files: Mapping[str, Path]) -> list[int]:
 def _read_back(written: Path, files: Mapping[str, Path], progress: bool) -> WeightDataset:
     content = read_json_file(written)
     try:
-        names, card = content["files"], Card.from_json(content["card"])
+        names, metadata = content["files"], Metadata.from_json(content["metadata"])
         columns = {name: np.array(c["values"], np.dtype(c["dtype"])) for name, c in content["columns"].items()}
-        label = np.array(content["label"], np.int32 if card.label == "class" else np.float32)
+        label = np.array(content["label"], np.int32 if metadata.label == "class" else np.float32)
         differing = sorted(set(names) ^ set(files))
     except DataError:
         raise
@@ -122,5 +124,5 @@ def _read_back(written: Path, files: Mapping[str, Path], progress: bool) -> Weig
         return layers_of(contents, str(path)), None
 
     ordered = {name: files[name] for name in names}
-    weights, _ = gather(ordered, read, card.symmetry, name=card.name, progress=progress)
-    return WeightDataset(weights, label, columns, card)
+    weights, _ = gather(ordered, read, metadata.symmetry, name=metadata.name, progress=progress)
+    return WeightDataset(weights, label, columns, metadata)

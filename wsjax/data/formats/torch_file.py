@@ -1,7 +1,7 @@
 """PyTorch files, as arrays only.
 
 `torch.save` writes a zip archive: `data.pkl` says what the objects are, `data/0`, `data/1`, ... hold the numbers.
-Before PyTorch's own safe loader sees it, the archive's directory is checked, and every name that the pickle would call
+Before PyTorch's own safe loader reads it, the archive's directory is checked, and every name that the pickle would call
 is looked up in a short list, without running it: even that loader allocates what `torch.FloatTensor(10**12)` asks for.
 """
 

@@ -130,8 +130,8 @@ def _convex_polygon(points: Float[Array, "points 2"], corners: Float[Array, "cor
     """The distance to a convex polygon, its corners counter-clockwise."""
     edges = jnp.roll(corners, -1, axis=0) - corners
     from_corner = points[:, None] - corners[None]
-    share = jnp.sum(from_corner * edges[None], axis=-1) / jnp.sum(jnp.square(edges), axis=-1)[None]
-    to_edge = _length(from_corner - jnp.clip(share, 0.0, 1.0)[..., None] * edges[None])
+    fraction = jnp.sum(from_corner * edges[None], axis=-1) / jnp.sum(jnp.square(edges), axis=-1)[None]
+    to_edge = _length(from_corner - jnp.clip(fraction, 0.0, 1.0)[..., None] * edges[None])
     normals = jnp.stack([edges[:, 1], -edges[:, 0]], axis=-1) / _length(edges)[:, None]
     beyond = _largest(jnp.sum(from_corner * normals[None], axis=-1))
     return jnp.where(beyond < 0, beyond, -_largest(-to_edge))

@@ -14,7 +14,7 @@ UNSIGNED_BYTE = 0x08
 
 
 def read_idx(path: str | Path, dimensions: int) -> np.ndarray:
-    """An IDX file of unsigned bytes, plain or gzipped (told by its first two bytes), as a uint8 array.
+    """An IDX file of unsigned bytes, plain or gzipped (recognized by its first two bytes), as a uint8 array.
 
     The header is two zero bytes, the type 0x08, the number of dimensions, and each dimension as a big-endian uint32.
 

@@ -30,7 +30,7 @@ T = TypeVar("T", bound=Divided)
 
 
 class Images(NamedTuple):
-    """Grey or colour images with labels and splits, on the host.
+    """Gray or color images with labels and splits, on the host.
 
     pixels: (images, rows, columns, channels) float32 in [0, 1]; label: (images,) int32; split: (images,) int8, an
     index into `SPLITS`; index: (images,) int32, the image's number in its source; classes: the labels' names.
@@ -43,11 +43,25 @@ class Images(NamedTuple):
     index: np.ndarray  # type: ignore[assignment]
     classes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        what = f"{len(self.pixels)} images of {self.pixels.shape[1:]}, {len(self.classes)} classes"
+        return f"Images({self.name!r}, {what}: {split_counts(self.split)})"
+
     def take(self, rows: np.ndarray) -> "Images":
         """The images of some rows, in that order. Raises IndexError for a row that there is not."""
         rows = check_rows("image", rows, len(self.label))
         arrays = (self.pixels[rows], self.label[rows], self.split[rows], self.index[rows])
         return Images(self.name, *arrays, self.classes)
+
+
+def split_counts(split: np.ndarray) -> str:
+    """How many rows are in each split, in words.
+
+    Example:
+        >>> split_counts(np.array([0, 2, 0]))
+        '2 train, 0 validation, 1 test'
+    """
+    return ", ".join(f"{np.sum(split == i)} {name}" for i, name in enumerate(SPLITS))
 
 
 def check_splits(split: np.ndarray, name: str) -> None:
@@ -131,8 +145,8 @@ def limit(found: T, count: int | None) -> T:
     present = [s for s in range(len(SPLITS)) if (found.split == s).any()]
     if np.asarray(count).dtype.kind not in "iu" or not len(present) <= count <= total:
         raise ValueError(
-            f"limit is {count!r}; {found.name} has {total}, in {len(present)} splits: give a whole "
-            f"number from {len(present)} to {total}"
+            f"limit is {count!r}; {found.name} has {total}, in {len(present)} splits: give one "
+            f"integer from {len(present)} to {total}"
         )
     sizes = np.array([(found.split == s).sum() for s in present])
     exact = sizes * count / total

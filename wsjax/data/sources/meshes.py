@@ -11,8 +11,7 @@ from jaxtyping import Array, Float
 
 from wsjax.data.pool import default_workers, in_turn
 from wsjax.data.recipe import Recipe
-from wsjax.data.sources.mesh_files import mesh_files, mesh_splits
-from wsjax.data.sources.off import read_off
+from wsjax.data.sources.mesh_files import mesh_files, mesh_splits, read_off
 from wsjax.data.sources.signals import Signals
 from wsjax.data.sources.triangles import surface_points, triangle_distance, winding_number
 from wsjax.errors import DataError, as_python, check_choice, check_number, check_seed
@@ -54,7 +53,7 @@ def meshes(
 
     Inside is where the triangles wind about a point by more than half a turn either way, which allows for holes and for
     meshes that are inside out as a whole. Where triangles are turned at random, or each lies there twice, once each way
-    (there are such meshes in ModelNet), no inside can be told: `"distance"` needs none.
+    (there are such meshes in ModelNet), no inside can be computed: `"distance"` needs none.
 
     Args:
         directory: ROOT.
@@ -81,13 +80,13 @@ def meshes(
         (('pyramid',), (1, 64, 1), True)
     """
     check_choice("quantity", quantity, tuple(RANGES))
-    check_number("points", points, low=1, whole=True)
+    check_number("points", points, low=1, integer=True)
     check_seed("seed", seed)
     found, classes = mesh_files(Path(directory))
     keys = jax.random.key(seed)
 
     def measured(number: int, *_) -> tuple[np.ndarray, np.ndarray]:
-        triangles = _filled(_normalised(found[number].path))
+        triangles = _filled(_normalized(found[number].path))
         key = jax.random.fold_in(keys, number)
         return jax.tree.map(np.asarray, _known(key, triangles, points, quantity))
 
@@ -102,7 +101,7 @@ def meshes(
     )
 
 
-def _normalised(path: Path) -> Float[np.ndarray, "triangles 3 3"]:
+def _normalized(path: Path) -> Float[np.ndarray, "triangles 3 3"]:
     triangles = read_off(path)
     low, high = triangles.min((0, 1)), triangles.max((0, 1))
     # Halved first, as the sum and the difference of the largest numbers are none.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from wsjax.augment.rotations import rotation_about
+from wsjax.augment.inputs import rotation_about
 from wsjax.data.sources.distances import SOLIDS, Cloud, Distances, Sizes
 from wsjax.errors import check_number, check_seed
 from wsjax.typing import Key
@@ -22,7 +22,7 @@ class Pose(NamedTuple):
     """What is drawn of a solid, whatever its kind: sizes on [0, 1], as many as there may be; the distance to its
     farthest point; a quaternion of any length; its middle."""
 
-    share: Float[Array, "4"]
+    fraction: Float[Array, "4"]
     radius: Float[Array, ""]
     quaternion: Float[Array, "4"]
     middle: Float[Array, "3"]
@@ -43,7 +43,7 @@ def solid(number: int, *, seed: int = 0) -> Partial:
         >>> jax.jit(torus)(jnp.zeros((5, 3))).shape
         (5,)
     """
-    check_number("number", number, low=0, high=2**31 - 1, whole=True)
+    check_number("number", number, low=0, high=2**31 - 1, integer=True)
     check_seed("seed", seed)
     return posed(tuple(SOLIDS)[number % len(SOLIDS)], _drawn(seed, number))
 
@@ -70,8 +70,8 @@ def draw_pose(key: Key) -> Pose:
 def posed(name: str, pose: Pose) -> Partial:
     """The signed distance of a solid of some kind in a pose."""
     kind = SOLIDS[name]
-    share = pose.share[: len(kind.low)]
-    sizes = jnp.array(kind.low) * (1 - share) + jnp.array(kind.high) * share
+    fraction = pose.fraction[: len(kind.low)]
+    sizes = jnp.array(kind.low) * (1 - fraction) + jnp.array(kind.high) * fraction
     # Uniform on its sphere but for its length, the quaternion is (cos(a / 2), sin(a / 2) n): a turn by a about n.
     real, axis = pose.quaternion[0], pose.quaternion[1:]
     turn = rotation_about(axis, 2 * jnp.arctan2(jnp.linalg.norm(axis), real))

@@ -1,4 +1,4 @@
-"""What a card says of the signals that its networks hold, and the way back to them."""
+"""What the metadata of a data set says of the fitted signals, and the way back to them."""
 
 import hashlib
 from pathlib import Path
@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from wsjax.data.card import Card
+from wsjax.data.metadata import Metadata
 from wsjax.data.sources import download
 from wsjax.data.sources.images import Images, limit
 from wsjax.data.sources.registry import SOURCES, load_source
 from wsjax.data.sources.signals import Signals
-from wsjax.data.store import shards
 from wsjax.errors import DataError, listing
+from wsjax.storage.digests import digest
 
 
 def source_of(found: Images | Signals) -> dict[str, Any]:
-    """The card's word for images or signals: the name, how many, the SHA-256 of all arrays, and how to make them again.
+    """What the metadata says of images or signals: name, count, SHA-256 of all arrays, and how to make them again.
 
     Example:
         >>> from wsjax.data import limit, load_images
@@ -45,31 +45,31 @@ def content_sha256(found: Images | Signals) -> str:
         False
     """
     arrays = [array for array in found if isinstance(array, np.ndarray)]
-    return hashlib.sha256(" ".join(shards.digest(array) for array in arrays).encode()).hexdigest()
+    return hashlib.sha256(" ".join(digest(array) for array in arrays).encode()).hexdigest()
 
 
-def find_source(card: Card, directory: str | Path | None = None) -> Images | Signals:
-    """What a card's networks were fitted to, if its source is at hand: nothing is downloaded.
+def find_source(metadata: Metadata, directory: str | Path | None = None) -> Images | Signals:
+    """What the networks of a data set were fitted to, if its source is at hand: nothing is downloaded.
 
     Signals that are made, not read from files, may differ from the fitted ones in their last bits on another kind of
     machine, so they are given whatever their SHA-256 is.
 
     Args:
-        card: of the data set.
+        metadata: of the data set.
         directory: where the source's files are; None looks in the usual places.
 
     Raises:
-        DataError: the card names no source that wsjax knows, its files are not here, or they are others.
+        DataError: the metadata names no source that wsjax knows, its files are not here, or they are others.
 
     Example:
-        >>> from wsjax.data import default_recipe, load_images
-        >>> digits, network = load_images("digits"), default_recipe("digits").network
-        >>> find_source(Card("digits", network, network.symmetry, source=source_of(digits))).name
+        >>> from wsjax.data import load_images, recipe_named
+        >>> digits, network = load_images("digits"), recipe_named("digits").network
+        >>> find_source(Metadata("digits", network, network.symmetry, source=source_of(digits))).name
         'digits'
     """
-    name, options = card.source.get("name"), card.source.get("options", {})
+    name, options = metadata.source.get("name"), metadata.source.get("options", {})
     if name not in SOURCES:
-        raise DataError(f"the card's source is {name!r}, which wsjax cannot load; pass what was fitted as images=")
+        raise DataError(f"the metadata's source is {name!r}, which wsjax cannot load; pass what was fitted as images=")
     reason = "no directory is named"
     for place in _places(name, directory):
         try:
@@ -82,11 +82,11 @@ def find_source(card: Card, directory: str | Path | None = None) -> Images | Sig
             f"the {name} that were fitted are not at hand ({reason}); name the directory of their files, or pass them "
             f"as images="
         )
-    count = int(card.source.get("signals", card.source.get("images", 0)))
+    count = int(metadata.source.get("signals", metadata.source.get("images", 0)))
     present = len(np.unique(found.split))
     few = limit(found, count) if present <= count <= len(found.split) else found
     made = isinstance(few, Signals) and SOURCES[name].directory == "none"
-    if not made and content_sha256(few) != card.source.get("sha256"):
+    if not made and content_sha256(few) != metadata.source.get("sha256"):
         raise DataError(f"the {name} at hand are not those that were fitted; pass those as images=")
     return few
 

@@ -25,7 +25,7 @@ SPLIT_SEED = 0
 """Every source's split is drawn once, by NumPy's default generator with this seed."""
 
 PHOTOGRAPHS = Recipe(Network("siren", (2, 32, 32, 1), w0=(30.0,), offset=0.5, family="nfn"), 300, learning_rate=1e-3)
-"""The architecture of the published data sets from SIREN's own start: 300 steps from the `dws` start are too few."""
+"""The published data sets' architecture with SIREN's own initialization: 300 steps from that of `dws` are too few."""
 
 DIGITS = tuple("0123456789")
 GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -86,7 +86,7 @@ def load_images(source: str, directory: str | Path | None = None) -> Images:
     """The images of a source, with labels and a fixed split.
 
     `digits` comes with scikit-learn: 1797 images of 8 x 8, 1100 for training, 297 for validation, 400 for the test,
-    each with its share of every class. `mnist` and `fashion-mnist` are read from their four IDX files: 60000 images
+    each with its part of every class. `mnist` and `fashion-mnist` are read from their four IDX files: 60000 images
     of 28 x 28, of which 55000 for training and 5000 for validation, and 10000 for the test.
 
     Args:
@@ -127,8 +127,8 @@ def default_recipe(source: str) -> Recipe:
 def _digits() -> Images:
     from sklearn.datasets import load_digits
 
-    grey, target = load_digits(return_X_y=True)
-    pixels = (np.asarray(grey).reshape(-1, 8, 8, 1) / 16).astype(np.float32)
+    gray, target = load_digits(return_X_y=True)
+    pixels = (np.asarray(gray).reshape(-1, 8, 8, 1) / 16).astype(np.float32)
     label = np.asarray(target).astype(np.int32)
     split = np.empty(len(label), np.int8)
     split[_stratified_order(label)] = np.repeat(np.arange(len(SPLITS), dtype=np.int8), (1100, 297, 400))
@@ -136,7 +136,7 @@ def _digits() -> Images:
 
 
 def _stratified_order(label: np.ndarray) -> np.ndarray:
-    """A random order of which every part has its share of each class: each class is spread evenly over it."""
+    """A random order of which every part has its fraction of each class: each class is spread evenly over it."""
     shuffled = np.random.default_rng(SPLIT_SEED).permutation(len(label))
     place = np.empty(len(label))
     for value in np.unique(label):

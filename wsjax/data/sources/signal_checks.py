@@ -119,7 +119,7 @@ def check_recipe(recipe: Recipe, signals: Signals) -> None:
 
 
 def refuse_pixel_settings(recipe: Recipe, signals: Signals) -> None:
-    """Raise ValueError where a recipe says of signals what it may only say of images.
+    """Raise ValueError where a recipe sets for signals what it may set for images only.
 
     Example:
         >>> from wsjax.data.sources.signals import pixels_as_signals

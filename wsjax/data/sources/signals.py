@@ -1,4 +1,4 @@
-"""`Signals`: functions known at points, which is all that a fit sees of an image, a shape or a curve."""
+"""`Signals`: functions known at points, which is what a fit takes of an image, a shape or a curve."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wsjax.data.recipe import Recipe
-from wsjax.data.sources.images import Images
+from wsjax.data.sources.images import Images, split_counts
 from wsjax.errors import check_rows
 from wsjax.networks import grid
 from wsjax.networks.grid import Order
@@ -24,7 +24,7 @@ class Signals(NamedTuple):
     the source of that name gives them again, as JSON has them.
 
     Example:
-        >>> from wsjax.data import check_signals
+        >>> from wsjax.data.sources import check_signals
         >>> x = np.linspace(-1, 1, 9, dtype=np.float32)[:, None]
         >>> rows = np.arange(3, dtype=np.int32)
         >>> cubes = Signals("cubes", x, np.stack([x, x**2, x**3]), rows, np.zeros(3, np.int8), rows, ("1", "2", "3"),
@@ -44,6 +44,11 @@ class Signals(NamedTuple):
     value_range: tuple[float, float] = (0.0, 1.0)
     coordinate_range: tuple[float, float] = (-1.0, 1.0)
     options: Mapping[str, Any] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        labels = f"{len(self.classes)} classes" if self.classes else "targets"
+        what = f"{len(self.values)} signals of {self.values.shape[1:]}, {labels}"
+        return f"Signals({self.name!r}, {what}: {split_counts(self.split)})"
 
     @property
     def shared(self) -> bool:

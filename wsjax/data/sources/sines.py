@@ -38,8 +38,8 @@ def sines(count: int = 10_000, *, points: int = 256, seed: int = 0) -> Signals:
         >>> few.points.shape, few.values.shape, few.label.shape
         ((64, 1), (20, 64, 1), (20, 2))
     """
-    check_number("count", count, low=1, whole=True)
-    check_number("points", points, low=2, whole=True)
+    check_number("count", count, low=1, integer=True)
+    check_number("points", points, low=2, integer=True)
     check_seed("seed", seed)
     number = np.arange(count, dtype=np.int32)
     key = jax.random.key(seed)

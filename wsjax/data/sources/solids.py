@@ -59,8 +59,8 @@ def solids(count: int = 2000, *, points: int = 4096, quantity: Quantity = "signe
         ((2, 64, 3), (2, 64, 1), 'box')
     """
     check_choice("quantity", quantity, tuple(RANGES))
-    check_number("count", count, low=1, whole=True)
-    check_number("points", points, low=1, whole=True)
+    check_number("count", count, low=1, integer=True)
+    check_number("points", points, low=1, integer=True)
     check_seed("seed", seed)
     number = np.arange(count, dtype=np.int32)
     label = number % len(SOLIDS)
@@ -69,7 +69,7 @@ def solids(count: int = 2000, *, points: int = 4096, quantity: Quantity = "signe
         rows = np.flatnonzero(label == i)
         for start in range(0, len(rows), BATCH):
             some = rows[start : start + BATCH]
-            # Padded, so that one program serves all and a solid's bits do not depend on its neighbours.
+            # Padded, so that one program serves all and a solid's bits do not depend on its neighbors.
             padded = number[some[np.arange(BATCH) % len(some)]]
             found = _known(name, _chances(seed, padded, points))
             where[some], distance[some] = (np.asarray(array)[: len(some)] for array in found)

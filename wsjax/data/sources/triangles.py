@@ -1,6 +1,6 @@
 """Triangles in space: how far points are from them, and how often they wind about points.
 
-Every pair of a point and a triangle is asked. One triangle is taken after the other, for all points at once: memory is
+Every pair of a point and a triangle is computed, one triangle after the other, for all points at once: memory is
 bounded by the points alone, and each step is a vector operation that stays in a core's cache. Nothing is expected of
 the triangles but corners: no order, no orientation, no watertight surface, no area.
 """
@@ -146,6 +146,6 @@ def _to_edge(p: Coordinates, start: Coordinates, end: Coordinates) -> Array:
     """Squared distances from points to an edge."""
     edge, from_start = _minus(end, start), _minus(p, start)
     square = _dot(edge, edge)
-    share = jnp.clip(_dot(from_start, edge) / jnp.where(square > 0, square, 1.0), 0.0, 1.0)
-    rest = _minus(from_start, (share * edge[0], share * edge[1], share * edge[2]))
+    fraction = jnp.clip(_dot(from_start, edge) / jnp.where(square > 0, square, 1.0), 0.0, 1.0)
+    rest = _minus(from_start, (fraction * edge[0], fraction * edge[1], fraction * edge[2]))
     return _dot(rest, rest)

@@ -16,12 +16,13 @@ from jax.typing import DTypeLike
 from wsjax.data.collection import Collection, Member
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.store import directory
-from wsjax.data.store.directory import INDEX, WAY_OUT, read_json, write_json
+from wsjax.data.store.directory import INDEX, WAY_OUT, read_stored_json
 from wsjax.data.store.index import has_index, read_index
-from wsjax.data.store.locks import locked
-from wsjax.data.store.opened import CACHE_SHARDS, open_dataset
-from wsjax.data.store.whole import absolute, check_free, load, save
+from wsjax.data.store.lazy import CACHE_SHARDS, open_dataset
+from wsjax.data.store.save_load import absolute_path, check_free, load, save
 from wsjax.errors import DataError, json_differences, listing
+from wsjax.storage.files import write_checked_json
+from wsjax.storage.locks import LOCK, locked
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 FIELDS = {"members", "member", "format_version"}
@@ -53,16 +54,16 @@ def save_collection(collection: Collection, path: str | Path, dtype: DTypeLike |
         >>> load_collection(path)
         Collection(4 networks; narrow: 2, wide: 2)
     """
-    collection = collection.load()
+    collection = collection.in_memory()
     if not len(collection):
         raise ValueError("the collection has no networks; expected at least one to save")
     for name in collection.members:
-        if not NAME.fullmatch(name) or name in (INDEX, directory.LOCK):
+        if not NAME.fullmatch(name) or name in (INDEX, LOCK):
             raise ValueError(
                 f"the member {name!r} cannot name a directory; expected letters, digits, '.', '_' and '-': rename it"
             )
     kept = [number for number, dataset in enumerate(collection.members.values()) if len(dataset)]
-    names, target = [list(collection.members)[number] for number in kept], absolute(path)
+    names, target = [list(collection.members)[number] for number in kept], absolute_path(path)
     with locked(target):
         check_free(target)
         for name in names:
@@ -72,7 +73,9 @@ def save_collection(collection: Collection, path: str | Path, dtype: DTypeLike |
         prints = {name: read_index(target / name).fingerprint for name in names}
         member = " ".join(map(str, np.searchsorted(kept, collection.member).tolist()))
         members = [{"name": name, "fingerprint": prints[name]} for name in names]
-        write_json(target / INDEX, {"members": members, "member": member, "format_version": directory.FORMAT_VERSION})
+        write_checked_json(
+            target / INDEX, {"members": members, "member": member, "format_version": directory.FORMAT_VERSION}
+        )
 
 
 def load_collection(path: str | Path) -> Collection:
@@ -119,7 +122,7 @@ def open_collection(path: str | Path, *, cache: int = CACHE_SHARDS) -> Collectio
 
 
 def _collection(path: str | Path, read: Callable[[Path], Member]) -> Collection:
-    target = absolute(path)
+    target = absolute_path(path)
     content = _read(target)
     prints = {member["name"]: member["fingerprint"] for member in content["members"]}
     datasets = {name: read(target / name) for name in prints}
@@ -150,16 +153,16 @@ def members_in(path: str | Path) -> dict[str, str] | None:
         >>> members_in(path) is None
         True
     """
-    target = absolute(path)
+    target = absolute_path(path)
     if has_index(target) and not (target / INDEX).exists():
         return None  # several processes make it
-    content = read_json(target / INDEX)
+    content = read_stored_json(target / INDEX)
     directory.check_version(target / INDEX, content)
     return {one["name"]: one["fingerprint"] for one in content["members"]} if "members" in content else None
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = read_json(path / INDEX)
+    content = read_stored_json(path / INDEX)
     directory.check_version(path / INDEX, content)
     if set(content) != FIELDS:
         wrong = sorted(set(content) ^ FIELDS)

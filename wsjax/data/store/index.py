@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wsjax.data.store.directory import FORMAT_VERSION, INDEX, WAY_OUT, check_version, checksum, read_json
+from wsjax.data.store.directory import FORMAT_VERSION, INDEX, WAY_OUT, check_version, read_stored_json
 from wsjax.errors import DataError, listing
+from wsjax.storage.digests import checksum
 
 PART_INDICES = "index-*-of-*.json"
 
@@ -12,14 +13,14 @@ PART_INDICES = "index-*-of-*.json"
 class Index(NamedTuple):
     """What a data set's directory holds.
 
-    networks: in the whole data set; shard_networks: in each shard but the last; card: SHA-256 of the card's
-    settings (`Card.settings`); arrays: for each its dtype on disk and the shape of one network's part; shards: for
+    networks: in the whole data set; shard_networks: in each shard but the last; metadata: SHA-256 of the metadata's
+    settings (`Metadata.settings`); arrays: for each its dtype on disk and the shape of one network's part; shards: for
     each finished one, by name, the SHA-256 of its `arrays` and of its `files`.
     """
 
     networks: int
     shard_networks: int
-    card: str
+    metadata: str
     arrays: dict[str, Any]
     shards: dict[str, Any]
     format_version: int = FORMAT_VERSION
@@ -44,9 +45,9 @@ class Index(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what the arrays and the card hold, however often the writing was stopped."""
+        """SHA-256 of what the arrays and the metadata hold, however often the writing was stopped."""
         arrays = {name: entry["arrays"] for name, entry in self.shards.items()}
-        return checksum({"card": self.card, "arrays": arrays, "networks": self.networks})
+        return checksum({"metadata": self.metadata, "arrays": arrays, "networks": self.networks})
 
 
 def shard_name(number: int) -> str:
@@ -85,12 +86,12 @@ def _united(path: Path, first: str, one: Index, name: str, other: Index) -> Inde
 
 def read_one_index(file: Path) -> Index:
     """One index file. Raises DataError where it is missing, damaged, or of another format."""
-    content = read_json(file)
+    content = read_stored_json(file)
     check_version(file, content)
     needed, known = set(Index._fields) - set(Index._field_defaults), set(Index._fields)
     if not needed <= set(content) <= known:
         wrong = sorted(needed - set(content) | set(content) - known)
-        kind = "it holds a collection: use data.load_collection" if "members" in content else WAY_OUT
+        kind = "it holds a collection: use data.Collection.load" if "members" in content else WAY_OUT
         raise DataError(f"{file} is not the index of a data set: {listing(wrong)} differ; {kind}")
     return Index(**content)
 

@@ -4,11 +4,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsjax.data.store.directory import INDEX, write_json
+from wsjax.data.store.directory import INDEX
 from wsjax.data.store.index import PART_INDICES, Index
 from wsjax.errors import check_number, fields_as_python, listing
+from wsjax.storage.files import write_checked_json
 
-PART_LOCKS, CLAIM = "lock-*-of-*", "lock-parts"
+PART_LOCKS, PARTS_LOCK = "lock-*-of-*", "lock-parts"
 
 
 @dataclass(frozen=True, order=True)
@@ -25,8 +26,8 @@ class Part:
 
     def __post_init__(self):
         fields_as_python(self)
-        check_number("the count of parts", self.count, low=1, whole=True)
-        check_number("the number of a part", self.number, low=1, high=self.count, whole=True)
+        check_number("the count of parts", self.count, low=1, integer=True)
+        check_number("the number of a part", self.number, low=1, high=self.count, integer=True)
 
     @classmethod
     def parse(cls, text: str) -> "Part":
@@ -76,9 +77,9 @@ def missing_parts(path: Path, index: Index) -> list[Part]:
 
 def join_indices(path: Path, index: Index) -> None:
     """Put what all parts list into the one index, and remove theirs and their locks. No part may be at work."""
-    write_json(path / INDEX, index._asdict())
+    write_checked_json(path / INDEX, index._asdict())
     remove_indices(path, parts_in(path))
-    for file in [*path.glob(PART_LOCKS), path / CLAIM]:
+    for file in [*path.glob(PART_LOCKS), path / PARTS_LOCK]:
         file.unlink(missing_ok=True)
 
 
@@ -94,7 +95,7 @@ def way_on(path: Path, index: Index) -> str | None:
     if parts:
         one = f"--part {parts[0].number}/{parts[0].count}"
         return f"{named(parts)} missing: give the same command for each, such as {one}, or once without --part"
-    return "its parts are whole and not joined yet; to join them, use data.join" if parts_in(path) else None
+    return "its parts are complete and not joined yet; to join them, use data.join" if parts_in(path) else None
 
 
 def named(parts: list[Part]) -> str:

@@ -4,7 +4,6 @@ The checksums are ours because Orbax reads most flipped bits as other numbers wi
 keep damage from reaching it, those of its arrays prove what it gave back.
 """
 
-import hashlib
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,35 +12,15 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from wsjax.data.store.directory import INDEX, SHARDS, why, write_json
+from wsjax.data.store.directory import INDEX, SHARDS
 from wsjax.data.store.index import Index, shard_name
 from wsjax.errors import DataError, listing
 from wsjax.interrupts import interrupts_held_back
+from wsjax.storage.digests import digest, file_digests
+from wsjax.storage.files import why, write_checked_json
 
 SHARD_NETWORKS = 1024  # of a fit, which loses at most one shard to a kill
 SHARD_BYTES = 2**24  # of a saved data set: Orbax takes some 20 ms a shard, whatever its size
-
-
-def digest(array: np.ndarray) -> str:
-    """SHA-256 of an array's dtype, shape and bytes.
-
-    Example:
-        >>> import numpy as np
-        >>> digest(np.zeros(2, np.float32)) == digest(np.zeros(2, np.int32))
-        False
-    """
-    sha = hashlib.sha256(f"{array.dtype} {array.shape} ".encode())
-    sha.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return sha.hexdigest()
-
-
-def file_digests(directory: Path) -> dict[str, str]:
-    """SHA-256 of each file under a directory, by its path there."""
-    found = {}
-    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
-        with path.open("rb") as file:
-            found[path.relative_to(directory).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
 
 
 def present(path: Path, index: Index) -> Index:
@@ -86,13 +65,13 @@ def write_shard(path: Path, index: Index, number: int, arrays: dict[str, np.ndar
         entry = _write(path, index, number, arrays)
         described = {n: {"dtype": str(a.dtype), "shape": list(a.shape[1:])} for n, a in arrays.items()}
         index = index._replace(arrays=described, shards={**index.shards, shard_name(number): entry})
-        write_json(path / into, index._asdict())
+        write_checked_json(path / into, index._asdict())
     return index
 
 
 def _write(path: Path, index: Index, number: int, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """What the index says of a shard, once it is written."""
-    from wsjax.data.store import orbax_calls
+    from wsjax.storage import orbax_calls
 
     name = shard_name(number)
     target = path / SHARDS / name
@@ -149,7 +128,7 @@ def _existing(path: Path, number: int) -> Path:
 
 
 def _from_orbax(where: Path, described: dict[str, Any] | None) -> dict[str, Any]:
-    from wsjax.data.store import orbax_calls
+    from wsjax.storage import orbax_calls
 
     try:
         return orbax_calls.load(where, described)

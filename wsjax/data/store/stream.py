@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from wsjax.data.dataset import WeightDataset, check_classes
-from wsjax.data.store.opened import CACHE_SHARDS, StoredDataset, open_dataset
-from wsjax.data.store.order import Order
+from wsjax.data.store.batch_order import BatchOrder
+from wsjax.data.store.lazy import CACHE_SHARDS, StoredDataset, open_dataset
 from wsjax.errors import check_finite, check_number, check_seed
 from wsjax.typing import Batch
 
@@ -52,7 +52,7 @@ def stream(
         drop_remainder: leave out what fills no batch.
         window: shards in memory at once. Networks are mixed with those of as many shards, and the shards among each
             other; a window of all shards makes the order uniform.
-        process: which process this is, of how many; None asks JAX. Each has a share of its own of every epoch, and as
+        process: which process this is, of how many; None asks JAX. Each has a part of its own of every epoch, and as
             many batches as the others. The order depends on their number.
 
     Raises:
@@ -69,7 +69,7 @@ def stream(
     import grain
 
     for name, value in (("batch_size", batch_size), ("window", window), ("epochs", 1 if epochs is None else epochs)):
-        check_number(name, value, low=1, whole=True)
+        check_number(name, value, low=1, integer=True)
     if seed is not None:
         check_seed("seed", seed)
     if isinstance(dataset, str | Path):
@@ -78,8 +78,8 @@ def stream(
         dataset = dataset.with_cache(window)
     part = dataset if split is None else dataset.split(split)
     process = process or grain.sharding.ShardOptions(jax.process_index(), jax.process_count())
-    share = (process.shard_index, process.shard_count)
-    order = Order(_parts(part), batch_size, window, seed, drop_remainder or process.drop_remainder, *share)
+    own = (process.shard_index, process.shard_count)
+    order = BatchOrder(_parts(part), batch_size, window, seed, drop_remainder or process.drop_remainder, *own)
     if not order.steps:
         raise ValueError(
             f"{part!r} gives no batch of {batch_size} for each of {process.shard_count} processes"
@@ -89,7 +89,7 @@ def stream(
     if np.issubdtype(part.label.dtype, np.integer):
         check_classes(part)
     else:
-        check_finite(part.label, f"streaming {part.card.name}", "Leave those networks out with where().", "label")
+        check_finite(part.label, f"streaming {part.metadata.name}", "Leave those networks out with where().", "label")
     batches = grain.MapDataset.range(total).map(functools.partial(_batch, part, order))
     # One thread reads ahead: more would only ask for one another's shards.
     return batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=PREFETCH))
@@ -104,9 +104,9 @@ def _parts(dataset: StoredDataset | WeightDataset) -> Sequence[np.ndarray]:
     return [everything[shard == number] for number in np.unique(shard)]
 
 
-def _batch(part: StoredDataset | WeightDataset, order: Order, number: int) -> Batch:
+def _batch(part: StoredDataset | WeightDataset, order: BatchOrder, number: int) -> Batch:
     dataset = part.take(order.batch(number))
-    label, classes = dataset.label, len(dataset.card.classes)
+    label, classes = dataset.label, len(dataset.metadata.classes)
     if np.issubdtype(label.dtype, np.integer):
         label = np.eye(classes, dtype=np.float32)[label]
     return Batch(dataset.weights, label, dataset.columns.get("image"))

@@ -1,8 +1,8 @@
 """Fit thousands of small classifiers, each with settings of its own, many at once.
 
-Groups of lanes go to host threads, one a core, as in `fit`; short groups are padded. What becomes of a network does not
-depend on its lane, its neighbours, the order, or on how many are fitted. A thread calls for few steps at a time, so
-that Ctrl-C is heard.
+Groups of slots go to host threads, one a core, as in `fit`; short groups are padded. What becomes of a network does not
+depend on its slot, its neighbors, the order, or on how many are fitted. A thread calls for few steps at a time, so
+that Ctrl-C ends it soon.
 """
 
 from collections.abc import Generator
@@ -15,12 +15,12 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from wsjax.data.dataset import whole_numbers
-from wsjax.data.fitting.fit import fit_devices
+from wsjax.data.dataset import as_integers
+from wsjax.data.fitting.grouped import fit_devices
 from wsjax.data.pool import in_turn, workers_of
 from wsjax.data.sources.images import SPLITS, Images
 from wsjax.data.zoo.recipe import Drawn, ZooRecipe
-from wsjax.data.zoo.step import Labelled, Measured, advance, begin, measure
+from wsjax.data.zoo.step import Labeled, Measured, begin, make_steps, measure
 from wsjax.errors import check_number
 from wsjax.networks import CNN
 
@@ -43,7 +43,7 @@ class Grown(NamedTuple):
 def fit_zoo_groups(
     images: Images, recipe: ZooRecipe, groups: list[np.ndarray], *, workers: int | None = None
 ) -> Generator[Grown]:
-    """Fit groups of numbers of networks, at most `lanes` in each, yielding each group on the host, in order.
+    """Fit groups of numbers of networks, at most `slots` in each, yielding each group on the host, in order.
 
     Closing the generator, or an exception in the loop that reads it (Ctrl-C), abandons the groups that are not done.
 
@@ -55,25 +55,25 @@ def fit_zoo_groups(
 
     Raises:
         ValueError: a network that does not fit the images, images without a training or a test split, a group that is
-            empty or larger than the lanes, or a number that is none of the recipe's.
+            empty or larger than the slots, or a number that is none of the recipe's.
 
     Example:
         >>> from wsjax.data import limit, load_images
         >>> from wsjax.networks import Network
         >>> few = limit(load_images("digits"), 20)
-        >>> recipe = ZooRecipe(Network("mlp", (64, 4, 10), "relu"), steps=2, lanes=2, snapshots=(1,))
+        >>> recipe = ZooRecipe(Network("mlp", (64, 4, 10), "relu"), steps=2, slots=2, snapshots=(1,))
         >>> [grown.run.tolist() for grown in fit_zoo_groups(few, recipe, [np.array([0, 1]), np.array([2])])]
         [[0, 0, 1, 1], [2, 2]]
     """
     check_network(recipe, images)
     for group in groups:
-        numbers = whole_numbers("the numbers of networks", group, np.int32)
-        check_number("the size of a group", len(numbers), low=1, high=recipe.lanes, whole=True)
+        numbers = as_integers("the numbers of networks", group, np.int32)
+        check_number("the size of a group", len(numbers), low=1, high=recipe.slots, integer=True)
         for number in (numbers.min(), numbers.max()):
-            check_number("the number of a network", number, low=0, high=recipe.count - 1, whole=True)
+            check_number("the number of a network", number, low=0, high=recipe.count - 1, integer=True)
     threads = workers_of(workers)
     devices = fit_devices()[:threads]
-    splits = tuple(labelled(images, split) for split in ("train", "test"))
+    splits = tuple(labeled(images, split) for split in ("train", "test"))
     given = {device: jax.device_put(splits, device) for device in devices}
 
     def work(group: np.ndarray, device: Any, stopped: Event) -> Grown:
@@ -83,12 +83,12 @@ def fit_zoo_groups(
     return in_turn(work, groups, devices, threads)
 
 
-def labelled(images: Images, split: str) -> Labelled:
+def labeled(images: Images, split: str) -> Labeled:
     """The images of one split, in chunks. Raises ValueError where there are none.
 
     Example:
         >>> from wsjax.data import load_images
-        >>> labelled(load_images("digits"), "test").images.shape
+        >>> labeled(load_images("digits"), "test").images.shape
         (7, 64, 8, 8, 1)
     """
     rows = np.flatnonzero(images.split == SPLITS.index(split))
@@ -98,7 +98,7 @@ def labelled(images: Images, split: str) -> Labelled:
     padded = np.zeros((-(-len(rows) // chunk) * chunk, *images.pixels.shape[1:]), np.float32)
     padded[: len(rows)] = images.pixels[rows]
     chunks = padded.reshape(-1, chunk, *images.pixels.shape[1:])
-    return Labelled(jax.device_put(chunks), jax.device_put(images.label[rows]))
+    return Labeled(jax.device_put(chunks), jax.device_put(images.label[rows]))
 
 
 def check_network(recipe: ZooRecipe, images: Images) -> None:
@@ -111,25 +111,25 @@ def check_network(recipe: ZooRecipe, images: Images) -> None:
     if found != expected:
         raise ValueError(
             f"the recipe's network takes {found[0]} and gives {found[1]} logits; the images of {images.name} need "
-            f"{expected[0]} and {expected[1]}: use data.zoo_network"
+            f"{expected[0]} and {expected[1]}: use data.zoo.zoo_network"
         )
 
 
 def _fit_group(
-    recipe: ZooRecipe, train: Labelled, test: Labelled, group: np.ndarray, device: Any, stopped: Event
+    recipe: ZooRecipe, train: Labeled, test: Labeled, group: np.ndarray, device: Any, stopped: Event
 ) -> Grown:
-    padded = group[np.arange(recipe.lanes) % len(group)].astype(np.int32)
-    # What the programs do not see they cannot depend on, and they serve zoos of any number, steps and snapshots.
+    padded = group[np.arange(recipe.slots) % len(group)].astype(np.int32)
+    # Without these settings the same programs serve zoos of any number, steps and snapshots.
     seen = replace(recipe, count=1, steps=1, snapshots=())
-    lanes, kept, start = begin(seen, train, jax.device_put(padded, device)), [], 0
+    slots, kept, start = begin(seen, train, jax.device_put(padded, device)), [], 0
     for stop in recipe.stops:
         while start < stop:
             if stopped.is_set():
                 raise CancelledError
             end = min(start + STEPS_AT_ONCE, stop)
-            lanes, start = advance(seen, train, lanes, np.int32(start), np.int32(end)), end
-            jax.block_until_ready(lanes.diverged)
-        kept.append((lanes.weights, measure(seen, train, test, lanes), lanes.drawn, lanes.diverged))
+            slots, start = make_steps(seen, train, slots, np.int32(start), np.int32(end)), end
+            jax.block_until_ready(slots.diverged)
+        kept.append((slots.weights, measure(seen, train, test, slots), slots.drawn, slots.diverged))
     rows = lambda *stops: np.stack([np.asarray(x)[: len(group)] for x in stops], 1).reshape(-1, *stops[0].shape[1:])
     run, view = np.repeat(group, len(kept)), np.tile(np.arange(len(kept)), len(group))
     weights, measured, drawn, diverged = jax.tree.map(rows, *kept)

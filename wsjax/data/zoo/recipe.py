@@ -14,8 +14,8 @@ from wsjax.networks import CNN, Network, mlp_apply
 from wsjax.networks.mlp import Between, unchanged
 from wsjax.typing import Key
 
-OPTIMISERS = ("adam", "sgd")
-"""Adam, and gradient descent with momentum 0.9; the column `optimiser` is an index into them."""
+OPTIMIZERS = ("adam", "sgd")
+"""Adam, and gradient descent with momentum 0.9; the column `optimizer` is an index into them."""
 
 Range: TypeAlias = tuple[float, float]
 
@@ -24,16 +24,25 @@ Range: TypeAlias = tuple[float, float]
 class ZooRecipe:
     """How the classifiers of a zoo are fitted.
 
-    network: an MLP over flattened pixels, or a CNN; count: how many are fitted; steps: of each one's optimiser;
-    batch_size: images a step, drawn with replacement from those that the network sees; lanes: how many networks one
+    network: an MLP over flattened pixels, or a CNN; count: how many are fitted; steps: of each one's optimizer;
+    batch_size: images a step, drawn with replacement from the network's training images; slots: how many networks one
     program fits side by side: the count changes the last bits of the result, so it is fixed, and recorded; seed: every
     key derives from it and the network's number; snapshots: numbers of steps, ascending and below `steps`, after which
-    a network is stored too; optimisers: names in `OPTIMISERS` to draw from.
+    a network is stored too; optimizers: names in `OPTIMIZERS` to draw from.
 
     The ranges that settings are drawn from, log-uniformly: learning_rate, constant; weight_decay, the factor of half
-    the squared kernels in the loss; init_scale, which multiplies the initial kernels. Uniformly: share, of the training
-    images that the network sees; dropout, of the hidden units or channels; label_noise, the share of those images whose
-    labels are drawn anew, once. A range of two equal numbers sets that number.
+    the squared kernels in the loss; init_scale, which multiplies the initial kernels. Uniformly:
+    train_fraction, of the source's training images that the network is trained on; dropout, of the hidden units or
+    channels; label_noise, the fraction of those images whose labels are drawn anew, once. A range of two equal numbers
+    sets that number.
+
+    A network's label is its accuracy on the source's test images. The zoo's own split is over networks: of every five
+    numbers the first three are training, the fourth validation, the fifth test, with all snapshots of a network in one.
+    Columns: `run`, the network's number, also called `image`; `view`, which of its snapshots; `steps`, the snapshot's;
+    `split`; `train_accuracy` and `train_loss`, on the images and labels that it is trained on, `test_accuracy` and
+    `test_loss`, losses being mean cross-entropies in nats; every setting drawn; and `diverged`: 1 for a network whose
+    next step would have made a weight larger than 10,000, or no number. It stays at its last weights, which later
+    snapshots repeat: a zoo that dropped it would hide what large learning rates do.
 
     Source: arXiv 2002.11448, section 3, for the kind of settings and most ranges.
 
@@ -49,14 +58,14 @@ class ZooRecipe:
     count: int = 1000
     steps: int = 600
     batch_size: int = 64
-    lanes: int = 16
+    slots: int = 16
     seed: int = 0
     snapshots: tuple[int, ...] = ()
-    optimisers: tuple[str, ...] = OPTIMISERS
+    optimizers: tuple[str, ...] = OPTIMIZERS
     learning_rate: Range = (5e-4, 5e-2)
     weight_decay: Range = (1e-8, 1e-2)
     init_scale: Range = (0.3, 3.0)
-    share: Range = (0.1, 1.0)
+    train_fraction: Range = (0.1, 1.0)
     dropout: Range = (0.0, 0.5)
     label_noise: Range = (0.0, 0.0)
 
@@ -65,16 +74,16 @@ class ZooRecipe:
         check_seed("seed", self.seed)
         if isinstance(self.network, Network):
             check_choice("kind of a classifier", self.network.kind, ("mlp",))
-        for name in ("count", "steps", "batch_size", "lanes"):
-            check_number(name, getattr(self, name), low=1, whole=True)
+        for name in ("count", "steps", "batch_size", "slots"):
+            check_number(name, getattr(self, name), low=1, integer=True)
         for before, after in zip((-1, *self.snapshots), self.stops, strict=True):
-            check_number("each of snapshots, ascending", after, low=before + 1, high=self.steps, whole=True)
-        check_number("number of optimisers", len(self.optimisers), low=1)
-        for name in self.optimisers:
-            check_choice("optimiser", name, OPTIMISERS)
+            check_number("each of snapshots, ascending", after, low=before + 1, high=self.steps, integer=True)
+        check_number("number of optimizers", len(self.optimizers), low=1)
+        for name in self.optimizers:
+            check_choice("optimizer", name, OPTIMIZERS)
         for name in ("learning_rate", "weight_decay", "init_scale"):
             _check_range(name, getattr(self, name), 0.0, math.inf, logarithmic=True)
-        for name, most in (("share", 1.0), ("dropout", 0.99), ("label_noise", 1.0)):
+        for name, most in (("train_fraction", 1.0), ("dropout", 0.99), ("label_noise", 1.0)):
             _check_range(name, getattr(self, name), 0.0, most)
 
     @property
@@ -101,7 +110,7 @@ class ZooRecipe:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "ZooRecipe":
-        """The recipe of a card: `ZooRecipe.from_json(dataset.card.recipe)`."""
+        """The recipe of metadata: `ZooRecipe.from_json(dataset.metadata.recipe)`."""
         plain = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
         network = dict(fields["network"])
         if network["kind"] == "mlp":
@@ -141,7 +150,7 @@ def zoo_network(
     """
     check_choice("architecture", architecture, ("mlp", "cnn"))
     for width in hidden or ():
-        check_number("hidden", width, low=1, whole=True)
+        check_number("hidden", width, low=1, integer=True)
     shape, classes = images.pixels.shape[1:], len(images.classes)
     if architecture == "cnn":
         return CNN((shape[0], shape[1], shape[2]), hidden or (16, 16, 16), classes, activation)
@@ -149,35 +158,35 @@ def zoo_network(
 
 
 class Drawn(NamedTuple):
-    """The settings of one network, scalars: `optimiser` is an index into `OPTIMISERS`."""
+    """The settings of one network, scalars: `optimizer` is an index into `OPTIMIZERS`."""
 
     learning_rate: Array
     weight_decay: Array
     init_scale: Array
-    share: Array
+    train_fraction: Array
     dropout: Array
     label_noise: Array
-    optimiser: Array
+    optimizer: Array
 
 
 def draw(recipe: ZooRecipe, key: Key) -> Drawn:
     """A network's own settings, each from a key of its own.
 
     Example:
-        >>> recipe = ZooRecipe(Network("mlp", (64, 16, 10), "relu"), share=(0.5, 0.5))
-        >>> float(draw(recipe, jax.random.key(0)).share)
+        >>> recipe = ZooRecipe(Network("mlp", (64, 16, 10), "relu"), train_fraction=(0.5, 0.5))
+        >>> float(draw(recipe, jax.random.key(0)).train_fraction)
         0.5
     """
     keys = [jax.random.fold_in(key, i) for i in range(len(Drawn._fields))]
-    chosen = jax.random.randint(keys[6], (), 0, len(recipe.optimisers))
+    chosen = jax.random.randint(keys[6], (), 0, len(recipe.optimizers))
     return Drawn(
         learning_rate=_log_uniform(keys[0], recipe.learning_rate),
         weight_decay=_log_uniform(keys[1], recipe.weight_decay),
         init_scale=_log_uniform(keys[2], recipe.init_scale),
-        share=_uniform(keys[3], recipe.share),
+        train_fraction=_uniform(keys[3], recipe.train_fraction),
         dropout=_uniform(keys[4], recipe.dropout),
         label_noise=_uniform(keys[5], recipe.label_noise),
-        optimiser=jnp.asarray([OPTIMISERS.index(name) for name in recipe.optimisers])[chosen],
+        optimizer=jnp.asarray([OPTIMIZERS.index(name) for name in recipe.optimizers])[chosen],
     )
 
 

@@ -1,7 +1,7 @@
-"""The three programs that fit a zoo's classifiers over a fixed number of lanes: begin, make steps, measure.
+"""The three programs that fit a zoo's classifiers over a fixed number of slots: begin, make steps, measure.
 
-Every network draws its settings, its weights, its share of the images and its batches from `fold_in(key(seed),
-number)`, and knows nothing of its neighbours.
+Every network draws its settings, its weights, its part of the images and its batches from `fold_in(key(seed),
+number)`, and does not depend on its neighbors.
 """
 
 import functools
@@ -12,26 +12,26 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from wsjax.data.zoo.recipe import OPTIMISERS, Drawn, ZooRecipe, draw
+from wsjax.data.zoo.recipe import OPTIMIZERS, Drawn, ZooRecipe, draw
 from wsjax.networks.mlp import Between, unchanged
 from wsjax.typing import Key
 
 LIMIT = 1e4
 """A step that would make a weight larger than this in size, or no number, is not made, nor any after it."""
 MOMENTUM = 0.9
-SETTINGS, START, ORDER, NOISE, STEPS = range(5)
+SETTINGS, INITIALIZATION, ORDER, NOISE, STEPS = range(5)
 """What a network draws, each from a key of its own."""
 
 
-class Labelled(NamedTuple):
+class Labeled(NamedTuple):
     """The images of one split in chunks, the last filled up with black ones, and the labels of the true ones."""
 
     images: Float[Array, "chunks chunk rows columns channels"]
     label: Int[Array, " count"]
 
 
-class Lane(NamedTuple):
-    """One network being fitted; `order` begins with the images it sees, `label` has what it is told of each."""
+class Slot(NamedTuple):
+    """One network being fitted; `order` begins with the images it is trained on, `label` has its label of each."""
 
     key: Key
     drawn: Drawn
@@ -44,7 +44,7 @@ class Lane(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """How well a network does: on the images it sees, with the labels it was told, and on all test images."""
+    """How well a network does: on the images that it is trained on, with their labels there, and on all test images."""
 
     train_accuracy: Any
     train_loss: Any
@@ -53,66 +53,66 @@ class Measured(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def begin(recipe: ZooRecipe, train: Labelled, number: Int[Array, " lanes"]) -> Lane:
+def begin(recipe: ZooRecipe, train: Labeled, number: Int[Array, " slots"]) -> Slot:
     """Networks before their first step."""
 
-    def one(number: Array) -> Lane:
+    def one(number: Array) -> Slot:
         key = jax.random.fold_in(jax.random.key(recipe.seed), number)
         drawn = draw(recipe, jax.random.fold_in(key, SETTINGS))
-        start = recipe.network.init(jax.random.fold_in(key, START))
-        weights = jax.tree.map(lambda x: x * drawn.init_scale if x.ndim > 1 else x, start)
+        initial = recipe.network.init(jax.random.fold_in(key, INITIALIZATION))
+        weights = jax.tree.map(lambda x: x * drawn.init_scale if x.ndim > 1 else x, initial)
         order = jax.random.permutation(jax.random.fold_in(key, ORDER), len(train.label))
         label = with_noise(jax.random.fold_in(key, NOISE), train.label, drawn.label_noise, recipe.classes)
         adam, momentum = optax.scale_by_adam().init(weights), optax.trace(MOMENTUM).init(weights)
-        return Lane(key, drawn, order, label, weights, adam, momentum, jnp.zeros((), bool))
+        return Slot(key, drawn, order, label, weights, adam, momentum, jnp.zeros((), bool))
 
     return jax.vmap(one)(number)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def advance(recipe: ZooRecipe, train: Labelled, lanes: Lane, start: Int[Array, ""], stop: Int[Array, ""]) -> Lane:
+def make_steps(recipe: ZooRecipe, train: Labeled, slots: Slot, start: Int[Array, ""], stop: Int[Array, ""]) -> Slot:
     """Networks after further steps, from number `start` up to `stop`."""
     images = train.images.reshape(-1, *train.images.shape[2:])
 
-    def step(number: Array, lane: Lane) -> Lane:
-        key = jax.random.fold_in(jax.random.fold_in(lane.key, STEPS), number)
+    def step(number: Array, slot: Slot) -> Slot:
+        key = jax.random.fold_in(jax.random.fold_in(slot.key, STEPS), number)
         batch, drop = (jax.random.fold_in(key, i) for i in range(2))
-        rows = lane.order[jax.random.randint(batch, (recipe.batch_size,), 0, _seen(lane))]
-        between = dropped(drop, lane.drawn.dropout) if recipe.dropout[1] else unchanged
+        rows = slot.order[jax.random.randint(batch, (recipe.batch_size,), 0, _seen(slot))]
+        between = dropped(drop, slot.drawn.dropout) if recipe.dropout[1] else unchanged
 
         def loss(weights: PyTree) -> Array:
-            return _errors(recipe.apply(weights, images[rows], between), lane.label[rows]).mean()
+            return _errors(recipe.apply(weights, images[rows], between), slot.label[rows]).mean()
 
-        return updated(lane, jax.grad(loss)(lane.weights))
+        return updated(slot, jax.grad(loss)(slot.weights))
 
-    return jax.lax.fori_loop(start, stop, lambda number, lanes: jax.vmap(step, (None, 0))(number, lanes), lanes)
+    return jax.lax.fori_loop(start, stop, lambda number, slots: jax.vmap(step, (None, 0))(number, slots), slots)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def measure(recipe: ZooRecipe, train: Labelled, test: Labelled, lanes: Lane) -> Measured:
+def measure(recipe: ZooRecipe, train: Labeled, test: Labeled, slots: Slot) -> Measured:
     """Accuracies, and mean cross-entropies in nats."""
 
-    def one(lane: Lane) -> Measured:
-        first = (jnp.arange(len(lane.order)) < _seen(lane)).astype(jnp.float32)
-        seen = jnp.zeros_like(first).at[lane.order].set(first)
+    def one(slot: Slot) -> Measured:
+        first = (jnp.arange(len(slot.order)) < _seen(slot)).astype(jnp.float32)
+        seen = jnp.zeros_like(first).at[slot.order].set(first)
         return Measured(
-            *_score(recipe, lane.weights, train._replace(label=lane.label), seen),
-            *_score(recipe, lane.weights, test, jnp.ones(len(test.label))),
+            *_score(recipe, slot.weights, train._replace(label=slot.label), seen),
+            *_score(recipe, slot.weights, test, jnp.ones(len(test.label))),
         )
 
-    return jax.vmap(one)(lanes)
+    return jax.vmap(one)(slots)
 
 
-def _seen(lane: Lane) -> Int[Array, ""]:
-    """How many images a network sees, one at least."""
-    return jnp.maximum(1, jnp.round(lane.drawn.share * len(lane.order))).astype(jnp.int32)
+def _seen(slot: Slot) -> Int[Array, ""]:
+    """How many images a network is trained on, one at least."""
+    return jnp.maximum(1, jnp.round(slot.drawn.train_fraction * len(slot.order))).astype(jnp.int32)
 
 
-def with_noise(key: Key, label: Int[Array, " count"], share: Array, classes: int) -> Int[Array, " count"]:
-    """Labels of which a share is drawn anew; a draw may hit the true one."""
+def with_noise(key: Key, label: Int[Array, " count"], fraction: Array, classes: int) -> Int[Array, " count"]:
+    """Labels of which a fraction is drawn anew; a draw may hit the true one."""
     chosen, drawn = (jax.random.fold_in(key, i) for i in range(2))
     return jnp.where(
-        jax.random.uniform(chosen, label.shape) < share, jax.random.randint(drawn, label.shape, 0, classes), label
+        jax.random.uniform(chosen, label.shape) < fraction, jax.random.randint(drawn, label.shape, 0, classes), label
     )
 
 
@@ -130,22 +130,22 @@ def dropped(key: Key, rate: Array) -> Between:
     return between
 
 
-def updated(lane: Lane, gradient: PyTree) -> Lane:
-    """One step of the network's own optimiser; a network that would leave the bounds stays as it is for good."""
-    drawn = lane.drawn
+def updated(slot: Slot, gradient: PyTree) -> Slot:
+    """One step of the network's own optimizer; a network that would leave the bounds stays as it is for good."""
+    drawn = slot.drawn
     decayed = lambda g, w: g + drawn.weight_decay * w if w.ndim > 1 else g
-    gradient = jax.tree.map(decayed, gradient, lane.weights)
+    gradient = jax.tree.map(decayed, gradient, slot.weights)
     with jax.numpy_dtype_promotion("standard"):
-        by_adam, adam = optax.scale_by_adam().update(gradient, lane.adam)
-        by_momentum, momentum = optax.trace(MOMENTUM).update(gradient, lane.momentum)
-    is_adam = drawn.optimiser == OPTIMISERS.index("adam")
+        by_adam, adam = optax.scale_by_adam().update(gradient, slot.adam)
+        by_momentum, momentum = optax.trace(MOMENTUM).update(gradient, slot.momentum)
+    is_adam = drawn.optimizer == OPTIMIZERS.index("adam")
     moved = jax.tree.map(
-        lambda w, a, m: w - drawn.learning_rate * jnp.where(is_adam, a, m), lane.weights, by_adam, by_momentum
+        lambda w, a, m: w - drawn.learning_rate * jnp.where(is_adam, a, m), slot.weights, by_adam, by_momentum
     )
     inside = jnp.all(jnp.stack([jnp.max(jnp.abs(x)) <= LIMIT for x in jax.tree.leaves(moved)]))
-    diverged = lane.diverged | ~inside
-    weights = jax.tree.map(lambda new, old: jnp.where(diverged, old, new), moved, lane.weights)
-    return lane._replace(weights=weights, adam=adam, momentum=momentum, diverged=diverged)
+    diverged = slot.diverged | ~inside
+    weights = jax.tree.map(lambda new, old: jnp.where(diverged, old, new), moved, slot.weights)
+    return slot._replace(weights=weights, adam=adam, momentum=momentum, diverged=diverged)
 
 
 def _errors(logits: Float[Array, "images classes"], label: Int[Array, " images"]) -> Float[Array, " images"]:
@@ -154,7 +154,7 @@ def _errors(logits: Float[Array, "images classes"], label: Int[Array, " images"]
         return optax.softmax_cross_entropy_with_integer_labels(logits, label)
 
 
-def _score(recipe: ZooRecipe, weights: PyTree, split: Labelled, counted: Float[Array, " count"]) -> tuple[Array, Array]:
+def _score(recipe: ZooRecipe, weights: PyTree, split: Labeled, counted: Float[Array, " count"]) -> tuple[Array, Array]:
     """Accuracy and mean cross-entropy over the images that count."""
     chunks = split.images.shape[:2]
     filled = lambda x: jnp.pad(x, (0, chunks[0] * chunks[1] - len(x))).reshape(chunks)

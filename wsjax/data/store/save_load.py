@@ -11,14 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from wsjax.data.card import Card, settings_of
 from wsjax.data.dataset import WeightDataset, check_numbers, training_rows
+from wsjax.data.metadata import Metadata, settings_of
 from wsjax.data.store import shards
-from wsjax.data.store.directory import CARD, INDEX, LOCK, WAY_OUT, checksum, read_json, write_json
+from wsjax.data.store.directory import INDEX, METADATA, WAY_OUT, read_stored_json
 from wsjax.data.store.index import PART_INDICES, Index, read_index
-from wsjax.data.store.locks import locked
-from wsjax.data.store.parts import CLAIM, PART_LOCKS, way_on
+from wsjax.data.store.parts import PART_LOCKS, PARTS_LOCK, way_on
 from wsjax.errors import DataError, check_choice, check_finite, check_number, check_shape, leaf_names, listing
+from wsjax.storage.digests import checksum
+from wsjax.storage.files import write_checked_json
+from wsjax.storage.locks import LOCK, locked
 
 COLUMN = "columns."
 READERS = 3
@@ -34,7 +36,7 @@ def save(
         dataset: the networks.
         path: the directory.
         dtype: of floating-point weights on disk: float32, bfloat16 or float16; the index states it, `load` gives back
-            what is stored, and the card's statistics are those of it. None keeps every bit.
+            what is stored, and the metadata's statistics are those of it. None keeps every bit.
         shard_networks: networks in each shard, the unit of reading; None makes shards of 16 MB.
 
     Raises:
@@ -53,24 +55,24 @@ def save(
         WeightDataset('digits', 40 networks: 24 train, 7 validation, 9 test)
     """
     if not len(dataset):
-        raise ValueError(f"the data set {dataset.card.name} has no networks; expected at least one to save")
+        raise ValueError(f"the data set {dataset.metadata.name} has no networks; expected at least one to save")
     check_numbers(dataset, "saving")
     if dtype is not None:
-        dataset = cast(dataset, dtype, f"saving {dataset.card.name}")
+        dataset = cast(dataset, dtype, f"saving {dataset.metadata.name}")
     each = max(1, shards.SHARD_BYTES // _bytes(dataset)) if shard_networks is None else shard_networks
-    check_number("shard_networks", each, low=1, whole=True)
+    check_number("shard_networks", each, low=1, integer=True)
     each = int(each)  # JSON has no numbers of NumPy's
-    if not dataset.card.statistics:
+    if not dataset.metadata.statistics:
         rows = training_rows(dataset.columns["split"])
-        dataset = replace(dataset, card=dataset.card.with_statistics(dataset.weights, rows))
-    target, card = absolute(path), dataset.card.to_json()
+        dataset = replace(dataset, metadata=dataset.metadata.with_statistics(dataset.weights, rows))
+    target, metadata = absolute_path(path), dataset.metadata.to_json()
     with locked(target):
         check_free(target)
-        index = new_index(target, len(dataset), each, card)
+        index = new_index(target, len(dataset), each, metadata)
         for number in index.unfinished:
             start = number * index.shard_networks
             part = dataset.take(np.arange(start, start + index.size(number)))
-            index = shards.write_shard(target, index, number, flat(part.weights, part.label, part.columns))
+            index = shards.write_shard(target, index, number, as_arrays(part.weights, part.label, part.columns))
 
 
 def cast(dataset: WeightDataset, dtype: DTypeLike, doing: str) -> WeightDataset:
@@ -86,8 +88,8 @@ def cast(dataset: WeightDataset, dtype: DTypeLike, doing: str) -> WeightDataset:
         weights = jax.tree.map(one, dataset.weights)
     way_out = "Those numbers are too large for it: take bfloat16 or float32."
     check_finite(weights, f"{doing} as {jnp.dtype(dtype)}", way_out)
-    card = dataset.card.with_statistics(weights, training_rows(dataset.columns["split"]))
-    return replace(dataset, weights=weights, card=card)
+    metadata = dataset.metadata.with_statistics(weights, training_rows(dataset.columns["split"]))
+    return replace(dataset, weights=weights, metadata=metadata)
 
 
 def _bytes(dataset: WeightDataset) -> int:
@@ -97,7 +99,7 @@ def _bytes(dataset: WeightDataset) -> int:
 
 
 def load(path: str | Path) -> WeightDataset:
-    """Read a data set, every array checked against the card and against its SHA-256.
+    """Read a data set, every array checked against the metadata and against its SHA-256.
 
     Args:
         path: the directory of the data set.
@@ -114,42 +116,42 @@ def load(path: str | Path) -> WeightDataset:
         >>> len(load(path))
         40
     """
-    target = absolute(path)
-    return read(target, *describe(target))
+    target = absolute_path(path)
+    return read_dataset(target, *read_metadata(target))
 
 
-def describe(path: Path) -> tuple[Index, Card]:
-    """The index and the card of a whole data set; raises DataError where it is unfinished, or one is damaged."""
-    index, card = read_index(path), Card.from_json(read_json(path / CARD))
-    if index.unfinished or not card.statistics:
-        raise DataError(unfinished(path, index, card))
-    return index, card
+def read_metadata(path: Path) -> tuple[Index, Metadata]:
+    """The index and the metadata of a whole data set; raises DataError where it is unfinished, or one is damaged."""
+    index, metadata = read_index(path), Metadata.from_json(read_stored_json(path / METADATA))
+    if index.unfinished or not metadata.statistics:
+        raise DataError(unfinished(path, index, metadata))
+    return index, metadata
 
 
-def unfinished(path: Path, index: Index, card: Card) -> str:
+def unfinished(path: Path, index: Index, metadata: Metadata) -> str:
     """What there is of a data set that is not whole, and the way out."""
     again = "remove the directory and save the data set again"
-    if card.recipe:
+    if metadata.recipe:
         # A fit writes the statistics last, and `save` has them from the start; but a fit may remake a lost shard.
-        again = "run the same fit again" + (f", or {again}" if card.statistics else "")
+        again = "run the same fit again" + (f", or {again}" if metadata.statistics else "")
     way_out = way_on(path, index) or f"to go on, {again}"
     return f"{path} is unfinished: {index.finished_networks} of {index.networks} networks are there; {way_out}"
 
 
-def new_index(path: Path, networks: int, shard_networks: int, card: dict[str, Any], into: str = INDEX) -> Index:
-    """Write a new data set's card and its index, which lists no shard yet, in the file of some name."""
-    index = Index(networks, shard_networks, card_checksum(card), {}, {})
-    write_json(path / CARD, card)
-    write_json(path / into, index._asdict())
+def new_index(path: Path, networks: int, shard_networks: int, metadata: dict[str, Any], into: str = INDEX) -> Index:
+    """Write a new data set's metadata and its index, which lists no shard yet, in the file of some name."""
+    index = Index(networks, shard_networks, metadata_checksum(metadata), {}, {})
+    write_checked_json(path / METADATA, metadata)
+    write_checked_json(path / into, index._asdict())
     return index
 
 
-def card_checksum(card: dict[str, Any]) -> str:
-    """SHA-256 of what a card's JSON says of its networks, the same for the same settings."""
-    return checksum(settings_of(card))
+def metadata_checksum(metadata: dict[str, Any]) -> str:
+    """SHA-256 of the JSON of the metadata without statistics, the same for the same settings."""
+    return checksum(settings_of(metadata))
 
 
-def absolute(path: str | Path) -> Path:
+def absolute_path(path: str | Path) -> Path:
     """A path as Orbax wants it. Raises OSError for a name that it cannot be given, as Python took it for no text."""
     found = Path(path).expanduser().resolve()
     try:
@@ -165,7 +167,7 @@ def absolute(path: str | Path) -> Path:
 
 def is_free(path: Path) -> bool:
     """Whether a directory holds nothing, or no more than a start that was killed leaves."""
-    own = {LOCK, CARD, f"{CARD}.tmp", f"{INDEX}.tmp", CLAIM}
+    own = {LOCK, METADATA, f"{METADATA}.tmp", f"{INDEX}.tmp", PARTS_LOCK}
     patterns = (PART_LOCKS, f"{PART_INDICES}.tmp")
     return all(entry.name in own or any(map(entry.match, patterns)) for entry in path.glob("*"))
 
@@ -176,43 +178,43 @@ def check_free(path: Path) -> None:
         raise ValueError(f"{path} is not empty; expected a new directory: name another one, or remove it")
 
 
-def flat(weights: Any, label: np.ndarray, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def as_arrays(weights: Any, label: np.ndarray, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A data set as the flat dict that shards hold."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(weights)]
     named = dict(zip(leaf_names(weights), leaves, strict=True))
     return {**named, "label": np.asarray(label), **{COLUMN + name: np.asarray(c) for name, c in columns.items()}}
 
 
-def check_card(path: Path, index: Index, card: Card) -> None:
-    """Raises DataError where an index lists other arrays than the card needs, or was written with another card."""
-    names, sizes = card.symmetry.names, card.symmetry.shapes
+def check_metadata(path: Path, index: Index, metadata: Metadata) -> None:
+    """Raises DataError where an index lists other arrays than the metadata needs, or belongs to other metadata."""
+    names, sizes = metadata.symmetry.names, metadata.symmetry.shapes
     columns = [name for name in index.arrays if name.startswith(COLUMN)]
     wrong = sorted({*names, "label", *columns} ^ set(index.arrays))
     if wrong:
-        raise DataError(f"{path}: card and arrays do not belong together: {listing(wrong)} differ. {WAY_OUT}")
+        raise DataError(f"{path}: metadata and arrays do not belong together: {listing(wrong)} differ. {WAY_OUT}")
     for name, shape in zip(names, sizes, strict=True):
         try:
-            check_shape(name, tuple(index.arrays[name]["shape"]), shape, "the card")
+            check_shape(name, tuple(index.arrays[name]["shape"]), shape, "the metadata")
         except ValueError as error:
-            raise DataError(f"{path}: card and arrays do not belong together: {error}") from None
-    if card_checksum(card.to_json()) != index.card:
-        raise DataError(f"{path}: {CARD} is not the card that {INDEX} was written with. {WAY_OUT}")
+            raise DataError(f"{path}: metadata and arrays do not belong together: {error}") from None
+    if metadata_checksum(metadata.to_json()) != index.metadata:
+        raise DataError(f"{path}: {METADATA} is not the metadata that {INDEX} was written with. {WAY_OUT}")
 
 
-def read(path: Path, index: Index, card: Card) -> WeightDataset:
-    """A whole data set, card against arrays and arrays against checksums; raises as `load` does."""
-    check_card(path, index, card)
-    whole = empty(index, index.networks)
+def read_dataset(path: Path, index: Index, metadata: Metadata) -> WeightDataset:
+    """A whole data set, metadata against arrays and arrays against checksums; raises as `load` does."""
+    check_metadata(path, index, metadata)
+    arrays = empty(index, index.networks)
 
-    def fill(number: int) -> None:
+    def copy(number: int) -> None:
         start = number * index.shard_networks
         for name, array in shards.read_shard(path, index, number).items():
-            whole[name][start : start + len(array)] = array
+            arrays[name][start : start + len(array)] = array
 
     # While Orbax reads one shard, others are hashed and copied.
     with ThreadPoolExecutor(READERS) as pool:
-        list(pool.map(fill, range(len(index.shards))))
-    return assemble(path, card, whole)
+        list(pool.map(copy, range(len(index.shards))))
+    return from_arrays(path, metadata, arrays)
 
 
 def empty(index: Index, networks: int) -> dict[str, np.ndarray]:
@@ -220,9 +222,9 @@ def empty(index: Index, networks: int) -> dict[str, np.ndarray]:
     return {n: np.empty((networks, *a["shape"]), jnp.dtype(a["dtype"])) for n, a in index.arrays.items()}
 
 
-def assemble(path: Path | str, card: Card, arrays: dict[str, np.ndarray]) -> WeightDataset:
-    """The data set of which `flat` made these arrays. Raises DataError where a number is not finite."""
-    weights = card.symmetry.unflatten([arrays[name] for name in card.symmetry.names])
+def from_arrays(path: Path | str, metadata: Metadata, arrays: dict[str, np.ndarray]) -> WeightDataset:
+    """The data set of which `as_arrays` made these arrays. Raises DataError where a number is not finite."""
+    weights = metadata.symmetry.unflatten([arrays[name] for name in metadata.symmetry.names])
     check_finite(weights, f"loading {path}", WAY_OUT)
     columns = {name.removeprefix(COLUMN): array for name, array in arrays.items() if name.startswith(COLUMN)}
-    return WeightDataset(weights, arrays["label"], columns, card)
+    return WeightDataset(weights, arrays["label"], columns, metadata)

@@ -8,7 +8,7 @@ import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
-from wsjax.data.store.directory import LOCK
+LOCK = "lock"
 
 # How to hold one: nobody else may; others may who hold it so; nobody else may, and whoever comes later waits.
 ALONE, SHARED, IN_TURN = fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_SH | fcntl.LOCK_NB, fcntl.LOCK_EX

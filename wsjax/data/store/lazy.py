@@ -1,4 +1,4 @@
-"""Data sets that stay on the disk: what they hold is known, and networks are read when they are asked for."""
+"""Data sets that stay on the disk: labels and columns are in memory, and networks are read by `take`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, PyTree, Shaped
 
-from wsjax.data.card import Card
 from wsjax.data.dataset import WeightDataset
-from wsjax.data.sources.images import SPLITS
+from wsjax.data.metadata import Metadata
+from wsjax.data.sources.images import split_counts
 from wsjax.data.store import shards
-from wsjax.data.store.cache import ShardCache
-from wsjax.data.store.whole import COLUMN, absolute, assemble, check_card, describe, empty
+from wsjax.data.store.save_load import COLUMN, absolute_path, check_metadata, empty, from_arrays, read_metadata
+from wsjax.data.store.shard_cache import ShardCache
 from wsjax.data.views import Condition, group_rows, rows_where, split_rows
 from wsjax.errors import check_index, check_number, check_rows
 from wsjax.symmetry import Symmetry
@@ -25,11 +25,11 @@ class StoredDataset:
     """A data set on disk, or a view of some of its networks. `open_dataset` makes one; `concatenate` lays several end
     to end.
 
-    rows: of the networks in all that the cache reads; label and columns: of those networks, in memory; card: what they
-    are. The weights come with `take`.
+    rows: of the networks in all that the cache reads; label and columns: of those networks, in memory; metadata: what
+    they are. The weights come with `take`.
     """
 
-    card: Card
+    metadata: Metadata
     rows: Int[np.ndarray, " networks"]
     label: Shaped[np.ndarray, " networks *target"]
     columns: dict[str, Shaped[np.ndarray, " networks"]]
@@ -39,12 +39,12 @@ class StoredDataset:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{np.sum(self.columns['split'] == i)} {name}" for i, name in enumerate(SPLITS))
-        return f"StoredDataset({self.card.name!r} in {self.cache.name}, {len(self)} networks: {counts})"
+        counts = split_counts(self.columns["split"])
+        return f"StoredDataset({self.metadata.name!r} in {self.cache.name}, {len(self)} networks: {counts})"
 
     @property
     def symmetry(self) -> Symmetry:
-        return self.card.symmetry
+        return self.metadata.symmetry
 
     def take(self, rows: np.ndarray) -> WeightDataset:
         """Read the networks of some rows of this view, in that order: only the shards that hold them.
@@ -62,14 +62,14 @@ class StoredDataset:
             here = shard == number
             for name, array in self.cache.shard(number).items():
                 parts[name][here] = array[within[here]]
-        return assemble(self.cache.name, self.card, parts)
+        return from_arrays(self.cache.name, self.metadata, parts)
 
     def network(self, row: int) -> PyTree:
         """Read one network's weights; raises as `take` does, and IndexError for a row that there is not."""
         check_index("network", row, len(self))
         return self.take(np.array([row])).network(0)
 
-    def load(self) -> WeightDataset:
+    def in_memory(self) -> WeightDataset:
         """Read all networks of this view; raises as `take` does."""
         return self.take(np.arange(len(self)))
 
@@ -81,7 +81,7 @@ class StoredDataset:
         """
         rows = check_rows("network", rows, len(self))
         columns = {name: column[rows] for name, column in self.columns.items()}
-        return StoredDataset(self.card, self.rows[rows], self.label[rows], columns, self.cache)
+        return StoredDataset(self.metadata, self.rows[rows], self.label[rows], columns, self.cache)
 
     def split(self, name: str) -> "StoredDataset":
         """A view of a split: `"train"`, `"validation"` or `"test"`. Raises ValueError for another."""
@@ -97,15 +97,15 @@ class StoredDataset:
 
     def with_cache(self, size: int) -> "StoredDataset":
         """The same networks with a memory of their own for as many shards. Raises ValueError for less than one."""
-        check_number("cache", size, low=1, whole=True)
+        check_number("cache", size, low=1, integer=True)
         return replace(self, cache=ShardCache(self.cache.places, size))
 
 
 def open_dataset(path: str | Path, *, cache: int = CACHE_SHARDS) -> StoredDataset:
-    """A data set that stays on the disk. Card, labels and columns are read; networks when they are asked for.
+    """A data set that stays on the disk. Metadata, labels and columns are read; networks when they are asked for.
 
     Args:
-        path: the directory that `save` or `fit_dataset` wrote.
+        path: the directory that `save` or `fit` wrote.
         cache: shards kept in memory.
 
     Raises:
@@ -123,12 +123,14 @@ def open_dataset(path: str | Path, *, cache: int = CACHE_SHARDS) -> StoredDatase
         >>> len(stored.split("train")), stored.take(np.array([4, 0]))
         (24, WeightDataset('digits', 2 networks: 2 train, 0 validation, 0 test))
     """
-    check_number("cache", cache, low=1, whole=True)
-    target = absolute(path)
-    index, card = describe(target)
-    check_card(target, index, card)
+    check_number("cache", cache, low=1, integer=True)
+    target = absolute_path(path)
+    index, metadata = read_metadata(target)
+    check_metadata(target, index, metadata)
     names = [name for name in index.arrays if name == "label" or name.startswith(COLUMN)]
     parts = [shards.read_part(target, index, number, names) for number in range(len(index.shards))]
     whole = {name: np.concatenate([part[name] for part in parts]) for name in names}
     columns = {name.removeprefix(COLUMN): whole[name] for name in names if name != "label"}
-    return StoredDataset(card, np.arange(index.networks), whole["label"], columns, ShardCache([(target, index)], cache))
+    return StoredDataset(
+        metadata, np.arange(index.networks), whole["label"], columns, ShardCache([(target, index)], cache)
+    )

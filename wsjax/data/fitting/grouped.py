@@ -1,16 +1,15 @@
 """Fit thousands of small networks to images, or to other signals, many at once.
 
-One compiled program fits a *group* of `lanes` networks by `vmap`, all its steps in one `scan`; a pool of host
+One compiled program fits a *group* of `slots` networks by `vmap`, all its steps in one `scan`; a pool of host
 threads, one a core, runs that program on one group after another. On a CPU the products of a small network are
 too small to split over cores, so two groups side by side run twice as fast as one group on two cores, and a group
 of 16 stays in a core's cache. Every network's key is `fold_in(fold_in(key(seed), number), view)`, and a short last
-group is padded, so a network does not depend on its lane, its neighbours, the order or the number of workers.
+group is padded, so a network does not depend on its slot, its neighbors, the order or the number of workers.
 
 `wsjax.host.use_host_well()`, before JAX is first used, lets the threads run their programs themselves and is another
 tenth faster; the command line calls it.
 """
 
-import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from wsjax.data.fitting.squared_error import gradients, squared_errors
 from wsjax.data.pool import in_turn, workers_of
-from wsjax.data.recipe import Recipe, lanes_optimiser_of, start_of
+from wsjax.data.recipe import InitializedRecipe, Recipe, initial_weights, initialized, slots_optimizer_of
 from wsjax.data.sources.images import Images
 from wsjax.data.sources.signal_checks import check_recipe
 from wsjax.data.sources.signals import Signals, as_signals
@@ -55,44 +54,42 @@ def psnr(mse: Array, peak: float = 1.0) -> Array:
     return 10 * jnp.log10(peak**2 / jnp.maximum(mse, 1e-20))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@jax.jit
 def fit_group(
-    recipe: Recipe,
+    started: InitializedRecipe,
     points: Float[Array, "*own points inputs"],
-    values: Float[Array, "lanes points channels"],
-    number: Int[Array, " lanes"],
-    view: Int[Array, " lanes"],
-    given: PyTree = None,
-) -> tuple[PyTree, Float[Array, " lanes"]]:
-    """Fit one group by all of the recipe's steps: weights with a leading axis of lanes, and each final squared error.
+    values: Float[Array, "slots points channels"],
+    number: Int[Array, " slots"],
+    view: Int[Array, " slots"],
+) -> tuple[PyTree, Float[Array, " slots"]]:
+    """Fit one group by all of the recipe's steps: weights with a leading axis of slots, and each final squared error.
 
     Args:
-        recipe: architecture and schedule; static.
-        points: coordinates, shared by the group, or with a leading axis of lanes.
+        started: architecture and schedule, which are static, and the initialization.
+        points: coordinates, shared by the group, or with a leading axis of slots.
         values: what each network should give at the points.
         number, view: from which each network's key derives.
-        given: the weights that all start from, where the recipe says so.
 
     Example:
         >>> import jax.numpy as jnp
         >>> from wsjax.networks import Network, grid
-        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
+        >>> recipe = InitializedRecipe(Recipe(Network("siren", (2, 4, 1)), steps=2, slots=4))
         >>> _, mse = fit_group(recipe, grid((8, 8)), jnp.zeros((4, 64, 1)), jnp.arange(4), jnp.zeros(4, jnp.int32))
         >>> mse.shape
         (4,)
     """
-    optimiser = lanes_optimiser_of(recipe)
+    recipe, optimizer = started.recipe, slots_optimizer_of(started.recipe)
 
     def step(carry, made):
         weights, state = carry
         gradient = gradients(recipe, weights, points, values, made)
         with jax.numpy_dtype_promotion("standard"):
-            updates, state = optimiser.update(gradient, state, weights)
+            updates, state = optimizer.update(gradient, state, weights)
             return (optax.apply_updates(weights, updates), state), None
 
-    weights = jax.vmap(lambda number, view: start_of(recipe, number, view, given))(number, view)
+    weights = jax.vmap(lambda number, view: initial_weights(started, number, view))(number, view)
     steps = None if recipe.batch_points is None else jnp.arange(recipe.steps)
-    (weights, _), _ = jax.lax.scan(step, (weights, optimiser.init(weights)), steps, length=recipe.steps)
+    (weights, _), _ = jax.lax.scan(step, (weights, optimizer.init(weights)), steps, length=recipe.steps)
     return weights, squared_errors(recipe, weights, points, values)
 
 
@@ -106,19 +103,19 @@ def fit_devices() -> list[Any]:
 
 
 def groups(recipe: Recipe, signals: int) -> list[np.ndarray]:
-    """The jobs of a whole fit, (signal row, view) pairs in groups of `lanes`; the last may be short."""
-    jobs = np.stack(np.meshgrid(np.arange(signals), np.arange(recipe.views), indexing="ij"), axis=-1).reshape(-1, 2)
-    return [jobs[i : i + recipe.lanes] for i in range(0, len(jobs), recipe.lanes)]
+    """The (signal row, view) pairs of a whole fit in groups of `slots`; the last may be short."""
+    pairs = np.stack(np.meshgrid(np.arange(signals), np.arange(recipe.views), indexing="ij"), axis=-1).reshape(-1, 2)
+    return [pairs[i : i + recipe.slots] for i in range(0, len(pairs), recipe.slots)]
 
 
-def check_jobs(jobs: np.ndarray, signals: Signals, recipe: Recipe) -> None:
-    """Raise ValueError or IndexError unless jobs are pairs of a signal's row and a view's number, both from 0 on."""
-    if np.ndim(jobs) != 2 or np.shape(jobs)[1] != 2 or not np.issubdtype(jobs.dtype, np.integer):
+def check_pairs(pairs: np.ndarray, signals: Signals, recipe: Recipe) -> None:
+    """Raise ValueError or IndexError unless these are pairs of a signal's row and a view's number, both from 0 on."""
+    if np.ndim(pairs) != 2 or np.shape(pairs)[1] != 2 or not np.issubdtype(pairs.dtype, np.integer):
         raise ValueError(
-            f"jobs have shape {np.shape(jobs)} and dtype {jobs.dtype}; expected (jobs, 2) integers: a signal's row and "
-            f"a view, as fitting.fit.groups gives them"
+            f"pairs have shape {np.shape(pairs)} and dtype {pairs.dtype}; expected (pairs, 2) integers: a signal's row "
+            f"and a view, as fitting.grouped.groups gives them"
         )
-    for what, column, count in (("signal", jobs[:, 0], len(signals.values)), ("view", jobs[:, 1], recipe.views)):
+    for what, column, count in (("signal", pairs[:, 0], len(signals.values)), ("view", pairs[:, 1], recipe.views)):
         for number in (column.min(), column.max()) if len(column) else ():
             if not 0 <= number < count:
                 raise IndexError(f"there is no {what} {number}; expected 0 to {count - 1}, as there are {count}")
@@ -140,11 +137,10 @@ def check_fitted(fitted: Fitted, signals: Signals) -> None:
 
 def fit_groups(
     found: Images | Signals,
-    recipe: Recipe,
-    jobs: list[np.ndarray],
+    recipe: Recipe | InitializedRecipe,
+    pairs: list[np.ndarray],
     *,
     workers: int | None = None,
-    given: PyTree = None,
 ) -> Iterator[Fitted]:
     """Fit groups of (signal row, view) pairs by all of the recipe's steps, yielding each on the host, in order.
 
@@ -154,12 +150,11 @@ def fit_groups(
     Args:
         found: images or signals.
         recipe: how each is fitted.
-        jobs: the groups, each of up to `recipe.lanes` rows of signal row and view, as `groups` gives them.
+        pairs: the groups, each of up to `recipe.slots` rows of signal row and view, as `groups` gives them.
         workers: how many fit at once; None for one a core on a CPU, one a device on accelerators.
-        given: the weights that all start from, where the recipe says so.
 
     Raises:
-        ValueError: a recipe that does not fit the signals, or a group that is empty or larger than the lanes.
+        ValueError: a recipe that does not fit the signals, or a group that is empty or larger than the slots.
         IndexError: a signal or a view that there is not.
         DataError: a network that ended in NaN or infinity, naming its signal and view.
 
@@ -167,30 +162,31 @@ def fit_groups(
         >>> from wsjax.data import limit, load_images
         >>> from wsjax.networks import Network
         >>> few = limit(load_images("digits"), 5)
-        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, lanes=4)
+        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, slots=4)
         >>> [len(fitted.row) for fitted in fit_groups(few, recipe, groups(recipe, 5))]
         [4, 1]
     """
-    signals = as_signals(found, recipe)
+    started = initialized(recipe)
+    recipe, signals = started.recipe, as_signals(found, started.recipe)
     check_recipe(recipe, signals)
-    for group in jobs:
-        check_jobs(group, signals, recipe)
-        check_number("the size of a group", len(group), low=1, high=recipe.lanes, whole=True)
+    for group in pairs:
+        check_pairs(group, signals, recipe)
+        check_number("the size of a group", len(group), low=1, high=recipe.slots, integer=True)
     threads = workers_of(workers)
     devices = fit_devices()[:threads]
 
     def work(group: np.ndarray, device, _) -> Fitted:
-        padded = group[np.arange(recipe.lanes) % len(group)]
+        padded = group[np.arange(recipe.slots) % len(group)]
         few = signals.take(padded[:, 0])
-        inputs = (few.points, few.values, few.index, padded[:, 1].astype(np.int32), given)
-        weights, mse = fit_group(recipe, *jax.device_put(inputs, device))
+        inputs = (few.points, few.values, few.index, padded[:, 1].astype(np.int32))
+        weights, mse = fit_group(*jax.device_put((started, *inputs), device))
         kept = jax.tree.map(lambda x: np.asarray(x)[: len(group)], weights)
         quality = np.asarray(psnr(mse, signals.peak), np.float32)[: len(group)]
         fitted = Fitted(kept, group[:, 0], group[:, 1], quality, np.full(len(group), recipe.steps, np.int32))
         check_fitted(fitted, signals)
         return fitted
 
-    yield from in_turn(work, jobs, devices, threads)
+    yield from in_turn(work, pairs, devices, threads)
 
 
 def concatenate(parts: list[Fitted]) -> Fitted:

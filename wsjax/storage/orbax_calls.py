@@ -1,4 +1,4 @@
-"""Orbax, called quietly, and by each process at its own time, where JAX knows of several."""
+"""Orbax without its logging, called by each process at its own time where JAX runs in several."""
 
 import errno
 import gc

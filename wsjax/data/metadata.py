@@ -1,4 +1,4 @@
-"""`Card`: everything needed to decode a data set's networks, and to know where they come from."""
+"""`Metadata`: everything needed to decode a data set's networks, and to find where they come from."""
 
 import json
 from dataclasses import dataclass, field, fields, replace
@@ -20,7 +20,7 @@ STATISTICS_CHUNK = 4096
 
 
 @dataclass(frozen=True)
-class Card:
+class Metadata:
     """What the networks of a data set are.
 
     name: the data set's; network: their architecture with w0, its convention and the output offset, None for networks
@@ -33,8 +33,8 @@ class Card:
     Example:
         >>> from wsjax.networks import Network
         >>> net = Network("siren", (2, 8, 1))
-        >>> card = Card("tiny", net, net.symmetry, image_shape=(8, 8, 1), classes=("a", "b"))
-        >>> Card.from_json(card.to_json()) == card
+        >>> metadata = Metadata("tiny", net, net.symmetry, image_shape=(8, 8, 1), classes=("a", "b"))
+        >>> Metadata.from_json(metadata.to_json()) == metadata
         True
     """
 
@@ -58,10 +58,10 @@ class Card:
             check_range(f"the {name} of {self.name}", getattr(self, name))
         if self.network is not None and self.network.symmetry != self.symmetry:
             raise DataError(
-                f"the card of {self.name} holds {self.symmetry!r}; its network {self.network.kind} "
+                f"the metadata of {self.name} holds {self.symmetry!r}; its network {self.network.kind} "
                 f"{self.network.widths} has {self.network.symmetry!r}: give the network's own Symmetry"
             )
-        # As JSON would give them back, so that a card read from disk equals the one written.
+        # As JSON would give them back, so that metadata read from disk equals the one written.
         for name in ("source", "recipe"):
             object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))
 
@@ -72,23 +72,24 @@ class Card:
         return json.loads(json.dumps({**plain, "network": network, "symmetry": symmetry_to_json(self.symmetry)}))
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Card":
+    def from_json(cls, content: dict[str, Any]) -> "Metadata":
         """Raises DataError where the version is unknown, or fields are missing, unknown or unreadable."""
         version = content.get("format_version")
         if version != FORMAT_VERSION:
             raise DataError(
-                f"the card has format_version {version}; this wsjax reads {FORMAT_VERSION}: use the wsjax that wrote it"
+                f"the metadata has format_version {version}; this wsjax reads {FORMAT_VERSION}: use the wsjax that "
+                f"wrote it"
             )
         wrong = sorted({f.name for f in fields(cls)} ^ set(content))
         if wrong:
-            raise DataError(f"the card's fields are not those of format_version {version}: {listing(wrong)} differ")
+            raise DataError(f"the metadata's fields are not those of format_version {version}: {listing(wrong)} differ")
         pairs = ("coordinate_range", "value_range", "classes", "image_shape")
         tuples = {name: None if content[name] is None else tuple(content[name]) for name in pairs}
         try:
             network = None if content["network"] is None else Network.from_json(content["network"])
             symmetry = symmetry_from_json(content["symmetry"])
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"the card's network or symmetry cannot be read: {error!r}") from None
+            raise DataError(f"the metadata's network or symmetry cannot be read: {error!r}") from None
         return cls(**{**content, **tuples, "network": network, "symmetry": symmetry})
 
     @property
@@ -96,15 +97,15 @@ class Card:
         """What tells its networks from others, as JSON: all but the statistics and the name of the recipe."""
         return settings_of(self.to_json())
 
-    def with_statistics(self, weights: PyTree, rows: np.ndarray) -> "Card":
-        """This card with the statistics of some rows of stacked weights; for no rows, with those that it has."""
+    def with_statistics(self, weights: PyTree, rows: np.ndarray) -> "Metadata":
+        """This metadata with the statistics of some rows of stacked weights; for no rows, with those that it has."""
         if not len(rows):
             return self
         return replace(self, statistics=leaf_statistics(weights, rows))
 
 
 def settings_of(content: dict[str, Any]) -> dict[str, Any]:
-    """`Card.settings` of a card's JSON.
+    """`Metadata.settings`, from the JSON of the metadata.
 
     Example:
         >>> settings_of({"name": "digits", "recipe": {"named": "fast", "steps": 3}, "statistics": {"a": 1}})

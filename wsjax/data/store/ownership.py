@@ -1,34 +1,36 @@
-"""Who may fill a data set's directory: whoever makes what it holds already, or anybody while it holds nothing."""
+"""Which process may write a data set's directory: one whose settings the directory has, or any while it is empty."""
 
 from pathlib import Path
 
-from wsjax.data.card import Card, settings_of
+from wsjax.data.metadata import Metadata, settings_of
 from wsjax.data.store import shards
-from wsjax.data.store.directory import CARD, INDEX, check_version, read_json, write_json
+from wsjax.data.store.directory import INDEX, METADATA, check_version, read_stored_json
 from wsjax.data.store.index import Index, has_index, read_index, read_one_index, shard_name
-from wsjax.data.store.locks import is_held
+from wsjax.data.store.job import Job
 from wsjax.data.store.parts import Part, join_indices, parts_in, remove_indices
-from wsjax.data.store.whole import is_free, new_index
+from wsjax.data.store.save_load import is_free, new_index
 from wsjax.errors import json_differences, listing
+from wsjax.storage.files import write_checked_json
+from wsjax.storage.locks import is_held
 
 
-def is_whole(path: Path, card: Card) -> bool:
-    """Whether a directory holds the whole data set of a card; raises ValueError where it holds another one."""
+def is_complete(path: Path, metadata: Metadata) -> bool:
+    """Whether a directory holds the complete data set of this metadata; raises ValueError where it holds another."""
     if not has_index(path):
         return False
     index = read_index(path)
     if index.shards:
-        refuse_other_settings(path, card)
+        refuse_other_settings(path, metadata)
     there = shards.present(path, index) == index
-    return not index.unfinished and there and bool(Card.from_json(read_json(path / CARD)).statistics)
+    return not index.unfinished and there and bool(Metadata.from_json(read_stored_json(path / METADATA)).statistics)
 
 
-def refuse_other_settings(path: Path, card: Card) -> None:
-    """Raise ValueError where a directory's card has other settings, and DataError where it has another format."""
-    found = read_json(path / CARD)
-    check_version(path / CARD, found)
+def refuse_other_settings(path: Path, metadata: Metadata) -> None:
+    """Raise ValueError where a directory's metadata has other settings, and DataError where it has another format."""
+    found = read_stored_json(path / METADATA)
+    check_version(path / METADATA, found)
     # The Symmetry follows from the network, which says it shorter.
-    found, asked = ({**settings_of(c), "symmetry": None} for c in (found, card.to_json()))
+    found, asked = ({**settings_of(c), "symmetry": None} for c in (found, metadata.to_json()))
     differences = json_differences(found, asked)
     if differences:
         raise ValueError(
@@ -37,7 +39,7 @@ def refuse_other_settings(path: Path, card: Card) -> None:
         )
 
 
-def claim(path: Path, card: Card, networks: int, shard_networks: int) -> Index:
+def take_over(path: Path, job: Job) -> Index:
     """The index to go on from, for the one writer of a directory; what stopped parts made becomes its own.
 
     Returns:
@@ -47,7 +49,7 @@ def claim(path: Path, card: Card, networks: int, shard_networks: int) -> Index:
     if has_index(path):
         index = read_index(path)
         if index.shards:
-            refuse_other_settings(path, card)
+            refuse_other_settings(path, job.metadata)
         index = shards.present(path, index)
         shards.clean(shards.remains(path, index))
         if index.shards:
@@ -57,11 +59,11 @@ def claim(path: Path, card: Card, networks: int, shard_networks: int) -> Index:
         remove_indices(path, parts_in(path))
     else:
         _refuse_strange_files(path)
-    return new_index(path, networks, shard_networks, card.to_json())
+    return new_index(path, job.networks, job.shard_networks, job.metadata.to_json())
 
 
-def claim_part(path: Path, card: Card, networks: int, shard_networks: int, part: Part) -> tuple[Index, list[int]]:
-    """A part's own index and the numbers of the shards that it lacks. The part's lock and `CLAIM` must be held.
+def take_over_part(path: Path, job: Job, part: Part) -> tuple[Index, list[int]]:
+    """A part's own index and the numbers of the shards that it lacks. The part's lock and `PARTS_LOCK` must be held.
 
     Raises:
         ValueError: the directory holds a data set with other settings, or something else.
@@ -77,13 +79,13 @@ def claim_part(path: Path, card: Card, networks: int, shard_networks: int, part:
     if has_index(path):
         index = read_index(path)
         if index.shards or at_work:
-            refuse_other_settings(path, card)
+            refuse_other_settings(path, job.metadata)
             return _go_on(path, shards.present(path, index), part)
         (path / INDEX).unlink(missing_ok=True)
         remove_indices(path, parts_in(path))
     else:
         _refuse_strange_files(path)
-    index = new_index(path, networks, shard_networks, card.to_json(), part.index)
+    index = new_index(path, job.networks, job.shard_networks, job.metadata.to_json(), part.index)
     return _go_on(path, index, part)
 
 
@@ -96,10 +98,10 @@ def _go_on(path: Path, index: Index, part: Part) -> tuple[Index, list[int]]:
         earlier = {
             name: entry for name, entry in index.shards.items() if not any(name in own for own in listed.values())
         }
-        write_json(path / INDEX, index._replace(shards=earlier)._asdict())
+        write_checked_json(path / INDEX, index._replace(shards=earlier)._asdict())
         remove_indices(path, others)
     own = index._replace(shards={name: index.shards[name] for name in listed.get(part, {}) if name in index.shards})
-    write_json(path / part.index, own._asdict())
+    write_checked_json(path / part.index, own._asdict())
     shards.clean(shards.remains_of(path, index, part.shards(index)))
     return own, [number for number in part.shards(index) if shard_name(number) not in index.shards]
 

@@ -19,11 +19,11 @@ from wsjax.typing import Key
 
 
 @dataclass(frozen=True, eq=False)
-class Order:
+class BatchOrder:
     """How the rows of a data set become batches.
 
     parts: the rows in each shard; batch_size: rows in a batch of one process; window: shards mixed with each other;
-    seed: None keeps the order of `parts`; process, processes: whose share this is, of how many equal ones;
+    seed: None keeps the order of `parts`; process, processes: whose part this is, of how many equal ones;
     drop_remainder: whether the rows that fill no batch are left out of their epoch.
     """
 
@@ -41,7 +41,7 @@ class Order:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles remember nothing: what is remembered hangs on this very object."""
-        return Order, tuple(getattr(self, field.name) for field in fields(self))
+        return BatchOrder, tuple(getattr(self, field.name) for field in fields(self))
 
     @property
     def rows(self) -> int:

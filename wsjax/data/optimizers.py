@@ -1,4 +1,4 @@
-"""Optimisers by name: any of optax's, and those that a user registers."""
+"""Optimizers by name: any of optax's, and those that a user registers."""
 
 import functools
 import hashlib
@@ -20,19 +20,19 @@ ELEMENTWISE = (
     *("adabelief", "adadelta", "adagrad", "adam", "adamax", "adamaxw", "adamw", "adan", "amsgrad", "lion", "nadam"),
     *("nadamw", "optimistic_gradient_descent", "radam", "rmsprop", "rprop", "sgd", "sign_sgd", "yogi"),
 )
-"""Optimisers of optax that treat each number by itself: stacked networks may share one state."""
+"""Optimizers of optax that treat each number by itself: stacked networks may share one state."""
 
-OTHER = "take one of optax's, such as 'adam', or register one of your own, by data.register_optimiser"
+OTHER = "take one of optax's, such as 'adam', or register one of your own, by data.register_optimizer"
 
 _registered: dict[str, Factory] = {}
 
 
-def register_optimiser(name: str, factory: Factory) -> None:
-    """Give an optimiser of your own a name, which a `Recipe` takes and the card of what it fits records.
+def register_optimizer(name: str, factory: Factory) -> None:
+    """Give an optimizer of your own a name, which a `Recipe` takes and the metadata of what it fits records.
 
     A stored data set opens without it. To go on with a fit, or to repeat one, the name must be registered again, so do
     it where your program begins. The name answers for what the factory does: give one that does something else another
-    name. The card also has a digest of the state that it keeps for a network.
+    name. The metadata also has a digest of the state that it keeps for a network.
 
     Args:
         name: none of optax's.
@@ -47,15 +47,15 @@ def register_optimiser(name: str, factory: Factory) -> None:
         >>> from wsjax.networks import Network
         >>> def clipped(learning_rate, norm=1.0):
         ...     return optax.chain(optax.clip_by_global_norm(norm), optax.adam(learning_rate))
-        >>> register_optimiser("clipped_adam", clipped)
-        >>> recipe = Recipe(Network("siren", (2, 4, 1)), optimiser="clipped_adam", optimiser_settings=(("norm", 0.5),))
+        >>> register_optimizer("clipped_adam", clipped)
+        >>> recipe = Recipe(Network("siren", (2, 4, 1)), optimizer="clipped_adam", optimizer_settings=(("norm", 0.5),))
     """
     if callable(getattr(optax, name, None)):
-        raise ValueError(f"{name!r} is the name of one of optax's; expected a name of your own for another optimiser")
-    # Programs that were compiled know an optimiser by its name.
+        raise ValueError(f"{name!r} is the name of one of optax's; expected a name of your own for another optimizer")
+    # Programs that were compiled know an optimizer by its name.
     if _registered.setdefault(name, factory) is not factory:
         raise ValueError(
-            f"the optimiser {name!r} is registered with another factory; expected one for each name: take another name"
+            f"the optimizer {name!r} is registered with another factory; expected one for each name: take another name"
         )
 
 
@@ -65,7 +65,7 @@ def is_registered(name: str) -> bool:
 
 
 def factory_of(name: str) -> Factory:
-    """What makes the optimiser of a name.
+    """What makes the optimizer of a name.
 
     Raises:
         ValueError: neither optax nor a user gave one that name.
@@ -77,56 +77,56 @@ def factory_of(name: str) -> Factory:
     factory: Factory | None = _registered.get(name) or getattr(optax, name, None)
     if not callable(factory):
         raise ValueError(
-            f"unknown optimiser {name!r}; expected the name of one of optax's, such as 'adam', or one of your own: "
-            f"register that first, by data.register_optimiser({name!r}, factory)."
+            f"unknown optimizer {name!r}; expected the name of one of optax's, such as 'adam', or one of your own: "
+            f"register that first, by data.register_optimizer({name!r}, factory)."
             f"{nearest(name, (*dir(optax), *_registered))}"
         )
     return factory
 
 
-def check_optimiser(name: str, settings: tuple[tuple[str, Any], ...], scheduled: bool, network: Network) -> None:
-    """Check that an optimiser makes steps from a network's gradient; it is traced once, and nothing is computed.
+def check_optimizer(name: str, settings: tuple[tuple[str, Any], ...], scheduled: bool, network: Network) -> None:
+    """Check that an optimizer makes steps from a network's gradient; it is traced once, and nothing is computed.
 
     Args:
-        name: the optimiser's.
+        name: the optimizer's.
         settings: its keyword arguments.
         scheduled: whether its learning rate is a schedule.
         network: whose weights it moves.
 
     Raises:
-        ValueError: no optimiser, settings that it does not take, or an update that asks for more than the gradient.
+        ValueError: no optimizer, settings that it does not take, or an update that asks for more than the gradient.
 
     Example:
-        >>> check_optimiser("lbfgs", (), False, Network("siren", (2, 4, 1)))
+        >>> check_optimizer("lbfgs", (), False, Network("siren", (2, 4, 1)))
         Traceback (most recent call last):
-        ValueError: the optimiser 'lbfgs' cannot make a step from a gradient alone: ...
+        ValueError: the optimizer 'lbfgs' cannot make a step from a gradient alone: ...
     """
     factory = factory_of(name)
     if name not in _registered and "learning_rate" not in inspect.signature(factory).parameters:
-        raise ValueError(f"optax's {name!r} is no optimiser: it takes no learning_rate; {OTHER}")
+        raise ValueError(f"optax's {name!r} is no optimizer: it takes no learning_rate; {OTHER}")
     if factory is optax.adam and not settings:
         return  # every recipe's default, which to trace would take a third of the time that `import wsjax.data` takes
     fault = _fault(factory, settings, scheduled, network)
     if fault and scheduled and not _fault(factory, settings, False, network):
-        raise ValueError(f"the optimiser {name!r} takes no schedule of its learning rate; set schedule='constant'")
+        raise ValueError(f"the optimizer {name!r} takes no schedule of its learning rate; set schedule='constant'")
     if fault:
-        raise ValueError(f"the optimiser {name!r} {fault}")
+        raise ValueError(f"the optimizer {name!r} {fault}")
 
 
 @functools.lru_cache(maxsize=256)  # every `dataclasses.replace` of a recipe asks again
 def _fault(factory: Factory, settings: tuple[tuple[str, Any], ...], scheduled: bool, network: Network) -> str | None:
-    """What is wrong with an optimiser, None where nothing is."""
+    """What is wrong with an optimizer, None where nothing is."""
     rate = optax.cosine_decay_schedule(0.01, 1) if scheduled else 0.01
     try:
-        optimiser = factory(rate, **dict(settings))
+        optimizer = factory(rate, **dict(settings))
     except Exception as error:  # whatever a factory of somebody's own may raise
         return f"cannot be made with the settings {dict(settings)}: {error}; give it settings that it takes"
-    if not all(callable(getattr(optimiser, part, None)) for part in ("init", "update")):
-        return f"is made as a {type(optimiser).__name__}; expected an optax.GradientTransformation: {OTHER}"
+    if not all(callable(getattr(optimizer, part, None)) for part in ("init", "update")):
+        return f"is made as a {type(optimizer).__name__}; expected an optax.GradientTransformation: {OTHER}"
 
     def step() -> PyTree:
         weights = network.init(jax.random.key(0))
-        return optimiser.update(weights, optimiser.init(weights), weights)
+        return optimizer.update(weights, optimizer.init(weights), weights)
 
     try:
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
@@ -136,30 +136,30 @@ def _fault(factory: Factory, settings: tuple[tuple[str, Any], ...], scheduled: b
     return None
 
 
-def over_lanes(name: str, optimiser: optax.GradientTransformation) -> optax.GradientTransformation:
-    """An optimiser of one network for networks with a leading axis, each by itself.
+def over_slots(name: str, optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """An optimizer of one network for networks with a leading axis, each by itself.
 
     Example:
         >>> import jax.numpy as jnp
         >>> clip, two = optax.clip_by_global_norm(1.0), jnp.array([[3.0, 4.0], [0.3, 0.4]])
-        >>> lanes = over_lanes("clip_by_global_norm", clip)
-        >>> updates, _ = lanes.update(two, lanes.init(two))
+        >>> slots = over_slots("clip_by_global_norm", clip)
+        >>> updates, _ = slots.update(two, slots.init(two))
         >>> [[round(float(x), 3) for x in row] for row in updates]
         [[0.6, 0.8], [0.3, 0.4]]
     """
     if name in ELEMENTWISE:
-        return optimiser
-    return optax.GradientTransformation(jax.vmap(optimiser.init), jax.vmap(optimiser.update))
+        return optimizer
+    return optax.GradientTransformation(jax.vmap(optimizer.init), jax.vmap(optimizer.update))
 
 
-def state_sha256(optimiser: optax.GradientTransformation, weights: PyTree) -> str:
-    """SHA-256 of the structure, shapes and dtypes of what an optimiser remembers of one network.
+def state_sha256(optimizer: optax.GradientTransformation, weights: PyTree) -> str:
+    """SHA-256 of the structure, shapes and dtypes of what an optimizer remembers of one network.
 
     Example:
         >>> import jax.numpy as jnp
         >>> state_sha256(optax.sgd(1.0), jnp.zeros(3)) == state_sha256(optax.adam(1.0), jnp.zeros(3))
         False
     """
-    state = jax.eval_shape(optimiser.init, weights)
+    state = jax.eval_shape(optimizer.init, weights)
     leaves = [f"{leaf.shape} {leaf.dtype}" for leaf in jax.tree.leaves(state)]
     return hashlib.sha256(f"{jax.tree.structure(state)} {leaves}".encode()).hexdigest()
