@@ -1,4 +1,4 @@
-"""Trainings that many tests read, each made once; `networks` and `trained` are those of all tests."""
+"""Trainings that many tests use, each made once; `networks` and `trained` are those of all tests."""
 
 import shutil
 from collections.abc import Callable
@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.helpers import SMALL, TRIALS
-from wsjax.train import Trained, metrics, train
+from tests.train.helpers import trained_on
+from wsjax.train import Result, journal
 
 
 @pytest.fixture(scope="session")
-def small(networks) -> Trained:
-    return train(networks, SMALL, TRIALS, progress=False)
+def small(networks) -> Result:
+    return trained_on(networks)
 
 
 @pytest.fixture(scope="session")
 def finished(networks, tmp_path_factory) -> Path:
     """The directory of the same training, whose checkpoints are those of epochs 4 and 6."""
     run = tmp_path_factory.mktemp("runs") / "run"
-    train(networks, SMALL, TRIALS, run, progress=False, checkpoint_seconds=0.0)
+    trained_on(networks, out=run, checkpoint_seconds=0.0)
     return run
 
 
@@ -32,7 +32,7 @@ def run(finished, tmp_path) -> Path:
 @pytest.fixture
 def after_evaluation(monkeypatch) -> Callable:
     """`after_evaluation(2, f)` calls f once the second evaluation is written down, before its checkpoint."""
-    append, calls = metrics.append, []
+    append, calls = journal.append, []
 
     def watch(number, then):
         def appended(path, records):
@@ -42,7 +42,7 @@ def after_evaluation(monkeypatch) -> Callable:
                 monkeypatch.undo()
                 then()
 
-        monkeypatch.setattr(metrics, "append", appended)
+        monkeypatch.setattr(journal, "append", appended)
         return calls
 
     return watch

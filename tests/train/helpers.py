@@ -1,21 +1,48 @@
-"""The plans that tests of training share, and how two trees are compared to the bit.
+"""The trainings that tests share, and how two trees are compared to the bit.
 
-A step is compiled for a plan, a reader and shapes; data and the numbers of trials are its arguments. So a test trains
-`SMALL` with `TRIALS`, or with two trials of its own, wherever that will do. Its augmentations draw a number each; noise
-takes twice as long to compile as all the rest.
+A step is compiled for a configuration, a model's structure and shapes; data and the settings of runs are its arguments.
+So a test trains `SMALL` with `RUNS`, or with two runs of its own, wherever that will do. Its augmentations draw a
+number each; noise takes twice as long to compile as all the rest.
 """
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wsjax.train import Plan, Trial
+from wsjax.data import WeightDataset
+from wsjax.models import NamedReader
+from wsjax.train import Result, Run, TrainConfig, fit
+from wsjax.train.model import MakeModel, made
+from wsjax.train.state import TrainState, init_states
 
 DWS = {"channels": 2, "layers": 1, "head": 8}
-PLAN = Plan("dws", DWS, "flip_signs | rotate(max_degrees=10)", 6, batch_size=16, evaluate_every=2)
-TRIALS = (Trial(0, 3e-3), Trial(1, 6e-3, dropout=0.1))
+CONFIG = TrainConfig("flip_signs | rotate(max_degrees=10)", epochs=6, batch_size=16, evaluate_every=2)
+RUNS = (Run(0, learning_rate=3e-3), Run(1, learning_rate=6e-3, dropout_rate=0.1))
 MLP = {"width": 2, "depth": 1}
-SMALL = Plan("mlp", MLP, "rotate(max_degrees=10) | scale(max_log=0.1)", 6, batch_size=16, evaluate_every=2)
+SMALL = TrainConfig("rotate(max_degrees=10) | scale(max_log=0.1)", epochs=6, batch_size=16, evaluate_every=2)
+
+
+def dws(dataset: WeightDataset) -> NamedReader:
+    return NamedReader("dws", dataset.metadata, DWS)
+
+
+def mlp(dataset: WeightDataset, **settings: int) -> NamedReader:
+    """With an output for each class, or for each target."""
+    targets = None if dataset.metadata.classes else dataset.label.reshape(len(dataset), -1).shape[1]
+    return NamedReader("mlp", dataset.metadata, MLP | settings, targets)
+
+
+def trained_on(dataset: WeightDataset, config: TrainConfig = SMALL, runs=RUNS, out=None, **given: Any) -> Result:
+    """A training of the small MLP, with no bar."""
+    return fit(dataset, mlp(dataset), config, runs=runs, out=out, progress=False, **given)
+
+
+def begun(make_model: MakeModel, config: TrainConfig = SMALL, runs=RUNS) -> tuple[TrainState, Any]:
+    """The states of runs before their first step, and the models' fixed part."""
+    parameters, frozen = made(make_model, [run.seed for run in runs])
+    return init_states(config, [run.filled(config) for run in runs], parameters), frozen
 
 
 def ctrl_c():

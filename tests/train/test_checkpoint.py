@@ -10,19 +10,18 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from tests.helpers import one_save_then
-from tests.train.helpers import SMALL, TRIALS, bits, without_seconds
-from wsjax.data.store import orbax_calls, shards
-from wsjax.data.store.directory import read_json, write_json
+from tests.train.helpers import RUNS, begun, bits, mlp, trained_on, without_seconds
+from wsjax.data.store.directory import read_stored_json
 from wsjax.errors import DataError
-from wsjax.train import checkpoint, load, load_trained, record, train
-from wsjax.train.loop import start
-
-pytestmark = pytest.mark.xdist_group("train")
+from wsjax.storage import orbax_calls
+from wsjax.storage.digests import file_digests
+from wsjax.storage.files import write_checked_json
+from wsjax.train import checkpoint, load, record
 
 
 @pytest.fixture(scope="module")
 def fresh(networks):
-    return start(networks.card, SMALL, TRIALS)[0]
+    return begun(mlp(networks))[0]
 
 
 def files(directory: Path) -> list[Path]:
@@ -84,19 +83,19 @@ def test_other_numbers_in_whole_files_are_refused(run, fresh):
     loaded = ocp.load(str(where))
     name = next(n for n in loaded if "parameters" in n)
     ocp.save(str(where), {**loaded, name: -loaded[name]}, overwrite=True)
-    entries = read_json(run / record.PROOFS)
-    entries["6"]["files"] = shards.file_digests(where)
-    write_json(run / record.PROOFS, entries)
+    entries = read_stored_json(run / record.PROOFS)
+    entries["6"]["files"] = file_digests(where)
+    write_checked_json(run / record.PROOFS, entries)
     with pytest.raises(DataError) as caught:
         checkpoint.restore(run, fresh)
     assert f"{name} of the checkpoint {where} is altered" in str(caught.value)
 
 
-def test_the_state_of_another_reader_is_refused(networks, trained, run):
-    with pytest.raises(DataError, match=r"holds another state: .* differ; expected that of the recorded plan"):
+def test_the_state_of_another_model_is_refused(networks, trained, run):
+    with pytest.raises(DataError, match=r"holds another state: .* differ; expected that of the recorded configuration"):
         checkpoint.restore(run, trained.state)
     with pytest.raises(DataError, match=r"is \(2,.* float32; expected \(1,.* float32"):
-        checkpoint.restore(run, start(networks.card, SMALL, TRIALS[:1])[0])
+        checkpoint.restore(run, begun(mlp(networks), runs=RUNS[:1])[0])
 
 
 def test_reading_changes_nothing_on_the_disk(run):
@@ -104,7 +103,7 @@ def test_reading_changes_nothing_on_the_disk(run):
     half_written.mkdir()
     (half_written / "being written").touch()
     before = {p: p.stat().st_mtime_ns for p in run.rglob("*")}
-    load_trained(run)
+    load(run)
     assert {p: p.stat().st_mtime_ns for p in run.rglob("*")} == before
 
 
@@ -119,7 +118,7 @@ def test_reading_a_run_without_checkpoints_makes_none(run):
 def test_training_removes_what_a_kill_left_and_no_more(networks, run):
     for name in ("8", "8.orbax-checkpoint-tmp"):  # whole but not listed yet, and half-written
         shutil.copytree(run / record.CHECKPOINTS / "6", run / record.CHECKPOINTS / name)
-    train(networks, SMALL, TRIALS, run, progress=False)
+    trained_on(networks, out=run)
     assert sorted(p.name for p in (run / record.CHECKPOINTS).iterdir()) == ["4", "6"]
 
 
@@ -127,8 +126,8 @@ def test_a_removed_checkpoint_is_made_anew_from_the_one_before(networks, run, fi
     shutil.rmtree(run / record.CHECKPOINTS / "6")
     with pytest.raises(DataError, match="is missing"):
         load(run)
-    again = train(networks, SMALL, TRIALS, run, progress=False)
-    whole = load_trained(finished)
+    again = trained_on(networks, out=run)
+    whole = load(finished)
     assert bits(again.state) == bits(whole.state)
     assert without_seconds(again.history) == without_seconds(whole.history)
     assert again.history[:4] == whole.history[:4]  # seconds too: those epochs were not trained again
@@ -136,7 +135,7 @@ def test_a_removed_checkpoint_is_made_anew_from_the_one_before(networks, run, fi
 
 def test_lost_checksums_are_named(networks, run):
     (run / record.PROOFS).unlink()
-    for read in (lambda: load(run), lambda: train(networks, SMALL, TRIALS, run, progress=False)):
+    for read in (lambda: load(run), lambda: trained_on(networks, out=run)):
         with pytest.raises(DataError, match=r"checkpoints\.json does not exist; expected the checksums of .*checkp"):
             read()
 
@@ -151,14 +150,14 @@ def test_a_full_disk_is_named_the_epoch_before_stays_and_the_training_goes_on(
         with pytest.raises(
             OSError, match=r"of epoch 4 cannot be written to .*run/checkpoints/4: No space left.*epoch 2 st"
         ):
-            train(networks, SMALL, TRIALS, run, progress=False, checkpoint_seconds=0.0)
+            trained_on(networks, out=run, checkpoint_seconds=0.0)
     assert checkpoint.epochs(run) == [2]
     assert [path.name for path in (run / record.CHECKPOINTS).iterdir()] == ["2"]
-    resumed = train(networks, SMALL, TRIALS, run, progress=False)
-    assert bits(resumed.state) == bits(load_trained(finished).state)
+    resumed = trained_on(networks, out=run)
+    assert bits(resumed.state) == bits(load(finished).state)
 
 
 def test_a_directory_that_cannot_be_written_is_named(networks, tmp_path):
     (tmp_path / "file").write_text("no directory")
     with pytest.raises(OSError, match=r"file/run cannot be written: Not a directory; name a directory that you may"):
-        train(networks, SMALL, TRIALS, tmp_path / "file" / "run", progress=False)
+        trained_on(networks, out=tmp_path / "file" / "run")

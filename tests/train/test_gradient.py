@@ -1,5 +1,6 @@
 """The gradient in microbatches is the whole batch's."""
 
+import sys
 from dataclasses import replace
 
 import jax
@@ -7,12 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.train.helpers import SMALL, TRIALS, assert_close
-from wsjax.train import Plan, loop, train
-from wsjax.train.gradient import value_and_mean_gradient
+from tests.train.helpers import SMALL, assert_close, trained_on
+from wsjax.train import TrainConfig, fit
 from wsjax.train.state import Packing
+from wsjax.train.step import value_and_mean_gradient
 
-pytestmark = pytest.mark.xdist_group("train")
 CUT = replace(SMALL, microbatches=4)
 
 
@@ -30,16 +30,17 @@ def test_any_cut_gives_the_gradient_of_the_whole_batch():
 
 def test_microbatches_and_arrays_that_are_not_packed_take_the_same_steps(networks, small, monkeypatch):
     """Augmentation and dropout draw for the whole batch, so only the rounding of sums differs."""
-    monkeypatch.setattr(loop, "packing_of", lambda plan, states: Packing())
-    parts = train(networks, CUT, TRIALS, progress=False).state
+    monkeypatch.setattr(sys.modules[fit.__module__], "packing_of", lambda config, states: Packing())
+    parts = trained_on(networks, CUT).state
     assert int(parts.step[0]) >= 10
     assert_close((parts.parameters, parts.best), (small.state.parameters, small.state.best), 1e-5)
 
 
-def test_a_batch_spread_over_devices_takes_the_same_steps(networks, small):
+@pytest.mark.parametrize("config", [SMALL, CUT])
+def test_a_batch_spread_over_devices_takes_the_same_steps(networks, small, config):
     """Each of its microbatches too. The axes of the mesh may have any names."""
     mesh = jax.make_mesh((2, 2), ("hosts", "cores"))
-    spread = train(networks, CUT, TRIALS, mesh=mesh, progress=False)
+    spread = trained_on(networks, config, mesh=mesh)
     assert int(spread.state.step[0]) >= 8
     assert_close(spread.state.parameters, small.state.parameters, 1e-5)
     for found, known in zip(spread.history, small.history, strict=True):
@@ -64,6 +65,6 @@ def test_a_step_in_microbatches_holds_less_at_once():
 
 def test_microbatches_that_do_not_divide_the_batch_are_refused(untyped):
     with pytest.raises(ValueError, match="batch_size is 128 and microbatches 3; the first must be a multiple"):
-        Plan(microbatches=3)
-    with pytest.raises(ValueError, match="microbatches is 0; it must be one whole number in"):
-        Plan(microbatches=0)
+        TrainConfig(microbatches=3)
+    with pytest.raises(ValueError, match="microbatches is 0; it must be one integer in"):
+        TrainConfig(microbatches=0)

@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.train.helpers import PLAN, TRIALS
-from wsjax.train import scores
+from tests.train.helpers import RUNS, SMALL
+from wsjax.train import model as module
 from wsjax.train.state import init_states, packing_of
 
 
 def test_what_is_packed_comes_back():
     arrays = {"a": np.arange(12.0, dtype=np.float32).reshape(2, 3, 2), "b": np.ones((2, 4), np.float32)}
-    states = init_states(PLAN, TRIALS[:2], arrays)
-    packing = packing_of(PLAN, states)
+    states = init_states(SMALL, [run.filled(SMALL) for run in RUNS], arrays)
+    packing = packing_of(SMALL, states)
     packed = packing.pack(states)
     assert packed.parameters.shape == packed.best.shape == (2, 10)
     for run in range(2):
@@ -28,7 +28,7 @@ def test_what_is_packed_comes_back():
 
 
 def test_all_splits_go_through_one_loop(monkeypatch):
-    monkeypatch.setattr(scores, "EVALUATION_BATCH", 4)
+    monkeypatch.setattr(module, "EVALUATION_BATCH", 4)
     traced = []
 
     def model(network):
@@ -41,7 +41,7 @@ def test_all_splits_go_through_one_loop(monkeypatch):
     ]
     for some in (splits, splits[:1]):
         traced.clear()
-        found = jax.jit(lambda *some: scores.read_all(model, *some))(*some)
+        found = jax.jit(lambda *some: module.read_all(model, *some))(*some)
         assert len(traced) == 1
         for given, split in zip(found, some, strict=True):
             np.testing.assert_allclose(given, split["a"] * split["b"].sum(1), rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Runs side by side, each with numbers of its own in the plan's augmentation."""
+"""Runs side by side in one program, each with numbers of its own in the configuration's augmentation."""
 
 import re
 from dataclasses import replace
@@ -7,37 +7,46 @@ import jax
 import numpy as np
 import pytest
 
-from tests.train.helpers import SMALL, assert_close, bits, changed, ctrl_c
-from tests.train.helpers import TRIALS as TWO
-from wsjax.augment import from_spec
+from tests.train.helpers import RUNS as TWO
+from tests.train.helpers import SMALL, assert_close, bits, changed, ctrl_c, trained_on
+from wsjax.augment import parse_batch
 from wsjax.data import SPLITS
-from wsjax.train import Plan, Trial, checkpoint, contrast, load_trained, train
-from wsjax.train.inputs import arrays
+from wsjax.train import Run, checkpoint, load
 from wsjax.train.pipelines import pipelines_of
+from wsjax.train.source import resident
+from wsjax.train.task import task_for
 from wsjax.typing import Batch
 
-pytestmark = pytest.mark.xdist_group("train")
 STRENGTHS = ("rotate(max_degrees=80) | scale(max_log=0.1)", "rotate(max_degrees=80) | scale(max_log=2.0)", None)
-TRIALS = [Trial(3, 1e-2, augment=spec) for spec in STRENGTHS]
+RUNS = [Run(3, 1e-2, augment=spec) for spec in STRENGTHS]
 
 
-AVERAGED = replace(SMALL, average=0.6)
+AVERAGED = replace(SMALL, ema_decay=0.6)
 
 
 @pytest.fixture(scope="module")
 def together(networks):
-    return train(networks, AVERAGED, TRIALS, progress=False)
+    return trained_on(networks, AVERAGED, RUNS)
 
 
-def test_each_run_is_the_one_that_trains_with_its_numbers_shared(networks, together):
+@pytest.fixture(scope="module")
+def training(networks):
+    return resident(networks, "train", task_for(networks))
+
+
+def made_of(networks, training, augment, runs):
+    return pipelines_of(replace(SMALL, augment=augment), runs, networks.symmetry, training, task_for(networks))
+
+
+def test_each_run_is_the_one_that_trains_with_its_numbers_shared(networks, together, training):
     """And averaging changes what is kept, not what is trained."""
     runs = [jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], together.state.parameters) for i in range(3)]
     for spec, run in zip(STRENGTHS, runs, strict=True):
-        alike = [Trial(3, 1e-2, augment=spec), Trial(4, 1e-2, augment=spec)]
-        shared, own = pipelines_of(SMALL, alike, networks.symmetry, arrays(networks, "train"), 10)
-        assert jax.tree.leaves(shared) == jax.tree.leaves(from_spec(spec or SMALL.augment, networks.symmetry))
+        alike = [Run(3, 1e-2, augment=spec), Run(4, 1e-2, augment=spec)]
+        shared, own = made_of(networks, training, SMALL.augment, alike)
+        assert jax.tree.leaves(shared) == jax.tree.leaves(parse_batch(spec or SMALL.augment, networks.symmetry))
         assert not jax.tree.leaves(own)
-        alone = train(networks, SMALL, alike, progress=False).state
+        alone = trained_on(networks, SMALL, alike).state
         assert_close(jax.tree.map(lambda leaf: np.asarray(leaf)[0], alone.parameters), run, 1e-4)
         assert alone.average is None
     apart = lambda a, b: max(np.abs(x - y).max() for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True))
@@ -52,33 +61,31 @@ def test_each_run_is_the_one_that_trains_with_its_numbers_shared(networks, toget
 def test_a_broken_training_goes_on_with_the_numbers_of_each_run(networks, together, tmp_path, after_evaluation):
     after_evaluation(2, ctrl_c)
     with pytest.raises(KeyboardInterrupt):
-        train(networks, AVERAGED, TRIALS, tmp_path, progress=False, checkpoint_seconds=0.0)
+        trained_on(networks, AVERAGED, RUNS, tmp_path, checkpoint_seconds=0.0)
     assert checkpoint.epochs(tmp_path) == [2]  # it goes on from there, and does not begin anew
-    assert bits(train(networks, AVERAGED, TRIALS, tmp_path, progress=False).state) == bits(together.state)
-    assert load_trained(tmp_path).trials == tuple(TRIALS)
-    with pytest.raises(ValueError, match=r"holds a training with other settings: trials\[2\]\.augment is None there"):
-        train(networks, AVERAGED, [*TRIALS[:2], replace(TRIALS[2], augment=STRENGTHS[0])], tmp_path, progress=False)
+    assert bits(trained_on(networks, AVERAGED, RUNS, tmp_path).state) == bits(together.state)
+    assert load(tmp_path).runs == tuple(RUNS)
+    with pytest.raises(ValueError, match=r"holds a training with other settings: runs\[2\]\.augment is "):
+        trained_on(networks, AVERAGED, [*RUNS[:2], Run(3, 1e-2, augment=AVERAGED.augment)], tmp_path)
 
 
-def test_only_the_numbers_that_differ_are_the_runs_own(networks):
-    training = arrays(networks, "train")
-    plan = replace(SMALL, augment="mixup_views(alpha=1.0) | noise(std=0.1)")
-    trials = [Trial(augment=f"mixup_views(alpha={alpha}) | noise(std=0.1)") for alpha in (0.5, 2)]
-    shared, own = pipelines_of(plan, trials, networks.symmetry, training, 10)
+def test_only_the_numbers_that_differ_are_the_runs_own(networks, training):
+    runs = [Run(augment=f"mixup_views(alpha={alpha}) | noise(std=0.1)") for alpha in (0.5, 2)]
+    shared, own = made_of(networks, training, "mixup_views(alpha=1.0) | noise(std=0.1)", runs)
     assert [leaf.tolist() for leaf in jax.tree.leaves(own)] == [[0.5, 2.0]]
     held = jax.tree.leaves(shared)
     assert any(leaf is jax.tree.leaves(training.weights)[0] for leaf in held)  # the pool, once for all
     assert 0.1 in [leaf for leaf in held if isinstance(leaf, float)]
 
 
-def test_partners_out_of_a_pool_come_from_the_whole_training_split(networks):
+def test_partners_out_of_a_pool_come_from_the_whole_training_split(networks, training):
     """In a batch of one network a partner of the same batch would be the network itself, and change nothing."""
-    training = arrays(networks, "train")._replace(object=np.zeros(len(networks.split("train")), np.int32))
+    training = training._replace(object=np.zeros(len(training.label), np.int32))
     one = jax.tree.map(
         lambda x: np.asarray(x)[:1], Batch(training.weights, np.eye(10)[training.label], training.object)
     )
     specs = [f"{name}(low=0.5, high=0.5)" for name in ("mixup", "mixup_with", "mixup_views")]
-    pipes = [pipelines_of(replace(SMALL, augment=s), [Trial()], networks.symmetry, training, 10).shared for s in specs]
+    pipes = [made_of(networks, training, spec, [Run()]).shared for spec in specs]
     found = jax.jit(lambda key, pipes: [pipe(key, one).weights for pipe in pipes])(jax.random.key(0), pipes)
     assert_close(found[0], one.weights, 1e-6)
     for mixed in found[1:]:  # half way to another one
@@ -88,11 +95,10 @@ def test_partners_out_of_a_pool_come_from_the_whole_training_split(networks):
         assert farthest.min() < 1e-5 < farthest[0]
 
 
-def test_augmentations_that_look_beyond_the_batch_know_the_objects_and_the_training_split_alone(networks, small):
-    plan = replace(SMALL, augment="towards_mean | mixup_views")
-
+def test_augmentations_beyond_the_batch_depend_on_the_objects_and_the_training_split_alone(networks, small):
     def after(**changes) -> list[bytes]:
-        return bits(train(replace(networks, **changes), plan, TWO, progress=False).state.parameters)
+        config = replace(SMALL, augment="towards_mean | mixup_views")
+        return bits(trained_on(replace(networks, **changes), config, TWO).state.parameters)
 
     def doubled(split: str):
         rows = networks.columns["split"] == SPLITS.index(split)
@@ -104,23 +110,17 @@ def test_augmentations_that_look_beyond_the_batch_know_the_objects_and_the_train
     image = np.arange(len(networks), dtype=np.int32) // 2
     twins, renumbered = ({**networks.columns, "image": image + n} for n in (0, 1))
     assert after(columns=twins) == after(columns=renumbered) != plain
-    other = train(replace(networks, columns=twins), SMALL, TWO, progress=False)
-    assert bits(other.state) == bits(small.state)  # whose augmentation does not ask
+    other = trained_on(replace(networks, columns=twins), SMALL, TWO)
+    assert bits(other.state) == bits(small.state)  # its augmentation takes no objects
 
 
 def test_other_steps_are_refused(networks, untyped):
     for spec in ("scale(max_log=0.1)", "rotate | scale(max_log=0.1)", "shear(max_shear=0.1) | scale"):
-        message = rf"trials\[1\]\.augment is '{re.escape(spec)}'; expected the steps and the named settings"
+        message = rf"runs\[1\]\.augment is '{re.escape(spec)}'; expected the steps and the named settings"
         with pytest.raises(ValueError, match=message):
-            train(networks, SMALL, [Trial(), Trial(augment=spec)], progress=False)
+            trained_on(networks, SMALL, [Run(), Run(augment=spec)])
 
 
-def test_a_record_of_before_is_that_of_trials_without_their_own():
-    assert Trial(1).to_json() == {"seed": 1, "learning_rate": 6e-3, "weight_decay": 0.1, "dropout": 0.0}
-    assert Trial(augment="").to_json()["augment"] == ""
-
-
-def test_contrast_refuses_views_that_differ_from_run_to_run(networks, untyped):
-    plan = Plan("statistics", augment="noise(std=0.2)", epochs=2, evaluate_every=2, batch_size=8)
-    with pytest.raises(ValueError, match=r"trials\[0\]\.augment is 'noise\(std=0\.3\)'; expected None"):
-        contrast(networks, plan, [Trial(augment="noise(std=0.3)")], progress=False)
+def test_a_record_holds_a_runs_own_settings_alone():
+    assert Run(1).to_json() == {"seed": 1}
+    assert Run(augment="", dropout_rate=0).to_json() == {"seed": 0, "dropout_rate": 0, "augment": ""}

@@ -11,38 +11,29 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from tests.train.helpers import DWS, TRIALS, bits, changed, ctrl_c, without_seconds
-from wsjax import data
-from wsjax.augment import network_from_spec
-from wsjax.demo import score_row, summary_table
+from tests.train.helpers import DWS, RUNS, begun, bits, changed, ctrl_c, mlp, without_seconds
+from wsjax import data, models
+from wsjax.augment import parse
 from wsjax.errors import DataError
-from wsjax.models import OverCopies, head_arrays
+from wsjax.models import NamedReader, head_arrays
 from wsjax.networks import siren_init
 from wsjax.symmetry import siren
-from wsjax.train import (
-    Arrays,
-    Plan,
-    Trial,
-    checkpoint,
-    evaluate,
-    kendall_tau,
-    load,
-    load_trained,
-    r2,
-    record,
-    train,
-)
-from wsjax.train.inputs import arrays
-from wsjax.train.inputs import learned as targets_learned
-from wsjax.train.loop import start
+from wsjax.train import Regression, Result, Run, TrainConfig, checkpoint, evaluate, fit, kendall_tau, load, record
 from wsjax.train.pipelines import pipelines_of
+from wsjax.train.results import row_of, summary_table
+from wsjax.train.source import resident
+from wsjax.train.task import task_for
 from wsjax.typing import Batch
 
 WIDTHS = (1, 4, 1)
 COUNT = 60
-LEARN = Plan("mlp", {"width": 32, "depth": 1}, epochs=200, batch_size=12, evaluate_every=40)
-SHORT = Plan("mlp", {"width": 4, "depth": 1}, epochs=6, batch_size=12, evaluate_every=2)
-"""Of 36 networks to train on, so that an epoch reads each once."""
+LEARN = TrainConfig(epochs=200, batch_size=12, evaluate_every=40, learning_rate=1e-2, weight_decay=0.0)
+SHORT = TrainConfig(epochs=6, batch_size=12, evaluate_every=2)
+"""Of 36 networks to train on, so that an epoch takes each once."""
+
+
+def train(dataset, config=SHORT, runs=RUNS, out=None, **settings) -> Result:
+    return fit(dataset, mlp(dataset, **{"width": 4} | settings), config, runs=runs, out=out, progress=False)
 
 
 def dataset_of(label, **columns) -> data.WeightDataset:
@@ -74,21 +65,26 @@ def two(zoo) -> data.WeightDataset:
 
 @pytest.fixture(scope="module")
 def short(zoo):
-    return train(zoo, SHORT, TRIALS, progress=False)
+    return train(zoo)
 
 
 @pytest.fixture(scope="module")
 def learned(two):
-    return train(two, LEARN, [Trial(0, 1e-2, 0.0), Trial(1, 1e-2, 0.0)], progress=False)
+    return train(two, LEARN, [Run(0), Run(1)], width=32)
 
 
-def outputs(reader, dataset) -> np.ndarray:
-    return np.asarray(stacked_outputs(reader, dataset.weights))
+def outputs(model, dataset) -> np.ndarray:
+    return np.asarray(stacked_outputs(model, dataset.weights))
 
 
 @eqx.filter_jit
-def stacked_outputs(reader, weights):
-    return jax.vmap(reader)(weights)
+def stacked_outputs(model, weights):
+    return jax.vmap(model)(weights)
+
+
+def units_of(result) -> tuple:
+    """Mean and deviation, which are no part of a task's equality: they compile no other program."""
+    return result.task, result.task.mean, result.task.std
 
 
 def rows_of(dataset, name: str) -> np.ndarray:
@@ -103,9 +99,9 @@ def r2_of(given, target) -> float:
 def test_a_regressor_learns_every_target_in_its_own_unit(two, learned):
     last = learned.history[-1]
     assert last["train_r2"] > 0.9
-    # Standardised by the training split, the mean square is 1 - R2; the loss is that of the epochs before.
+    # Standardized by the training split, the mean square is 1 - R2; the loss is that of the epochs before.
     assert last["loss"] < 0.1
-    given = outputs(learned.reader(), two)
+    given = outputs(learned.model(), two)
     assert given.shape == (COUNT, 2)
     for name, score in (("train", learned.scores()[0]["train_r2"]), ("test", evaluate(learned, two)[0])):
         rows = rows_of(two, name)
@@ -116,15 +112,15 @@ def test_a_regressor_learns_every_target_in_its_own_unit(two, learned):
     assert min(r2_of(given[rows, i], two.label[rows, i]) for i in range(2)) > 0.8
 
 
-def test_the_first_loss_is_that_of_standardised_targets(zoo):
-    """While it does not move, the reader misses (t - mean) / std of the training split by the loss, a mean square."""
-    still = [Trial(0, 1e-12), Trial(1, 1e-12)]
-    trained = train(zoo, SHORT, still, progress=False)
+def test_the_first_loss_is_that_of_standardized_targets(zoo):
+    """While it does not move, the model is off (t - mean) / std of the training split by the loss, a mean square."""
+    still = [Run(0, 1e-12), Run(1, 1e-12)]
+    trained = train(zoo, SHORT, still)
     label = zoo.label[rows_of(zoo, "train")]
-    state, frozen = start(zoo.card, SHORT, still, trained.targets)
+    state, frozen = begun(mlp(zoo, width=4), SHORT, still)
     for run in range(2):
-        reader = eqx.combine(jax.tree.map(lambda x, run=run: np.asarray(x)[run], state.parameters), frozen)
-        given = outputs(reader, zoo)[rows_of(zoo, "train"), 0]
+        model = eqx.combine(jax.tree.map(lambda x, run=run: np.asarray(x)[run], state.parameters), frozen)
+        given = outputs(model, zoo)[rows_of(zoo, "train"), 0]
         expected = float(np.mean((given - (label - label.mean()) / label.std()) ** 2))
         assert [line["loss"] for line in trained.history if line["run"] == run] == pytest.approx([expected] * 3, 1e-4)
 
@@ -134,7 +130,7 @@ def test_the_best_validation_epoch_is_kept(zoo, short):
         lines = [r for r in short.history if r["run"] == run]
         assert chosen["validation_r2"] == max(r["validation_r2"] for r in lines)
         assert chosen["final_train_r2"] == lines[-1]["train_r2"]
-        given = outputs(short.reader(run), zoo)
+        given = outputs(short.model(run), zoo)
         assert given.shape == (COUNT, 1)
         for name in ("train", "validation"):
             rows = rows_of(zoo, name)
@@ -144,7 +140,7 @@ def test_the_best_validation_epoch_is_kept(zoo, short):
 def test_a_score_below_every_accuracy_is_selected_too(zoo):
     """Far off, R2 is far below -1, from where an accuracy's selection might begin."""
     far = replace(zoo, label=changed(zoo.label, rows_of(zoo, "validation"), zoo.label + 50))
-    for chosen in train(far, SHORT, TRIALS, progress=False).scores():
+    for chosen in train(far).scores():
         assert chosen["validation_r2"] < -100
         assert chosen["epoch"] > 0
 
@@ -152,53 +148,53 @@ def test_a_score_below_every_accuracy_is_selected_too(zoo):
 def test_units_change_the_outputs_and_nothing_else(zoo, short):
     """Targets times 1000 plus 5: the same training, and outputs in the new units."""
     other = replace(zoo, label=(1000 * zoo.label.astype(np.float64) + 5).astype(np.float32))
-    trained = train(other, SHORT, TRIALS, progress=False)
+    trained = train(other)
     for mine, theirs in zip(short.scores(), trained.scores(), strict=True):
         assert mine["epoch"] == theirs["epoch"]
         for name in ("train_r2", "validation_r2", "loss"):
             assert mine[name] == pytest.approx(theirs[name], abs=1e-4)
     np.testing.assert_allclose(evaluate(trained, other), evaluate(short, zoo), atol=1e-4)
     np.testing.assert_allclose(
-        outputs(trained.reader(1), other), 1000 * outputs(short.reader(1), zoo) + 5, rtol=1e-3, atol=0.05
+        outputs(trained.model(1), other), 1000 * outputs(short.model(1), zoo) + 5, rtol=1e-3, atol=0.05
     )
 
 
 def test_r2_is_that_of_numpy():
     given, target = np.random.default_rng(0).normal(size=(2, 300, 3)).astype(np.float32)
     target += np.array([2.0, 0.0, -1.0], np.float32)
-    found = jax.jit(lambda given: r2(lambda w: w, Arrays(given, jnp.asarray(target))))
+    found = jax.jit(lambda given: Regression(3).score(given, jnp.asarray(target)))
     assert float(found(given)) == pytest.approx(r2_of(given, target), rel=1e-5)
     assert float(found(target)) == 1
     mean = np.broadcast_to(target.mean(axis=0), target.shape)
     assert float(found(mean)) == pytest.approx(0, abs=1e-5)
 
 
-def test_tau_is_that_of_scipy_on_what_the_reader_gives(two, learned):
+def test_tau_is_that_of_scipy_on_the_models_outputs(two, learned):
     """Targets of a few values, so that many tie."""
     rounded = replace(two, label=np.stack([np.round(two.label[:, 0], 1), two.label[:, 1]], axis=1))
     rows = rows_of(two, "test")
     label = rounded.label[rows]
     assert len(np.unique(label[:, 0])) < len(label)
     for run, tau in enumerate(kendall_tau(learned, rounded)):
-        given = outputs(learned.reader(run), two)[rows]
+        given = outputs(learned.model(run), two)[rows]
         found: list[Any] = [kendalltau(given[:, i], label[:, i], variant="b") for i in range(2)]
         assert tau == pytest.approx(float(np.mean([result.statistic for result in found])), abs=1e-6)
 
 
-def test_a_reader_that_gives_the_same_everywhere_ranks_nothing(zoo, short):
+def test_a_model_whose_outputs_are_equal_has_no_rank_correlation(zoo, short):
     zeros = jax.tree.map(lambda x: jax.device_put(np.zeros(x.shape, x.dtype)), short.state.best)
     same = short._replace(state=short.state._replace(best=zeros))
     assert kendall_tau(same, zoo) == [0.0, 0.0]
     assert all(score <= 0 for score in evaluate(same, zoo))
-    np.testing.assert_allclose(outputs(same.reader(), zoo), zoo.split("train").label.mean(), rtol=1e-5)
+    np.testing.assert_allclose(outputs(same.model(), zoo), zoo.split("train").label.mean(), rtol=1e-5)
 
 
 def test_the_test_split_has_no_part_in_training(zoo, short):
     test = rows_of(zoo, "test")
     weights = jax.tree.map(lambda w: changed(w, test, w + 1), zoo.weights)
     other = replace(zoo, label=changed(zoo.label, test, 9 - zoo.label), weights=weights)
-    again = train(other, SHORT, TRIALS, progress=False)
-    assert (bits(again.state), again.targets) == (bits(short.state), short.targets)
+    again = train(other)
+    assert (bits(again.state), units_of(again)) == (bits(short.state), units_of(short))
     assert evaluate(again, other) != evaluate(short, zoo)
 
 
@@ -216,7 +212,7 @@ def gathered(monkeypatch) -> list[int]:
 
 
 def test_a_split_is_gathered_once(zoo, short, gathered):
-    train(zoo, SHORT, TRIALS, progress=False)
+    train(zoo)
     assert gathered == [36, 12]
     gathered.clear()
     kendall_tau(short, zoo)
@@ -226,8 +222,8 @@ def test_a_split_is_gathered_once(zoo, short, gathered):
 def test_validation_is_in_the_units_of_the_training_split(zoo, short):
     """Other targets to choose by change the choice, not what is learned."""
     other = replace(zoo, label=changed(zoo.label, rows_of(zoo, "validation"), 3 - 2 * zoo.label))
-    again = train(other, SHORT, TRIALS, progress=False)
-    assert again.targets == short.targets
+    again = train(other)
+    assert units_of(again) == units_of(short)
     assert bits(again.state.parameters) == bits(short.state.parameters)
     assert [r["validation_r2"] for r in again.history] != [r["validation_r2"] for r in short.history]
 
@@ -235,18 +231,18 @@ def test_validation_is_in_the_units_of_the_training_split(zoo, short):
 def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(zoo, short, tmp_path, after_evaluation):
     after_evaluation(2, ctrl_c)
     with pytest.raises(KeyboardInterrupt):
-        train(zoo, SHORT, TRIALS, tmp_path / "run", progress=False, checkpoint_seconds=0.0)
+        fit(zoo, mlp(zoo, width=4), SHORT, runs=RUNS, out=tmp_path / "run", progress=False, checkpoint_seconds=0.0)
     assert checkpoint.epochs(tmp_path / "run") == [2]
-    resumed = train(zoo, SHORT, TRIALS, tmp_path / "run", progress=False)
+    resumed = train(zoo, out=tmp_path / "run")
     assert bits(resumed.state) == bits(short.state)
     assert without_seconds(resumed.history) == without_seconds(short.history)
-    loaded = load_trained(tmp_path / "run")
-    assert loaded.targets == short.targets
-    np.testing.assert_array_equal(outputs(load(tmp_path / "run", 1), zoo), outputs(short.reader(1), zoo))
+    loaded = load(tmp_path / "run")
+    assert units_of(loaded) == units_of(short)
+    np.testing.assert_array_equal(loaded.predict(zoo.weights, 1), outputs(short.model(1), zoo))
     assert evaluate(loaded, zoo) == evaluate(short, zoo)
     other = replace(zoo, label=2 * zoo.label)
-    with pytest.raises(ValueError, match=r"holds a training with other settings: .*targets\.mean\[0\] is .* there and"):
-        train(other, SHORT, TRIALS, tmp_path / "run", progress=False)
+    with pytest.raises(ValueError, match=r"holds a training with other settings: .*task\.mean\[0\] is .* there and"):
+        train(other, out=tmp_path / "run")
     names = ["epoch", "run", "seed", "loss", "train_r2", "validation_r2", "seconds"]
     assert [list(json.loads(line)) for line in (tmp_path / "run" / record.METRICS).read_text().splitlines()] == [
         names
@@ -256,19 +252,19 @@ def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(zoo, short, tmp_pa
 MIXED = {"mixup(low=0.5, high=0.5)", "mixup_with(low=0.5, high=0.5)", "mixup_hard(low=0.9, high=0.9)"}
 
 
-def test_targets_are_mixed_with_the_share_of_the_weights(zoo):
+def test_targets_are_mixed_by_the_coefficient_of_the_weights(zoo):
     """A target that is linear in the weights stays the same function of them; `mixup_hard` keeps one of the two."""
-    targets = targets_learned(zoo)
-    assert targets is not None
-    training = arrays(zoo, "train", targets=targets)
-    pipes = {s: pipelines_of(replace(SHORT, augment=s), [Trial()], zoo.symmetry, training, 0).shared for s in MIXED}
+    task = task_for(zoo)
+    assert isinstance(task, Regression)
+    training = resident(zoo, "train", task)
+    pipes = {s: pipelines_of(replace(SHORT, augment=s), [Run()], zoo.symmetry, training, task).shared for s in MIXED}
     mix = jax.jit(lambda key, pipes: {s: pipe(key, Batch(*training[:2])) for s, pipe in pipes.items()})
     for spec, mixed in mix(jax.random.key(0), pipes).items():
         assert bits(mixed.weights) != bits(training.weights), spec
         if "hard" in spec:
             np.testing.assert_array_equal(mixed.label, training.label, err_msg=spec)
         else:
-            same_function = targets.standardised(0.5 + 0.1 * known(mixed.weights)[:, None])
+            same_function = (0.5 + 0.1 * known(mixed.weights)[:, None] - task.mean[0]) / task.std[0]
             np.testing.assert_allclose(mixed.label, same_function, atol=1e-4, err_msg=spec)
             assert bits(mixed.label) != bits(training.label), spec
 
@@ -276,10 +272,10 @@ def test_targets_are_mixed_with_the_share_of_the_weights(zoo):
 def test_what_works_on_classes_is_refused(zoo, two):
     for dataset in (zoo, two):
         for step in ("label_smoothing(rate=0.1)", "mixup_within_class", "dwsa_label_smoothing"):
-            plan = replace(SHORT, augment=f"noise | with_probability(0.5, {step})")
+            config = replace(SHORT, augment=f"noise | with_probability(0.5, {step})")
             name = step.split("(")[0].removeprefix("dwsa_")
             with pytest.raises(ValueError, match=rf"^{name} in '.*': the labels of zoo are targets, .*; leave it out"):
-                train(dataset, plan, progress=False)
+                train(dataset, config)
 
 
 def test_labels_that_cannot_be_learned_are_named(zoo, two):
@@ -295,20 +291,20 @@ def test_labels_that_cannot_be_learned_are_named(zoo, two):
         (wide * 1e50, r"target 0 of zoo runs from .*e\+.*; expected numbers whose differences "),
         # float32 has steps of 0.06 there
         (1e6 + 0.01 * wide, r"target 0 of zoo .* give the target in another unit, or less an offset"),
-        (np.arange(COUNT, dtype=np.int32) % 3, r"the card names no classes; expected one at least"),
+        (np.arange(COUNT, dtype=np.int32) % 3, r"its metadata names no classes; expected one at least"),
     ):
         with pytest.raises(DataError if "finite" in message else ValueError, match=message):
-            train(replace(zoo, label=other), SHORT, progress=False)
-    named = replace(zoo, card=replace(zoo.card, classes=("a", "b")))
-    with pytest.raises(ValueError, match=r"labels of zoo are floats and its card names 2 classes; expected whole num"):
-        train(named, SHORT, progress=False)
+            train(replace(zoo, label=other))
+    named = replace(zoo, metadata=replace(zoo.metadata, classes=("a", "b")))
+    with pytest.raises(ValueError, match=r"labels of zoo are floats and its metadata names 2 classes; expected integ"):
+        train(named)
 
 
 def test_other_targets_than_those_trained_on_are_not_scored(zoo, two, short, networks, trained):
     whole = replace(zoo, label=np.arange(COUNT, dtype=np.int32))
-    integers = r"labels of zoo have dtype int32; expected floats, as the reader gives targ"
+    integers = r"labels of zoo have dtype int32; expected floats, as the model was trained on targets"
     for read, of, dataset, message in (
-        (evaluate, short, two, r"labels of zoo have 2 targets a network; expected 1, as the reader was trained"),
+        (evaluate, short, two, r"labels of zoo have 2 targets a network; expected 1, as the model was trained"),
         (evaluate, short, whole, integers),
         (kendall_tau, short, whole, integers),
         (kendall_tau, trained, networks, r"trained on the classes of digits; expected one trained on float targets"),
@@ -317,10 +313,10 @@ def test_other_targets_than_those_trained_on_are_not_scored(zoo, two, short, net
             read(of, dataset)
 
 
-def test_scores_over_copies_are_those_of_the_averaged_reader(zoo, short):
+def test_scores_over_copies_are_those_of_the_averaged_model(zoo, short):
     moved = {"copies": 3, "augment": "scale(max_log=0.5)"}
-    averaged = OverCopies(
-        short.reader(), network_from_spec("scale(max_log=0.5)", zoo.symmetry), 3, key=jax.random.key(0)
+    averaged = models.TestTimeAugmentation(
+        short.model(), parse("scale(max_log=0.5)", zoo.symmetry), 3, key=jax.random.key(0)
     )
     part = zoo.split("test")
     given = outputs(averaged, part)[:, 0]
@@ -333,29 +329,30 @@ def test_scores_over_copies_are_those_of_the_averaged_reader(zoo, short):
 
 def test_scores_of_a_regressor_are_r2_and_tau_in_rows_and_tables(zoo, short):
     test, taus = evaluate(short, zoo), kendall_tau(short, zoo)
-    row = score_row(short, test, taus)
+    row = row_of(short, test, taus)
     assert row["test_r2_mean"] == pytest.approx(np.mean(test))
     assert (row["test_r2s"], row["test_taus"]) == (test, taus)
     assert not [name for name in row if "accurac" in name]
     table = summary_table({"mlp": row})
     assert "test tau" in table
     assert f"{np.mean(test):.3f} ± {np.std(test, ddof=1):.3f}" in table
-    assert "tau" not in summary_table({"mlp": score_row(short, test)})
+    assert "tau" not in summary_table({"mlp": row_of(short, test)})
     assert "%" not in table
 
 
 def test_targets_of_any_floating_type_train(zoo):
     for dtype in (np.float64, np.float16, jnp.bfloat16):
-        trained = train(replace(zoo, label=zoo.label.astype(dtype)), SHORT, TRIALS, progress=False)
-        assert jax.eval_shape(trained.reader(), zoo.network(0)).dtype == jnp.float32, dtype
+        trained = train(replace(zoo, label=zoo.label.astype(dtype)))
+        assert jax.eval_shape(trained.model(), zoo.network(0)).dtype == jnp.float32, dtype
 
 
 def test_a_head_that_trains_alone_leaves_the_trunk_as_each_seed_drew_it_and_learns_from_mixed_targets(zoo):
     """Of two networks half each, and of one alone, the heads learn something else."""
-    plan = replace(SHORT, reader="dws", reader_settings=DWS, trains="head", augment="mixup_with(low=0.5, high=0.5)")
-    trials = [Trial(0, 1e-2), Trial(0, 1e-2, augment="mixup_with(low=1.0, high=1.0)"), Trial(1)]
-    state = train(zoo, plan, trials, progress=False).state
-    drawn = start(zoo.card, plan, trials, targets_learned(zoo))[0].parameters
+    config = replace(SHORT, freeze="trunk", augment="mixup_with(low=0.5, high=0.5)", learning_rate=1e-2)
+    runs = [Run(0), Run(0, augment="mixup_with(low=1.0, high=1.0)"), Run(1)]
+    make_model = NamedReader("dws", zoo.metadata, DWS, 1)
+    state = fit(zoo, make_model, config, runs=runs, progress=False).state
+    drawn = begun(make_model, config, runs)[0].parameters
     moved = jax.tree.map(lambda new, old: not np.array_equal(new, old), state.parameters, drawn)
     assert moved == head_arrays(drawn)
     last = np.asarray(jax.tree.leaves(state.parameters.last)[0])

@@ -11,18 +11,18 @@ import jax
 import numpy as np
 import pytest
 
-from tests.train.helpers import MLP, SMALL, TRIALS, assert_close, bits
-from wsjax.train import Plan, Trial, contrast, evaluate, features_of, load, load_trained, train
+from tests.train.helpers import SMALL, assert_close, bits, trained_on
+from wsjax.train import Contrastive, Run, TrainConfig, evaluate, features_of, load
 
-PLAIN = Plan("mlp", MLP, epochs=1, batch_size=64)
+PLAIN = TrainConfig(epochs=1, batch_size=64)
 """One step."""
 
 
 def test_debug_nans_finds_none(networks, small):
     with jax.debug_nans(True):
-        found = train(networks, SMALL, TRIALS, progress=False)
+        found = trained_on(networks)
         scores = evaluate(found, networks)
-        learned = contrast(networks, replace(SMALL, epochs=12, evaluate_every=4), TRIALS, embedding=8, progress=False)
+        learned = trained_on(networks, replace(SMALL, epochs=12, evaluate_every=4), task=Contrastive())
     assert bits(found.state) == bits(small.state)
     assert scores == evaluate(small, networks)
     assert np.isfinite(learned.history[-1]["loss"])
@@ -31,37 +31,37 @@ def test_debug_nans_finds_none(networks, small):
 @pytest.mark.slow
 def test_without_compilation_a_step_is_the_same_up_to_rounding(networks):
     few = networks.take(np.concatenate([np.flatnonzero(networks.columns["split"] == n)[:4] for n in range(3)]))
-    expected = train(few, PLAIN, TRIALS, progress=False)
+    expected = trained_on(few, PLAIN)
     with jax.disable_jit():
-        found = train(few, PLAIN, TRIALS, progress=False)
+        found = trained_on(few, PLAIN)
         scores = evaluate(found, few)
-        features = features_of(found.reader(), few.weights)
+        features = features_of(found.model(), few.weights)
     assert_close(found.state.parameters, expected.state.parameters, 1e-6)
     np.testing.assert_allclose(scores, evaluate(expected, few), atol=1e-6)
-    np.testing.assert_allclose(features, features_of(expected.reader(), few.weights), atol=1e-6)
+    np.testing.assert_allclose(features, features_of(expected.model(), few.weights), atol=1e-6)
 
 
-def test_a_training_under_other_settings_is_read_under_any_and_goes_on_under_its_own_alone(networks, tmp_path):
+def test_a_training_under_other_settings_loads_under_any_and_goes_on_under_its_own_alone(networks, tmp_path):
     with (
         jax.enable_x64(True),
         jax.default_prng_impl("unsafe_rbg"),
         jax.numpy_dtype_promotion("standard"),
         jax.numpy_rank_promotion("allow"),
     ):
-        expected = train(networks, PLAIN, TRIALS, tmp_path, progress=False)
+        expected = trained_on(networks, PLAIN, out=tmp_path)
         assert {leaf.dtype for leaf in jax.tree.leaves(expected.state.parameters)} == {np.dtype(np.float64)}
-        assert bits(train(networks, PLAIN, TRIALS, tmp_path, progress=False).state) == bits(expected.state)
-    assert bits(load_trained(tmp_path).state) == bits(expected.state)
+        assert bits(trained_on(networks, PLAIN, out=tmp_path).state) == bits(expected.state)
+    assert bits(load(tmp_path).state) == bits(expected.state)
     named = (
         r"other settings: jax\.default_prng_impl is 'unsafe_rbg' there and 'threefry2x32' here, jax\.enable_x64 is True"
     )
     with pytest.raises(ValueError, match=named):
-        train(networks, PLAIN, TRIALS, tmp_path, progress=False)
+        trained_on(networks, PLAIN, out=tmp_path)
 
 
 def test_keys_of_before_draw_as_typed_ones_do(networks, small):
     keys = jax.random.key(3), jax.random.PRNGKey(3)
-    read = jax.jit(lambda weights: [small.reader()(weights, key=key, rate=0.5) for key in keys])
+    read = jax.jit(lambda weights: [small.model()(weights, key=key, dropout_rate=0.5) for key in keys])
     typed, legacy = read(networks.network(0))
     np.testing.assert_array_equal(typed, legacy)
 
@@ -70,7 +70,7 @@ def test_a_state_may_be_donated_and_one_array_is_never_two_leaves_of_it(small):
     state = pickle.loads(pickle.dumps(small.state))
     moved = jax.jit(lambda state: jax.tree.map(lambda leaf: leaf, state), donate_argnums=0)(jax.device_put(state))
     assert bits(moved) == bits(small.state)
-    for own in (small.state.parameters, small.state.best, small.state.optimiser):
+    for own in (small.state.parameters, small.state.best, small.state.optimizer):
         assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(own))
     places = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(small.state._replace(key=None))]
     assert len(set(places)) == len(places)
@@ -78,12 +78,12 @@ def test_a_state_may_be_donated_and_one_array_is_never_two_leaves_of_it(small):
 
 def test_what_a_training_leaves_pickles_and_copies(networks, small, run):
     pickled = lambda value: pickle.loads(pickle.dumps(value))
-    for other in (pickled(small), copy.deepcopy(small), pickled(load_trained(run))):
+    for other in (pickled(small), copy.deepcopy(small), pickled(load(run))):
         assert bits(other.state) == bits(small.state)
-        assert (other.plan, other.trials, other.card) == (small.plan, small.trials, small.card)
+        assert (other.config, other.runs, other.task) == (small.config, small.runs, small.task)
         assert evaluate(other, networks) == evaluate(small, networks)
-    reader, weights = pickled(load(run, 1)), networks.network(0)
-    np.testing.assert_array_equal(jax.jit(lambda w: reader(w))(weights), jax.jit(lambda w: small.reader(1)(w))(weights))
+    model, weights = pickled(load(run).model(1)), networks.network(0)
+    np.testing.assert_array_equal(jax.jit(lambda w: model(w))(weights), jax.jit(lambda w: small.model(1)(w))(weights))
 
 
 @pytest.mark.slow
@@ -100,13 +100,16 @@ def test_settings_are_checked_where_they_are_given(untyped):
     text: Any = abs  # no type checker takes these
     fraction: Any = 2.5
     for wrong, message in (
-        (lambda: Plan(augment="rotatee"), r"unknown augmentation .*'rotatee'.*Did you mean 'rotate'\?"),
-        (lambda: Plan(augment=text), r"augment is <built-in function abs>; expected a SPEC as text"),
-        (lambda: Trial(augment="noise(stdd=1)"), r"no setting 'stdd'"),
-        (lambda: Plan(epochs=fraction), r"epochs is 2\.5; it must be one whole number"),
-        (lambda: Plan(epochs=7, evaluate_every=5), r"evaluate_every 5; .*multiple.* give evaluate_every=0"),
-        (lambda: Trial(learning_rate=float("nan")), r"learning_rate is nan"),
+        (lambda: TrainConfig(augment="rotatee"), r"unknown augmentation .*'rotatee'.*Did you mean 'rotate'\?"),
+        (lambda: Run(augment="noise(stdd=1)"), r"no setting 'stdd'"),
+        (lambda: TrainConfig(epochs=fraction), r"epochs is 2\.5; it must be one integer"),
+        (lambda: TrainConfig(epochs=7, evaluate_every=5), r"evaluate_every 5; .*multiple.* leave evaluate_every out"),
+        (lambda: Run(learning_rate=float("nan")), r"learning_rate is nan"),
     ):
         with pytest.raises(ValueError, match=message):
             wrong()
-    assert [Plan(epochs=n).evaluate_every for n in (1, 2, 7, 9, 60)] == [1, 2, 1, 3, 5]
+    with pytest.raises(
+        TypeError, match=r"augment is <built-in function abs>; expected a SPEC, .* by augment\.register"
+    ):
+        TrainConfig(augment=text)
+    assert [TrainConfig(epochs=n).evaluation_interval for n in (1, 7, 24, 60, 97, 1000)] == [1, 1, 2, 5, 1, 100]

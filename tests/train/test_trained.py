@@ -8,62 +8,120 @@ import jax
 import numpy as np
 import pytest
 
-from tests.train.helpers import PLAN, TRIALS, bits
-from wsjax.errors import DataError
-from wsjax.train import Plan, Trial, evaluate, load, load_trained, train
-from wsjax.train import trained as module
+from tests.train.helpers import CONFIG, RUNS, bits, dws
+from wsjax.errors import DataError, json_differences
+from wsjax.models import DWS, FlatMLP, NamedReader
+from wsjax.storage.files import write_checked_json
+from wsjax.train import Classification, Run, TrainConfig, evaluate, fit, load, predict, record
+from wsjax.train.model import contents_of
 
-pytestmark = pytest.mark.xdist_group("train")
 
-
-def test_loading_gives_the_trained_reader(networks, trained, tmp_path):
-    train(networks, PLAN, TRIALS, tmp_path / "run", progress=False)
-    loaded = load_trained(tmp_path / "run")
+def test_loading_by_name_gives_the_trained_reader(networks, trained, tmp_path):
+    """And what it gives is what `predict` gives, for one network, stacked ones and a split."""
+    fit(networks, dws(networks), CONFIG, runs=RUNS, out=tmp_path / "run", progress=False)
+    loaded = load(tmp_path / "run")
     assert bits(loaded.state) == bits(trained.state)
-    assert loaded.card == trained.card
-    read = jax.jit(lambda weights: [reader(weights) for reader in (load(tmp_path / "run", 1), trained.reader(1))])
-    np.testing.assert_array_equal(*read(networks.network(0)))
+    assert (loaded.metadata, loaded.task, loaded.name) == (trained.metadata, trained.task, "dws")
     assert evaluate(loaded, networks) == evaluate(trained, networks)
+    stacked = loaded.predict(networks.weights, 1)
+    np.testing.assert_array_equal(stacked, trained.predict(networks.weights, 1))
+    np.testing.assert_allclose(predict(loaded, networks, run=1), stacked[networks.columns["split"] == 2], atol=1e-6)
+    one, model = loaded.predict(networks.network(3), run=1), trained.model(1)
+    by_hand = jax.jit(lambda w: model(w))(networks.network(3))
+    assert (one.shape, stacked.shape) == ((10,), (40, 10))
+    for found in (one, stacked[3]):
+        np.testing.assert_allclose(found, by_hand, atol=1e-6)
+    right = np.argmax(predict(loaded, networks), axis=1) == networks.split("test").label
+    np.testing.assert_allclose(right.mean(), evaluate(loaded, networks)[0], atol=1e-6)
+
+
+def test_a_reader_with_other_constants_is_not_loaded(networks, run):
+    """Its parameters have the same shapes."""
+    plain = lambda key: FlatMLP(networks.symmetry, 10, width=2, depth=1, key=key)
+    with pytest.raises(
+        ValueError, match=r"run in .*: constants\.model\.normalizer\.scale\.bits is 'SHA-256 .*' there and"
+    ):
+        load(run, plain)
+    one, other = [
+        contents_of(DWS(networks.symmetry, 10, channels=2, pooling=p, key=jax.random.key(0))) for p in ("max", "mean")
+    ]
+    assert one["parameters"] == other["parameters"]
+    assert any("pooling" in line for line in json_differences(one, other))
+
+
+def test_loading_reads_no_spec(networks, run):
+    """It may name augmentations that a process which predicts has not registered."""
+    content = record.read_proved(run / record.RECORD)
+    write_checked_json(run / record.RECORD, {**content, "config": {**content["config"], "augment": "unregistered"}})
+    found = load(run)
+    assert found.config.augment == "unregistered"
+    mean = np.mean([line["validation_accuracy"] for line in found.scores()])
+    assert repr(found) == f"Result(mlp, 2 runs, 6 epochs, mean validation accuracy {mean:.1%})"
+
+
+def test_networks_of_another_symmetry_have_no_prediction(networks, trained, untyped):
+    for other in ([*networks.weights, networks.weights[0]], [], networks.network(0)[:1]):
+        with pytest.raises(ValueError, match=r"structure of this Symmetry|expected"):
+            trained.predict(other)
+    with pytest.raises(
+        TypeError, match=r"weights is the data set digits; expected networks: result\.predict\(dataset\."
+    ):
+        trained.predict(networks)
+    assert trained.predict(networks.take([]).weights).shape == (0, 10)
+
+
+def test_the_table_is_that_of_the_selected_epochs(trained):
+    head, *lines = trained.table().splitlines()
+    assert head.split() == ["seed", "epoch", "train", "validation"]
+    for line, chosen in zip(lines, trained.scores(), strict=True):
+        shown = [f"{chosen[f'{name}_accuracy']:.1%}" for name in ("train", "validation")]
+        assert line.split() == [str(chosen["seed"]), str(chosen["epoch"]), *shown]
 
 
 def test_evaluation_is_compiled_once(networks, trained, monkeypatch):
-    traced = []
-    monkeypatch.setattr(module, "score", lambda *args: traced.append(1) or jax.numpy.float32(0))
+    traced, score = [], Classification.score
+    monkeypatch.setattr(Classification, "score", lambda *args: traced.append(1) or score(*args))
     few = networks.take(np.arange(len(networks) - 1))  # shapes that no other test compiled
-    for number, settings in enumerate(({}, {"copies": 2, "augment": "flip_signs | noise(std=0.1)"}), start=1):
+    for settings in ({}, {"copies": 2, "augment": "flip_signs | noise(std=0.1)"}):
         for _ in range(3):
             evaluate(trained, few, "train", **settings)
-        assert len(traced) == number
+        assert len(traced) == 1
 
 
 def test_networks_of_another_kind_are_not_scored(networks, trained):
-    card = networks.card
+    metadata = networks.metadata
     for change, named in (
-        ({"classes": card.classes[::-1]}, r"classes is \('9'.*; expected \('0'"),
-        ({"network": replace(card.network, offset=0.0)}, r"network is Network\(.*offset=0\.0.*offset=0\.5"),
+        ({"classes": metadata.classes[::-1]}, r"classes is \('9'.*; expected \('0'"),
+        ({"network": replace(metadata.network, offset=0.0)}, r"network is Network\(.*offset=0\.0.*offset=0\.5"),
         ({"network": None}, r"network is None; expected Network\("),
     ):
-        with pytest.raises(ValueError, match=rf"(?s)digits is not of the kind that the reader was trained on.*{named}"):
-            evaluate(trained, replace(networks, card=replace(card, **change)))
-    assert evaluate(trained, replace(networks, card=replace(card, name="others"))) == evaluate(trained, networks)
+        other = replace(networks, metadata=replace(metadata, **change))
+        for read in (evaluate, predict):
+            with pytest.raises(
+                ValueError, match=rf"(?s)digits is not of the kind that the model was trained on.*{named}"
+            ):
+                read(trained, other)
+    renamed = replace(networks, metadata=replace(metadata, name="others"))
+    assert evaluate(trained, renamed) == evaluate(trained, networks)
 
 
-def test_a_run_that_there_is_not_is_refused(trained):
+def test_a_run_that_there_is_not_is_refused(networks, trained):
     for run in (2, 7, -3):
-        with pytest.raises(IndexError, match=rf"there is no run {run}; expected 0 to 1, or -2 to -1 from the end"):
-            trained.reader(run)
+        for read in (trained.model, lambda run: trained.predict(networks.weights, run)):
+            with pytest.raises(IndexError, match=rf"there is no run {run}; expected 0 to 1, or -2 to -1 from the end"):
+                read(run)
 
 
 def test_a_run_loads_under_other_settings_of_jax(networks, run):
-    expected, key = bits(load_trained(run).state), np.asarray(jax.random.key_data(load_trained(run).state.key))
+    expected, key = bits(load(run).state), np.asarray(jax.random.key_data(load(run).state.key))
     weights = networks.network(0)
-    plain = np.asarray(load(run)(weights))
+    plain = np.asarray(load(run).model()(weights))
     for settings in (jax.enable_x64(True), jax.default_prng_impl("rbg")):
         with settings:
-            found = load_trained(run)
+            found = load(run)
             assert bits(found.state) == expected
             np.testing.assert_array_equal(jax.random.key_data(found.state.key), key)
-            np.testing.assert_allclose(found.reader()(weights), plain, atol=1e-6)
+            np.testing.assert_allclose(found.model()(weights), plain, atol=1e-6)
 
 
 def test_networks_that_are_not_finite_are_not_scored(networks, trained):
@@ -73,14 +131,15 @@ def test_networks_that_are_not_finite_are_not_scored(networks, trained):
         evaluate(trained, replace(networks, weights=broken))
 
 
-def test_settings_take_numpys_numbers_and_seeds_fit_32_bits(untyped):
+def test_settings_take_numpys_numbers_and_seeds_fit_32_bits(networks, untyped):
     number: Any = lambda kind, value: kind(value)  # settings are declared as Python's
-    trial = Trial(number(np.int64, 3), number(np.float32, 0.25), augment=None)
-    epochs = {"epochs": number(np.int32, 4), "evaluate_every": number(np.int8, 2)}
-    plan = Plan("mlp", {"width": np.int64(2)}, **epochs)
-    assert json.loads(json.dumps([trial.to_json(), plan.to_json()]))[0]["learning_rate"] == 0.25
-    assert (type(trial.seed), type(plan.epochs), type(plan.reader_settings.width)) == (int, int, int)
+    run = Run(number(np.int64, 3), number(np.float32, 0.25), augment=None)
+    config = TrainConfig(epochs=number(np.int32, 4), evaluate_every=number(np.int8, 2))
+    named = NamedReader("mlp", networks.metadata, {"width": np.int64(2)})
+    stored = json.loads(json.dumps([run.to_json(), config.to_json(), named.to_json()]))
+    assert stored[0] == {"seed": 3, "learning_rate": 0.25}
+    assert (type(run.seed), type(config.epochs), stored[2]["settings"]["width"]) == (int, int, 2)
     seeds: tuple[Any, ...] = (-1, 2**32, 0.5)
     for seed in seeds:
-        with pytest.raises(ValueError, match=r"seed is .*; it must be one whole number in \[0, 4\.29497e\+09\]"):
-            Trial(seed)
+        with pytest.raises(ValueError, match=r"seed is .*; it must be one integer in \[0, 4\.29497e\+09\]"):
+            Run(seed)

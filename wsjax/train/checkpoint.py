@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wsjax.data.store.directory import why, write_json
-from wsjax.data.store.shards import digest, file_digests
 from wsjax.errors import DataError, leaf_names, listing
+from wsjax.storage.digests import digest, file_digests
+from wsjax.storage.files import why, write_checked_json
 from wsjax.train.record import CHECKPOINTS, PROOFS, read_proved
 from wsjax.train.state import TrainState
 
@@ -48,7 +48,7 @@ def save(run: Path, epoch: int, state: TrainState) -> None:
     Raises:
         OSError: the disk is full or failed; names the checkpoint, and says what stays.
     """
-    from wsjax.data.store import orbax_calls
+    from wsjax.storage import orbax_calls
 
     arrays = {name: np.asarray(leaf) for name, leaf in _flat(state).items()}
     where = _place(run, epoch)
@@ -77,7 +77,7 @@ def restore(run: Path, like: TrainState) -> tuple[TrainState, int]:
     """The newest checkpoint as a state with the structure of `like`, and its epoch; `like` and 0 where there is none.
 
     Raises:
-        DataError: a file is missing or altered, or the state is another reader's: names, shapes or dtypes differ.
+        DataError: a file is missing or altered, or the state is another model's: names, shapes or dtypes differ.
     """
     stored = newest(run)
     return (like, 0) if stored is None else (stored.state(like), stored.epoch)
@@ -92,7 +92,7 @@ class Stored(NamedTuple):
     stated: dict[str, str]
 
     def state(self, like: TrainState) -> TrainState:
-        """The arrays as a state with the structure of `like`. Raises DataError where it is another reader's."""
+        """The arrays as a state with the structure of `like`. Raises DataError where it is another model's."""
         _check_arrays(self.where, self.arrays, _flat(like), self.stated)
         raw = like._replace(key=jax.random.key_data(like.key))
         raw = jax.tree.unflatten(jax.tree.structure(raw), [jnp.asarray(self.arrays[name]) for name in _flat(like)])
@@ -111,7 +111,7 @@ class Stored(NamedTuple):
 
 def newest(run: Path) -> Stored | None:
     """The newest checkpoint, its files proved; None where there is none. Raises DataError as `restore` does."""
-    from wsjax.data.store import orbax_calls
+    from wsjax.storage import orbax_calls
 
     entries = _read(run)
     if not entries:
@@ -149,7 +149,7 @@ def _read(run: Path) -> Entries:
 
 
 def _write(run: Path, entries: Entries) -> None:
-    write_json(run / PROOFS, {str(epoch): entry for epoch, entry in entries.items()})
+    write_checked_json(run / PROOFS, {str(epoch): entry for epoch, entry in entries.items()})
 
 
 def _check_files(where: Path, stated: dict[str, str]) -> None:
@@ -167,7 +167,7 @@ def _check_arrays(
     if wrong:
         raise DataError(
             f"the checkpoint {where} holds another state: {listing(sorted(wrong)[:6])} differ; "
-            f"expected that of the recorded plan. Train again into another directory"
+            f"expected that of the recorded configuration. Train again into another directory"
         )
     for name, leaf in expected.items():
         have, want = (found[name].shape, found[name].dtype), (leaf.shape, leaf.dtype)

@@ -1,5 +1,6 @@
-"""What a training writes down as it goes: metrics after every evaluation, a checkpoint now and then."""
+"""What a training writes as it goes: metrics after every evaluation, as JSON lines, and a checkpoint now and then."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,9 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from wsjax.errors import DataError, writing
 from wsjax.interrupts import interrupts_held_back
-from wsjax.train import checkpoint, metrics, record
+from wsjax.storage.files import write_text
+from wsjax.train import checkpoint, record
 from wsjax.train.state import Packing, TrainState
+from wsjax.train.step import Metrics
+from wsjax.train.task import Metric
 
 
 @dataclass
@@ -26,11 +33,11 @@ class Journal:
     def resume(self, state: TrainState) -> tuple[TrainState, int, list[dict[str, Any]]]:
         """The newest checkpoint with its epoch and the metrics up to it; the given state where there is none."""
         state, self.epoch_on_disk = checkpoint.restore(self.directory, state)
-        return state, self.epoch_on_disk, metrics.rewind(self.directory / record.METRICS, self.epoch_on_disk)
+        return state, self.epoch_on_disk, rewind(self.directory / record.METRICS, self.epoch_on_disk)
 
     def write(self, epoch: int, state: TrainState, records: list[dict[str, Any]], *, last: bool) -> None:
         """Add an evaluation; save the state, which is packed, when it is the last, or the time has come."""
-        metrics.append(self.directory / record.METRICS, records)
+        append(self.directory / record.METRICS, records)
         # After the metrics: a state on the disk always has its lines, and lines without a state are cut off again.
         self.latest = (epoch, state)
         if last or time.monotonic() - self.saved_at >= self.every_seconds:
@@ -59,3 +66,62 @@ def open_journal(directory: Path, every_seconds: float, packing: Packing) -> Ite
             f"interrupted: {safe if journal.epoch_on_disk else 'nothing was saved yet; the same command begins anew'}"
         )
         raise
+
+
+def lines_of(metrics: Metrics, metric: Metric, epoch: int, seconds: float, seeds: list[int]) -> list[dict[str, Any]]:
+    """One record a run: the loss, the scores under the metric's key, seconds since the training began or went on."""
+    names = ("loss", f"train_{metric.key}", f"validation_{metric.key}")
+    columns = {name: np.asarray(value) for name, value in zip(names, metrics, strict=True)}
+    return [
+        {"epoch": epoch, "run": run, "seed": seed, **{n: float(c[run]) for n, c in columns.items()}, "seconds": seconds}
+        for run, seed in enumerate(seeds)
+    ]
+
+
+def append(path: Path, records: list[dict[str, Any]]) -> None:
+    """Add records to the end of a file. Raises OSError naming it."""
+    way_out = "what was saved stays. Make room: the same training goes on from its last checkpoint"
+    with writing(path, way_out), path.open("a", encoding="utf-8") as file:
+        file.write(_text(records))
+
+
+def read(path: Path, *, up_to_epoch: int | None = None) -> list[dict[str, Any]]:
+    """The records of a file, oldest first; a last line that a kill cut off is left out.
+
+    Raises:
+        DataError: an earlier line is damaged; it is named.
+    """
+    if not path.exists():
+        return []
+    lines = [(number, line) for number, line in enumerate(path.read_bytes().split(b"\n"), 1) if line]
+    records = []
+    for number, line in lines:
+        record = _record(line)
+        if record is not None:
+            records.append(record)
+        elif number < lines[-1][0]:
+            raise DataError(
+                f"{path} is damaged at line {number}: {line[:60]!r}; expected the JSON of one evaluation. "
+                f"Restore it from a copy, or train again into another directory"
+            )
+    return [r for r in records if up_to_epoch is None or r["epoch"] <= up_to_epoch]
+
+
+def rewind(path: Path, epoch: int) -> list[dict[str, Any]]:
+    """Cut a file back to an epoch, where a checkpoint is older than the last line; the records kept."""
+    kept = read(path, up_to_epoch=epoch)
+    if path.exists() and path.read_bytes() != _text(kept).encode():
+        write_text(path, _text(kept))
+    return kept
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("epoch"), int) else None
+
+
+def _text(records: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)

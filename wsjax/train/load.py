@@ -1,67 +1,97 @@
-"""From a run's directory back to its readers."""
+"""From a run's directory back to its models."""
 
+import json
 from pathlib import Path
+from typing import Any, TypeVar
 
-from wsjax.data import Card
-from wsjax.errors import DataError
-from wsjax.train import checkpoint, metrics, record
-from wsjax.train.config import Plan, Trial
-from wsjax.train.loop import start
-from wsjax.train.targets import Targets
-from wsjax.train.trained import Trained
-from wsjax.typing import Reader
+import equinox as eqx
+
+from wsjax.data import Metadata
+from wsjax.errors import DataError, json_differences, listing
+from wsjax.models import NamedReader
+from wsjax.train import checkpoint, journal, record
+from wsjax.train.config import Run, TrainConfig
+from wsjax.train.contrastive import Contrastive
+from wsjax.train.model import MakeModel, contents_of, made, shapes_of_one
+from wsjax.train.result import Result
+from wsjax.train.state import init_states
+from wsjax.train.task import Classification, Regression, Task
+
+Settings = TypeVar("Settings", TrainConfig, Run)
 
 
-def load(run: str | Path, index: int = 0) -> Reader:
-    """The trained reader of a run's directory, with the parameters of its best validation epoch.
+def load(run: str | Path, make_model: MakeModel | None = None, *, task: Task | None = None) -> Result:
+    """A run's directory as the `Result` that its training returned, under any of JAX's settings.
 
     Args:
-        run: the directory that `train(..., out=run)` or `wsjax train` made.
-        index: which of the runs trained side by side.
+        run: the directory that `fit(..., out=run)` or `wsjax train` made.
+        make_model: what the training was given; a reader by name (`models.NamedReader`) is made of the record.
+        task: what the training was given; those of the library are made of the record.
 
     Raises:
-        DataError: no run there, or no checkpoint yet. IndexError: no run of that number.
-
-    Example:
-        `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
-
-        >>> import tempfile
-        >>> import equinox as eqx
-        >>> from wsjax.train import Plan, train
-        >>> out = tempfile.mkdtemp()
-        >>> _ = train(networks, Plan("mlp", epochs=2, evaluate_every=2), out=out, progress=False)
-        >>> eqx.filter_jit(load(out))(networks.network(0)).shape
-        (10,)
-    """
-    return load_trained(run).reader(index)
-
-
-def load_trained(run: str | Path) -> Trained:
-    """Everything of a run's directory as the `Trained` that its training returned, under any of JAX's settings.
-
-    Raises:
+        ValueError: a model of your own without `make_model`, one of other parameters or constants than the run's (what
+            differs is named), a task of your own without `task`, or another task than the run's.
         DataError: no run there, a damaged record or checkpoint, or no checkpoint yet.
 
     Example:
-        `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
+        `networks` is a data set of digits.
 
         >>> import tempfile
-        >>> from wsjax.train import Plan, train
+        >>> from wsjax import models, train
+        >>> make_model = lambda key: models.FlatMLP(networks.symmetry, 10, key=key)
         >>> out = tempfile.mkdtemp()
-        >>> _ = train(networks, Plan("mlp", epochs=2, evaluate_every=2), out=out, progress=False)
-        >>> load_trained(out).plan.epochs
-        2
+        >>> _ = train.fit(networks, make_model, train.TrainConfig(epochs=2), out=out, progress=False)
+        >>> load(out, make_model).model()(networks.network(0)).shape
+        (10,)
     """
     directory = Path(run)
     content = record.read_proved(directory / record.RECORD)
-    plan, card = Plan(**content["plan"]), Card.from_json(content["card"])
-    trials = tuple(Trial(**t) for t in content["trials"])
-    targets = Targets.from_json(content["targets"]) if "targets" in content else None
+    config, metadata = _unparsed(TrainConfig, content["config"]), Metadata.from_json(content["metadata"])
+    runs = tuple(_unparsed(Run, own) for own in content["runs"])
+    task = task_of_record(content["task"], directory) if task is None else task
+    if differences := json_differences(content["task"], json.loads(json.dumps(task.to_json())), "task"):
+        raise ValueError(
+            f"the task is other than that of the run in {directory}: {listing(differences)}. Pass the task that it was "
+            f"trained with"
+        )
+    if make_model is None:
+        make_model = model_of_record(content["model"], metadata, directory)
     stored = checkpoint.newest(directory)
     if stored is None:
         raise DataError(f"{directory} has no checkpoint yet; expected one. Run its training until the first is written")
     with stored.under_its_settings():
-        like, frozen = start(card, plan, trials, targets)
-        state = stored.state(like)
-    history = metrics.read(directory / record.METRICS, up_to_epoch=stored.epoch)
-    return Trained(plan, trials, state, frozen, history, card, targets)
+        parameters, frozen = made(make_model, [one.seed for one in runs])
+        model = eqx.combine(shapes_of_one(parameters), frozen)
+        record.check_contents(directory, content, contents_of(model))
+        state = stored.state(init_states(config, [one.filled(config) for one in runs], parameters))
+    history = journal.read(directory / record.METRICS, up_to_epoch=stored.epoch)
+    return Result(config, runs, task, state, frozen, history, metadata, content["model"]["name"])
+
+
+def _unparsed(kind: type[Settings], content: dict[str, Any]) -> Settings:
+    """A record's settings, whose SPEC is not read: it may name augmentations that this process has not registered."""
+    made = kind(**{name: value for name, value in content.items() if name != "augment"})
+    if "augment" in content:
+        object.__setattr__(made, "augment", content["augment"])
+    return made
+
+
+def task_of_record(content: dict[str, Any], directory: Path) -> Task:
+    """The task that a record names. Raises ValueError for one that is not the library's."""
+    if content["name"] == "classification":
+        return Classification(content["classes"])
+    if content["name"] == "regression":
+        return Regression(len(content["mean"]), tuple(content["mean"]), tuple(content["std"]))
+    if content["name"] == "contrastive":
+        return Contrastive(content["temperature"])
+    raise ValueError(f"the task of {directory} is {content['name']}, which is not the library's: pass it as task=")
+
+
+def model_of_record(content: dict[str, Any], metadata: Metadata, directory: Path) -> NamedReader:
+    """The reader that a record names. Raises ValueError for a model that is none of the library's by name."""
+    if "settings" not in content:
+        raise ValueError(
+            f"the model of {directory} is {content['name']}, made by a function of your own: pass that function, "
+            f"train.load({str(directory)!r}, make_model)"
+        )
+    return NamedReader(content["name"], metadata, content["settings"], content["out_size"])

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from wsjax.augment import from_spec, needs_pool, needs_statistics, statistics_of
+from wsjax.augment import parse_batch, statistics_of
+from wsjax.augment.grammar import needs_pool, needs_statistics
 from wsjax.symmetry import Symmetry
-from wsjax.train.config import Plan, Trial
-from wsjax.train.inputs import Arrays
-from wsjax.train.scores import soft
+from wsjax.train.config import Run, TrainConfig
+from wsjax.train.source import Resident
+from wsjax.train.task import Task
 from wsjax.typing import Batch
 
 
@@ -25,32 +26,34 @@ class Pipelines(NamedTuple):
     own: PyTree = None
 
 
-def pipelines_of(plan: Plan, trials: Sequence[Trial], symmetry: Symmetry, training: Arrays, classes: int) -> Pipelines:
-    """The augmentations that the plan and its trials describe, with what they need of the training networks.
+def pipelines_of(
+    config: TrainConfig, runs: Sequence[Run], symmetry: Symmetry, training: Resident, task: Task
+) -> Pipelines:
+    """The augmentations that the configuration and its runs describe, with what they need of the training networks.
 
     Raises:
-        ValueError: a SPEC that cannot be read, or a trial's whose steps or settings are others than the plan's.
+        ValueError: a run's SPEC whose steps or settings are others than the configuration's.
     """
-    spec = plan.augment
+    spec = config.augment
     statistics = jax.jit(statistics_of)(training.weights) if needs_statistics(spec) else None
-    pool = Batch(training.weights, soft(training.label, classes), training.object) if needs_pool(spec) else None
-    planned = from_spec(spec, symmetry, statistics, pool)
-    made = []
-    for number, trial in enumerate(trials):
-        one = planned if trial.augment is None else from_spec(trial.augment, symmetry, statistics, pool)
-        if jax.tree.structure(one) != jax.tree.structure(planned):
+    pool = Batch(training.weights, task.in_batch(training.label), training.object) if needs_pool(spec) else None
+    shared = parse_batch(spec, symmetry, statistics, pool)
+    pipelines = []
+    for number, run in enumerate(runs):
+        one = shared if run.augment is None else parse_batch(run.augment, symmetry, statistics, pool)
+        if jax.tree.structure(one) != jax.tree.structure(shared):
             raise ValueError(
-                f"trials[{number}].augment is {trial.augment!r}; expected the steps and the named settings of the "
-                f"plan's, {spec!r}, with other numbers: runs that train side by side share one program. Train other "
-                f"steps by a plan of their own"
+                f"runs[{number}].augment is {run.augment!r}; expected the steps and the named settings of the "
+                f"configuration's, {spec!r}, with other numbers: runs that train side by side share one program. Train "
+                f"other steps under a configuration of their own"
             )
-        made.append(one)
-    leaves = list(zip(*(jax.tree.leaves(one) for one in made), strict=True))
-    unflatten = jax.tree.structure(planned).unflatten
-    alike = [_alike(runs) for runs in leaves]
-    shared = [runs[0] if same else None for runs, same in zip(leaves, alike, strict=True)]
-    own = [None if same else jnp.asarray(runs) for runs, same in zip(leaves, alike, strict=True)]
-    return Pipelines(unflatten(shared), unflatten(own))
+        pipelines.append(one)
+    leaves = list(zip(*(jax.tree.leaves(one) for one in pipelines), strict=True))
+    unflatten = jax.tree.structure(shared).unflatten
+    alike = [_alike(found) for found in leaves]
+    common = [found[0] if same else None for found, same in zip(leaves, alike, strict=True)]
+    own = [None if same else jnp.asarray(found) for found, same in zip(leaves, alike, strict=True)]
+    return Pipelines(unflatten(common), unflatten(own))
 
 
 def _alike(runs: Sequence[Any]) -> bool:

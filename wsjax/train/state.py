@@ -5,15 +5,14 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from wsjax.models import head_arrays, trainable
-from wsjax.train.config import Plan, Trial
+from wsjax.models import head_arrays
+from wsjax.train.config import Run, TrainConfig
 from wsjax.typing import Key
 
 
@@ -22,18 +21,18 @@ class Settings(NamedTuple):
 
     learning_rate: Float[Array, ""]
     weight_decay: Float[Array, ""]
-    dropout: Float[Array, ""]
+    dropout_rate: Float[Array, ""]
 
 
 class TrainState(NamedTuple):
     """Everything that changes, of one run. `step` is the whole random state: each step's key is fold_in(key, step).
 
     `best` holds the parameters at the highest validation score seen, first come first kept; `average` what is scored in
-    their place, where the plan averages them.
+    their place, where the configuration averages them.
     """
 
     parameters: PyTree
-    optimiser: PyTree
+    optimizer: PyTree
     best: PyTree
     best_score: Float[Array, ""]
     best_epoch: Int[Array, ""]
@@ -48,24 +47,12 @@ class TrainState(NamedTuple):
         return self.parameters if self.average is None else self.average
 
 
-def split(model: PyTree) -> tuple[PyTree, PyTree]:
-    """A reader's trainable arrays, and all the rest; `eqx.combine` joins them again.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from wsjax.models import Normaliser
-        >>> split(Normaliser((jnp.zeros(()),), (jnp.ones(()),)))[0]
-        Normaliser(shift=(None,), scale=(None,))
-    """
-    return eqx.partition(model, trainable(model))
-
-
 class Packing(NamedTuple):
-    """How the trainable arrays of stacked runs become one vector a run, and arrays again; without a structure, not.
+    """How the parameters of stacked runs become one vector a run, and arrays again; without a structure, not.
 
-    The optimiser's rule looks at each number by itself, so that on one vector it is a few operations, and not a few on
+    The optimizer's rule looks at each number by itself, so that on one vector it is a few operations, and not a few on
     each of dozens of arrays, which takes seconds more to compile. A training packs its states on the host, where
-    nothing is compiled, before its first step, and unpacks them where a reader or a checkpoint is made of them.
+    nothing is compiled, before its first step, and unpacks them where a model or a checkpoint is made of them.
     """
 
     structure: Any = None
@@ -80,7 +67,7 @@ class Packing(NamedTuple):
         return jax.tree.unflatten(self.structure, leaves)
 
     def pack(self, states: TrainState) -> TrainState:
-        """States with a vector a run wherever they have a tree like the trainable arrays: moments, best, average."""
+        """States with a vector a run wherever they have a tree like the parameters: moments, best, average."""
         if self.structure is None:
             return states
         join = lambda tree: np.concatenate([np.asarray(x).reshape(len(x), -1) for x in jax.tree.leaves(tree)], axis=1)
@@ -105,91 +92,67 @@ class Packing(NamedTuple):
         return [math.prod(shape) for shape in self.shapes]
 
 
-def packing_of(plan: Plan, states: TrainState) -> Packing:
+def packing_of(config: TrainConfig, states: TrainState) -> Packing:
     """How stacked states are packed: not where the rule asks which arrays are the head's, or they differ in dtype."""
     leaves, structure = jax.tree.flatten(states.parameters)
-    if plan.trains != "all" or len({leaf.dtype for leaf in leaves}) != 1 or len(leaves) == 1:
+    if config.freeze is not None or len({leaf.dtype for leaf in leaves}) != 1 or len(leaves) == 1:
         return Packing()
     return Packing(structure, tuple(leaf.shape[1:] for leaf in leaves))
 
 
-class Static(NamedTuple):
-    """What a reader holds beside arrays. Its modules cannot be hashed where they hold a dict; their structure can."""
-
-    leaves: tuple[Any, ...]
-    structure: Any
-
-    @property
-    def tree(self) -> PyTree:
-        return jax.tree.unflatten(self.structure, self.leaves)
-
-
-def apart(tree: PyTree) -> tuple[PyTree, Static]:
-    """The arrays of a tree, and the rest as one value that a compiled step is known by.
-
-    Example:
-        >>> arrays, rest = apart({"w": jnp.ones(2), "rule": max})
-        >>> rest.tree, hash(rest) == hash(apart({"w": jnp.zeros(2), "rule": max})[1])
-        ({'rule': <built-in function max>, 'w': None}, True)
-    """
-    arrays, rest = eqx.partition(tree, eqx.is_array)
-    leaves, structure = jax.tree.flatten(rest)
-    return arrays, Static(tuple(leaves), structure)
-
-
-def optimiser(plan: Plan, settings: Settings, steps: int) -> optax.GradientTransformation:
+def optimizer(config: TrainConfig, settings: Settings, steps: int) -> optax.GradientTransformation:
     """Adam with decoupled weight decay, clipped by global norm, linear warm-up and cosine decay to zero.
 
     The learning rate multiplies last, so that it may be traced. The warm-up takes one step at least and leaves one to
     the decay; a training of a single step has none. Where the head trains alone, only it is clipped and decays.
     """
-    warmup = min(max(1, round(plan.warmup * steps)), steps - 1)
+    warmup = min(max(1, round(config.warmup * steps)), steps - 1)
     schedule = optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup, steps)
     rule = optax.chain(
-        optax.clip_by_global_norm(plan.clip),
+        optax.clip_by_global_norm(config.max_grad_norm),
         optax.scale_by_adam(),
         optax.add_decayed_weights(settings.weight_decay),  # type: ignore[arg-type]
         optax.scale_by_learning_rate(schedule),
         optax.scale(settings.learning_rate),  # type: ignore[arg-type]
     )
-    if plan.trains == "all":
+    if config.freeze is None:
         return rule
     return optax.partition({True: rule, False: optax.set_to_zero()}, head_arrays)
 
 
-def init_states(plan: Plan, trials: Sequence[Trial], parameters: PyTree) -> TrainState:
+def init_states(config: TrainConfig, runs: Sequence[Run], parameters: PyTree) -> TrainState:
     """The states of runs before their first step, every leaf with a leading axis of runs.
 
-    A run's key is `jax.random.key(trial.seed)`.
+    A run's key is `jax.random.key(run.seed)`.
 
     Args:
-        plan: what the runs share.
-        trials: their own settings.
+        config: what the runs share.
+        runs: their own settings, filled in.
         parameters: theirs, every leaf with a leading axis of runs.
     """
-    numbers = np.array([(trial.learning_rate, trial.weight_decay, trial.dropout) for trial in trials], np.float32)
+    numbers = np.array([(run.learning_rate, run.weight_decay, run.dropout_rate) for run in runs], np.float32)
     settings = Settings(*map(jax.device_put, numbers.T))
-    fill = lambda value, dtype: jax.device_put(np.full(len(trials), value, dtype))
+    fill = lambda value, dtype: jax.device_put(np.full(len(runs), value, dtype))
     start = fill(-np.inf, np.float32), fill(0, np.int32), fill(0, np.int32)
-    keys = jnp.stack([jax.random.key(trial.seed) for trial in trials])
-    average = parameters if plan.average else None
-    return TrainState(parameters, _moments(plan, settings, parameters), parameters, *start, keys, settings, average)
+    keys = jnp.stack([jax.random.key(run.seed) for run in runs])
+    average = parameters if config.ema_decay else None
+    return TrainState(parameters, _moments(config, settings, parameters), parameters, *start, keys, settings, average)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _moments(plan: Plan, settings: Settings, parameters: PyTree) -> PyTree:
+def _moments(config: TrainConfig, settings: Settings, parameters: PyTree) -> PyTree:
     # The same for any number of steps.
-    return jax.vmap(lambda own, run: optimiser(plan, own, steps=1).init(run))(settings, parameters)
+    return jax.vmap(lambda own, run: optimizer(config, own, steps=1).init(run))(settings, parameters)
 
 
-def updated(plan: Plan, state: TrainState, gradient: PyTree, steps: int) -> TrainState:
-    """The state after one step of the optimiser, of so many in all."""
+def updated(config: TrainConfig, state: TrainState, gradient: PyTree, steps: int) -> TrainState:
+    """The state after one step of the optimizer, of so many in all."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        rule = optimiser(plan, state.settings, steps)
-        updates, moments = rule.update(gradient, state.optimiser, state.parameters)
+        rule = optimizer(config, state.settings, steps)
+        updates, moments = rule.update(gradient, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
-    average = None if state.average is None else averaged(plan.average, state.step, state.average, parameters)
-    return state._replace(parameters=parameters, optimiser=moments, step=state.step + 1, average=average)
+    average = None if state.average is None else averaged(config.ema_decay, state.step, state.average, parameters)
+    return state._replace(parameters=parameters, optimizer=moments, step=state.step + 1, average=average)
 
 
 def averaged(decay: float, step: Int[Array, ""], average: PyTree, parameters: PyTree) -> PyTree:
@@ -199,5 +162,5 @@ def averaged(decay: float, step: Int[Array, ""], average: PyTree, parameters: Py
         >>> averaged(0.9, jnp.int32(0), jnp.float32(0), jnp.float32(1)).tolist()   # d = 1 / 10
         0.8999999761581421
     """
-    share = jnp.minimum(jnp.float32(decay), (1 + step) / (10 + step)).astype(jnp.float32)
-    return jax.tree.map(lambda mean, now: (mean + (1 - share) * (now - mean)).astype(mean.dtype), average, parameters)
+    d = jnp.minimum(jnp.float32(decay), (1 + step) / (10 + step)).astype(jnp.float32)
+    return jax.tree.map(lambda mean, now: (mean + (1 - d) * (now - mean)).astype(mean.dtype), average, parameters)

@@ -1,30 +1,32 @@
-"""The compiled part: gather, augment, mix, read, update; whole epochs under `scan`, all runs under `vmap`.
+"""The compiled part: gather, augment, apply, update; whole epochs under `scan`, all runs under `vmap`.
 
-The data set lives on the device whole and comes in as an argument. The order of an epoch and the draws of a step
-derive from the step number alone, so a scan split anywhere between epochs gives the same bits.
+The data set is on the device whole and comes in as an argument. The order of an epoch and the draws of a step derive
+from the step number alone, so a scan split anywhere between epochs gives the same bits.
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 
 from wsjax.augment import at_strength
 from wsjax.devices import spread
 from wsjax.floats import widened
-from wsjax.models import computing_in
-from wsjax.train.config import Plan
-from wsjax.train.gradient import value_and_mean_gradient
-from wsjax.train.inputs import Arrays
+from wsjax.models.wrappers import applied, computing_in
+from wsjax.train.config import TrainConfig
+from wsjax.train.model import Static
 from wsjax.train.pipelines import Pipelines
-from wsjax.train.scores import are_classes, scores, soft
-from wsjax.train.state import Packing, Static, TrainState, updated
+from wsjax.train.source import Resident
+from wsjax.train.state import Packing, TrainState, updated
+from wsjax.train.task import Task
 from wsjax.typing import Batch, Key, Reader, Transform
+
+Parameters = TypeVar("Parameters")
 
 
 class Metrics(NamedTuple):
@@ -36,7 +38,7 @@ class Metrics(NamedTuple):
 
 
 def steps_per_epoch(networks: int, batch_size: int) -> int:
-    """Steps to see every network once; the last batch is filled up from the start of the epoch's order."""
+    """Steps to take every network once; the last batch is filled up from the start of the epoch's order."""
     return -(-networks // batch_size)
 
 
@@ -53,83 +55,82 @@ def epoch_order(key: Key, epoch: Int[Array, ""], networks: int, batch_size: int)
     return order[jnp.arange(steps * batch_size) % networks].reshape(steps, batch_size)
 
 
-def strengthened(plan: Plan, pipeline: Transform[Batch], done: Float[Array, ""]) -> Transform[Batch]:
-    """The augmentation as strong as the plan wants it when so much of the training is done."""
-    if plan.strength == "constant":
-        return pipeline
-    return at_strength(pipeline, done if plan.strength == "rising" else 1 - done)
+def strengthened(config: TrainConfig, augment: Transform[Batch], done: Float[Array, ""]) -> Transform[Batch]:
+    """The augmentation as strong as the configuration wants it when a fraction of the training is done."""
+    if config.schedule == "constant":
+        return augment
+    return at_strength(augment, done if config.schedule == "rising" else 1 - done)
 
 
-@functools.partial(jax.jit, static_argnames=("plan", "static", "packing", "classes", "mesh"))
+@functools.partial(jax.jit, static_argnames=("config", "task", "static", "packing", "mesh"))
 def advance(
-    plan: Plan,
+    config: TrainConfig,
+    task: Task,
     static: Static,
     packing: Packing,
     frozen: PyTree,
     pipelines: Pipelines,
     states: TrainState,
-    train: Arrays,
-    validation: Arrays,
-    classes: int,
-    mesh: Mesh | None = None,
+    train: Resident,
+    validation: Resident,
+    mesh: Mesh | None,
 ) -> tuple[TrainState, Metrics]:
-    """`plan.evaluate_every` epochs of stacked runs and the evaluation after them, in one compiled program.
+    """`config.evaluation_interval` epochs of stacked runs and the evaluation after them, in one compiled program.
 
-    The loss is the mean cross-entropy of classes, or the mean square of what targets, standardised, are missed by.
-
-    Compiled once for a plan, a reader and shapes: the settings of runs and of the pipeline are arguments. Give them all
-    by their places: JAX compiles a call by names a second time.
+    Compiled once for a configuration, a model's structure and shapes: the settings of runs and of the augmentation are
+    arguments. All are given by position: a call by name would compile anew.
 
     Args:
-        plan: the shared settings.
-        static: the reader without arrays.
+        config: what all runs share.
+        task: labels, loss and metric.
+        static: the model without arrays.
         packing: how the states are packed.
-        frozen: the reader's arrays that do not train.
+        frozen: the model's arrays that do not train.
         pipelines: the augmentation, and the settings of it that are the runs' own.
         states: packed, every leaf with a leading axis of runs.
         train, validation: the splits, on the device.
-        classes: how many there are; 0 where labels are targets.
         mesh: where to spread each batch; None keeps one device.
 
     Returns:
         The states and the metrics, every leaf with a leading axis of runs.
     """
-    networks = len(train.label)
-    steps = steps_per_epoch(networks, plan.batch_size)
+    networks = train.networks
+    steps = steps_per_epoch(networks, config.batch_size)
 
-    def reader(parameters: PyTree) -> Reader:
+    def model(parameters: PyTree) -> Reader:
         return eqx.combine(packing.tree(parameters), frozen, static.tree)
 
     def loss(parameters: PyTree, part: tuple[Batch, Array], rate: Array) -> Array:
         batch, keys = part
-        model = computing_in(reader(parameters), plan.compute)
-        given = widened(jax.vmap(lambda w, k: model(w, key=k, rate=rate))(batch.weights, keys))
-        if are_classes(train.label):
-            return jnp.mean(optax.softmax_cross_entropy(given, batch.label))
-        return jnp.mean(jnp.square(given - batch.label))
+        call = computing_in(model(parameters), config.compute_dtype)
+        outputs = widened(jax.vmap(lambda w, k: applied(call, w, k, rate))(batch.weights, keys))
+        return task.loss(outputs, batch.label)
 
     def step(augment: Transform[Batch], state: TrainState, rows: Int[Array, " batch"]) -> tuple[TrainState, Array]:
         key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
-        label = soft(train.label[rows], classes)
-        weights, shown = jax.tree.map(lambda x: x[rows], (train.weights, train.object))
-        batch = spread(Batch(weights, label, shown), mesh)
-        # The barrier keeps XLA from drawing the augmentation anew in every kernel that reads a weight.
-        moved = strengthened(plan, augment, state.step / (steps * plan.epochs))
-        batch = jax.lax.optimization_barrier(moved(jax.random.fold_in(key, 0), batch))
-        read = batch._replace(object=None), jax.random.split(jax.random.fold_in(key, 1), len(rows))
-        dropping = functools.partial(loss, rate=state.settings.dropout)
-        value, gradient = value_and_mean_gradient(dropping, state.parameters, read, plan.microbatches)
-        return updated(plan, state, gradient, steps * plan.epochs), value
+        batch = spread(train.batch(rows, task), mesh)
+        # The barrier keeps XLA from drawing the augmentation anew in every kernel that takes a weight.
+        moved = strengthened(config, augment, state.step / (steps * config.epochs))
+        batch = jax.lax.optimization_barrier(task.drawn(moved, jax.random.fold_in(key, 0), batch))
+        keys = jax.random.split(jax.random.fold_in(key, 1), len(jax.tree.leaves(batch.weights)[0]))
+        dropping = functools.partial(loss, rate=state.settings.dropout_rate)
+        value, gradient = value_and_mean_gradient(
+            dropping, state.parameters, (batch._replace(object=None), keys), config.microbatches
+        )
+        return updated(config, state, gradient, steps * config.epochs), value
 
     def epoch(augment: Transform[Batch], state: TrainState, _) -> tuple[TrainState, Array]:
-        order = epoch_order(state.key, state.step // steps, networks, plan.batch_size)
+        order = epoch_order(state.key, state.step // steps, networks, config.batch_size)
         return jax.lax.scan(functools.partial(step, augment), state, order)
 
     def one_run(state: TrainState, own: PyTree) -> tuple[TrainState, Metrics]:
-        augment = eqx.combine(own, pipelines.shared)
-        state, losses = jax.lax.scan(functools.partial(epoch, augment), state, None, length=plan.evaluate_every)
-        reached, fitted = scores(reader(state.scored), validation, train)
-        better = reached > state.best_score
+        combined = eqx.combine(own, pipelines.shared)
+        state, losses = jax.lax.scan(functools.partial(epoch, combined), state, None, length=config.evaluation_interval)
+        # The key of what an evaluation draws is the same after every epoch.
+        key = jax.random.fold_in(state.key, 2)
+        scored = eqx.nn.inference_mode(model(state.scored))
+        reached, fitted = task.scores(scored, combined, key, validation, train, batch_size=config.batch_size)
+        better = reached > state.best_score if task.selects else jnp.bool_(True)
         keep = lambda new, old: jnp.where(better, new, old)
         state = state._replace(
             best=jax.tree.map(keep, state.scored, state.best),
@@ -139,3 +140,37 @@ def advance(
         return state, Metrics(jnp.mean(losses), fitted, reached)
 
     return jax.vmap(one_run)(states, pipelines.own)
+
+
+def value_and_mean_gradient(
+    loss: Callable[[Parameters, PyTree], Float[Array, ""]],
+    parameters: Parameters,
+    batch: PyTree,
+    microbatches: int = 1,
+) -> tuple[Float[Array, ""], Parameters]:
+    """A loss that is a mean over networks, and its gradient, one microbatch after the other.
+
+    `1/m sum_k L(p, B_k)` and its gradient over the m equal microbatches `B_k = batch[k::m]`: what the whole batch
+    gives, up to rounding, with an m-th of what the backward pass keeps of the forward one. Each takes every m-th
+    network, so that a batch spread over devices stays where it is.
+
+    Args:
+        loss: of the parameters and a batch, a mean over its leading axis.
+        parameters: arrays to differentiate by.
+        batch: a pytree whose leaves share their leading axis.
+        microbatches: m; it divides that axis.
+
+    Example:
+        >>> square = lambda p, x: jnp.mean((p * x) ** 2)
+        >>> value_and_mean_gradient(square, jnp.float32(3), jnp.arange(4.0), microbatches=2)
+        (Array(31.5, dtype=float32), Array(21., dtype=float32))
+    """
+    if microbatches == 1:
+        return jax.value_and_grad(loss)(parameters, batch)
+    cut = jax.tree.map(lambda x: x.reshape(-1, microbatches, *x.shape[1:]).swapaxes(0, 1), batch)
+
+    def add(total: PyTree, part: PyTree) -> tuple[PyTree, None]:
+        return jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(parameters, part)), None
+
+    nothing = jnp.zeros(()), jax.tree.map(jnp.zeros_like, parameters)
+    return jax.tree.map(lambda x: x / microbatches, jax.lax.scan(add, nothing, cut)[0])

@@ -1,0 +1,285 @@
+"""What a training gives: models, predictions, their history, and their scores on a split."""
+
+import functools
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from wsjax.augment import parse
+from wsjax.augment.grammar import read_spec
+from wsjax.data import Metadata, WeightDataset
+from wsjax.errors import check_index, check_number, check_shape, check_structure, listing
+from wsjax.models import TestTimeAugmentation
+from wsjax.train.config import Run, TrainConfig
+from wsjax.train.model import Static, apart, read_all, shapes_of_one
+from wsjax.train.source import Resident, resident
+from wsjax.train.state import TrainState
+from wsjax.train.task import Regression, Task, rows_of
+from wsjax.typing import Reader, Transform, Weights
+
+
+class Result(NamedTuple):
+    """What `fit` and `load` give.
+
+    Attributes:
+        config, runs, task: what was asked for.
+        state: the parameters of all runs, at their best epoch and after the last, every leaf with an axis of runs.
+        frozen: the models' fixed part, the same for all runs.
+        history: one line for each evaluation and run, as in metrics.jsonl.
+        metadata: of the data set that was trained on.
+        name: the model's: that of a reader of the library, or of a class.
+    """
+
+    config: TrainConfig
+    runs: tuple[Run, ...]
+    task: Task
+    state: TrainState
+    frozen: PyTree
+    history: list[dict[str, Any]]
+    metadata: Metadata
+    name: str = "model"
+
+    def __repr__(self) -> str:
+        metric = self.task.metric
+        score = f"validation_{metric.key}"
+        scores = [line[score] for line in self.scores()] if self.history else []
+        mean = f", mean validation {metric.title} {metric.shown(float(np.mean(scores)))}" if scores else ""
+        count = f"{len(self.runs)} run{'s' * (len(self.runs) > 1)}"
+        return f"Result({self.name}, {count}, {self.config.epochs} epochs{mean})"
+
+    def model(self, run: int = 0) -> Reader:
+        """One run's model with the parameters of its best validation epoch; outputs are in the units of the labels.
+
+        It is as `eqx.nn.inference_mode` makes it: without dropout.
+
+        Raises:
+            IndexError: there is no such run.
+        """
+        check_index("run", run, len(self.runs))
+        parameters = jax.tree.map(lambda x: x[run], self.state.best)
+        return self.task.in_units(eqx.nn.inference_mode(eqx.combine(parameters, self.frozen)))
+
+    def predict(self, weights: Weights, run: int = 0) -> Float[Array, "*networks outputs"]:
+        """A model's outputs for one network or for stacked ones: logits of classes, or targets in their own units.
+
+        Args:
+            weights: one network, or many with a leading axis.
+            run: which of the runs.
+
+        Raises:
+            IndexError: there is no such run. ValueError: networks of another Symmetry. TypeError: a data set.
+        """
+        if isinstance(weights, WeightDataset):
+            raise TypeError(
+                f"weights is the data set {weights.metadata.name}; expected networks: result.predict(dataset.weights), "
+                f"or train.predict(result, dataset) for a split"
+            )
+        symmetry, leaves = self.metadata.symmetry, jax.tree.leaves(weights)
+        check_structure(weights, symmetry.treedef, "this Symmetry")
+        stacked = np.ndim(leaves[0]) > len(symmetry.shapes[0])
+        for name, leaf, shape in zip(symmetry.names, leaves, symmetry.shapes, strict=True):
+            check_shape(name, np.shape(leaf)[int(stacked) :], shape, "this Symmetry")
+        model, weights = self.model(run), jax.tree.map(jnp.asarray, weights)
+        if stacked and not len(leaves[0]):
+            outputs = eqx.filter_eval_shape(model, shapes_of_one(weights))
+            return jnp.zeros((0, *outputs.shape), outputs.dtype)
+        return _predicted(model, weights, stacked)
+
+    def scores(self) -> list[dict[str, Any]]:
+        """For each run the evaluation that was selected, and its last training score."""
+        train = f"train_{self.task.metric.key}"
+        last = max(line["epoch"] for line in self.history)
+        chosen = []
+        for run, epoch in enumerate(np.asarray(self.state.best_epoch)):
+            at = {line["epoch"]: line for line in self.history if line["run"] == run}
+            chosen.append({**at[int(epoch)], f"final_{train}": at[last][train]})
+        return chosen
+
+    def table(self) -> str:
+        """The runs as text: the epoch that validation selected, with the scores there.
+
+        The test split is for `evaluate`, once all choices are made.
+        """
+        metric, lines = self.task.metric, [f"{'seed':>6}{'epoch':>7}{'train':>10}{'validation':>12}"]
+        for line in self.scores():
+            scores = [metric.shown(line[f"{split}_{metric.key}"]) for split in ("train", "validation")]
+            lines.append(f"{line['seed']:>6}{line['epoch']:>7}{scores[0]:>10}{scores[1]:>12}")
+        return "\n".join(lines)
+
+
+@eqx.filter_jit
+def _predicted(model: Reader, weights: Weights, stacked: bool) -> Array:
+    return read_all(model, weights)[0] if stacked else model(weights)
+
+
+def predict(result: Result, dataset: WeightDataset, split_name: str = "test", run: int = 0) -> Float[np.ndarray, "_ _"]:
+    """A model's outputs for the networks of a split, in the split's order: logits, or targets in their own units.
+
+    Args:
+        result: what `fit` or `load` gave.
+        dataset: of networks like those trained on; labels are not used.
+        split_name: `"train"`, `"validation"` or `"test"`.
+        run: which of the runs.
+
+    Returns:
+        (networks, outputs).
+
+    Raises:
+        ValueError: the data set has no network in that split, or holds other networks or classes than those trained on.
+        IndexError: there is no such run.
+
+    Example:
+        `networks` is a data set of digits, 4 of them in the test split.
+
+        >>> from wsjax import models, train
+        >>> make_model = lambda key: models.FlatMLP(networks.symmetry, 10, key=key)
+        >>> result = train.fit(networks, make_model, train.TrainConfig(epochs=2), progress=False)
+        >>> predict(result, networks).shape[1]
+        10
+    """
+    check_same_kind(result.metadata, dataset.metadata)
+    return np.asarray(result.predict(dataset.take(rows_of(dataset, split_name)).weights, run))
+
+
+def evaluate(
+    result: Result, dataset: WeightDataset, split_name: str = "test", *, copies: int = 1, augment: str = ""
+) -> list[float]:
+    """Each run's score on a split, with the parameters selected on validation: accuracies as fractions, or R2.
+
+    Use the test split once, when all choices are made.
+
+    Args:
+        result: what `fit` gave.
+        dataset: of networks like those trained on.
+        split_name: `"train"`, `"validation"` or `"test"`.
+        copies: how many augmented copies of each network the outputs are averaged over (`models.TestTimeAugmentation`).
+        augment: what the copies are augmented by, a SPEC of steps on networks, such as `"flip_signs"`.
+
+    Raises:
+        ValueError: the data set has no network in that split, or holds other networks, classes or targets than those
+            trained on, or a target that is the same for all of the split; several copies without an augmentation, or a
+            SPEC of anything but steps on networks.
+        DataError: a target that is not finite.
+
+    Example:
+        `networks` is a data set of digits.
+
+        >>> from wsjax import models, train
+        >>> make_model = lambda key: models.FlatMLP(networks.symmetry, 10, key=key)
+        >>> result = train.fit(networks, make_model, train.TrainConfig(epochs=2), progress=False)
+        >>> 0 <= evaluate(result, networks)[0] <= 1
+        True
+    """
+    outputs, split = _outputs_on(result, dataset, split_name, copies, augment)
+    return [float(score) for score in _scored(result.task, outputs, split.label)]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _scored(task: Task, outputs: Float[Array, "runs networks outputs"], label: Array) -> Float[Array, " runs"]:
+    return jax.vmap(lambda y: task.score(y, label))(outputs)
+
+
+def kendall_tau(
+    result: Result, dataset: WeightDataset, split_name: str = "test", *, copies: int = 1, augment: str = ""
+) -> list[float]:
+    """Each run's rank correlation on a split between targets and the outputs of a regressor, averaged over targets.
+
+    tau_b = (C - D) / sqrt((C + D + T) (C + D + Y)): of all pairs of networks C are in the order of their targets, D in
+    the other, T tie in the target alone and Y in the output alone. 1 is the right order, 0 chance. Outputs that are all
+    equal have no order, which counts as 0.
+
+    Args:
+        result: what `fit` gave, of a regression.
+        dataset: of networks like those trained on.
+        split_name: `"train"`, `"validation"` or `"test"`.
+        copies, augment: as for `evaluate`.
+
+    Raises:
+        ValueError: as `evaluate`, or the task is no regression.
+
+    Source: Kendall 1945; how arXiv 2302.14040 compares predictors of the accuracies in a zoo.
+
+    Example:
+        `networks` is a data set; the targets are how well each of them is fitted.
+
+        >>> from dataclasses import replace
+        >>> from wsjax import models, train
+        >>> metadata = replace(networks.metadata, classes=(), label="target")
+        >>> labeled = replace(networks, label=networks.columns["psnr"], metadata=metadata)
+        >>> make_model = lambda key: models.FlatMLP(networks.symmetry, 1, key=key)
+        >>> result = train.fit(labeled, make_model, train.TrainConfig(epochs=2), progress=False)
+        >>> -1 <= kendall_tau(result, labeled)[0] <= 1
+        True
+    """
+    if not isinstance(result.task, Regression):
+        raise ValueError(
+            f"the model was trained on the classes of {result.metadata.name}; expected one trained on float targets, "
+            f"whose outputs have an order: evaluate gives its accuracy"
+        )
+    outputs = np.asarray(_outputs_on(result, dataset, split_name, copies, augment)[0])
+    # As the data set has them: standardizing rounds, and could make ties.
+    label = np.asarray(dataset.label[rows_of(dataset, split_name)], np.float64).reshape(outputs.shape[1:])
+    return [float(np.mean([_tau(y, t) for y, t in zip(run.T, label.T, strict=True)])) for run in outputs]
+
+
+def _outputs_on(
+    result: Result, dataset: WeightDataset, split_name: str, copies: int, augment: str
+) -> tuple[Float[Array, "runs networks outputs"], Resident]:
+    """The outputs of each run's model, in the units of the loss, and the split."""
+    check_same_kind(result.metadata, dataset.metadata)
+    frozen, static = apart(result.frozen)
+    split = resident(dataset, split_name, result.task)
+    moved = _moved(dataset, copies, augment)
+    return _outputs(static, frozen, result.state.best, split.weights, moved, copies), split
+
+
+@functools.partial(jax.jit, static_argnames=("static", "copies"))
+def _outputs(
+    static: Static, frozen: PyTree, best: PyTree, weights: PyTree, moved: Transform[Weights] | None, copies: int
+) -> Float[Array, "runs networks outputs"]:
+    def outputs(parameters: PyTree) -> Array:
+        model = eqx.nn.inference_mode(eqx.combine(parameters, frozen, static.tree))
+        averaged = model if moved is None else TestTimeAugmentation(model, moved, copies, key=jax.random.key(0))
+        return read_all(averaged, weights)[0]
+
+    return jax.vmap(outputs)(best)
+
+
+def _moved(dataset: WeightDataset, copies: int, augment: str) -> Transform[Weights] | None:
+    """What the copies of a network are augmented by; None for nothing."""
+    check_number("copies", copies, low=1, integer=True)
+    if read_spec(augment):
+        return parse(augment, dataset.symmetry)
+    if copies > 1:
+        raise ValueError(
+            f"copies is {copies} and augment is empty, so that all copies are the same; expected a SPEC of steps on "
+            f"networks that moves them, such as augment='flip_signs', or one copy"
+        )
+    return None
+
+
+def _tau(given: np.ndarray, label: np.ndarray) -> float:
+    from scipy.stats import kendalltau
+
+    if np.ptp(given) == 0:
+        return 0.0
+    found: Any = kendalltau(given, label)  # scipy's annotations do not know its fields
+    return float(found.statistic)
+
+
+def check_same_kind(trained_on: Metadata, metadata: Metadata) -> None:
+    """Raise ValueError where a data set's network, Symmetry or classes are not those that a model was trained on."""
+    differences = [
+        f"{name} is {getattr(metadata, name)!r}; expected {getattr(trained_on, name)!r}"
+        for name in ("network", "symmetry", "classes")
+        if getattr(metadata, name) != getattr(trained_on, name)
+    ]
+    if differences:
+        raise ValueError(
+            f"{metadata.name} is not of the kind that the model was trained on, {trained_on.name}: "
+            f"{listing(differences)}. Evaluate on networks of one architecture and with the same classes"
+        )
