@@ -1,1 +1,1 @@
-"""Benchmarks of wsjax: `python -m benchmarks SUITE [--json PATH] [--quick]`. How they measure is in README.md."""
+"""Benchmarks of wsjax: `python -m benchmarks SUITE [--json PATH] [--quick]`. README.md says how they measure."""

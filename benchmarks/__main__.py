@@ -1,6 +1,6 @@
 """`python -m benchmarks SUITE`: run one suite, print its table, save its report.
 
-`python -m benchmarks accuracy --suite NAME` trains; the other suites take times.
+`python -m benchmarks accuracy --suite NAME` trains; the other suites measure times.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from benchmarks import harness
+from benchmarks.speed import harness
 from wsjax.errors import check_choice, listing
 
 SUITES = (
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         if "accuracy" in given:
-            importlib.import_module("benchmarks.accuracy.command").main([word for word in given if word != "accuracy"])
+            importlib.import_module("benchmarks.accuracy.run").main([word for word in given if word != "accuracy"])
         else:
             measure(given)
     except (ValueError, OSError, ImportError) as error:
@@ -45,7 +45,7 @@ def measure(arguments: list[str]) -> None:
     check_choice("suite", asked.suite, SUITES)
     if asked.json:
         harness.check_writable(asked.json)
-    report = importlib.import_module(f"benchmarks.{asked.suite}").run(quick=asked.quick)
+    report = importlib.import_module(f"benchmarks.speed.{asked.suite}").run(quick=asked.quick)
     print(harness.table(report))
     if asked.json:
         harness.write(report, asked.json)

@@ -1,1 +1,1 @@
-"""`python -m benchmarks accuracy`: how well readers read, with every choice made on validation."""
+"""`python -m benchmarks accuracy`: the test accuracy of readers, with every choice made on validation."""

@@ -1,7 +1,8 @@
-"""One cell of a grid: a reader and an augmentation on a data set, its trials, its seeds, its one look at the test."""
+"""One cell of a grid: a reader and an augmentation on a data set, the runs tried, the seeds, the test scores."""
 
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from benchmarks.accuracy.views import with_views
-from benchmarks.harness import machine
+from benchmarks.speed.harness import machine
 from wsjax.data import SPLITS, WeightDataset
-from wsjax.data.store.directory import checksum
-from wsjax.data.store.shards import digest
-from wsjax.demo import score_row, stopwatch
-from wsjax.models import build, head_arrays, trainable
-from wsjax.train import Plan, Trained, Trial, evaluate, record, train
+from wsjax.data.store.write_shards import with_statistics
+from wsjax.models import NamedReader, head_arrays, settings_of
+from wsjax.storage import files
+from wsjax.storage.digests import checksum, digest
+from wsjax.train import Result, Run, TrainConfig, evaluate, fit, record
+from wsjax.train.results import row_of, stopwatch
 
 TEST_READ = "test_read.json"
 CURVE = ("epoch", "run", "train_accuracy", "validation_accuracy")
@@ -27,30 +28,32 @@ CURVE = ("epoch", "run", "train_accuracy", "validation_accuracy")
 
 @dataclass(frozen=True)
 class Cell:
-    """What is trained: reader and settings, augmentation by name and as SPEC, schedule, trials, and the seeds.
+    """What is trained: reader and settings, the configuration's name and augmentation, the runs tried, and the seeds.
 
-    dataset: the name of one of the suite's, of which so many `views` of each training image are read. trains: all of
-    the reader, or its head alone. The trials' settings are tried with each of `trial_seeds`; the best mean validation
-    accuracy chooses, and `seeds` train side by side with that. average, strength: as the plan has them. On the test
-    split each network is read `copies` times, moved by the SPEC `moved`. scores: the arm whose readers this cell scores
-    where it differs in the test alone.
+    Attributes:
+        dataset: the name of one of the suite's, of which `views` networks of each training image are used.
+        freeze, ema_decay, schedule: as in `TrainConfig`.
+        tried: settings, each trained with each of `tried_seeds`; those with the best mean validation accuracy are
+            trained with `seeds`, side by side.
+        copies, moved: of the test-time augmentation, the number and the SPEC.
+        scores: the configuration whose readers this cell scores, where it differs in the test alone.
     """
 
     dataset: str
     reader: str
     settings: Any = None
-    arm: str = "none"
+    configuration: str = "none"
     augment: str = ""
     views: int = 1
-    trains: str = "all"
+    freeze: str | None = None
     epochs: int = 60
     evaluate_every: int = 5
     batch_size: int = 128
-    trials: tuple[Trial, ...] = (Trial(),)
-    trial_seeds: tuple[int, ...] = (0,)
+    tried: tuple[Run, ...] = (Run(),)
+    tried_seeds: tuple[int, ...] = (0,)
     seeds: tuple[int, ...] = (1, 2, 3)
-    average: float = 0.0
-    strength: str = "constant"
+    ema_decay: float = 0.0
+    schedule: str = "constant"
     copies: int = 1
     moved: str = ""
     scores: str = ""
@@ -58,28 +61,30 @@ class Cell:
     @property
     def title(self) -> str:
         """DATASET/READER/AUGMENTATION/VIEWS."""
-        reader = self.reader if self.trains == "all" else f"{self.reader}_{self.trains}_only"
-        return f"{self.dataset}/{reader}/{self.arm}/{self.views}"
+        reader = self.reader if self.freeze is None else f"{self.reader}_head_only"
+        return f"{self.dataset}/{reader}/{self.configuration}/{self.views}"
 
     @property
-    def plan(self) -> Plan:
-        return Plan(
-            reader=self.reader,
-            reader_settings=self.settings,
+    def config(self) -> TrainConfig:
+        return TrainConfig(
             augment=self.augment,
             epochs=self.epochs,
             batch_size=self.batch_size,
             evaluate_every=self.evaluate_every,
-            trains=self.trains,
-            average=self.average,
-            strength=self.strength,
+            freeze=self.freeze,
+            ema_decay=self.ema_decay,
+            schedule=self.schedule,
         )
 
     @property
     def identity(self) -> str:
         """SHA-256 of everything that the cell's numbers depend on beside the data."""
-        trials = [trial.to_json() for trial in self.trials]
-        return checksum({**asdict(self), "settings": asdict(self.plan.reader_settings), "trials": trials})
+        return checksum({**asdict(self), "settings": settings_of(self.reader, self.settings)})
+
+    def fit(self, networks: WeightDataset, runs: Sequence[Run], out: Path) -> Result:
+        """Train the cell's reader with these runs, or what is left of it in `out`."""
+        make_model = NamedReader(self.reader, networks.metadata, self.settings)
+        return fit(networks, make_model, self.config, runs=runs, out=out)
 
     def run(self, networks: WeightDataset, out: Path) -> dict[str, Any]:
         """Its row, as `run_cell` gives it."""
@@ -89,56 +94,59 @@ class Cell:
 def run_cell(cell: Cell, networks: WeightDataset, out: Path) -> dict[str, Any]:
     """Train a cell, or what is left of it, and give its row; a finished one is read from `out`.
 
-    The training sees the training and validation splits alone.
+    The training uses the training and validation splits alone.
 
     Raises:
         ValueError: `out` holds another cell.
     """
     path = out / record.RESULT
     if path.exists():
-        return same_cell(record.read_json(path), cell.identity, out)
+        return same_cell(files.read_json(path), cell.identity, out)
     networks = with_views(networks, cell.views)
-    seen = networks.where(lambda columns: columns["split"] != SPLITS.index("test"))
+    untested = networks.where(lambda columns: columns["split"] != SPLITS.index("test"))
     with stopwatch(out) as spent:
         at = out.parents[1] / cell.scores / out.name if cell.scores else out
-        best, tried = choose(cell, seen, at / "trials")
-        trained = train(seen, cell.plan, [replace(best, seed=seed) for seed in cell.seeds], at / "seeds")
-        test = read_test_once(cell, trained, networks, out)
+        best, tried = choose(cell, untested, at / "tried")
+        result = cell.fit(untested, [replace(best, seed=seed) for seed in cell.seeds], at / "seeds")
+        test = score_test_once(cell, result, networks, out)
     row = {
         "cell": cell.title,
         "identity": cell.identity,
-        **score_row(trained, test),
+        **row_of(result, test),
         "seeds": list(cell.seeds),
-        "settings": asdict(cell.plan.reader_settings),
+        "settings": settings_of(cell.reader, cell.settings),
         "parameters": trained_parameters(cell, networks),
         "networks": {name: len(networks.split(name)) for name in SPLITS},
         "epochs": cell.epochs,
-        "trials": tried,
-        "history": {key: [record[key] for record in trained.history] for key in CURVE},
+        "tried": tried,
+        "history": {key: [line[key] for line in result.history] for key in CURVE},
         "seconds": spent["seconds"],
         "commit": commit(),
         "machine": machine(),
     }
-    record.write_json(path, row)
+    files.write_json(path, row)
     return json.loads(json.dumps(row))
 
 
-def choose(cell: Cell, seen: WeightDataset, out: Path) -> tuple[Trial, list[dict[str, Any]]]:
-    """The trial with the best mean validation accuracy, and each training's accuracy; a single one is not tried."""
-    if len(cell.trials) == 1:
-        return cell.trials[0], []
-    tries = [replace(trial, seed=seed) for trial in cell.trials for seed in cell.trial_seeds]
-    scores = np.asarray(train(seen, cell.plan, tries, out).state.best_score)
-    means = scores.reshape(len(cell.trials), len(cell.trial_seeds)).mean(axis=1)
-    said = [{**t.to_json(), "validation_accuracy": float(s)} for t, s in zip(tries, scores, strict=True)]
-    return cell.trials[int(np.argmax(means))], said
+def choose(cell: Cell, untested: WeightDataset, out: Path) -> tuple[Run, list[dict[str, Any]]]:
+    """The settings with the best mean validation accuracy, and each run's accuracy; a single one is not tried."""
+    if len(cell.tried) == 1:
+        return cell.tried[0], []
+    runs = [replace(run, seed=seed) for run in cell.tried for seed in cell.tried_seeds]
+    scores = np.asarray(cell.fit(untested, runs, out).state.best_score)
+    means = scores.reshape(len(cell.tried), len(cell.tried_seeds)).mean(axis=1)
+    rows = [
+        {**run.filled(cell.config).to_json(), "validation_accuracy": float(score)}
+        for run, score in zip(runs, scores, strict=True)
+    ]
+    return cell.tried[int(np.argmax(means))], rows
 
 
 def trained_parameters(cell: Cell, networks: WeightDataset) -> int:
-    """How many numbers of the cell's reader train."""
-    reader = build(cell.reader, networks.card, cell.settings, key=jax.random.key(0))
-    marks = trainable(reader) if cell.trains == "all" else head_arrays(reader)
-    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(reader, marks)))
+    """The number of parameters of the cell's reader that are trained."""
+    reader = NamedReader(cell.reader, networks.metadata, cell.settings)(jax.random.key(0))
+    trained = eqx.is_inexact_array if cell.freeze is None else head_arrays(reader)
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(reader, trained)))
 
 
 def commit() -> str | None:
@@ -151,33 +159,33 @@ def commit() -> str | None:
     return found.stdout.strip()
 
 
-def read_test_once(cell: Cell, trained: Trained, networks: WeightDataset, out: Path) -> list[float]:
-    """Each seed's accuracy on the test split, the one look at it.
+def score_test_once(cell: Cell, result: Result, networks: WeightDataset, out: Path) -> list[float]:
+    """Each seed's accuracy on the test split, which is used once.
 
     Raises:
-        ValueError: other readers have read it for this cell.
+        ValueError: other readers have been scored on it for this cell.
     """
-    take_the_one_look(out, trained.state.best)
-    return evaluate(trained, networks, copies=cell.copies, augment=cell.moved)
+    claim_test(out, result.state.best)
+    return evaluate(result, networks, copies=cell.copies, augment=cell.moved)
 
 
-def take_the_one_look(out: Path, readers: PyTree) -> None:
-    """Leave a word in `out` that the test split is read now by readers of these arrays.
+def claim_test(out: Path, readers: PyTree) -> None:
+    """Record in `out` that readers of these arrays are scored on the test split now.
 
-    A run that was killed in between reads it again with the same readers, which give the same numbers.
+    A run that was killed in between scores the same readers again, with the same result.
 
     Raises:
-        ValueError: other readers have read it for this cell.
+        ValueError: other readers have been scored on it for this cell.
     """
     leaves = jax.tree_util.tree_leaves_with_path(readers)
     known = checksum({jax.tree_util.keystr(path): digest(np.asarray(leaf)) for path, leaf in leaves})
     path = out / TEST_READ
-    if path.exists() and record.read_json(path)["readers_sha256"] != known:
+    if path.exists() and files.read_json(path)["readers_sha256"] != known:
         raise ValueError(
-            f"{out} has had its one look at the test split, with other readers; expected none, or the same readers. "
-            f"Choose on validation; for other settings make another cell"
+            f"{out} has used the test split once, with other readers; expected none, or the same readers. Choose on "
+            f"validation; for other settings make another cell"
         )
-    record.write_json(path, {"readers_sha256": known})
+    files.write_json(path, {"readers_sha256": known})
 
 
 def same_cell(row: dict[str, Any], identity: str, out: Path) -> dict[str, Any]:
@@ -188,3 +196,22 @@ def same_cell(row: dict[str, Any], identity: str, out: Path) -> dict[str, Any]:
             f"directory, or remove that one"
         )
     return row
+
+
+def with_views(networks: WeightDataset, count: int) -> WeightDataset:
+    """The training networks of the first `count` views under their own statistics, and the others' first view.
+
+    So validation and test do not depend on the views that a reader is trained on.
+
+    Raises:
+        ValueError: fewer views than that.
+    """
+    view, training = networks.columns["view"], networks.columns["split"] == SPLITS.index("train")
+    held = int(view.max()) + 1
+    if held < count:
+        raise ValueError(
+            f"{networks.metadata.name} has {held} views of an image; expected {count}: fit it with that many"
+        )
+    if held == 1:
+        return networks
+    return with_statistics(networks.where(view < training * (count - 1) + 1))

@@ -1,4 +1,4 @@
-"""The data sets of the suites, each fitted in a directory, or opened where it is fitted already."""
+"""The data sets of the suites, each fitted in a directory, or loaded where it is fitted already."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from wsjax import data
-from wsjax.data.recipe import Start
+from wsjax.data.recipe import Initialization
 from wsjax.data.sources.images import Divided
 
 T = TypeVar("T", bound=Divided)
@@ -18,15 +18,19 @@ SOLIDS = 5000
 
 
 def digits(
-    out: Path, limit: int | None, count: int = 1, files: Path | None = None, start: Start = "independent"
+    out: Path,
+    limit: int | None,
+    count: int = 1,
+    files: Path | None = None,
+    initialization: Initialization = "independent",
 ) -> data.WeightDataset:
-    """The INRs of `digits`, by the source's own recipe, so many of each image; each starts as told.
+    """The INRs of `digits`, by the source's own recipe, so many of each image; initialized as told.
 
     Raises:
         ValueError: a directory, as no file is needed.
     """
-    recipe = replace(data.default_recipe("digits"), views=count, start=start)
-    return data.fit_dataset(data.limit(data.load_images("digits", files), limit), recipe, out)
+    recipe = replace(data.recipe_named("digits"), views=count, initialization=initialization)
+    return data.fit(data.limit(data.load_images("digits", files), limit), recipe=recipe, out=out)
 
 
 def fashion(
@@ -35,17 +39,18 @@ def fashion(
     """INRs of Fashion-MNIST: of so many images, in its own proportions or of each split, or of all."""
     images = data.load_images("fashion-mnist", files)
     chosen = limit_splits(images, limit) if isinstance(limit, Sequence) else data.limit(images, limit)
-    return data.fit_dataset(chosen, recipe, out)
+    return data.fit(chosen, recipe=recipe, out=out)
 
 
 def fashion_views(out: Path, counts: Sequence[int], views: int, files: Path | None = None) -> data.WeightDataset:
     """INRs from a zero output of so many images of each split: several of each to train on, one of the others."""
     images = limit_splits(data.load_images("fashion-mnist", files), counts)
     training = images.split == 0
-    several = data.fit_dataset(images.take(np.flatnonzero(training)), replace(from_zero(), views=views), out / "train")
-    one = data.fit_dataset(images.take(np.flatnonzero(~training)), from_zero(), out / "others")
-    # The cards differ in the number of views alone; of each image one network is the same, whatever that is.
-    return data.concatenate([several, replace(one, card=several.card)])
+    recipe = replace(from_zero(), views=views)
+    several = data.fit(images.take(np.flatnonzero(training)), recipe=recipe, out=out / "train")
+    one = data.fit(images.take(np.flatnonzero(~training)), recipe=from_zero(), out=out / "others")
+    # The metadata differ in the number of views alone; of each image one network is the same, whatever that is.
+    return data.concatenate([several, replace(one, metadata=several.metadata)])
 
 
 def fashion_within_training(
@@ -53,7 +58,7 @@ def fashion_within_training(
 ) -> data.WeightDataset:
     """INRs of Fashion-MNIST's training images alone, so many for each split; None fits from a zero output."""
     images = within_training(data.load_images("fashion-mnist", files), counts)
-    return data.fit_dataset(images, recipe or from_zero(), out)
+    return data.fit(images, recipe=recipe or from_zero(), out=out)
 
 
 def limit_splits(found: T, counts: Sequence[int]) -> T:
@@ -85,7 +90,7 @@ def limit_splits(found: T, counts: Sequence[int]) -> T:
 def within_training(images: data.Images, counts: Sequence[int]) -> data.Images:
     """So many images for each split, all of them from the training split, in a fixed shuffle.
 
-    What is chosen by the scores of such a data set has seen nothing of the images that results are given for.
+    What is chosen by the scores of such a data set does not depend on the images that results are given for.
 
     Raises:
         ValueError: more than the training split has.
@@ -123,18 +128,18 @@ def fields(
     The source's own recipe, from networks that start with a zero output; steps: other than its own.
     """
     name = "solids" if files is None else "meshes"
-    recipe = from_zero(data.default_recipe(name))
+    recipe = from_zero(data.recipe_named(name))
     if files is not None:
         signals = data.load_source(name, files)
     else:
         count = limit if isinstance(limit, int) else SOLIDS
         signals = data.load_source(name, options={"count": count})
     chosen = limit_splits(signals, limit) if isinstance(limit, Sequence) else data.limit(signals, limit)
-    return data.fit_dataset(chosen, recipe if steps is None else replace(recipe, steps=steps), out)
+    return data.fit(chosen, recipe=recipe if steps is None else replace(recipe, steps=steps), out=out)
 
 
 def curves(out: Path, count: int, steps: int | None = None) -> data.WeightDataset:
     """INRs of so many sine curves, by the source's own recipe, or with other steps than its own."""
-    recipe = data.default_recipe("sines")
+    recipe = data.recipe_named("sines")
     signals = data.load_source("sines", options={"count": count})
-    return data.fit_dataset(signals, recipe if steps is None else replace(recipe, steps=steps), out)
+    return data.fit(signals, recipe=recipe if steps is None else replace(recipe, steps=steps), out=out)

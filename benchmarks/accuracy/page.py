@@ -1,38 +1,53 @@
-"""Tables and plots of the reports of accuracy: `python -m benchmarks.accuracy.page` writes benchmarks/RESULTS.md."""
+"""Tables and figures of the reports of accuracy: `python -m benchmarks.accuracy.page` writes RESULTS.md."""
 
+import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.texts import measure_of, texts_of
+from benchmarks.accuracy.texts import metric_of, texts_of
 from wsjax import viz
 from wsjax.data import SPLITS
 from wsjax.errors import listing
-from wsjax.train.measure import ACCURACY, R2
+from wsjax.train.task import ACCURACY, R2
 
-RESULTS = Path(__file__).parents[1] / "results"
-PAGE = Path(__file__).parents[1] / "RESULTS.md"
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).with_name("RESULTS.md")
 FINDINGS = Path(__file__).with_name("findings.md")
 """What the numbers say of the papers' claims, written by hand."""
 HEAD = """# Results
 
-Made from the reports in `results/` by `python -m benchmarks.accuracy.page`. [README.md](README.md) says how a cell is
-trained and scored. Accuracies are means and sample deviations over seeds; differences are seed by seed.
+Made from the reports in `results/` by `python -m benchmarks.accuracy.page`, which draws the scores of each too with
+`--figures PATH`. [README.md](../README.md) says how a cell is trained and scored. Accuracies are means and sample
+deviations over seeds; differences are seed by seed.
 """
 
 
-def main() -> None:
-    """Write the page and every picture that it shows."""
-    reports = {path: json.loads(path.read_text()) for path in sorted(RESULTS.glob("accuracy-*.json"))}
+def main(arguments: list[str] | None = None) -> None:
+    """Write the page and the curves that it shows; with `--figures` draw the scores of every report too."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.page", description="Write RESULTS.md.")
+    parser.add_argument("--figures", type=Path, metavar="PATH", help="a directory to draw every report's scores in")
+    asked = parser.parse_args(arguments)
+    reports = committed()
     for path, report in reports.items():
-        draw(report, path)
-        for reader, arms in overfitting(report).items():
-            viz.curves(arms, curves_path(path, reader))
-    PAGE.write_text(
-        "\n".join([HEAD, FINDINGS.read_text(), *[section(path, report) for path, report in reports.items()]])
-    )
+        if asked.figures:
+            asked.figures.mkdir(parents=True, exist_ok=True)
+            draw(report, asked.figures / path.name)
+        for reader, histories in overfitting(report).items():
+            viz.curves(histories, curves_path(path, reader))
+    PAGE.write_text(whole(reports))
     print(f"{PAGE} holds {len(reports)} reports")
+
+
+def committed() -> dict[Path, dict[str, Any]]:
+    """The reports in `RESULTS`, by path."""
+    return {path: json.loads(path.read_text()) for path in sorted(RESULTS.glob("accuracy-*.json"))}
+
+
+def whole(reports: Mapping[Path, Mapping[str, Any]]) -> str:
+    """The page as Markdown."""
+    return "\n".join([HEAD, FINDINGS.read_text(), *[section(path, report) for path, report in reports.items()]])
 
 
 def section(path: Path, report: Mapping[str, Any]) -> str:
@@ -41,16 +56,13 @@ def section(path: Path, report: Mapping[str, Any]) -> str:
     seconds = sum(row["seconds"] for row in rows)
     train, validation, test = (counts(report, name) for name in SPLITS)
     where = {"{cpu} ({vector}), {cores} cores, {device}, jax {jax}".format(**row["machine"]) for row in rows}
-    shown = "\n\n".join(f"![{title}](results/{picture.name})" for title, picture in pictures(path, report).items())
     return f"""## {report["suite"]}, {report["tier"]}
 
 `{report["command"]}` at {", ".join(sorted({str(row["commit"]) for row in rows}))} on {"; ".join(sorted(where))};
 {seconds / 60:.0f} minutes of training. {train} networks to train on, {validation} to choose by,
-{test} to test on, which each cell read once.{unrun(report)}
+{test} to test on, used once by each cell.{unrun(report)}
 
 {table(report)}
-
-{shown}
 {curves_text(path, report)}"""
 
 
@@ -66,16 +78,16 @@ def counts(report: Mapping[str, Any], split_name: str) -> str:
 
 
 def overfitting(report: Mapping[str, Any]) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """By reader, the histories of the fewest and of the most views, of arms that have both, epochs counted in those of
-    one view.
+    """By reader, the histories of the fewest and of the most views, of configurations that have both, epochs counted in
+    those of one view.
 
-    Nothing where all cells read as many views.
+    Nothing where all cells have as many views.
 
     Example:
         >>> run = {"epoch": [1], "run": [0], "train_accuracy": [0.5], "validation_accuracy": [0.4]}
         >>> cells = ("none/1", "none/2", "none/5", "mixup_views/5")
         >>> found = overfitting({"rows": [{"cell": f"digits/dws/{cell}", "history": run} for cell in cells]})
-        >>> {arm: records[0]["epoch"] for arm, records in found["dws"].items()}
+        >>> {name: records[0]["epoch"] for name, records in found["dws"].items()}
         {'none, 1 view': 1, 'none, 5 views': 5}
     """
     views = {row["cell"]: int(row["cell"].rpartition("/")[2]) for row in report["rows"]}
@@ -87,8 +99,8 @@ def overfitting(report: Mapping[str, Any]) -> dict[str, dict[str, list[dict[str,
         if len(ends) > 1 and count in ends and both:
             lines = zip(*row["history"].values(), strict=True)
             records = [dict(zip(row["history"], line, strict=True)) for line in lines]
-            _, reader, arm, _ = row["cell"].split("/")
-            name = f"{arm}, {count} view{'s' * (count > 1)}"
+            _, reader, configuration, _ = row["cell"].split("/")
+            name = f"{configuration}, {count} view{'s' * (count > 1)}"
             found.setdefault(reader, {})[name] = [{**record, "epoch": record["epoch"] * count} for record in records]
     return found
 
@@ -104,13 +116,13 @@ def curves_text(path: Path, report: Mapping[str, Any]) -> str:
     if not shown:
         return ""
     said = (
-        "One epoch in these curves is as many steps as one of a single view; the test split is read at the end alone."
+        "One epoch in these curves is as many steps as one of a single view; the test split is used once, at the end."
     )
     return "\n" + "\n\n".join([said, *shown]) + "\n"
 
 
 def unrun(report: Mapping[str, Any]) -> str:
-    """Which cells of the suite a report lacks, in words; of those that nobody asked for, how many.
+    """The cells of the suite that a report lacks, in words: those not run yet, and the number of those left out.
 
     Example:
         >>> unrun({"rows": [{}, {}], "missing": [], "left_out": ["a/b/c/1"] * 7})
@@ -129,25 +141,25 @@ def table(report: Mapping[str, Any]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def pictures(path: Path, report: Mapping[str, Any]) -> dict[str, Path]:
-    """Where the scores of a report are drawn, by what they are: accuracies beside the report, R2 in a picture apart.
+def figures(path: Path, report: Mapping[str, Any]) -> dict[str, Path]:
+    """Where the scores of a report are drawn, by what they are: accuracies beside the report, R2 in a figure apart.
 
     Example:
-        >>> report = {"rows": [{}, {"measure": "r2"}]}
-        >>> {title: picture.name for title, picture in pictures(Path("report.json"), report).items()}
+        >>> report = {"rows": [{}, {"metric": "r2"}]}
+        >>> {title: figure.name for title, figure in figures(Path("report.json"), report).items()}
         {'accuracies': 'report.png', 'R2': 'report-r2.png'}
     """
-    measures = {measure_of(row) for row in report["rows"]}
-    found = {"accuracies": path.with_suffix(".png")} if ACCURACY in measures else {}
-    return {**found, "R2": path.with_name(f"{path.stem}-r2.png")} if R2 in measures else found
+    metrics = {metric_of(row) for row in report["rows"]}
+    found = {"accuracies": path.with_suffix(".png")} if ACCURACY in metrics else {}
+    return {**found, "R2": path.with_name(f"{path.stem}-r2.png")} if R2 in metrics else found
 
 
 def draw(report: Mapping[str, Any], path: Path) -> None:
-    """The same as pictures, the best cell first."""
+    """Draw the scores, the best cell first."""
     rows = sorted(report["rows"], key=lambda row: -row["test_accuracy_mean"])
-    for title, picture in pictures(path, report).items():
-        measure = R2 if title == "R2" else ACCURACY
-        viz.scores({row["cell"]: row for row in rows if measure_of(row) == measure}, picture, measure=measure)
+    for title, figure in figures(path, report).items():
+        metric = R2 if title == "R2" else ACCURACY
+        viz.scores({row["cell"]: row for row in rows if metric_of(row) == metric}, figure, metric=metric)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What frozen features hold: a linear model and nearest neighbours, whose settings validation chooses."""
+"""Scores of frozen features: a linear model and nearest neighbors, whose settings validation chooses."""
 
 import warnings
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 C = (0.01, 0.1, 1.0, 10.0)
 """Inverse strengths of the linear model's penalty."""
 
-NEIGHBOURS = (1, 5, 20)
+NEIGHBORS = (1, 5, 20)
 ITERATIONS = 300
 
 
@@ -39,32 +39,32 @@ class Probes(NamedTuple):
 
     scaler: StandardScaler
     linear: Chosen
-    neighbours: Chosen
+    neighbors: Chosen
     train: float
 
     def scores(self, split: Split) -> tuple[float, float]:
-        """The linear model's score on a split, and the neighbours': accuracy of classes, R2 averaged over targets."""
-        seen = self.scaler.transform(split.features)
-        linear, near = (float(chosen.model.score(seen, split.label)) for chosen in (self.linear, self.neighbours))
+        """The linear model's score on a split, and the neighbors': accuracy of classes, R2 averaged over targets."""
+        scaled = self.scaler.transform(split.features)
+        linear, near = (float(chosen.model.score(scaled, split.label)) for chosen in (self.linear, self.neighbors))
         return linear, near
 
 
 def fit_probes(train: Split, validation: Split) -> Probes:
     """Fit both on the training features at each setting, and take those that score best on validation.
 
-    Logistic regression and a vote where labels are whole numbers, ridge regression and a mean where they are floats.
+    Logistic regression and a vote where labels are integers, ridge regression and a mean where they are floats.
     """
     scaler = StandardScaler().fit(train.features)
-    seen, held = (Split(np.asarray(scaler.transform(x)), label) for x, label in (train, validation))
-    near = [k for k in NEIGHBOURS if k <= len(train.label)]
+    training, held_out = (Split(np.asarray(scaler.transform(x)), label) for x, label in (train, validation))
+    near = [k for k in NEIGHBORS if k <= len(train.label)]
     if np.issubdtype(train.label.dtype, np.integer):
         linear = {c: LogisticRegression(C=c, max_iter=ITERATIONS) for c in C}
-        neighbours = {k: KNeighborsClassifier(k) for k in near}
+        neighbors = {k: KNeighborsClassifier(k) for k in near}
     else:
         linear = {c: Ridge(alpha=1 / c) for c in C}
-        neighbours = {k: KNeighborsRegressor(k) for k in near}
-    best = _best(linear, seen, held)
-    return Probes(scaler, best, _best(neighbours, seen, held), float(best.model.score(*seen)))
+        neighbors = {k: KNeighborsRegressor(k) for k in near}
+    best = _best(linear, training, held_out)
+    return Probes(scaler, best, _best(neighbors, training, held_out), float(best.model.score(*training)))
 
 
 def _best(candidates: dict[Any, Any], train: Split, validation: Split) -> Chosen:

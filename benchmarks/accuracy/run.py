@@ -1,5 +1,6 @@
-"""Run a suite, or what is left of it, and report it."""
+"""`python -m benchmarks accuracy`: run a suite, or what is left of it, and report it."""
 
+import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import harness
 from benchmarks.accuracy.cell import commit, same_cell
 from benchmarks.accuracy.suite import TIERS, AnyCell
 from benchmarks.accuracy.suites import SUITES
 from benchmarks.accuracy.texts import spread, texts_of
-from benchmarks.harness import Contestant
-from benchmarks.readers_step import Steps, Subject
+from benchmarks.speed import harness
+from benchmarks.speed.harness import Contestant
+from benchmarks.speed.readers_step import Steps, Subject
 from wsjax.data import WeightDataset
-from wsjax.demo import deviation
 from wsjax.errors import check_choice, listing
+from wsjax.host import use_host_well
+from wsjax.storage import files
 from wsjax.train import record
+from wsjax.train.results import deviation
 
 ROUNDS, STEPS = 5, 2
 
@@ -27,9 +30,9 @@ def run(
 ) -> dict[str, Any]:
     """The cells of a suite at a tier, in `out`, and their report.
 
-    All of them, or those with one of `only` in their titles; of these, where asked, such that are finished, and none
-    is trained. The report names those that are `missing`, as they are not finished, and those that are `left_out`, as
-    nobody asked for them. A cell is compared with its baseline where that is finished, asked for or not.
+    All cells run, or those with one of `only` in their titles; with `finished` none is trained and those that are
+    finished are reported. The report lists those that are not finished as `missing`, and those not selected by `only`
+    as `left_out`. A cell is compared with its baseline where that is finished, selected or not.
 
     Args:
         suite, tier: their names.
@@ -79,7 +82,7 @@ def run(
 def finished_row(cell: AnyCell, out: Path) -> dict[str, Any] | None:
     """What a cell gave, if it has been run in `out`."""
     path = out / cell.title / record.RESULT
-    return same_cell(record.read_json(path), cell.identity, path.parent) if path.exists() else None
+    return same_cell(files.read_json(path), cell.identity, path.parent) if path.exists() else None
 
 
 def chosen(cells: Sequence[AnyCell], only: Sequence[str]) -> list[AnyCell]:
@@ -97,7 +100,7 @@ def chosen(cells: Sequence[AnyCell], only: Sequence[str]) -> list[AnyCell]:
 
 
 def mean_psnr(networks: WeightDataset) -> float | None:
-    """How well networks decode on average, in dB; None where nobody measured it."""
+    """The mean PSNR of the networks in dB; None where the data set has none."""
     return float(np.mean(networks.columns["psnr"])) if "psnr" in networks.columns else None
 
 
@@ -130,17 +133,17 @@ def step_times(
 ) -> dict[str, dict[str, float | str]]:
     """Milliseconds of one training step of each cell that trains all of a reader of SIRENs, measured side by side.
 
-    Cells that differ in their augmentation alone share a reader's time, which is without any. They are measured once
+    Cells that differ in their augmentation alone share one time, measured without augmentation. They are measured once
     all cells are done, and again where `path` holds those of other cells.
     """
     subjects, known = {}, {}
     for cell in cells:
-        network = networks[cell.dataset].card.network
-        if network is not None and network.kind == "siren" and cell.trains == "all":
+        network = networks[cell.dataset].metadata.network
+        if network is not None and network.kind == "siren" and cell.freeze is None:
             subjects[cell.title] = Subject(cell.reader, cell.settings, network.widths, cell.batch_size)
             known[cell.title] = cell.identity
     if path.exists():
-        found = record.read_json(path)
+        found = files.read_json(path)
         if {title: times["identity"] for title, times in found.items()} == known:
             return found
     distinct = {repr(subject): subject for subject in subjects.values()}
@@ -149,7 +152,7 @@ def step_times(
     for title, subject in subjects.items():
         low, middle, high = harness.quartiles(1e3 * timings[repr(subject)].seconds)
         found[title] = {"median": middle, "low": low, "high": high, "identity": known[title], "commit": str(ran)}
-    record.write_json(path, found)
+    files.write_json(path, found)
     return found
 
 
@@ -164,4 +167,39 @@ def table(report: Mapping[str, Any]) -> str:
 
 def save(report: Mapping[str, Any], path: Path) -> None:
     """Write a report whole or not at all."""
-    record.write_json(path, json.loads(json.dumps(report)))
+    files.write_json(path, json.loads(json.dumps(report)))
+
+
+def main(arguments: list[str]) -> None:
+    """Run one suite, print its table, save its report."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks accuracy", description="Train readers and score each once on the test split."
+    )
+    parser.add_argument("--suite", required=True, metavar="NAME", help=listing(tuple(SUITES)))
+    parser.add_argument("--tier", default="small", metavar="TIER", help=f"{listing(TIERS)} (default: small)")
+    parser.add_argument("--out", type=Path, default=Path("runs/accuracy"), help="where the cells lie (runs/accuracy)")
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        metavar="PATH",
+        help="of the suite's images; of OFF meshes for shapes (as ModelNet40's)",
+    )
+    parser.add_argument("--json", type=Path, metavar="PATH", help="save the report here")
+    parser.add_argument("--finished", action="store_true", help="report the cells that are finished, and train none")
+    parser.add_argument(
+        "--cells", nargs="+", default=(), metavar="PART", help="only cells with a PART in their title, as weight_gcn"
+    )
+    asked = parser.parse_args(arguments)
+    if asked.json:
+        harness.check_writable(asked.json)
+    use_host_well()
+    out = asked.out / f"{asked.suite}-{asked.tier}"
+    report = run(asked.suite, asked.tier, out, files=asked.directory, finished=asked.finished, only=asked.cells)
+    save(report, out / "report.json")
+    print(f"\n{table(report)}\n")
+    if report["missing"]:
+        print(f"not run yet: {listing(report['missing'])}")
+    print(f"the cells and report.json are in {out}")
+    if asked.json:
+        save(report, asked.json)
+        print(f"saved in {asked.json}")

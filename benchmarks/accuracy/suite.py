@@ -1,4 +1,4 @@
-"""What a suite is."""
+"""A suite: data sets by name, cells, and the baseline that each cell is compared with."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

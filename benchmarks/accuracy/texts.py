@@ -1,12 +1,12 @@
-"""Rows of a report as words and numbers to read, for any kind of table."""
+"""Rows of a report as text, for any kind of table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wsjax.train.measure import ACCURACY, R2, Measure
+from wsjax.train.task import ACCURACY, R2, Metric
 
 HEADINGS = ("cell", "test", "training", "parameters", "step", "points against the baseline")
-NEIGHBOURS = "test, nearest neighbours"
+NEIGHBORS = "test, nearest neighbors"
 """The heading of one column more, where a report has such a score."""
 PSNR = "PSNR of the networks"
 """The heading of one column more, where the cells' networks differ in that."""
@@ -19,13 +19,13 @@ def texts_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
         >>> row = {"cell": "a", "test_accuracy_mean": 0.5, "test_accuracy_sd": 0.015, "train_accuracy_mean": 0.75}
         >>> rows = [{**row, "parameters": 9, "step_ms": None, "paired": None, "knn_test_mean": 0.4, "knn_test_sd": 0.0}]
         >>> [line[-1] for line in texts_of(rows)]
-        ['test, nearest neighbours', '40.0% ± 0.0']
+        ['test, nearest neighbors', '40.0% ± 0.0']
         >>> [line[-1] for line in texts_of([{**rows[0], "psnr": 31.25}, {**rows[0], "psnr": 40.0}])]
         ['PSNR of the networks', '31.2 dB', '40.0 dB']
     """
     headings, lines = HEADINGS, [texts(row) for row in rows]
     if any("knn_test_mean" in row for row in rows):
-        headings = (*headings, NEIGHBOURS)
+        headings = (*headings, NEIGHBORS)
         lines = [(*line, spread(row, "knn_test")) for line, row in zip(lines, rows, strict=True)]
     if len({row.get("psnr") for row in rows}) > 1:
         headings = (*headings, PSNR)
@@ -35,29 +35,29 @@ def texts_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def texts(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """A row under `HEADINGS`: accuracies in per cent and points, R2 named and as it is, nothing where there is none.
+    """A row under `HEADINGS`: accuracies in per cent and points, R2 as it is and named; empty where there is none.
 
     Example:
         >>> row = {"cell": "dws", "test_accuracy_mean": 0.5, "test_accuracy_sd": 0.015, "train_accuracy_mean": 0.75}
         >>> row |= {"parameters": 1234, "step_ms": {"median": 2.0}, "paired": {"mean": -0.1, "sd": 0.02}}
         >>> texts(row)
         ('dws', '50.0% ± 1.5', '75.0%', '1,234', '2.0 ms', '-10.0 ± 2.0')
-        >>> texts({**row, "measure": "r2", "step_ms": None})
+        >>> texts({**row, "metric": "r2", "step_ms": None})
         ('dws', 'R2 0.500 ± 0.015', 'R2 0.750', '1,234', '', 'R2 -0.100 ± 0.020')
         >>> texts({**row, "step_ms": None, "paired": None})[-2:]
         ('', '')
     """
     step, gain, train = row["step_ms"], row["paired"], row["train_accuracy_mean"]
-    measure = measure_of(row)
-    trained = f"R2 {train:.3f}" if measure == R2 else f"{train:.1%}"
-    gained = gain and (f"R2 {gain['mean']:+.3f}" if measure == R2 else f"{100 * gain['mean']:+.1f}")
+    metric = metric_of(row)
+    trained = f"R2 {train:.3f}" if metric == R2 else f"{train:.1%}"
+    gained = gain and (f"R2 {gain['mean']:+.3f}" if metric == R2 else f"{100 * gain['mean']:+.1f}")
     return (
         row["cell"],
         spread(row, "test_accuracy"),
         trained,
         f"{row['parameters']:,}",
         f"{step['median']:.1f} ms" if step else "",
-        gained + beside(gain["sd"], measure) if gain else "",
+        gained + beside(gain["sd"], metric) if gain else "",
     )
 
 
@@ -70,17 +70,17 @@ def spread(row: Mapping[str, Any], score: str) -> str:
         >>> spread({"knn_test_mean": 0.5, "knn_test_sd": None}, "knn_test")   # of one seed
         '50.0%'
     """
-    measure, mean = measure_of(row), row[f"{score}_mean"]
-    return (f"R2 {mean:.3f}" if measure == R2 else f"{mean:.1%}") + beside(row[f"{score}_sd"], measure)
+    metric, mean = metric_of(row), row[f"{score}_mean"]
+    return (f"R2 {mean:.3f}" if metric == R2 else f"{mean:.1%}") + beside(row[f"{score}_sd"], metric)
 
 
-def beside(deviation: float | None, measure: Measure) -> str:
+def beside(deviation: float | None, metric: Metric) -> str:
     """A deviation as it stands beside its mean, where there is one."""
     if deviation is None:
         return ""
-    return f" ± {deviation:.3f}" if measure == R2 else f" ± {100 * deviation:.1f}"
+    return f" ± {deviation:.3f}" if metric == R2 else f" ± {100 * deviation:.1f}"
 
 
-def measure_of(row: Mapping[str, Any]) -> Measure:
-    """What a row's scores are, R2 under the names of accuracies too; one that does not say so has accuracies."""
-    return R2 if row.get("measure") == R2.key else ACCURACY
+def metric_of(row: Mapping[str, Any]) -> Metric:
+    """The metric of a row's scores, whose names are those of accuracies for R2 too; accuracy where none is named."""
+    return R2 if row.get("metric") == R2.key else ACCURACY

@@ -1,4 +1,4 @@
-"""The suites of accuracy: resumed cells, one look at the test split, and what a report says."""
+"""The suites of accuracy: resumed cells, one use of the test split, and what a report says."""
 
 import doctest
 import json
@@ -10,52 +10,51 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import harness
 from benchmarks.__main__ import main
 from benchmarks.accuracy import cell as cells
 from benchmarks.accuracy import networks as networks_of
-from benchmarks.accuracy import page, suite_strengths, texts
+from benchmarks.accuracy import page, suites_dws, texts
 from benchmarks.accuracy import run as runs
-from benchmarks.accuracy.arms import (
+from benchmarks.accuracy.augmentations import (
     ALIGNED,
     ALIGNED_AT_FULL,
-    ARMS,
+    AUGMENTATIONS,
     CURVE_VIEWS,
-    PICTURE_VIEWS,
+    IMAGE_VIEWS,
+    OF_VIEWS,
     SEARCHED,
     SEARCHED_AT_FULL,
-    VIEW_ARMS,
 )
-from benchmarks.accuracy.cell import Cell, read_test_once, run_cell
-from benchmarks.accuracy.dws_cells import PLAIN
+from benchmarks.accuracy.cell import Cell, run_cell, score_test_once, with_views
 from benchmarks.accuracy.suite import TIERS, Suite
-from benchmarks.accuracy.suite_fitting import RECIPES, RECIPES_AT_FULL
 from benchmarks.accuracy.suites import SUITES
-from benchmarks.accuracy.views import with_views
-from wsjax.augment import format_spec, from_spec, read_spec, statistics_of
+from benchmarks.accuracy.suites_dws import PLAIN, RECIPES, RECIPES_AT_FULL
+from benchmarks.speed import harness
+from wsjax.augment import parse_batch, statistics_of
+from wsjax.augment.grammar import format_spec, read_spec
 from wsjax.data import SPLITS
 from wsjax.symmetry import siren
-from wsjax.train import Trial, train
+from wsjax.train import Run
 
-RATES = (Trial(), Trial(0, 1e-2), Trial(0, 3e-2))  # as many as there are seeds: one program for both
+RATES = (Run(), Run(0, 1e-2), Run(0, 3e-2))  # as many as there are seeds: one program for both
 pytestmark = pytest.mark.xdist_group("accuracy")
-TOY = Cell("toy", "mlp", {"width": 4}, epochs=2, evaluate_every=2, batch_size=16, trials=RATES)
+TOY = Cell("toy", "mlp", {"width": 4}, epochs=2, evaluate_every=2, batch_size=16, tried=RATES)
 
-HEAD = replace(TOY, reader="probe", settings={"probes": 3, "width": 4}, trains="head")
+HEAD = replace(TOY, reader="probe", settings={"probes": 3, "width": 4}, freeze="trunk")
 
-PLANE_TABLES = (ARMS, VIEW_ARMS, PICTURE_VIEWS, SEARCHED, SEARCHED_AT_FULL, ALIGNED, ALIGNED_AT_FULL)
-PLANE_ARMS = [augment for arms in PLANE_TABLES for augment in arms.values()]
+PLANE_TABLES = (AUGMENTATIONS, OF_VIEWS, IMAGE_VIEWS, SEARCHED, SEARCHED_AT_FULL, ALIGNED, ALIGNED_AT_FULL)
+PLANE = [augment for table in PLANE_TABLES for augment in table.values()]
 
 
-def test_a_finished_cell_is_read_and_another_one_there_is_refused(networks, tmp_path, monkeypatch):
+def test_a_finished_cell_is_reused_and_another_one_there_is_refused(networks, tmp_path, monkeypatch):
     row = run_cell(TOY, networks, tmp_path)
-    assert (row["cell"], row["seeds"], len(row["test_accuracies"]), len(row["trials"])) == (
+    assert (row["cell"], row["seeds"], len(row["test_accuracies"]), len(row["tried"])) == (
         "toy/mlp/none/1",
         [1, 2, 3],
         3,
         3,
     )
-    monkeypatch.setattr(cells, "train", None)
+    monkeypatch.setattr(cells, "fit", None)
     assert run_cell(TOY, networks, tmp_path) == row
     with pytest.raises(ValueError, match="holds the cell toy/mlp/none/1 with other settings"):
         run_cell(replace(TOY, epochs=4), networks, tmp_path)
@@ -68,30 +67,34 @@ def test_a_cell_trains_and_chooses_without_the_test_split(networks, tmp_path):
         weights=jax.tree.map(lambda w: np.where(test.reshape(-1, *[1] * (w.ndim - 1)), -9 * w, w), networks.weights),
     )
     one, other = run_cell(TOY, networks, tmp_path / "one"), run_cell(TOY, spoiled, tmp_path / "other")
-    for name in ("trial", "trials", "validation_accuracy_mean", "best_epochs", "train_accuracy_mean"):
+    for name in ("run", "tried", "validation_accuracy_mean", "best_epochs", "train_accuracy_mean"):
         assert one[name] == other[name]
 
 
-def test_the_test_split_is_read_once_or_again_by_the_same_readers(networks, tmp_path):
-    first, second = (train(networks, TOY.plan, [Trial(seed)] * 3, progress=False) for seed in (0, 1))
-    assert read_test_once(TOY, first, networks, tmp_path) == read_test_once(TOY, first, networks, tmp_path)
-    with pytest.raises(ValueError, match="has had its one look at the test split, with other readers"):
-        read_test_once(TOY, second, networks, tmp_path)
+def test_the_test_split_is_used_once_or_again_by_the_same_readers(networks, tmp_path):
+    first, second = (TOY.fit(networks, [Run(seed + n) for n in (0, 2, 4)], tmp_path / f"{seed}") for seed in (0, 1))
+    assert score_test_once(TOY, first, networks, tmp_path) == score_test_once(TOY, first, networks, tmp_path)
+    with pytest.raises(ValueError, match="has used the test split once, with other readers"):
+        score_test_once(TOY, second, networks, tmp_path)
 
 
 def test_a_cell_that_differs_in_the_test_alone_scores_the_readers_of_another(networks, tmp_path):
-    """A reader answers alike for copies that a scale of no strength moves, so that all is the same; and nothing is
-    trained twice.
+    """Copies moved by a scale of strength 0 give the same outputs, so that all scores are equal; nothing is trained
+    twice.
     """
-    own = replace(TOY, trials=(Trial(),), arm="own")
-    other = replace(own, arm="copies", scores="own", copies=3, moved="scale(max_log=0.0)")
+    own = replace(TOY, tried=(Run(),), configuration="own")
+    other = replace(own, configuration="copies", scores="own", copies=3, moved="scale(max_log=0.0)")
     first = run_cell(own, networks, tmp_path / own.title)
     second = run_cell(other, networks, tmp_path / other.title)
     assert second["test_accuracies"] == first["test_accuracies"]
     assert second["identity"] != first["identity"]
     assert not (tmp_path / other.title / "seeds").exists()
-    with pytest.raises(ValueError, match=r"own.* holds a training with other settings: plan\.epochs"):
-        run_cell(replace(other, arm="longer", epochs=4), networks, tmp_path / other.title.replace("copies", "longer"))
+    with pytest.raises(ValueError, match=r"own.* holds a training with other settings: config\.epochs"):
+        run_cell(
+            replace(other, configuration="longer", epochs=4),
+            networks,
+            tmp_path / other.title.replace("copies", "longer"),
+        )
 
 
 def test_rows_are_compared_seed_by_seed_and_only_then():
@@ -124,15 +127,15 @@ def test_text_and_page_hold_the_same_cells():
     ]
 
 
-def test_r2_is_named_and_no_percentage_and_neighbours_have_a_column_where_a_report_has_them():
+def test_r2_is_named_and_no_percentage_and_neighbors_have_a_column_where_a_report_has_them():
     row = {"cell": "a", "test_accuracy_mean": -0.5, "test_accuracy_sd": 0.015, "train_accuracy_mean": 0.75}
     row |= {"parameters": 9, "step_ms": None, "paired": {"mean": -0.1, "sd": 0.02}}
     rows = [
-        {**row, "measure": "r2", "knn_test_mean": 0.25, "knn_test_sd": 0.125},
-        {**row, "measure": "accuracy", "knn_test_mean": 0.25, "knn_test_sd": 0.125},
+        {**row, "metric": "r2", "knn_test_mean": 0.25, "knn_test_sd": 0.125},
+        {**row, "metric": "accuracy", "knn_test_mean": 0.25, "knn_test_sd": 0.125},
     ]
     assert page.table({"rows": rows}).splitlines() == [
-        "| cell | test | training | parameters | step | points against the baseline | test, nearest neighbours |",
+        "| cell | test | training | parameters | step | points against the baseline | test, nearest neighbors |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         "| `a` | R2 -0.500 ± 0.015 | R2 0.750 | 9 |  | R2 -0.100 ± 0.020 | R2 0.250 ± 0.125 |",
         "| `a` | -50.0% ± 1.5 | 75.0% | 9 |  | -10.0 ± 2.0 | 25.0% ± 12.5 |",
@@ -147,12 +150,17 @@ def paged():
     return row | {"networks": dict(zip(SPLITS, (3, 4, 5), strict=True)), "step_ms": None, "history": {}}
 
 
+def test_the_committed_page_is_made_of_the_committed_reports():
+    assert len(page.committed()) == 10
+    assert page.whole(page.committed()) == page.PAGE.read_text()
+
+
 def test_accuracies_and_r2_are_drawn_apart(tmp_path):
     row = {"test_accuracy_mean": 0.5, "test_accuracy_sd": 0.0, "train_accuracy_mean": 0.9}
-    report = {"rows": [{**row, "cell": "a/b/c/1"}, {**row, "cell": "d/b/c/1", "measure": "r2"}]}
+    report = {"rows": [{**row, "cell": "a/b/c/1"}, {**row, "cell": "d/b/c/1", "metric": "r2"}]}
     page.draw(report, tmp_path / "report.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report-r2.png", "report.png"]
-    assert list(page.pictures(tmp_path / "report.json", {"rows": report["rows"][1:]})) == ["R2"]
+    assert list(page.figures(tmp_path / "report.json", {"rows": report["rows"][1:]})) == ["R2"]
     named = {
         "suite": "toy",
         "tier": "smoke",
@@ -160,7 +168,6 @@ def test_accuracies_and_r2_are_drawn_apart(tmp_path):
         "rows": [{**whole, **paged()} for whole in report["rows"]],
     }
     text = page.section(tmp_path / "x.json", named)
-    assert "![accuracies](results/x.png)\n\n![R2](results/x-r2.png)" in text
     assert "3 networks to train on, 4 to choose by,\n5 to test on" in text
 
 
@@ -186,11 +193,11 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
     monkeypatch.setattr(page, "RESULTS", tmp_path)
     monkeypatch.setattr(page, "PAGE", tmp_path / "RESULTS.md")
     (tmp_path / "report.json").rename(tmp_path / "accuracy-readers-smoke--here.json")
-    page.main()
+    page.main(["--figures", str(tmp_path / "figures")])
     mean, deviation = (report["rows"][0][f"test_accuracy_{name}"] for name in ("mean", "sd"))
     assert f"| `toy/mlp/none/1` | {mean:.1%} ± {100 * deviation:.1f} | " in (tmp_path / "RESULTS.md").read_text()
-    assert (tmp_path / "accuracy-readers-smoke--here.png").stat().st_size > 10_000
-    monkeypatch.setattr(cells, "train", None)
+    assert (tmp_path / "figures" / "accuracy-readers-smoke--here.png").stat().st_size > 10_000
+    monkeypatch.setattr(cells, "fit", None)
     monkeypatch.setattr(runs, "Steps", None)
     main(command)
     again = json.loads((tmp_path / "cells" / "readers-smoke" / "report.json").read_text())
@@ -198,7 +205,7 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
     assert again["missing"] == []
     assert list(whole["history"]) == list(cells.CURVE)
     assert whole["history"]["epoch"] == [2, 2, 2]
-    later = replace(TOY, arm="flip_signs", augment="flip_signs")
+    later = replace(TOY, configuration="flip_signs", augment="flip_signs")
     monkeypatch.setitem(SUITES, "readers", lambda tier, files: replace(suite, cells=(TOY, later, HEAD)))
     main([*command, "--finished", "--json", str(tmp_path / "accuracy-readers-smoke--here.json")])
     some = json.loads((tmp_path / "accuracy-readers-smoke--here.json").read_text())
@@ -215,7 +222,7 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
     with pytest.raises(SystemExit):
         main([*command, "--cells", "head_only", "head_alone"])
     assert "no cell has 'head_alone' in its title; expected a part of one of: toy/mlp" in capsys.readouterr().err
-    page.main()
+    page.main([])
     assert "Not run yet: `toy/mlp/flip_signs/1`." in (tmp_path / "RESULTS.md").read_text()
 
 
@@ -228,8 +235,8 @@ def test_every_suite_names_each_cell_once_and_what_it_is_compared_with(name):
         assert {suite.against(cell) for cell in suite.cells} < set(titles), tier
         assert {cell.dataset for cell in suite.cells} == set(suite.datasets), tier
         assert len({cell.seeds for cell in suite.cells}) == 1, tier
-        # The same budget: as many trials, and as many steps where a reader has several networks of each image.
-        tried = [(len(c.trials), c.trial_seeds) if isinstance(c, Cell) else c.trial for c in suite.cells]
+        # The same budget: as many runs tried, and as many steps where a reader has several networks of each image.
+        tried = [(len(c.tried), c.tried_seeds) if isinstance(c, Cell) else c.run_settings for c in suite.cells]
         assert len({(t, c.epochs * c.views) for t, c in zip(tried, suite.cells, strict=True)}) == 1, tier
 
 
@@ -240,7 +247,7 @@ def test_every_suite_runs_at_the_size_of_a_toy(name, tmp_path):
     report = json.loads((tmp_path / f"{name}-smoke" / "report.json").read_text())
     assert [row["cell"] for row in report["rows"]] == [cell.title for cell in SUITES[name]("smoke", None).cells]
     for row in report["rows"]:
-        least = -np.inf if row.get("measure") == "r2" else 0
+        least = -np.inf if row.get("metric") == "r2" else 0
         assert all(least < score <= 1 or score == least for score in row["test_accuracies"])
 
 
@@ -254,26 +261,26 @@ def test_the_page_draws_how_the_fewest_and_the_most_views_overfit(tmp_path, monk
     (tmp_path / "accuracy-views.json").write_text(
         json.dumps({"suite": "views", "tier": "smoke", "command": "x", "rows": rows})
     )
-    page.main()
+    page.main([])
     assert (tmp_path / "accuracy-views-curves-dws.png").stat().st_size > 10_000
     assert "![curves of dws](results/accuracy-views-curves-dws.png)" in (tmp_path / "RESULTS.md").read_text()
     assert doctest.testmod(page).failed == 0
 
 
-def test_shapes_are_read_from_a_directory_of_meshes_too(tmp_path, monkeypatch):
+def test_shapes_come_from_a_directory_of_meshes_too(tmp_path, monkeypatch):
     for kind in ("cube", "slab"):
         for part, names in (("train", range(4)), ("test", range(1))):
             for number in names:
                 write_box(tmp_path / kind / part / f"{number}.off", (1.0, 1.0, 0.2 if kind == "slab" else 0.9))
     assert list(SUITES["shapes"]("smoke", tmp_path).datasets) == ["meshes"]
-    monkeypatch.setattr(networks_of.data, "fit_dataset", lambda signals, recipe, out: (signals, recipe))
+    monkeypatch.setattr(networks_of.data, "fit", lambda signals, *, recipe, out: (signals, recipe))
     found: Any = networks_of.fields(tmp_path / "out", None, tmp_path, 10)
     assert (found[0].classes, len(found[0].label), found[1].steps) == (("cube", "slab"), 10, 10)
 
 
 def test_a_random_search_begins_with_what_the_other_suites_take_and_draws_the_rest_once_and_for_all():
-    assert doctest.testmod(suite_strengths).failed == 0
-    for draw in (suite_strengths.settings_drawn, suite_strengths.strengths_drawn, suite_strengths.shapes_drawn):
+    assert doctest.testmod(suites_dws).failed == 0
+    for draw in (suites_dws.settings_drawn, suites_dws.strengths_drawn, suites_dws.shapes_drawn):
         assert draw(8)[0] == PLAIN
         assert draw(32)[:8] == draw(8)
         assert len(set(draw(32))) == 32
@@ -298,20 +305,20 @@ def test_an_unknown_suite_or_tier_lists_the_known_ones(tmp_path, capsys, untyped
         assert "the valid ones are: " in capsys.readouterr().err
 
 
-def test_a_single_trial_is_taken_untried(networks, tmp_path):
-    row = run_cell(replace(TOY, trials=(Trial(0, 1e-2),)), networks, tmp_path)
-    assert row["trials"] == []
-    assert not (tmp_path / "trials").exists()
-    assert row["trial"]["learning_rate"] == 1e-2
+def test_a_single_run_is_taken_untried(networks, tmp_path):
+    row = run_cell(replace(TOY, tried=(Run(0, 1e-2),)), networks, tmp_path)
+    assert row["tried"] == []
+    assert not (tmp_path / "tried").exists()
+    assert row["run"]["learning_rate"] == 1e-2
 
 
-@pytest.mark.parametrize(("inputs", "arms"), [(2, PLANE_ARMS), (1, CURVE_VIEWS.values())])
-def test_every_arm_is_an_augmentation_of_the_networks_that_it_is_for(inputs, arms):
+@pytest.mark.parametrize(("inputs", "augmentations"), [(2, PLANE), (1, CURVE_VIEWS.values())])
+def test_every_configuration_has_an_augmentation_for_its_networks(inputs, augmentations):
     """Step by step, each of them once: a message names the step."""
     spec = siren((inputs, 4, 1))
     stacked = spec.unflatten([np.ones((3, *shape), np.float32) for shape in spec.shapes])
-    steps = dict.fromkeys(step for augment in arms for step in read_spec(augment))
-    from_spec(format_spec(tuple(steps)), spec, jax.jit(statistics_of)(stacked))
+    steps = dict.fromkeys(step for augment in augmentations for step in read_spec(augment))
+    parse_batch(format_spec(tuple(steps)), spec, jax.jit(statistics_of)(stacked))
 
 
 def test_no_two_ways_of_fitting_are_the_same():
@@ -319,7 +326,7 @@ def test_no_two_ways_of_fitting_are_the_same():
     assert len(set(recipes)) == len(recipes) == len({*RECIPES, *RECIPES_AT_FULL})
 
 
-def test_views_are_for_training_and_one_is_scored(networks):
+def test_several_views_are_for_training_and_one_is_scored(networks):
     split, count = networks.columns["split"], len(networks)
     rows = np.repeat(np.arange(count), 3)
     several = networks.take(rows)

@@ -1,7 +1,7 @@
 """The suite `align` at a toy size, and its PyTorch side against ours."""
 
 import json
-from functools import partial
+import sys
 from pathlib import Path
 
 import jax
@@ -10,10 +10,12 @@ import jsonschema
 import numpy as np
 import pytest
 
-from benchmarks import align, harness, torch_loop
+from benchmarks.speed import align, harness
+from benchmarks.torch import loop as torch_loop
 from tests.helpers import random_weights
 from wsjax import symmetry
-from wsjax.augment import mix_moved
+from wsjax.augment import mixup_aligned
+from wsjax.symmetry.align import Alignment
 from wsjax.typing import Batch
 
 TOY = align.Size(networks=6, steps=2, rounds=2, batches=(2,), widths=((8, 2),), assignments=((4, 3),))
@@ -39,8 +41,8 @@ def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
 def test_pytorch_finds_planted_signs_and_orders_and_writes_to_nothing():
     spec = symmetry.siren((2, 6, 5, 1))
     weights = random_weights(jax.random.key(0), spec)
-    draws = lambda key: symmetry.compose(symmetry.sample_signs(key, spec), symmetry.sample_permutation(key, spec))
-    moved = jax.jit(lambda key: symmetry.act(draws(key), weights))(jax.random.key(7))
+    draws = lambda key: symmetry.sample(key, spec, actions=("permute", "sign"))
+    moved = jax.jit(lambda key: symmetry.act(draws(key), weights))(jax.random.key(1))
     both = [torch_loop.tensors([np.asarray(x) for x in jax.tree.leaves(w)]) for w in (weights, moved)]
     before = [array.clone() for array in both[1]]
     assert align.distance(both[0], align.torch_align.match(*both).arrays) < 1e-10
@@ -67,16 +69,15 @@ def test_the_quality_checked_is_that_of_what_is_timed(networks, monkeypatch):
         return found(*arguments, **settings)
 
     monkeypatch.setattr(align, "align", recorded)
-    monkeypatch.setattr(mix_moved, "align", recorded)
+    monkeypatch.setattr(sys.modules["wsjax.augment.mixup"], "align", recorded)
     assert "signed" in align.check_quality(networks, SPEC, ROWS)
-    timed = partial(mix_moved.mixup_aligned, symmetry=SPEC, group="signed")
-    jax.eval_shape(timed, jax.random.key(0), Batch(networks, None))
+    jax.eval_shape(mixup_aligned(SPEC, group="signed"), jax.random.key(0), Batch(networks, None))
     assert len(set(sweeps)) == 1
     assert len(sweeps) == 3
 
 
 def test_an_alignment_that_comes_less_near_voids_the_comparison(networks, monkeypatch):
-    lazy = lambda a, b, spec, group, max_sweeps: symmetry.Alignment(
+    lazy = lambda a, b, spec, group, max_sweeps: Alignment(
         a, symmetry.identity(spec), symmetry.squared_distance(a, b), jnp.int32(0)
     )
     monkeypatch.setattr(align, "align", lazy)

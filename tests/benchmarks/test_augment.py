@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import augment, augment_same, augment_step, augment_subjects, harness, torch_augment, torch_loop
+from benchmarks.speed import augment, augment_step, augment_subjects, harness
+from benchmarks.torch import augment as torch_augment
+from benchmarks.torch import loop as torch_loop
 from tests.augment.strengths import NOTHING
-from wsjax import augment as ours
-from wsjax.augment import CATALOGUE
+from wsjax.augment import CATALOGUE, inputs, outputs
 from wsjax.networks import Network
 
 TOY = augment.Size(
@@ -72,7 +73,7 @@ DETERMINISTIC = {
 BOUND = {
     "shift_phase": {"w0": (9.0, 6.0)},
     "shift_turns": {"w0": (9.0, 6.0)},
-    "contrast": {"centre": 0.5, "offset": 0.5},
+    "contrast": {"center": 0.5, "offset": 0.5},
     "invert": {"low": 0.0, "high": 1.0, "offset": 0.0},
     "noise_shared": {"deviation": [1.0] * 6},
 }
@@ -103,18 +104,18 @@ def test_a_fixed_draw_gives_what_the_deterministic_twin_gives(subject, arrays, m
     gain, faded = np.exp(0.2), 0.8 * np.eye(3) + 0.2 * np.array([[0.299], [0.587], [0.114]]) * np.ones((1, 3))
 
     def twins(weights):
-        affine = lambda matrix: ours.affine(weights, symmetry=subject.symmetry, matrix=matrix)
-        output = lambda **map_: ours.output_affine(weights, symmetry=subject.symmetry, **map_)
+        affine = lambda matrix: inputs.affine(weights, symmetry=subject.symmetry, matrix=matrix)
+        output = lambda **map_: outputs.output_affine(weights, symmetry=subject.symmetry, **map_)
         stretched = output(matrix=gain, shift=(1 - gain) * 0.5, offset=0.25)
-        return affine(ours.rotation(np.deg2rad(30.0))), affine(gain * np.eye(2)), stretched, output(matrix=faded)
+        return affine(inputs.rotation(np.deg2rad(30.0))), affine(gain * np.eye(2)), stretched, output(matrix=faded)
 
-    turned, scaled, stretched, grey = jax.jit(twins)(one(subject))
+    turned, scaled, stretched, gray = jax.jit(twins)(one(subject))
     drawing(monkeypatch, 30.0)
     same(torch_augment.rotate(arrays, max_degrees=45.0), turned)
     drawing(monkeypatch, 0.2)
     same(torch_augment.scale(arrays, max_log=1.0), scaled)
-    same(torch_augment.contrast(arrays, max_log=1.0, centre=0.5, offset=0.25), stretched)
-    same(torch_augment.grey(arrays, max_share=1.0), grey)
+    same(torch_augment.contrast(arrays, max_log=1.0, center=0.5, offset=0.25), stretched)
+    same(torch_augment.gray(arrays, max_fraction=1.0), gray)
 
 
 def test_pruning_removes_the_share_that_was_drawn(arrays, monkeypatch):
@@ -158,7 +159,7 @@ def test_what_comes_in_is_never_written_to(name, monkeypatch):
 
 def test_a_permuted_convolutional_network_computes_the_same():
     subject = augment_subjects.cnn(2)
-    mine, theirs = augment_same.draws(augment_subjects.pair("permute", subject), subject, 4)
+    mine, theirs = augment_subjects.draws(augment_subjects.pair("permute", subject), subject, 4)
     np.testing.assert_allclose(theirs[:, -10:], mine[:, -10:], atol=1e-5)
     assert not np.array_equal(theirs, mine)
 
@@ -166,8 +167,8 @@ def test_a_permuted_convolutional_network_computes_the_same():
 @pytest.mark.parametrize("name", ["shift_phase", "mixup_permuted"])
 def test_both_sides_draw_from_one_distribution(name):
     subject = augment_subjects.subject_of(name, 32)
-    both = augment_same.draws(augment_subjects.pair(name, subject), subject, 128)
-    assert augment_same.check_same(name, *both) < augment_same.LIMIT
+    both = augment_subjects.draws(augment_subjects.pair(name, subject), subject, 128)
+    assert augment_subjects.check_same(name, *both) < augment_subjects.LIMIT
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,7 @@ def test_a_wrong_pytorch_function_makes_the_comparison_void(name, wrong, monkeyp
     monkeypatch.setattr(torch_augment, name, wrong)
     subject = augment_subjects.subject_of(name, 32)
     with pytest.raises(ValueError, match=rf"{name} of wsjax and of PyTorch differ by .*: they do not do the same work"):
-        augment_same.check_same(name, *augment_same.draws(augment_subjects.pair(name, subject), subject, 128))
+        augment_subjects.check_same(name, *augment_subjects.draws(augment_subjects.pair(name, subject), subject, 128))
 
 
 @pytest.mark.slow
@@ -244,9 +245,11 @@ def test_an_explanation_tells_slow_cores_from_other_work(least, expected):
 
 
 def test_without_torch_the_suite_says_how_to_install_it(monkeypatch, capsys):
-    for module in [name for name in sys.modules if name.startswith(("benchmarks.augment", "benchmarks.torch_augment"))]:
+    for module in [
+        name for name in sys.modules if name.startswith(("benchmarks.speed.augment", "benchmarks.torch.augment"))
+    ]:
         monkeypatch.delitem(sys.modules, module)
-    monkeypatch.delattr("benchmarks.torch_augment")
+    monkeypatch.delattr("benchmarks.torch.augment")
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(SystemExit) as caught:
         command.main(["augment", "--quick"])

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import jsonschema
 import pytest
 
-from benchmarks import compile, harness
-from benchmarks.compile import Size, Span, first_call, seconds_of
+from benchmarks.speed import compile, harness
+from benchmarks.speed.compile import Size, Span, first_call, seconds_of
 
 TOY = Size(widths=(2, 3, 1), batch=4, names=("statistics",), rounds=1)
 
@@ -38,7 +38,7 @@ def test_a_toy_run_gives_the_promised_rows_in_a_valid_report(cleared):
         assert 0 < sum(parts) < whole, name
 
 
-def test_a_program_is_seen_while_its_call_is_watched_and_not_after(cleared):
+def test_a_program_is_counted_while_its_call_is_watched_and_not_after(cleared):
     call = lambda: jax.jit(lambda x: x + 1)(jnp.zeros(3))
     assert first_call(call).programs > 0
     assert first_call(lambda: None).programs == 0

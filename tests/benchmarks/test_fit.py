@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import fit, fit_cases, harness, plain_vmap, torch_loop
-from benchmarks import fit_contestants as contestants
+from benchmarks.speed import fit, fit_cases, harness
+from benchmarks.speed import fit_contestants as contestants
+from benchmarks.torch import loop as torch_loop
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.signals import as_signals
 
-TOY = fit.Size(steps=3, rounds=2, groups=1, lanes=(2, 3), pixels=6, product=16)
+TOY = fit.Size(steps=3, rounds=2, groups=1, slots=(2, 3), pixels=6, product=16)
 
 
 def test_plain_network_computes_what_ours_does():
@@ -25,8 +26,8 @@ def test_plain_network_computes_what_ours_does():
 
     @jax.jit
     def both(x):
-        weights = plain_vmap.start(recipe, 5)
-        return plain_vmap.apply(fit.NETWORK, weights, x), fit.NETWORK.apply(weights, x)
+        weights = contestants.start(recipe, 5)
+        return contestants.plain_apply(fit.NETWORK, weights, x), fit.NETWORK.apply(weights, x)
 
     np.testing.assert_allclose(*both(x), atol=2e-5)
 
@@ -111,7 +112,7 @@ def test_missing_torch_is_worded_by_the_loader(monkeypatch):
 @pytest.mark.slow
 def test_other_cases_have_their_rows_and_points_drawn_anew_reach_the_same_quality():
     case = fit_cases.Case((3, 4, 4, 2), 40, batch_points=16, steps=30)
-    size = fit_cases.Size((case, case._replace(batch_points=None)), rounds=2, groups=1, lanes=(2,))
+    size = fit_cases.Size((case, case._replace(batch_points=None)), rounds=2, groups=1, slots=(2,))
     rows, timings, notes = fit_cases.contest(size)
     names = ["fit/siren_3-4-4-2_40_batch16", "fit/siren_3-4-4-2_40"]
     assert [row.name for row in rows] == [f"{n}/vs_{other}" for n in names for other in ("torch_loop", "plain_vmap")]

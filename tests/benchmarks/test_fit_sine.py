@@ -9,8 +9,8 @@ import jsonschema
 import numpy as np
 import pytest
 
-from benchmarks import fit_sine, harness
-from wsjax.networks import sine
+from benchmarks.speed import fit_sine, harness
+from wsjax.networks.sine import sine
 
 
 def test_rows_of_the_value_and_of_the_gradient_in_a_valid_report():

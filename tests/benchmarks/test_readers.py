@@ -12,19 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import (
-    harness,
-    readers,
-    readers_products,
-    readers_torch,
-    readers_versus,
-    torch_loop,
-    torch_readers,
-    torch_readers_dws,
-)
-from benchmarks.readers_growth import Growth
-from benchmarks.readers_step import Steps, Subject
-from benchmarks.torch_readers_relational import RelationalTransformer, Widths
+from benchmarks.speed import harness, readers, readers_products, readers_versus
+from benchmarks.speed.readers import Growth
+from benchmarks.speed.readers_step import Steps, Subject
+from benchmarks.torch import dws as torch_readers_dws
+from benchmarks.torch import loop as torch_loop
+from benchmarks.torch import readers as torch_readers
+from benchmarks.torch.relational import RelationalTransformer, Widths
 from wsjax import symmetry
 
 WIDTHS = (2, 5, 4, 3)
@@ -51,8 +45,8 @@ def subject(**settings):
 @functools.cache
 def module(kind):
     if kind == "relational":
-        return readers_torch.dense(subject(), SMALL)
-    return readers_torch.dws(
+        return torch_readers.dense(subject(), SMALL)
+    return torch_readers.dws(
         subject(**{"attention": {"maps": "attention"}, "gated": {"activation": "gated"}}.get(kind, {}))
     )
 
@@ -65,11 +59,11 @@ def output(made, weights):
 
 @functools.partial(jax.jit, static_argnums=0)
 def permuted(spec, key, weights):
-    return symmetry.act(symmetry.sample_permutation(key, spec), weights)
+    return symmetry.act(symmetry.sample(key, spec, actions=("permute",)), weights)
 
 
 @pytest.mark.parametrize("kind", ["linear", "gated", "attention", "relational"])
-def test_pytorch_sees_no_permutation_of_neurons_and_every_other(kind):
+def test_pytorch_readers_are_invariant_to_permutations_of_neurons_and_to_no_other(kind):
     made, spec, weights = module(kind), subject().network.symmetry, subject().networks()
     before = output(made, weights)
     assert before.std(0).min() > 1e-6
@@ -87,7 +81,7 @@ def test_pytorch_sees_no_permutation_of_neurons_and_every_other(kind):
 def test_with_our_parameters_pytorch_gives_what_ours_gives(kind):
     asked = subject(**({"activation": "gated"} if kind == "gated" else {}))
     ours = jax.jit(jax.vmap(asked.reader()))(asked.networks())
-    np.testing.assert_allclose(output(readers_torch.dws(asked), asked.networks()), ours, atol=2e-5)
+    np.testing.assert_allclose(output(torch_readers.dws(asked), asked.networks()), ours, atol=2e-5)
 
 
 @pytest.mark.parametrize("kind", ["linear", "gated", "attention", "relational"])
@@ -104,7 +98,7 @@ def test_parameters_are_as_many_as_claimed():
     settings = {"channels": 32, "layers": 5, "head": 64, "activation": "relu", "layer": torch_readers_dws.Blocks}
     theirs = torch_readers_dws.DWS(linear.widths, 10, **settings, shift=[0.0] * 6, scale=[1.0] * 6)
     ours = eqx.filter(eqx.filter_eval_shape(linear.reader), lambda x: isinstance(x, jax.ShapeDtypeStruct))
-    fixed = 2 * len(linear.network.symmetry.shapes)  # the normaliser's
+    fixed = 2 * len(linear.network.symmetry.shapes)  # the normalizer's
     assert sum(leaf.size for leaf in jax.tree.leaves(ours)) - fixed == 325_770
     assert torch_readers.count_parameters(theirs) == 325_770
     dense = RelationalTransformer((2, 32, 32, 1), 10, Widths(), shift=[0.0] * 6, scale=[1.0] * 6)

@@ -7,8 +7,8 @@ import jsonschema
 import numpy as np
 import pytest
 
-from benchmarks import harness, recipes
-from wsjax.data.fitting.fit import Fitted
+from benchmarks.speed import harness, recipes
+from wsjax.data.fitting.grouped import Fitted
 from wsjax.typing import Layer
 
 TOY = recipes.Size(images=4, refilled=8, folds=2, rounds=1, most_steps=100, source="digits")

@@ -1,4 +1,4 @@
-"""The figures of `benchmarks.scales` that are committed are those that it says, and it runs."""
+"""The figures of `benchmarks.accuracy.scales` that are committed are those that it says, and it runs."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from benchmarks import scales
+from benchmarks.accuracy import scales
 
 WAY = "normalized, permutation"
 SAVED = json.loads((Path(scales.__file__).parent / "scales.json").read_text())

@@ -8,7 +8,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from benchmarks import harness, store
+from benchmarks.speed import harness, store
 
 TOY = store.Size(networks=50, rounds=2, batch=16)
 

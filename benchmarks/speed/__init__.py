@@ -1,0 +1,1 @@
+"""Suites of times: each measures wsjax beside the alternatives and reports rows."""
