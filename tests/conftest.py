@@ -1,7 +1,7 @@
 """How the tests run: four fake devices, strict numbers, and every signature of the package checked.
 
 `jaxtyping`'s import hook checks the annotations of each function and dataclass of `wsjax` with beartype, arguments and
-results alike. It speaks before our own checks do, so a test of one of our messages asks for the fixture `untyped`,
+results alike. It raises before our own checks do, so a test of one of our messages takes the fixture `untyped`,
 which switches the hook off while that test runs. So do the files that trace readers and augmentations hundreds of
 times, where the hook takes a quarter of the time: their functions are checked in the docstrings' examples and in all
 other files. Warnings are errors (pyproject.toml).
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# Most of a test is its compilation, which takes half the time without most of XLA's optimisations, and half of that
+# Most of a test is its compilation, which takes half the time without most of XLA's optimizations, and half of that
 # again with its older code generator and one module a program. In the environment, so that processes which tests start
 # compile the same programs. A test whose law depends on the code that users run asks for theirs: `helpers.USERS_CODE`.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
@@ -49,7 +49,7 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 matplotlib.use("Agg")
 pytest_plugins = ["tests.shared"]
-# A whole number serves where a float is asked for, as PEP 484 has it.
+# An integer serves where a float is asked for, as PEP 484 has it.
 checked = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 jaxtyping.install_import_hook("wsjax", "tests.conftest.checked")
 # A first call compiles, so a deadline would fail at random; the same examples run everywhere.
@@ -132,7 +132,7 @@ def getkey() -> Callable[[], jax.Array]:
 
 @pytest.fixture
 def untyped() -> Iterator[None]:
-    """The checks of annotations are off, so that our own are heard."""
+    """The checks of annotations are off, so that our own raise."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)

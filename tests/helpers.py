@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from wsjax import networks, symmetry
-from wsjax.data.store import orbax_calls
+from wsjax.storage import orbax_calls
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, symmetry_of
 from wsjax.typing import Layer
 
 W0 = (9.5, 6.25)
-"""A frequency for each layer, and no whole numbers: w0 pi must not be a multiple of pi by chance."""
+"""A frequency for each layer, and no integers: w0 pi must not be a multiple of pi by chance."""
 
 USERS_CODE = {
     "xla_backend_optimization_level": 3,
@@ -73,16 +73,16 @@ CASES = {
 
 def cnn_symmetry(widths: tuple[int, ...]) -> Symmetry:
     inputs, *hidden, outputs = widths
-    names = ["colour", *(f"c{i}" for i in range(len(hidden)))]
+    names = ["color", *(f"c{i}" for i in range(len(hidden)))]
     layers = [
-        Layer(Axes("row", "column", a if a == "colour" else f"{a}*", b), Axes(b, bias=True)) for a, b in pairwise(names)
+        Layer(Axes("row", "column", a if a == "color" else f"{a}*", b), Axes(b, bias=True)) for a, b in pairwise(names)
     ]
     return symmetry_of(
         (*layers, Layer(Axes(f"{names[-1]}*", "out"), Axes("out", bias=True))),
         {
             "row": Fixed(3),
             "column": Fixed(3),
-            "colour": Fixed(inputs, "input"),
+            "color": Fixed(inputs, "input"),
             **{name: Group(n) for name, n in zip(names[1:], hidden, strict=True)},
             "out": Fixed(outputs, "output"),
         },
@@ -101,7 +101,7 @@ def cnn_apply(weights, x: jax.Array) -> jax.Array:
 
 
 CNN = Case(cnn_symmetry, cnn_apply)
-"""A small convolutional network. Its inputs are colours, which no shift moves exactly."""
+"""A small convolutional network. Its inputs are colors, which no shift moves exactly."""
 
 
 def dense_axes(inputs, outputs: str) -> dict:

@@ -25,14 +25,14 @@ def networks():
     from wsjax import data
     from wsjax.networks import Network
 
-    recipe = data.Recipe(Network("siren", (2, 4, 4, 1), w0=(3.0,), offset=0.5), steps=20, learning_rate=2e-2, lanes=8)
-    return data.fit_dataset_in_memory(data.limit(data.load_images("digits"), 40), recipe, progress=False)
+    recipe = data.Recipe(Network("siren", (2, 4, 4, 1), w0=(3.0,), offset=0.5), steps=20, learning_rate=2e-2, slots=8)
+    return data.fit(data.limit(data.load_images("digits"), 40), recipe=recipe, progress=False)
 
 
 @pytest.fixture(scope="session")
 def trained(networks):
-    """Two small DWS readers trained on them, `tests.train.helpers.PLAN`: for every test that needs *a* training."""
-    from tests.train.helpers import PLAN, TRIALS
-    from wsjax.train import train
+    """Two small DWS readers trained on them: for every test that needs *a* training."""
+    from tests.train.helpers import CONFIG, RUNS, dws
+    from wsjax.train import fit
 
-    return train(networks, PLAN, TRIALS, progress=False)
+    return fit(networks, dws(networks), CONFIG, runs=RUNS, progress=False)

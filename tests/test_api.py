@@ -11,38 +11,35 @@ from collections.abc import Callable
 import wsjax
 from wsjax import augment
 from wsjax.augment import CATALOGUE
+from wsjax.augment.inputs import affine
 
 # What a command does is said by its help, which tests/test_cli.py holds to it.
-PACKAGES = [module.name for module in pkgutil.iter_modules(wsjax.__path__) if module.ispkg and module.name != "cli"]
-COMBINATORS = {"batched", "chain", "on", "one_of", "with_probability"}
-SPEC_GRAMMAR = {"format_spec", "from_spec", "read_spec"}
+PACKAGES = sorted({module.name for module in pkgutil.iter_modules(wsjax.__path__) if module.ispkg} - {"cli", "storage"})
 EFFECTS = ("**Preserves**", "**Transforms**", "**Perturbs**", "**Mixes**")
 
 
 def exported(package: str) -> dict[str, Callable]:
     module = importlib.import_module(f"wsjax.{package}")
-    return {name: inspect.unwrap(f) for name, f in vars(module).items() if inspect.isfunction(f)}
+    return {name: f for name in module.__all__ if inspect.isfunction(f := getattr(module, name))}
 
 
 FUNCTIONS = {f"{package}.{name}": f for package in PACKAGES for name, f in exported(package).items()}
-ATOMS = {
-    name: f
-    for name, f in exported("augment").items()
-    if name not in COMBINATORS | SPEC_GRAMMAR
-    and next(iter(inspect.signature(f).parameters)) == "key"
-    and name != "partners"
-}
 
 
-def test_the_packages_are_found():
+def test_dir_shows_what_is_public_and_nothing_else():
+    for package in PACKAGES:
+        module = importlib.import_module(f"wsjax.{package}")
+        assert dir(module) == sorted(name for name in module.__all__ if hasattr(module, name)), package
+
+
+def test_the_packages_and_the_augmentations_are_found():
     assert {"symmetry", "networks", "augment", "models", "data", "train", "viz"} <= set(PACKAGES)
-    assert {"permute", "rotate", "noise", "mixup"} <= set(ATOMS)
+    assert {"permute", "rotate", "noise", "mixup"} <= set(CATALOGUE)
 
 
-def test_the_registry_holds_every_augmentation_and_nothing_else():
-    """All that is public and takes a key, but for what composes, reads text or draws partners."""
-    assert set(ATOMS) == set(CATALOGUE)
-    assert all(CATALOGUE[name].function is getattr(augment, name) for name in CATALOGUE)
+def test_every_augmentation_is_public_by_its_name():
+    """The registry holds the function itself, and the package the factory of its transforms."""
+    assert all(getattr(augment, name).__wrapped__ is CATALOGUE[name].function for name in CATALOGUE)
 
 
 def missing(function: Callable) -> list[str]:
@@ -70,17 +67,18 @@ def test_a_public_function_has_an_example_and_speaks_of_every_argument_and_of_wh
     assert not {f"wsjax.{name}": lacks for name, f in FUNCTIONS.items() if (lacks := missing(f))}
 
 
-def test_an_augmentation_takes_a_key_a_thing_and_named_settings():
-    for name, function in ATOMS.items():
-        key, thing, *settings = inspect.signature(function).parameters.values()
+def test_a_factory_takes_what_binds_to_data_by_position_and_then_settings_with_defaults():
+    for name, entry in CATALOGUE.items():
+        key, thing, *bound = inspect.signature(entry.function).parameters.values()
         assert (key.name, thing.name in ("weights", "batch")) == ("key", True), name
-        assert all(p.kind is p.KEYWORD_ONLY for p in settings), f"{name} takes a setting by position"
+        assert list(inspect.signature(getattr(augment, name)).parameters) == [p.name for p in bound], name
+        assert [p.name for p in bound if p.kind is not p.KEYWORD_ONLY] == list(entry.required), name
 
 
 def test_an_augmentation_says_what_it_does_to_the_function_and_where_it_comes_from():
-    for name in [*ATOMS, "affine", "mix"]:
-        text = inspect.getdoc(getattr(augment, name)) or ""
+    for name, function in {**{name: getattr(augment, name) for name in CATALOGUE}, "affine": affine}.items():
+        text = inspect.getdoc(function) or ""
         assert sum(effect in text for effect in EFFECTS) == 1, f"{name} states one of {EFFECTS}"
-        assert "Source:" in text or name == "mix", f"{name} names no source"
-        for setting in inspect.signature(getattr(augment, name)).parameters:
+        assert "Source:" in text, f"{name} names no source"
+        for setting in inspect.signature(function).parameters:
             assert f"{setting}:" in text or f"{setting}," in text, f"{name} does not describe {setting!r}"

@@ -1,5 +1,6 @@
 """The console command: what it makes, and what it says when it cannot."""
 
+import csv
 import dataclasses
 import inspect
 import json
@@ -19,11 +20,13 @@ import numpy as np
 import pytest
 
 from tests.viz.conftest import random_networks
-from wsjax import cli, data
+from wsjax import cli, data, models
 from wsjax import train as training
+from wsjax.augment import CATALOGUE
 from wsjax.data.formats import export, state_dicts
-from wsjax.data.store import orbax_calls, shards
+from wsjax.data.store import shards
 from wsjax.networks import Network
+from wsjax.storage import orbax_calls
 
 
 @pytest.fixture
@@ -54,9 +57,9 @@ def fitted(networks, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def targets(networks, tmp_path_factory) -> Path:
     """The same networks with their PSNR for a label."""
-    card = dataclasses.replace(networks.card, classes=(), label="target")
+    metadata = dataclasses.replace(networks.metadata, classes=(), label="target")
     out = tmp_path_factory.mktemp("cli") / "targets"
-    data.save(dataclasses.replace(networks, label=networks.columns["psnr"], card=card), out)
+    data.save(dataclasses.replace(networks, label=networks.columns["psnr"], metadata=metadata), out)
     return out
 
 
@@ -87,7 +90,7 @@ def test_help_of_a_command_explains_every_argument(command, run):
     for name, parameter in inspect.signature(cli.COMMANDS[command]).parameters.items():
         assert said[name] in shown
         if parameter.kind is parameter.KEYWORD_ONLY:
-            assert f"--{name.replace('_', '-')}" in shown
+            assert f"--{name.strip('_').replace('_', '-')}" in shown
 
 
 def test_convert_reads_a_directory_of_state_dicts_and_show_describes_them(run, conversion, tmp_path):
@@ -134,7 +137,7 @@ def test_fit_train_evaluate_show(run, tmp_path):
     assert f"mean {sum(result['test_accuracies']) / 2:.1%}" in out
     code, out, _ = run("evaluate", runs, sets, "--copies", 3, "--augment", "flip_signs")
     assert code == 0
-    assert f"mlp of {runs} on {sets}, over 3 copies moved by flip_signs: mean " in out
+    assert f"mlp of {runs} on {sets}, over 3 copies augmented by flip_signs: mean " in out
     for path, picture in ((sets, "gallery.png"), (runs, "curves.png")):
         assert run("show", path)[0] == 0
         assert (path / picture).stat().st_size > 1000
@@ -148,11 +151,11 @@ def test_fit_of_signals_by_their_options_and_what_it_refuses(run, tmp_path, unty
     assert code == 0
     assert "10 networks, PSNR mean" in out
     assert (tmp_path / "set" / "fits.png").stat().st_size > 1000
-    assert data.load(tmp_path / "set").card.source["options"] == {"count": 20, "points": 16, "seed": 0}
+    assert data.load(tmp_path / "set").metadata.source["options"] == {"count": 20, "points": 16, "seed": 0}
     assert "10 networks decoded, mean PSNR" in run("verify", tmp_path / "set")[1]
     for arguments, message in {
         ("sines", "--recipe", "dws"): "recipe is 'dws', which is for images; 'sines' gives other signals",
-        ("sines", "--options", '{"cuont": 3}'): "unknown option of sines 'cuont'; the valid ones are: count,",
+        ("sines", "--options", '{"cuont": 3}'): "unknown option 'cuont' of sines; the valid ones are: count,",
         ("sines", "--options", "{count: 3}"): "options is '{count: 3}'; expected a JSON object",
         ("digits", "--options", '{"count": 3}'): "'digits' takes no options",
         ("meshes",): "the source 'meshes' reads files and no directory is named",
@@ -163,8 +166,8 @@ def test_fit_of_signals_by_their_options_and_what_it_refuses(run, tmp_path, unty
 
 def test_zoo_makes_a_data_set_a_table_and_a_picture(run, tmp_path):
     out = tmp_path / "zoo"
-    small = ["--limit", 40, "--networks", 5, "--hidden", 4, "--steps", 3, "--lanes", 2, "--snapshots", 0, 1]
-    code, printed, _ = run("zoo", "digits", out, *small, "--optimisers", "sgd", "--dropout", 0, 0)
+    small = ["--limit", 40, "--networks", 5, "--hidden", 4, "--steps", 3, "--slots", 2, "--snapshots", 0, 1]
+    code, printed, _ = run("zoo", "digits", out, *small, "--optimizers", "sgd", "--dropout", 0, 0)
     assert code == 0
     assert re.search(r"^sgd +5 +0 ", printed, re.MULTILINE)
     assert f"the data set is in {out}; a picture of it is in {out / 'zoo.png'}" in printed
@@ -172,7 +175,7 @@ def test_zoo_makes_a_data_set_a_table_and_a_picture(run, tmp_path):
     assert len(networks) == 15
     assert networks.columns["dropout"].max() == 0
     assert (out / "zoo.png").stat().st_size > 10_000
-    code, printed, _ = run("zoo", "digits", out, *small, "--optimisers", "sgd", "--dropout", 0, 0)
+    code, printed, _ = run("zoo", "digits", out, *small, "--optimizers", "sgd", "--dropout", 0, 0)
     assert (code, "holds all 15 networks: nothing to do" in printed) == (0, True)
     (out / "zoo.png").unlink()
     code, printed, _ = run("show", out)
@@ -182,10 +185,22 @@ def test_zoo_makes_a_data_set_a_table_and_a_picture(run, tmp_path):
     code, printed, _ = run("verify", out, "--sample", 4)
     assert (code, "4 networks decoded, mean accuracy on the test images " in printed) == (0, True)
     code, printed, _ = run("zoo", "digits", tmp_path / "parts", *small, "--part", "1/2")
-    assert (code, "part 1 of 2 is whole" in printed, (tmp_path / "parts" / "zoo.png").exists()) == (0, True, False)
+    assert (code, "part 1 of 2 is complete" in printed, (tmp_path / "parts" / "zoo.png").exists()) == (0, True, False)
 
 
 SMALL = ("--reader", "mlp", "--settings", '{"width": 4}', "--epochs", 4, "--evaluate-every", 2, "--seeds", 2)
+
+
+def check_predictions(path: Path, part: data.WeightDataset, accuracy: float) -> None:
+    """A line for each network of the split, whose largest output is the predicted class."""
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    classes = part.metadata.classes
+    assert [line["label"] for line in lines] == [classes[label] for label in part.label]
+    assert [int(line["object"]) for line in lines] == part.columns["image"].tolist()
+    assert np.mean([line["predicted"] == line["label"] for line in lines]) == pytest.approx(accuracy)
+    for line in lines:
+        assert line["predicted"] == max(classes, key=lambda name: float(line[name]))
 
 
 def test_a_reader_trains_on_classes_and_is_evaluated_and_shown(run, fitted, tmp_path):
@@ -194,11 +209,14 @@ def test_a_reader_trains_on_classes_and_is_evaluated_and_shown(run, fitted, tmp_
     assert code == 0, err
     assert "curves.png are in" in printed
     result = json.loads((out / "result.json").read_text())
-    assert result["test_accuracies"] == training.evaluate(training.load_trained(out), data.load(fitted))
+    assert result["test_accuracies"] == training.evaluate(training.load(out), data.load(fitted))
     code, printed, _ = run("evaluate", out, fitted)
     assert (code, f"mean {sum(result['test_accuracies']) / 2:.1%}" in printed) == (0, True)
     code, printed, _ = run("evaluate", out, fitted, "--copies", 3, "--augment", "rotate")
-    assert (code, f"mlp of {out} on {fitted}, over 3 copies moved by rotate: mean " in printed) == (0, True)
+    assert (code, f"mlp of {out} on {fitted}, over 3 copies augmented by rotate: mean " in printed) == (0, True)
+    code, printed, _ = run("evaluate", out, fitted, "--predictions", tmp_path / "out.csv")
+    assert (code, f"the outputs of seed 0 are in {tmp_path / 'out.csv'}" in printed) == (0, True)
+    check_predictions(tmp_path / "out.csv", data.load(fitted).split("test"), result["test_accuracies"][0])
     (out / "curves.png").unlink()
     code, printed, _ = run("show", out)
     assert (code, "augmentation: rotate\n" in printed) == (0, True)
@@ -213,11 +231,15 @@ def test_a_reader_predicts_targets(run, targets, tmp_path):
     assert (out / "curves.png").stat().st_size > 1000
     result = json.loads((out / "result.json").read_text())
     assert set(result) >= {"train_r2_mean", "validation_r2_mean", "validation_r2_sd", "test_r2_mean", "test_tau_mean"}
-    trained, networks = training.load_trained(out), data.load(targets)
+    trained, networks = training.load(out), data.load(targets)
     assert result["test_r2s"] == training.evaluate(trained, networks)
     assert result["test_taus"] == training.kendall_tau(trained, networks)
-    code, printed, _ = run("evaluate", out, targets)
+    code, printed, _ = run("evaluate", out, targets, "--predictions", tmp_path / "out.csv")
     assert code == 0
+    with (tmp_path / "out.csv").open(newline="") as file:
+        head, *lines = csv.reader(file)
+    assert head == ["row", "object", "label", "output_0"]
+    assert [float(line[-1]) for line in lines] == training.predict(trained, networks)[:, 0].tolist()
     for seed in range(2):
         assert f"seed {seed}: test R2 {result['test_r2s'][seed]:.3f}, tau {result['test_taus'][seed]:.3f}\n" in printed
     assert f": mean {result['test_r2_mean']:.3f}, tau {result['test_tau_mean']:.3f}\n" in printed
@@ -232,15 +254,15 @@ def by_hand(widths: tuple[int, ...]) -> data.WeightDataset:
     """Four networks of a curve, as they were drawn."""
     net = Network("siren", widths)
     weights = random_networks(net, 4)
-    card = data.Card("sines", net, net.symmetry, label="target").with_statistics(weights, np.arange(4))
-    return data.WeightDataset(weights, np.zeros((4, 2), np.float32), {"split": np.zeros(4, np.int8)}, card)
+    metadata = data.Metadata("sines", net, net.symmetry, label="target").with_statistics(weights, np.arange(4))
+    return data.WeightDataset(weights, np.zeros((4, 2), np.float32), {"split": np.zeros(4, np.int8)}, metadata)
 
 
 def test_show_draws_every_member_of_a_collection(run, tmp_path):
     target = {"narrow": by_hand((1, 3, 1)), "wide": by_hand((1, 4, 1))}
     other = by_hand((1, 3, 1))
-    unknown = dataclasses.replace(other, card=dataclasses.replace(other.card, network=None))
-    data.save_collection(data.collect({**target, "unknown": unknown}), tmp_path / "all")
+    unknown = dataclasses.replace(other, metadata=dataclasses.replace(other.metadata, network=None))
+    data.collect({**target, "unknown": unknown}).save(tmp_path / "all")
     code, printed, err = run("show", tmp_path / "all")
     assert code == 0, err
     for name in target:
@@ -268,11 +290,11 @@ def test_what_is_wrong_is_named(run, fitted, tmp_path, untyped):
             "rotate in 'rotate(max_degres=30)' has no setting 'max_degres'; it takes: max_degrees",
         ),
         ((*train, "--settings", "{channels: 3}"), "settings is '{channels: 3}'; expected a JSON object"),
-        ((*train, "--seeds", 0), "seeds is 0; it must be one whole number in [1, inf]"),
+        ((*train, "--seeds", 0), "seeds is 0; it must be one integer in [1, inf]"),
         (("show", tmp_path / "nothing"), f"{tmp_path / 'nothing'} is no directory; expected"),
         (("verify", tmp_path), f"{tmp_path / 'index.json'} cannot be read"),
         (("train", tmp_path / "a run", tmp_path / "out"), "is a training run, whose networks are readers; expected"),
-        (("zoo", "digits", tmp_path / "zoo", "--hidden", 0), "hidden is 0; it must be one whole number in [1, inf]"),
+        (("zoo", "digits", tmp_path / "zoo", "--hidden", 0), "hidden is 0; it must be one integer in [1, inf]"),
     ):
         code, _, err = run(*arguments)
         assert (code, message in err) == (2, True), err
@@ -280,24 +302,80 @@ def test_what_is_wrong_is_named(run, fitted, tmp_path, untyped):
 
 def test_fit_refuses_nought_rather_than_take_the_default(run, tmp_path, untyped):
     for option, message in {
-        "--steps": "steps is 0; it must be one whole number in [1, inf]",
+        "--steps": "steps is 0; it must be one integer in [1, inf]",
         "--learning-rate": "learning_rate is 0.0; it must be one number in (0, inf]",
-        "--views": "views is 0; it must be one whole number in [1, inf]",
+        "--views": "views is 0; it must be one integer in [1, inf]",
     }.items():
         code, _, err = run("fit", "digits", tmp_path / "set", option, 0)
         assert (code, message in err) == (2, True), err
 
 
-def test_the_command_line_trains_at_the_defaults_of_the_library(run, fitted, tmp_path, monkeypatch):
-    asked = []
+@pytest.fixture
+def asked(monkeypatch) -> list[tuple[Any, ...]]:
+    """What `wsjax train` asks `train.fit` for; nothing is trained."""
+    found = []
 
-    def stop(networks, plan, trials, out):
-        asked.append((plan, trials))
+    def stop(networks, make_model, config, *, seeds, mesh, **_):
+        found.append((make_model, config, list(seeds), mesh))
         raise ValueError("enough")
 
-    monkeypatch.setattr(training, "train", stop)
+    monkeypatch.setattr(training, "fit", stop)
+    return found
+
+
+def test_the_command_line_trains_at_the_defaults_of_the_library(run, fitted, tmp_path, asked):
     assert run("train", fitted, tmp_path / "run")[0] == 2
-    assert asked == [(training.Plan(), [training.Trial(seed) for seed in range(3)])]
+    ((make_model, *others),) = asked
+    assert others == [training.TrainConfig(), [0, 1, 2], None]
+    assert (make_model.name, make_model.settings) == ("dws", models.settings_of("dws"))
+
+
+def test_devices_are_those_that_each_batch_is_spread_over(run, fitted, tmp_path, asked, untyped):
+    assert run("train", fitted, tmp_path / "run", "--devices", 3)[0] == 2
+    assert len(asked[0][-1].devices) == 3
+    code, _, err = run("train", fitted, tmp_path / "run", "--devices", 9)
+    assert (code, "devices is 9; this process has 4: ask for 1 to 4" in err, len(asked)) == (2, True, 1)
+
+
+def test_a_reader_and_its_settings_are_checked_before_data_is_read(run, tmp_path):
+    for given, message in (
+        (("--reader", "dwz"), "unknown reader 'dwz'"),
+        (("--settings", '{"chanels": 3}'), "unknown setting 'chanels' of reader 'dws'"),
+        (("--settings", "bas"), "unknown size 'bas' of reader 'dws'; the valid ones are: small, base, published"),
+    ):
+        code, _, err = run("train", tmp_path / "nothing", tmp_path / "run", *given)
+        assert (code, message in err) == (2, True), err
+
+
+MODULE = """
+import jax
+from wsjax import augment
+
+@augment.register(identity={"factor": 1.0})
+def shrink_by(key, weights, *, factor=0.5):
+    return jax.tree.map(lambda w: w * factor, weights)
+"""
+
+
+def test_a_module_of_ones_own_registers_augmentations(run, fitted, tmp_path, monkeypatch):
+    """`--import` stands before the SPEC is read, in training and wherever the run is read again."""
+    (tmp_path / "users_steps.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    out, imported = tmp_path / "run", ("--import", "users_steps")
+    train = ("train", fitted, out, *SMALL, "--augment", "rotate(10) | shrink_by(0.9)")
+    code, _, err = run(*train)
+    assert (code, "shrink_by" in err, out.exists()) == (2, True, False)
+    try:
+        code, _, err = run(*train, *imported)
+        assert code == 0, err
+        assert "augmentation: rotate(max_degrees=10.0) | shrink_by(factor=0.9)\n" in run("show", out, *imported)[1]
+        assert run("evaluate", out, fitted, *imported)[0] == 0
+    finally:
+        CATALOGUE.pop("shrink_by", None)
+        sys.modules.pop("users_steps", None)
+    code, _, err = run(*train, "--import", "users_step")
+    assert (code, "import is 'users_step': No module named 'users_step'; expected a module" in err) == (2, True)
 
 
 @pytest.fixture

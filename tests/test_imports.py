@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from wsjax import cli, data
-from wsjax.train import Plan, Trial
+from wsjax.train import TrainConfig
 
 HEAVY = ("grain", "h5py", "matplotlib", "orbax", "scipy", "sklearn", "torch", "trimesh", "tyro")
 
@@ -44,7 +44,7 @@ for name in ("symmetry", "networks", "augment", "models", "data", "train", "viz"
 from wsjax import data, models
 
 step("digits", lambda: data.load_images("digits"))
-step("orbax", lambda: importlib.import_module("wsjax.data.store.orbax_calls"))
+step("orbax", lambda: importlib.import_module("wsjax.storage.orbax_calls"))
 for module in pkgutil.walk_packages(sys.modules["wsjax"].__path__, "wsjax."):
     importlib.import_module(module.name)
 print(json.dumps(found))
@@ -71,19 +71,19 @@ def test_the_defaults_of_commands_are_those_of_the_library():
     records = {
         "fit": (data.Recipe,),
         "zoo": (data.ZooRecipe,),
-        "train": (Trial, Plan),
-    }  # the plan's augmentation, as a trial has that
+        "train": (TrainConfig,),
+    }
     own = {
         "fit": {"steps", "learning_rate", "target_psnr"},
         "zoo": set(),
         "train": set(),
     }  # None: the recipe says which
-    shared = {"fit": 2, "zoo": 13, "train": 13}
+    shared = {"fit": 2, "zoo": 13, "train": 12}
     for command, kinds in records.items():
         fields = {name: field.default for kind in kinds for name, field in kind.__dataclass_fields__.items()}
         asked = inspect.signature(cli.COMMANDS[command]).parameters.items()
         found = {{"networks": "count"}.get(name, name): parameter.default for name, parameter in asked}
-        names = (found.keys() & fields.keys()) - own[command] - {"recipe", "seeds", "reader_settings"}
+        names = (found.keys() & fields.keys()) - own[command] - {"recipe"}
         compared = {name for name in names if found[name] is not inspect.Parameter.empty}
         assert {name: found[name] for name in compared} == {name: fields[name] for name in compared}, command
         assert len(compared) == shared[command], (command, sorted(compared))

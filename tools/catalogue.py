@@ -1,4 +1,4 @@
-"""Show the catalogue of augmentations: README's table with a strip of pictures for each, the gallery, the directions.
+"""Show the catalogue of augmentations: the table of docs/augmentations.md, its strips, the gallery, the directions.
 
     .venv/bin/python tools/catalogue.py
 
@@ -15,13 +15,16 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from wsjax import data, viz
-from wsjax.augment import CATALOGUE, Entry, affine, from_spec, rotation
+from wsjax.augment import CATALOGUE, parse_batch
+from wsjax.augment.inputs import affine, rotation
+from wsjax.augment.register import Augmentation
 from wsjax.networks import Network
 from wsjax.viz.decode import decode, decode_batch
 from wsjax.viz.examples import examples, line_of
 from wsjax.viz.style import EDGE, SOFT, figure, headline, picture, place, shades, write
 
 ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "augmentations.md"
 BEGIN, END = "<!-- made by tools/catalogue.py -->", "<!-- until here -->"
 TILE, GAP, TILES = 64, 4, 5
 DPI = 100  # as wide as GitHub shows a page
@@ -43,14 +46,13 @@ def main() -> None:
         strip(homes, entry, jax.random.key(i), picture_of(entry))
     viz.gallery(homes[0], 0).savefig(ROOT / "docs" / "gallery.png", dpi=DPI)
     directions().savefig(ROOT / "docs" / "directions.png", dpi=DPI)
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
-    readme.write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}", encoding="utf-8")
+    PAGE.write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}", encoding="utf-8")
 
 
 def fitted() -> list[data.WeightDataset]:
-    """Digits, two networks each, held by SIRENs, by SIRENs in colour, and by ReLU networks.
+    """Digits, two networks each, held by SIRENs, by SIRENs in color, and by ReLU networks.
 
     The first is a 2; the next of another image is a 4, the next of the same class another 2, and the last the same 2
     once more.
@@ -58,21 +60,21 @@ def fitted() -> list[data.WeightDataset]:
     images = data.limit(data.load_images("digits"), IMAGES)
     images = images.take(np.r_[FIRST, np.setdiff1d(np.arange(IMAGES), FIRST)])
     ink = images.pixels
-    colour = images._replace(pixels=(ink * np.float32(ORANGE) + (1 - ink) * np.float32(BLUE)).astype(np.float32))
-    recipe = replace(data.default_recipe("digits"), views=2)
+    color = images._replace(pixels=(ink * np.float32(ORANGE) + (1 - ink) * np.float32(BLUE)).astype(np.float32))
+    recipe = replace(data.recipe_named("digits"), views=2)
     rgb = replace(recipe, network=replace(recipe.network, widths=(2, 16, 16, 3)))
     relu = replace(recipe, network=Network("mlp", (2, 32, 32, 1), "relu", offset=0.5), steps=1500, learning_rate=1e-2)
-    fits = [data.fit_dataset_in_memory(i, r) for i, r in ((images, recipe), (colour, rgb), (images, relu))]
+    fits = [data.fit(i, recipe=r) for i, r in ((images, recipe), (color, rgb), (images, relu))]
     return [networks.take(np.r_[0, 2 : len(networks), 1]) for networks in fits]
 
 
-def strip(homes: list[data.WeightDataset], entry: Entry, key: jax.Array, path: Path) -> None:
+def strip(homes: list[data.WeightDataset], entry: Augmentation, key: jax.Array, path: Path) -> None:
     """A network and draws of one augmentation side by side, of the first networks that allow it."""
     draws = TILES - 1 - (entry.level == "batch")
     tried = (examples(networks, 0, entry, key=key, draws=draws) for networks in homes)
     networks, shown = next((n, s) for n, s in zip(homes, tried, strict=True) if s.weights is not None)
     decoded = decode_batch(networks, line_of(networks, 0, shown), shape=(TILE, TILE))
-    low, high = networks.card.value_range
+    low, high = networks.metadata.value_range
     tiles = shades(decoded, low=low, high=high)
     page = np.ones((TILE, TILES * (TILE + GAP) - GAP, *tiles.shape[3:]), np.float32)
     for i, tile in enumerate(tiles):
@@ -80,7 +82,7 @@ def strip(homes: list[data.WeightDataset], entry: Entry, key: jax.Array, path: P
     imsave(path, page, cmap="gray", vmin=0, vmax=1, pil_kwargs={"optimize": True})
 
 
-def picture_of(entry: Entry) -> Path:
+def picture_of(entry: Augmentation) -> Path:
     return ROOT / "docs" / "catalogue" / f"{entry.name}.png"
 
 
@@ -90,25 +92,25 @@ def table() -> str:
     for entry in CATALOGUE.values():
         homes = f" ({where})" if (where := allowed_for(entry)) else ""
         settings = ", ".join(f"{name}&nbsp;=&nbsp;{value}" for name, value in entry.settings.items())
-        image = f'<img src="{picture_of(entry).relative_to(ROOT)}" width="280">'
-        cells = (f"`{entry.name}`", f"{entry.effect}{homes}", entry.how.replace("|", r"\|"), settings, image)
+        image = f'<img src="{picture_of(entry).relative_to(PAGE.parent)}" width="280">'
+        cells = (f"`{entry.name}`", f"{entry.effect}{homes}", entry.formula.replace("|", r"\|"), settings, image)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def allowed_for(entry: Entry) -> str:
+def allowed_for(entry: Augmentation) -> str:
     """The networks that allow an augmentation, in words, where it is not all of them."""
     if "symmetry" not in entry.needs:
         return ""
     kinds = [kind for kind, network in SMALL.items() if allows(network, entry)]
-    grey = replace(SMALL[kinds[0]], widths=(2, 4, 1))
-    colours = () if allows(grey, entry) else ("colour",)
-    return ", ".join((*(kinds if len(kinds) < len(SMALL) else ()), *colours))
+    gray = replace(SMALL[kinds[0]], widths=(2, 4, 1))
+    colors = () if allows(gray, entry) else ("color",)
+    return ", ".join((*(kinds if len(kinds) < len(SMALL) else ()), *colors))
 
 
-def allows(network: Network, entry: Entry) -> bool:
+def allows(network: Network, entry: Augmentation) -> bool:
     try:
-        from_spec(entry.name, network.symmetry)
+        parse_batch(entry.name, network.symmetry)
     except ValueError:
         return False
     return True
@@ -166,8 +168,8 @@ def letter() -> tuple[data.WeightDataset, tuple]:
     pixels[0, 11:22, 12:14] = pixels[0, 11:13, 12:20] = pixels[0, 15:17, 12:18] = 1
     one = np.zeros(1, np.int32)
     images = data.Images("letter", pixels, one, one.astype(np.int8), one, ("F",))
-    networks = data.fit_dataset_in_memory(images, replace(data.default_recipe("mnist"), steps=1000, lanes=1))
-    # Fitted on [-1, 1], where the letter fills the middle half; seen through half the frame it fills the picture.
+    networks = data.fit(images, recipe=replace(data.recipe_named("mnist"), steps=1000, slots=1))
+    # Fitted on [-1, 1], where the letter fills the middle half; drawn through half the frame it fills the picture.
     return networks, affine(networks.network(0), symmetry=networks.symmetry, matrix=0.5 * jnp.eye(2))
 
 

@@ -8,7 +8,7 @@ an unbroken run makes.
 
 A fit, or one of the processes that make a part of it each, is killed (SIGKILL) at a moment drawn uniformly over the
 length of an unbroken run, started again, killed again, and so on until a run ends before its moment comes. Then every
-array's SHA-256 and the card must be those of the unbroken fit. Some kills wait for Orbax's temporary directory of a
+array's SHA-256 and the metadata must be those of the unbroken fit. Some kills wait for Orbax's temporary directory of a
 shard instead, and count as inside a write where the killed process left that behind. The last line is a summary; any
 difference makes the exit status 1.
 """
@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsjax.data import Part, load
-from wsjax.data.store.directory import CARD, SHARDS
+from wsjax.data.store.directory import METADATA, SHARDS
 from wsjax.data.store.index import Index, has_index, read_index
 
 COMMANDS = {
@@ -73,9 +73,9 @@ def start(what: str, out: Path, work: Path, part: Part) -> subprocess.Popen:
 
 
 def content(out: Path) -> tuple[str, str]:
-    """SHA-256 of all arrays by the index, once they were read and found to be those; and the card."""
+    """SHA-256 of all arrays by the index, once they were read and found to be those; and the metadata."""
     load(out)
-    return read_index(out).fingerprint, (out / CARD).read_text()
+    return read_index(out).fingerprint, (out / METADATA).read_text()
 
 
 def shards_of(part: Part) -> set[int]:

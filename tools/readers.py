@@ -1,16 +1,16 @@
-"""Write the table of docs/readers.md: every reader, what it reads, and its parameters at each size.
+"""Write the table of docs/readers.md: every reader and its parameters at each size.
 
     .venv/bin/python tools/readers.py
 
-Run it after a change of `wsjax.models.CONFIGS` or `SIZES`; half a minute on two cores.
+Run it after a change of `wsjax.models.READERS` or `SIZES`; half a minute on two cores.
 """
 
 from pathlib import Path
 
 import jax
 
-from wsjax.data import Card
-from wsjax.models import CONFIGS, SIZES, build, parameter_count
+from wsjax.data import Metadata
+from wsjax.models import READERS, SIZES, make, parameter_count
 from wsjax.networks import Network
 
 PAGE = Path(__file__).parents[1] / "docs" / "readers.md"
@@ -27,7 +27,7 @@ def main() -> None:
 def table() -> str:
     """Parameters of every reader of 2-32-32-1 SIRENs, ten classes, in Markdown."""
     lines = ["| reader | small | default | base | published |", "|---|---|---|---|---|"]
-    for name in CONFIGS:
+    for name in READERS:
         sizes = ("small", None, "base", "published")
         counts = [f"{count(name, size):,}" if size is None or size in SIZES[name] else "-" for size in sizes]
         lines.append(f"| `{name}` | {' | '.join(counts)} |")
@@ -35,14 +35,14 @@ def table() -> str:
 
 
 def count(name: str, size: str | None) -> int:
-    return parameter_count(build(name, card(), size, key=jax.random.key(0)))
+    return parameter_count(make(name, metadata(), size, key=jax.random.key(0)))
 
 
-def card() -> Card:
+def metadata() -> Metadata:
     network = Network("siren", (2, 32, 32, 1), offset=0.5)
     statistics = {name: {"mean": 0.0, "std": 1.0, "rms": 1.0} for name in network.symmetry.names}
     classes = tuple(map(str, range(CLASSES)))
-    return Card("pictures", network, network.symmetry, classes=classes, statistics=statistics)
+    return Metadata("images", network, network.symmetry, classes=classes, statistics=statistics)
 
 
 if __name__ == "__main__":

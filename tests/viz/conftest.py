@@ -34,8 +34,8 @@ def twins(networks):
 
 @pytest.fixture(scope="session")
 def rows_of_mlp():
-    """Four ReLU networks of colour images that are wider than high, all of one class."""
+    """Four ReLU networks of color images that are wider than high, all of one class."""
     net = Network("mlp", (2, 3, 3), activation="relu")
     weights = random_networks(net, 4)
-    card = data.Card("colour", net, net.symmetry, image_shape=(4, 6, 3), classes=("one", "two"))
-    return data.WeightDataset(weights, np.zeros(4, np.int32), {"split": np.zeros(4, np.int8)}, card)
+    metadata = data.Metadata("color", net, net.symmetry, image_shape=(4, 6, 3), classes=("one", "two"))
+    return data.WeightDataset(weights, np.zeros(4, np.int32), {"split": np.zeros(4, np.int8)}, metadata)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.viz.conftest import random_networks
 from wsjax import viz
-from wsjax.data import Card
+from wsjax.data import Metadata
 from wsjax.networks import Network, grid
 from wsjax.symmetry import siren
 from wsjax.viz.decode import refined
@@ -17,23 +17,23 @@ from wsjax.viz.decode import refined
 def test_decode_is_the_network_at_the_pixels_coordinates(dataset):
     one = dataset.network(3)
     picture = np.asarray(viz.decode(dataset, one))
-    expected = jax.jit(dataset.card.network.apply)(one, grid((8, 8)))
+    expected = jax.jit(dataset.metadata.network.apply)(one, grid((8, 8)))
     np.testing.assert_allclose(picture.reshape(64, 1), expected, atol=1e-6)
-    np.testing.assert_array_equal(viz.decode(dataset.card, one), picture)
+    np.testing.assert_array_equal(viz.decode(dataset.metadata, one), picture)
 
 
 def test_rows_and_columns_are_y_and_x(rows_of_mlp):
     one = rows_of_mlp.network(0)
     picture = np.asarray(viz.decode(rows_of_mlp, one))
     assert picture.shape == (4, 6, 3)
-    lower_left = np.asarray(jax.jit(rows_of_mlp.card.network.apply)(one, np.array([[-1.0, 1.0]], np.float32)))[0]
+    lower_left = np.asarray(jax.jit(rows_of_mlp.metadata.network.apply)(one, np.array([[-1.0, 1.0]], np.float32)))[0]
     np.testing.assert_allclose(picture[-1, 0], lower_left, atol=1e-6)
 
 
 def test_the_cards_coordinates_are_obeyed(dataset):
     one = dataset.network(0)
-    other = replace(dataset.card, coordinate_order="ij", coordinate_range=(-0.25, 0.75))
-    expected = jax.jit(dataset.card.network.apply)(one, grid((8, 8), order="ij", low=-0.25, high=0.75))
+    other = replace(dataset.metadata, coordinate_order="ij", coordinate_range=(-0.25, 0.75))
+    expected = jax.jit(dataset.metadata.network.apply)(one, grid((8, 8), order="ij", low=-0.25, high=0.75))
     np.testing.assert_allclose(np.asarray(viz.decode(other, one)).reshape(64, 1), expected, atol=1e-6)
 
 
@@ -51,11 +51,11 @@ def test_a_batch_is_decoded_as_its_networks_are(dataset):
 
 
 def test_what_cannot_be_decoded_is_told(dataset, untyped):
-    card = Card("mine", None, siren((2, 4, 1)), image_shape=(8, 8, 1))
-    with pytest.raises(ValueError, match="the card of mine names no network"):
-        viz.decode(card, dataset.network(0))
+    metadata = Metadata("mine", None, siren((2, 4, 1)), image_shape=(8, 8, 1))
+    with pytest.raises(ValueError, match="the metadata of mine names no network"):
+        viz.decode(metadata, dataset.network(0))
     with pytest.raises(ValueError, match=r"digits has no image_shape.*pass shape="):
-        viz.decode(replace(dataset.card, image_shape=None), dataset.network(0))
+        viz.decode(replace(dataset.metadata, image_shape=None), dataset.network(0))
     with pytest.raises(ValueError, match="one leading axis more"):
         viz.decode(dataset, dataset.weights)
     with pytest.raises(ValueError, match=r"weights\[0\]\.kernel has shape \(2, 5\)"):

@@ -20,16 +20,16 @@ from wsjax.viz.trace import FRAME
 
 
 def as_fitted(signals: data.Signals, network: Network) -> data.WeightDataset:
-    """Networks as they are drawn, with the card and the columns of a fit."""
+    """Networks as they are drawn, with the metadata and the columns of a fit."""
     weights = random_networks(network, len(signals.label))
     own = jax.jit(jax.vmap(network.apply, (0, None if signals.shared else 0)))(weights, signals.points)
     error = np.square(np.asarray(own) - signals.values).mean(axis=(1, 2))
     columns = {"image": signals.index, "split": signals.split, "psnr": 10 * np.log10(signals.peak**2 / error)}
-    card = data.Card(
+    metadata = data.Metadata(
         signals.name, network, network.symmetry, coordinate_range=signals.coordinate_range, classes=signals.classes,
         value_range=signals.value_range, label="class" if signals.classes else "target", source=source_of(signals),
     )  # fmt: skip
-    return data.WeightDataset(weights, signals.label, columns, card)
+    return data.WeightDataset(weights, signals.label, columns, metadata)
 
 
 def plane(across: int) -> np.ndarray:
@@ -42,13 +42,13 @@ def plane(across: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def balls():
     """A ball and a box, and two tiny networks."""
-    few = data.solids(2, points=64)
+    few = data.sources.solids(2, points=64)
     return few, as_fitted(few, Network("siren", (3, 4, 1), w0=(5.0,)))
 
 
 @pytest.fixture(scope="module")
 def sines():
-    few = data.sines(3, points=32)
+    few = data.sources.sines(3, points=32)
     return few, as_fitted(few, Network("siren", (1, 4, 1), w0=(5.0,)))
 
 
@@ -84,8 +84,8 @@ def test_solids_beside_their_networks(balls, tmp_path):
     assert [word for word in words if word in few.classes] == ["box", "ball"]
     assert len(page.axes) == 2 * 6
     truth, _, network, _ = (drawn(axes) for axes in page.axes[4:8])
-    np.testing.assert_allclose(truth.reshape(-1), values_at(data.solid(1), plane(2)), atol=1e-6)
-    own = jax.jit(networks.card.network.apply)(networks.network(1), plane(2))
+    np.testing.assert_allclose(truth.reshape(-1), values_at(data.sources.solid(1), plane(2)), atol=1e-6)
+    own = jax.jit(networks.metadata.network.apply)(networks.network(1), plane(2))
     np.testing.assert_allclose(network.reshape(-1, 1), own, atol=1e-6)
 
 
@@ -103,8 +103,8 @@ def test_networks_alone_are_drawn_and_shown(balls, tmp_path, capsys):
 
 def test_a_distance_without_a_sign_has_slices_alone(balls):
     _, networks = balls
-    card = replace(networks.card, source={**networks.card.source, "quantity": "distance"})
-    page = viz.fields(replace(networks, card=card))
+    metadata = replace(networks.metadata, source={**networks.metadata.source, "quantity": "distance"})
+    page = viz.fields(replace(networks, metadata=metadata))
     assert len(page.axes) == 2 * 2
     assert not any(axes.collections for axes in page.axes)
 
@@ -115,8 +115,10 @@ def test_the_surface_of_an_occupancy_is_where_it_is_a_half(balls):
     weights = jax.tree.map(np.zeros_like, networks.weights)
     weights[0].kernel[:, 2, 0] = weights[1].bias[:] = 0.5
     weights[1].kernel[:, 0, 0] = -0.5
-    card = replace(networks.card, source={**networks.card.source, "quantity": "occupancy"}, value_range=(0.0, 1.0))
-    page = viz.fields(replace(networks, weights=weights, card=card), rows=[0])
+    metadata = replace(
+        networks.metadata, source={**networks.metadata.source, "quantity": "occupancy"}, value_range=(0.0, 1.0)
+    )
+    page = viz.fields(replace(networks, weights=weights, metadata=metadata), rows=[0])
     surface, _, upright = page.axes
     half = drawn(surface).shape[0] // 2
     assert drawn(surface)[half, half] < 1
@@ -178,13 +180,13 @@ def test_what_cannot_be_drawn_is_told(balls, sines, untyped):
     few, networks = balls
     with pytest.raises(ValueError, match="numbers 1 are not among the 1 of solids"):
         viz.fits(few.take(np.array([0])), networks)
-    with pytest.raises(ValueError, match="have no architecture on their card; expected 1, 2 or 3 inputs"):
-        viz.fields(replace(networks, card=replace(networks.card, network=None)))
+    with pytest.raises(ValueError, match="have no architecture on their metadata; expected 1, 2 or 3 inputs"):
+        viz.fields(replace(networks, metadata=replace(networks.metadata, network=None)))
     net = Network("mlp", (4, 2, 1))
     four = data.WeightDataset(
-        random_networks(net, 2), np.zeros(2, np.int32), networks.columns, data.Card("four", net, net.symmetry)
+        random_networks(net, 2), np.zeros(2, np.int32), networks.columns, data.Metadata("four", net, net.symmetry)
     )
     with pytest.raises(ValueError, match="networks of four have 4 inputs; expected 1, 2 or 3 inputs"):
         viz.fields(four)
-    with pytest.raises(ValueError, match="the networks of four hold no pictures that wsjax knows how to draw"):
+    with pytest.raises(ValueError, match="the networks of four are of no kind that wsjax can draw"):
         viz.draw(four)

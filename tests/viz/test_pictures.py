@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from tests.helpers import assert_identical
 from wsjax import viz
 from wsjax.augment import CATALOGUE
-from wsjax.train.measure import R2
+from wsjax.train.task import R2
 from wsjax.viz.examples import examples, line_of, partner_of
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -30,8 +30,8 @@ def drawn(axes: Axes) -> np.ndarray:
     return np.asarray(axes.images[0].get_array())
 
 
-NOT_FOR_THESE = {"rescale", "rescale_uniform", "mix_channels", "grey"}
-"""What a SIREN of one colour does not allow."""
+NOT_FOR_THESE = {"rescale", "rescale_uniform", "mix_channels", "gray"}
+"""What a SIREN of one color does not allow."""
 
 
 @pytest.mark.slow
@@ -42,7 +42,7 @@ def test_the_gallery_shows_the_whole_catalogue(twins, tmp_path):
     assert {entry.effect for entry in CATALOGUE.values()} <= set(words)
     refused = [text for text in words if text.startswith("not for these networks: ")]
     assert {text.split(": ")[1].split()[0] for text in refused} == NOT_FOR_THESE
-    assert "offset = 0.5" in "\n".join(words).splitlines()  # the card's own, and no default
+    assert "offset = 0.5" in "\n".join(words).splitlines()  # the metadata's own, and no default
     # A picture over a strip: the network and its draws, in each line as many.
     assert len(figure.axes) == 2 * 3 * (len(CATALOGUE) - len(refused))
     line = np.stack([drawn(axes) for axes in figure.axes[: 2 * 3 : 2]])
@@ -91,7 +91,7 @@ def test_mixing_tells_the_labels(dataset):
 
 @pytest.mark.parametrize("name", ["mixup", "label_smoothing"])
 def test_the_gallery_draws_a_data_set_of_one_class(name, rows_of_mlp):
-    alone = replace(rows_of_mlp, card=replace(rows_of_mlp.card, classes=("only",)))
+    alone = replace(rows_of_mlp, metadata=replace(rows_of_mlp.metadata, classes=("only",)))
     figure = viz.gallery(alone, 0, entries={name: CATALOGUE[name]}, draws=3)
     assert [text for text in texts(figure) if "%" in text] == ["100% “only”"] * 2
 
@@ -134,7 +134,7 @@ def test_curves_have_a_mean_and_a_band_for_each_arm(tmp_path):
 
 
 def test_the_names_of_many_arms_stay_on_the_page():
-    names = [f"an arm of a rather long name, {i}" for i in range(7)]
+    names = [f"a rather long name, {i}" for i in range(7)]
     figure = viz.curves({name: history(0.0) for name in names})
     figure.canvas.draw()
     found = {text.get_text(): text.get_window_extent() for text in figure.findobj(Text) if text.get_text() in names}
@@ -165,19 +165,17 @@ def test_curves_of_a_regressor_are_cut_off_far_below_the_mean():
 def test_curves_of_accuracies_and_of_r2_are_not_drawn_together():
     line = {"epoch": 1, "run": 0, "train_r2": 0.5, "validation_r2": 0.5}
     with pytest.raises(
-        ValueError, match="several measures: 'dws' has accuracy, 'zoo' has R2; expected one: draw them ap"
+        ValueError, match="several metrics: 'dws' has accuracy, 'zoo' has R2; expected one: draw them ap"
     ):
         viz.curves({"dws": history(0.0), "zoo": [line]})
-    with pytest.raises(
-        ValueError, match="a line of metrics has epoch, run; expected validation_accuracy or validation_r2"
-    ):
+    with pytest.raises(ValueError, match="a line of metrics has epoch, run; expected a score on the validation split"):
         viz.curves([{"epoch": 1, "run": 0}])
 
 
 def test_curves_need_records():
     with pytest.raises(ValueError, match="the history 'dws' has no records"):
         viz.curves({"dws": []})
-    with pytest.raises(ValueError, match="no history to draw; expected that of one arm"):
+    with pytest.raises(ValueError, match="no history to draw; expected that of one training"):
         viz.curves({})
 
 
@@ -201,7 +199,7 @@ def test_a_mark_on_an_axis_of_scores_stands_where_it_says(spread):
 
 def test_scores_of_regressors_are_r2():
     row = {"test_accuracy_mean": -0.25, "test_accuracy_sd": 0.01, "train_accuracy_mean": 0.5}
-    figure = viz.scores({"dws": row}, measure=R2)
+    figure = viz.scores({"dws": row}, metric=R2)
     words = [*texts(figure), *(label.get_text() for label in figure.axes[0].get_xticklabels())]
     assert {"-0.250", "± 0.010", "0.500", "R2 on networks never seen, and on those trained on"} <= set(words)
     assert not any("%" in word for word in words)

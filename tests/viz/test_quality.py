@@ -36,7 +36,7 @@ def test_a_fit_of_one_number_of_steps_has_no_histogram_of_them(dataset):
 
 
 def test_what_was_not_fitted_is_refused(rows_of_mlp):
-    with pytest.raises(ValueError, match=r"colour has the columns \['split'\]; expected psnr and steps"):
+    with pytest.raises(ValueError, match=r"color has the columns \['split'\]; expected psnr and steps"):
         viz.quality(rows_of_mlp)
 
 

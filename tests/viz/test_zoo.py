@@ -16,7 +16,7 @@ def zoo():
     net = Network("mlp", (4, 2, 3), "relu")
     run, view = np.divmod(np.arange(12), 2)
     rng = np.random.default_rng(0)
-    drawn = {n: rng.uniform(0.1, 1, 6)[run] for n in ("learning_rate", "weight_decay", "init_scale", "share")}
+    drawn = {n: rng.uniform(0.1, 1, 6)[run] for n in ("learning_rate", "weight_decay", "init_scale", "train_fraction")}
     columns = {
         **drawn,
         "run": run,
@@ -24,13 +24,13 @@ def zoo():
         "split": np.zeros(12, np.int8),
         "dropout": np.zeros(12),
         "label_noise": np.full(12, 0.1),
-        "optimiser": (run % 2).astype(np.int8),
+        "optimizer": (run % 2).astype(np.int8),
         "diverged": (run == 5).astype(np.int8),
         "train_accuracy": np.where(view == 1, 0.9, 0.1),
         "test_accuracy": np.where(view == 1, 0.2 + 0.1 * run, 0.0),
     }
-    card = data.Card("tiny-zoo", None, net.symmetry, label="target", source={"name": "tiny"})
-    return data.WeightDataset(random_networks(net, 12), columns["test_accuracy"].astype(np.float32), columns, card)
+    metadata = data.Metadata("tiny-zoo", None, net.symmetry, label="target", source={"name": "tiny"})
+    return data.WeightDataset(random_networks(net, 12), columns["test_accuracy"].astype(np.float32), columns, metadata)
 
 
 def test_a_zoo_is_drawn_at_its_last_step(zoo, tmp_path):
@@ -42,21 +42,23 @@ def test_a_zoo_is_drawn_at_its_last_step(zoo, tmp_path):
     assert "● sgd" in words
     histogram, against, *settings = page.axes
     assert sum(bar.get_extents().height > 0 for bar in histogram.patches) == 6
-    assert [axes.get_xlabel() for axes in settings] == ["learning rate", "weight decay", "init scale", "share"]
+    assert [axes.get_xlabel() for axes in settings] == ["learning rate", "weight decay", "init scale", "train fraction"]
     for axes in (against, *settings):
         points = [line for line in axes.lines if line.get_marker() in ("o", "x")]
         assert sum(len(np.asarray(line.get_xdata())) for line in points) == 6
         assert [len(np.asarray(line.get_xdata())) for line in points if line.get_marker() == "x"] == [0, 1]
 
 
-def test_a_table_has_a_line_for_each_optimiser(zoo):
+def test_a_table_has_a_line_for_each_optimizer(zoo):
     head, adam, sgd = viz.zoo_table(zoo).splitlines()
-    assert head.startswith("optimiser")
+    assert head.startswith("optimizer")
     assert adam.split() == ["adam", "3", "0", "20.0%", "40.0%", "60.0%", "90.0%"]
     assert sgd.split() == ["sgd", "3", "1", "30.0%", "50.0%", "70.0%", "90.0%"]
 
 
 def test_another_data_set_is_refused(zoo):
-    bare = replace(zoo, columns={name: c for name, c in zoo.columns.items() if name not in ("share", "diverged")})
-    with pytest.raises(ValueError, match="tiny-zoo has no columns diverged, share; expected a zoo"):
+    bare = replace(
+        zoo, columns={name: c for name, c in zoo.columns.items() if name not in ("train_fraction", "diverged")}
+    )
+    with pytest.raises(ValueError, match="tiny-zoo has no columns diverged, train_fraction; expected a zoo"):
         viz.zoo(bare)

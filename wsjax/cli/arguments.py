@@ -19,4 +19,5 @@ MaybeNumber = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint=""
 MaybeText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
 Hidden = Annotated[tuple[int, ...] | None, arg(metavar="INT ...", help_behavior_hint="")]
 Stops = Annotated[tuple[int, ...], arg(metavar="INT ...", help_behavior_hint="(default: none)")]
+Imports = Annotated[tuple[str, ...], arg(name="import", metavar="MODULE ...", help_behavior_hint="(default: none)")]
 MaybePath = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]

@@ -1,7 +1,7 @@
 """`wsjax convert`."""
 
 from wsjax.cli.arguments import Directory, Format, Json, Out
-from wsjax.cli.settings import parse_settings
+from wsjax.cli.given import parse_settings
 
 
 def convert(format: Format, source: Directory, out: Out, /, *, options: Json = "{}") -> None:
@@ -16,5 +16,5 @@ def convert(format: Format, source: Directory, out: Out, /, *, options: Json = "
     """
     from wsjax import data
 
-    made = data.convert(format, source, out, **parse_settings(options, name="options"))
+    made = data.formats.convert(format, source, out, **parse_settings(options, name="options"))
     print(f"{made!r} is in {out}")

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wsjax.cli.arguments import Json, MaybeNumber, MaybePath, MaybeText, MaybeWhole, Out, Source
-from wsjax.cli.settings import parse_settings, whole_or_part
+from wsjax.cli.given import parse_settings
 
 if TYPE_CHECKING:
     from wsjax.data import Recipe
@@ -40,21 +40,24 @@ def fit(
         directory: Where the source's files are; for images else Debian's package or a download.
         options: The source's own settings as JSON, e.g. '{"count": 100}'.
         recipe: One for images by name (dws, nfn or fast) instead of the source's own.
-        steps: Optimiser steps a network, or the most with a target; the recipe says how many by default.
-        learning_rate: The optimiser's; the recipe says which by default.
+        steps: Optimizer steps a network, or the most with a target; the recipe says how many by default.
+        learning_rate: The optimizer's; the recipe says which by default.
         target_psnr: Decibels at which a network stops; the recipe says whether and when by default.
-        views: Independently initialised networks for each image or signal.
+        views: Independently initialized networks for each image or signal.
         seed: Every network's initial weights derive from this and its signal's number.
         workers: Groups fitted at the same time; one a core by default.
         part: Fit only a part, such as 1/4, the first of four; as many processes may fit them at the same time.
     """
     from wsjax import data, viz
+    from wsjax.errors import check_choice
 
-    own = data.default_recipe(source) if recipe is None else named_recipe(recipe, source)
+    check_choice("source", source, tuple(data.sources.SOURCES))
+    own = data.recipe_named(source) if recipe is None else named_recipe(recipe, source)
     found = data.limit(data.load_source(source, directory, parse_settings(options, name="options")), limit)
     given = {"steps": steps, "learning_rate": learning_rate, "target_psnr": target_psnr, "views": views, "seed": seed}
     asked = replace(own, **{name: value for name, value in given.items() if value is not None})
-    dataset = whole_or_part(data.fit_dataset, data.fit_part, part)(found, asked, out, workers=workers)
+    asked_part = None if part is None else data.Part.parse(part)
+    dataset = data.fit(found, recipe=asked, out=out, part=asked_part, workers=workers)
     if dataset is None:
         return
     picture = out / "fits.png"
@@ -72,8 +75,8 @@ def named_recipe(name: str, source: str) -> "Recipe":
     """
     from wsjax import data
 
-    channels = data.default_recipe(source).network.widths[-1]
-    if not data.SOURCES[source].images:
+    channels = data.recipe_named(source).network.widths[-1]
+    if not data.sources.SOURCES[source].images:
         raise ValueError(
             f"recipe is {name!r}, which is for images; {source!r} gives other signals: leave it out, and they are "
             f"fitted by their own"

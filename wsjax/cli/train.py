@@ -2,9 +2,8 @@
 
 from typing import Literal
 
-from wsjax.cli.arguments import Dataset, Json, Out, Spec
-from wsjax.cli.given import check_dataset
-from wsjax.cli.settings import parse_settings
+from wsjax.cli.arguments import Dataset, Imports, Json, MaybeWhole, Out, Spec
+from wsjax.cli.given import check_dataset, import_modules, parse_settings
 
 
 def train(
@@ -18,19 +17,21 @@ def train(
     batch_size: int = 128,
     learning_rate: float = 6e-3,
     weight_decay: float = 0.1,
-    dropout: float = 0.0,
+    dropout_rate: float = 0.0,
     seeds: int = 3,
-    evaluate_every: int = 0,
+    evaluate_every: MaybeWhole = None,
     settings: Json = "{}",
-    trains: Literal["all", "head"] = "all",
-    compute: Literal["float32", "bfloat16"] = "float32",
+    freeze: Literal["trunk"] | None = None,
+    compute_dtype: Literal["float32", "bfloat16"] = "float32",
     microbatches: int = 1,
-    average: float = 0.0,
-    strength: Literal["constant", "rising", "falling"] = "constant",
+    ema_decay: float = 0.0,
+    schedule: Literal["constant", "rising", "falling"] = "constant",
+    devices: int = 1,
+    import_: Imports = (),
 ) -> None:
     """Train a reader on a data set, several seeds at once, and score it once on the test split.
 
-    Whole-number labels are classes, scored by accuracy; float labels, such as a zoo's test accuracies, are targets that
+    Integer labels are classes, scored by accuracy; float labels, such as a zoo's test accuracies, are targets that
     the reader predicts, scored by R2. The epoch with the best validation score is kept for each seed.
 
     An interrupted training goes on when the same command is given again.
@@ -45,44 +46,54 @@ def train(
         batch_size: Networks a step.
         learning_rate: The peak, after warm-up and before cosine decay.
         weight_decay: Decoupled, as in AdamW.
-        dropout: Share of the reader's channels dropped.
+        dropout_rate: Fraction of the reader's channels dropped.
         seeds: How many readers to train side by side, seeds 0, 1, ...
-        evaluate_every: Epochs between evaluations; 0 takes the largest number up to 5 that divides the epochs.
+        evaluate_every: Epochs between evaluations, a divisor of the epochs; by default about twelve evaluations.
         settings: A size, small, base or published, or the reader's own settings as JSON, e.g. '{"channels": 32}'.
-        trains: The whole reader, or its head alone, on a trunk that stays as it was drawn.
-        compute: What a step's passes compute in; bfloat16 is for accelerators, and parameters stay in float32.
+        freeze: trunk trains the head alone, on a trunk that stays as it was initialized.
+        compute_dtype: Of a step's passes; bfloat16 is for accelerators, and parameters stay in float32.
         microbatches: Parts in which a step reads its batch, one after the other, in so much less memory.
-        average: Decay of an average of the parameters over steps, e.g. 0.99, that is scored and kept; 0 keeps none.
-        strength: Of the augmentation over the training: the same, or rising from nothing or falling to it.
+        ema_decay: Of a moving average of the parameters, e.g. 0.99, that is scored and kept; 0 keeps none.
+        schedule: Of the augmentation's strength over the training: constant, rising from nothing or falling to it.
+        devices: How many devices each batch is spread over.
+        import_: Modules to import first, such as my_module, which registers augmentations for the SPEC.
     """
     from wsjax import data, models, viz
     from wsjax import train as training
-    from wsjax.augment import format_spec, read_spec
-    from wsjax.demo import score_row, summary_table
+    from wsjax.augment.grammar import format_spec, read_spec
+    from wsjax.devices import data_mesh
     from wsjax.errors import check_number
-    from wsjax.train import Plan, Trial, record
+    from wsjax.storage import files
+    from wsjax.train import TrainConfig, record
+    from wsjax.train.results import row_of, summary_table
+    from wsjax.train.task import Regression, task_for
 
-    check_number("seeds", seeds, low=1, whole=True)
-    check_dataset(dataset)
-    networks = data.load(dataset)
-    plan = Plan(
-        reader=reader,
-        reader_settings=models.config_of(reader, settings if settings.isidentifier() else parse_settings(settings)),
+    import_modules(import_)
+    check_number("seeds", seeds, low=1, integer=True)
+    config = TrainConfig(
         augment=format_spec(read_spec(augment)),
         epochs=epochs,
         batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        dropout_rate=dropout_rate,
         evaluate_every=evaluate_every,
-        trains=trains,
-        compute=compute,
+        freeze=freeze,
+        compute_dtype=compute_dtype,
         microbatches=microbatches,
-        average=average,
-        strength=strength,
+        ema_decay=ema_decay,
+        schedule=schedule,
     )
-    trials = [Trial(seed, learning_rate, weight_decay, dropout) for seed in range(seeds)]
-    trained = training.train(networks, plan, trials, out)
-    taus = None if trained.targets is None else training.kendall_tau(trained, networks)
-    row = score_row(trained, training.evaluate(trained, networks), taus)
-    record.write_json(out / record.RESULT, row)
-    viz.curves({reader: trained.history}, out / "curves.png")
+    own = models.settings_of(reader, settings if settings.isidentifier() else parse_settings(settings))
+    mesh = None if devices == 1 else data_mesh(devices)
+    check_dataset(dataset)
+    networks = data.load(dataset)
+    task = task_for(networks)
+    make_model = models.NamedReader(reader, networks.metadata, own, task.out_size)
+    result = training.fit(networks, make_model, config, seeds=range(seeds), out=out, task=task, mesh=mesh)
+    taus = training.kendall_tau(result, networks) if isinstance(task, Regression) else None
+    row = row_of(result, training.evaluate(result, networks), taus)
+    files.write_json(out / record.RESULT, row)
+    viz.curves({reader: result.history}, out / "curves.png")
     print(summary_table({reader: row}))
     print(f"the trained readers, metrics.jsonl, {record.RESULT} and curves.png are in {out}")

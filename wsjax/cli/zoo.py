@@ -3,7 +3,6 @@
 from typing import Literal
 
 from wsjax.cli.arguments import Hidden, MaybePath, MaybeText, MaybeWhole, Out, Source, Stops
-from wsjax.cli.settings import whole_or_part
 
 
 def zoo(
@@ -18,14 +17,14 @@ def zoo(
     steps: int = 600,
     batch_size: int = 64,
     snapshots: Stops = (),
-    optimisers: tuple[str, ...] = ("adam", "sgd"),
+    optimizers: tuple[str, ...] = ("adam", "sgd"),
     learning_rate: tuple[float, float] = (5e-4, 5e-2),
     weight_decay: tuple[float, float] = (1e-8, 1e-2),
     init_scale: tuple[float, float] = (0.3, 3.0),
-    share: tuple[float, float] = (0.1, 1.0),
+    train_fraction: tuple[float, float] = (0.1, 1.0),
     dropout: tuple[float, float] = (0.0, 0.5),
     label_noise: tuple[float, float] = (0.0, 0.0),
-    lanes: int = 16,
+    slots: int = 16,
     seed: int = 0,
     limit: MaybeWhole = None,
     directory: MaybePath = None,
@@ -45,17 +44,17 @@ def zoo(
         architecture: mlp or cnn.
         activation: relu, tanh, or another of wsjax's activations.
         hidden: Neurons of each hidden layer, or channels of each convolution; 16 16 or 16 16 16 by default.
-        steps: Optimiser steps a network.
+        steps: Optimizer steps a network.
         batch_size: Images a step.
         snapshots: Numbers of steps after which each network is stored too.
-        optimisers: adam, sgd (with momentum) or both, to draw from.
+        optimizers: adam, sgd (with momentum) or both, to draw from.
         learning_rate: The range that each network's is drawn from, log-uniformly.
         weight_decay: Its range, log-uniform.
         init_scale: The range of what multiplies the initial kernels, log-uniform.
-        share: The range of the share of the training images that a network sees, uniform.
+        train_fraction: The range of the fraction of the training images that a network is trained on, uniform.
         dropout: Its range, uniform.
-        label_noise: The range of the share of labels drawn anew, uniform.
-        lanes: Networks fitted side by side by one program; more suit accelerators.
+        label_noise: The range of the fraction of labels drawn anew, uniform.
+        slots: Networks fitted side by side by one program; more suit accelerators.
         seed: Everything that is drawn derives from this and the network's number.
         limit: Use only this many images, every split in its proportion.
         directory: Where the source's files are; else Debian's package or a download.
@@ -66,22 +65,23 @@ def zoo(
 
     images = data.limit(data.load_images(source, directory), limit)
     recipe = data.ZooRecipe(
-        data.zoo_network(architecture, images, hidden, activation),
+        data.zoo.zoo_network(architecture, images, hidden, activation),
         count=networks,
         steps=steps,
         batch_size=batch_size,
-        lanes=lanes,
+        slots=slots,
         seed=seed,
         snapshots=snapshots,
-        optimisers=optimisers,
+        optimizers=optimizers,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         init_scale=init_scale,
-        share=share,
+        train_fraction=train_fraction,
         dropout=dropout,
         label_noise=label_noise,
     )
-    dataset = whole_or_part(data.fit_zoo, data.fit_zoo_part, part)(images, recipe, out, workers=workers)
+    asked_part = None if part is None else data.Part.parse(part)
+    dataset = data.fit(images, recipe=recipe, out=out, part=asked_part, workers=workers)
     if dataset is None:
         return
     picture = out / "zoo.png"

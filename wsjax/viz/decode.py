@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
-from wsjax.data import Card, WeightDataset
+from wsjax.data import Metadata, WeightDataset
 from wsjax.floats import widened
 from wsjax.networks import Network, grid
 from wsjax.networks.grid import Order
@@ -15,23 +15,23 @@ from wsjax.typing import Weights
 
 
 def decode(
-    source: Card | WeightDataset, weights: Weights, *, shape: Sequence[int] | None = None
+    source: Metadata | WeightDataset, weights: Weights, *, shape: Sequence[int] | None = None
 ) -> Float[Array, "rows columns channels"]:
     """The picture that one network holds: its values at the pixels' coordinates, f(grid(shape)).
 
-    Values are as the network gives them, not clipped to the card's range.
+    Values are as the network gives them, not clipped to the metadata's range.
 
     Args:
-        source: a data set, or its card: the architecture, and the order and range of coordinates.
+        source: a data set, or its metadata: the architecture, and the order and range of coordinates.
         weights: one network.
         shape: (rows, columns); None takes the resolution that was fitted. Every resolution spans the same square, so
             (7 * 4 + 1, 7 * 4 + 1) holds the points of (8, 8), at every fourth row and column.
 
     Raises:
-        ValueError: a card without an architecture, no shape there or here, or weights of another architecture.
+        ValueError: metadata without an architecture, no shape there or here, or weights of another architecture.
 
     Example:
-        `networks` is a data set of images, as `data.fit_dataset_in_memory` gives one.
+        `networks` is a data set of images, as `data.fit` gives one.
 
         >>> decode(networks, networks.network(0), shape=(32, 32)).shape
         (32, 32, 1)
@@ -40,12 +40,12 @@ def decode(
 
 
 def decode_batch(
-    source: Card | WeightDataset, weights: Weights, *, shape: Sequence[int] | None = None
+    source: Metadata | WeightDataset, weights: Weights, *, shape: Sequence[int] | None = None
 ) -> Float[Array, "networks rows columns channels"]:
     """The pictures of stacked networks: `decode` over a leading axis.
 
     Args:
-        source: a data set, or its card.
+        source: a data set, or its metadata.
         weights: stacked networks.
         shape: (rows, columns); None takes the resolution that was fitted.
 
@@ -95,24 +95,24 @@ def _decoded_batch(frame: Frame, weights: Weights) -> Float[Array, "networks row
     return jax.vmap(lambda one: decoded(*frame, one))(weights)
 
 
-def frame_of(source: Card | WeightDataset, shape: Sequence[int] | None) -> Frame:
-    """How a card's networks are decoded at a resolution; None takes the one that was fitted."""
-    card = source.card if isinstance(source, WeightDataset) else source
-    network = network_of(card)
-    wanted = card.image_shape if shape is None else shape
+def frame_of(source: Metadata | WeightDataset, shape: Sequence[int] | None) -> Frame:
+    """How metadata's networks are decoded at a resolution; None takes the one that was fitted."""
+    metadata = source.metadata if isinstance(source, WeightDataset) else source
+    network = network_of(metadata)
+    wanted = metadata.image_shape if shape is None else shape
     if wanted is None:
         raise ValueError(
-            f"the card of {card.name} has no image_shape; expected a resolution: pass shape=(rows, columns)"
+            f"the metadata of {metadata.name} has no image_shape; expected a resolution: pass shape=(rows, columns)"
         )
-    low, high = card.coordinate_range
-    return Frame(network, card.coordinate_order, (float(low), float(high)), (int(wanted[0]), int(wanted[1])))
+    low, high = metadata.coordinate_range
+    return Frame(network, metadata.coordinate_order, (float(low), float(high)), (int(wanted[0]), int(wanted[1])))
 
 
-def network_of(card: Card) -> Network:
-    """What decodes a card's weights. Raises ValueError where the card does not say."""
-    if card.network is None:
+def network_of(metadata: Metadata) -> Network:
+    """What decodes metadata's weights. Raises ValueError where the metadata does not say."""
+    if metadata.network is None:
         raise ValueError(
-            f"the card of {card.name} names no network, so nobody knows how to decode its weights; expected a "
-            f"Network. Give the card one, or apply the network that you know to networks.grid(shape) yourself"
+            f"the metadata of {metadata.name} names no network to decode its weights with; expected a Network: "
+            f"give the metadata one, or apply your own network to networks.grid(shape)"
         )
-    return card.network
+    return metadata.network

@@ -11,24 +11,24 @@ from wsjax.viz.zoo import NEEDED, zoo
 
 
 def drawn_as(dataset: WeightDataset) -> Literal["zoo", "gallery", "fields"] | None:
-    """Which picture suits a data set; None where nothing is known that could be drawn.
+    """Which picture suits a data set; None for a kind that cannot be drawn.
 
     Args:
         dataset: of any networks.
 
     Example:
-        `networks` is a data set of images, as `data.fit_dataset_in_memory` gives one.
+        `networks` is a data set of images, as `data.fit` gives one.
 
         >>> from dataclasses import replace
-        >>> drawn_as(networks), drawn_as(replace(networks, card=replace(networks.card, network=None)))
+        >>> drawn_as(networks), drawn_as(replace(networks, metadata=replace(networks.metadata, network=None)))
         ('gallery', None)
     """
-    card = dataset.card
+    metadata = dataset.metadata
     if set(NEEDED) <= set(dataset.columns):
         return "zoo"
-    if card.network is None or (card.image_shape is None and card.network.widths[0] > 3):
+    if metadata.network is None or (metadata.image_shape is None and metadata.network.widths[0] > 3):
         return None
-    return "fields" if card.image_shape is None else "gallery"
+    return "fields" if metadata.image_shape is None else "gallery"
 
 
 def draw(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
@@ -40,13 +40,13 @@ def draw(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
         path: where to save; None saves nothing.
 
     Raises:
-        ValueError: networks of which nothing is known that could be drawn.
+        ValueError: networks of a kind that cannot be drawn.
 
     Example:
-        `networks` is a data set of images, as `data.fit_dataset_in_memory` gives one; as functions they are fields.
+        `networks` is a data set of images, as `data.fit` gives one; as functions they are fields.
 
         >>> from dataclasses import replace
-        >>> functions = replace(networks, card=replace(networks.card, image_shape=None))
+        >>> functions = replace(networks, metadata=replace(networks.metadata, image_shape=None))
         >>> len(draw(functions).axes)   # of some of them
         9
     """
@@ -58,6 +58,6 @@ def draw(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
         case "fields":
             return fields(dataset, path)
     raise ValueError(
-        f"the networks of {dataset.card.name} hold no pictures that wsjax knows how to draw; expected a zoo, or a card "
-        f"with a Network of up to three inputs: apply them to points and draw what they give yourself"
+        f"the networks of {dataset.metadata.name} are of no kind that wsjax can draw; expected a zoo, or metadata with "
+        f"a Network of up to three inputs: apply them to points and draw what they give yourself"
     )

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from wsjax.augment import Entry, from_spec, needs_pool, needs_statistics, statistics_of
+from wsjax.augment import parse_batch, statistics_of
+from wsjax.augment.grammar import needs_pool, needs_statistics
+from wsjax.augment.register import Augmentation
 from wsjax.augment.statistics import Statistics
-from wsjax.data import Card, WeightDataset
+from wsjax.data import Metadata, WeightDataset
 from wsjax.typing import Batch, Key, Transform
 from wsjax.viz.decode import Frame, decoded, frame_of
 
@@ -27,19 +29,20 @@ class Examples(NamedTuple):
     Where the networks' Symmetry does not allow the augmentation, `weights` is None and `refusal` says why.
     """
 
-    entry: Entry
+    entry: Augmentation
     weights: PyTree | None
     captions: tuple[str, ...] = ()
     refusal: str = ""
     settings: Mapping[str, Any] = MappingProxyType({})
 
 
-def examples(dataset: WeightDataset, row: int, entry: Entry, *, key: Key, draws: int) -> Examples:
-    """Several draws of one augmentation that show its whole reach, its settings at their defaults or as the card asks.
+def examples(dataset: WeightDataset, row: int, entry: Augmentation, *, key: Key, draws: int) -> Examples:
+    """Several draws of one augmentation that show its whole reach, at the default settings or those that the
+    metadata implies.
 
     Many more are drawn than asked for, put in order, and picked at even steps. An augmentation of one network is
-    ordered by how much the picture changes. One of batches sees this network beside another that it may mix with; it
-    is ordered by how far the weights go from this network's, and the captions tell the label.
+    ordered by how much the picture changes. One of batches is given this network beside another that it may mix with;
+    it is ordered by how far the weights go from this network's, and the captions tell the label.
 
     Args:
         dataset: networks of one architecture.
@@ -52,7 +55,7 @@ def examples(dataset: WeightDataset, row: int, entry: Entry, *, key: Key, draws:
 
 
 def all_examples(
-    dataset: WeightDataset, row: int, entries: Sequence[Entry], *, keys: Sequence[Key], draws: Sequence[int]
+    dataset: WeightDataset, row: int, entries: Sequence[Augmentation], *, keys: Sequence[Key], draws: Sequence[int]
 ) -> list[Examples]:
     """The `examples` of several augmentations, each with its own key and number of draws, made by one program."""
     statistics = jax.jit(statistics_of)(dataset.weights) if any(needs_statistics(e.name) for e in entries) else None
@@ -79,7 +82,7 @@ def all_examples(
 
 class Ready(NamedTuple):
     """What draws of an augmentation are made from: the pipeline, this network beside its partner, the names of the
-    classes, and the settings that the card asks for."""
+    classes, and the settings that the metadata asks for."""
 
     pipeline: Transform[Batch]
     batch: Batch
@@ -87,16 +90,16 @@ class Ready(NamedTuple):
     known: dict[str, float]
 
 
-def ready(dataset: WeightDataset, row: int, entry: Entry, statistics: Statistics | None) -> Ready:
+def ready(dataset: WeightDataset, row: int, entry: Augmentation, statistics: Statistics | None) -> Ready:
     """Raises ValueError where the networks' Symmetry, or the data set, does not allow the augmentation."""
     pair = dataset.take(np.array([row, partner_of(dataset, row, entry.name)]))
     names, label = labels_of(pair)
     batch = Batch(jax.tree.map(np.asarray, pair.weights), label, object=np.zeros(2, np.int32))
     other = jax.tree.map(lambda x: x[1:], batch) if needs_pool(entry.name) else None
-    known = settings_of(dataset.card, entry)
+    known = settings_of(dataset.metadata, entry)
     spec = f"{entry.name}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
     own = statistics if needs_statistics(entry.name) else None
-    return Ready(from_spec(spec, dataset.symmetry, own, other), batch, names, known)
+    return Ready(parse_batch(spec, dataset.symmetry, own, other), batch, names, known)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), compiler_options=RUN_ONCE)
@@ -128,25 +131,25 @@ def line_of(dataset: WeightDataset, row: int, shown: Examples) -> PyTree:
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *stack)
 
 
-def settings_of(card: Card, entry: Entry) -> dict[str, float]:
+def settings_of(metadata: Metadata, entry: Augmentation) -> dict[str, float]:
     """The settings of an augmentation that follow from how the networks are decoded: their offset and their range.
 
     Example:
         >>> from wsjax.augment import CATALOGUE
         >>> from wsjax.networks import Network
         >>> net = Network("siren", (2, 8, 1), offset=0.5)
-        >>> card = Card("tiny", net, net.symmetry, value_range=(-1.0, 1.0))
-        >>> settings_of(card, CATALOGUE["invert"]), settings_of(card, CATALOGUE["rotate"])
+        >>> metadata = Metadata("tiny", net, net.symmetry, value_range=(-1.0, 1.0))
+        >>> settings_of(metadata, CATALOGUE["invert"]), settings_of(metadata, CATALOGUE["rotate"])
         ({'low': -1.0, 'high': 1.0, 'offset': 0.5}, {})
     """
-    low, high = map(float, card.value_range)
-    offset = 0.0 if card.network is None else float(card.network.offset)
-    known = {"centre": (low + high) / 2, "low": low, "high": high, "offset": offset}
+    low, high = map(float, metadata.value_range)
+    offset = 0.0 if metadata.network is None else float(metadata.network.offset)
+    known = {"center": (low + high) / 2, "low": low, "high": high, "offset": offset}
     return {name: value for name, value in known.items() if entry.effect == "transforms" and name in entry.settings}
 
 
 def partner_of(dataset: WeightDataset, row: int, name: str = "mixup") -> int:
-    """The next network that an augmentation of batches may mix this one with, to be seen well: of another class, or
+    """The next network that an augmentation of batches may mix this one with: of another class, which shows best, or
     simply the next where all are of one; of the same class or image, or itself, where the augmentation wants it so.
 
     Raises:
@@ -172,13 +175,13 @@ def partner_of(dataset: WeightDataset, row: int, name: str = "mixup") -> int:
 
 def labels_of(pair: WeightDataset) -> tuple[tuple[str, ...], np.ndarray]:
     """Names of the classes, and the labels of two networks as distributions over them."""
-    if pair.card.classes:
-        return pair.card.classes, np.eye(len(pair.card.classes), dtype=np.float32)[np.asarray(pair.label)]
+    if pair.metadata.classes:
+        return pair.metadata.classes, np.eye(len(pair.metadata.classes), dtype=np.float32)[np.asarray(pair.label)]
     return ("this", "other"), np.eye(2, dtype=np.float32)
 
 
 def caption(names: tuple[str, ...], label: np.ndarray | Array) -> str:
-    """A label in words, the largest share first; shares of more than two classes are not told apart.
+    """A label in words, the largest part first; those after it are summed where there are more than two classes.
 
     Example:
         >>> caption(("cat", "dog"), jnp.array([0.2, 0.8]))
@@ -188,9 +191,9 @@ def caption(names: tuple[str, ...], label: np.ndarray | Array) -> str:
         >>> caption(("cat", "dog", "bat"), jnp.array([1.0, 0.0, 0.0]))
         '100% “cat”'
     """
-    share = np.asarray(label, np.float64)
-    first, *others = [i for i in np.argsort(-share) if share[i] > 1e-6]
+    part = np.asarray(label, np.float64)
+    first, *others = [i for i in np.argsort(-part) if part[i] > 1e-6]
     if not others:
-        return f"{share[first]:.0%} “{names[first]}”"
+        return f"{part[first]:.0%} “{names[first]}”"
     rest = "all others" if len(others) > 1 else f"“{names[others[0]]}”"
-    return f"{share[first]:.0%} “{names[first]}”\n{1 - share[first]:.0%} {rest}"
+    return f"{part[first]:.0%} “{names[first]}”\n{1 - part[first]:.0%} {rest}"

@@ -9,18 +9,21 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array
 
-from wsjax.data import Card, Signals, WeightDataset, psnr
+from wsjax.data import Metadata, Signals, WeightDataset
+from wsjax.data.fitting.grouped import psnr
 from wsjax.data.sources.provenance import rows_of
 from wsjax.floats import widened
 from wsjax.typing import Points, Weights
 from wsjax.viz.functions import given, held, values_at
-from wsjax.viz.rows import chosen_rows, class_names
 from wsjax.viz.slices import View, views
 from wsjax.viz.style import EDGE, PAGE, PALETTE, SOFT, Figure, figure, headline, place, plain, save, write
 
 LABELS, GAP, TOP, CAPTION = 0.8, 0.06, 0.72, 0.2
 ACROSS, TALL = 5, 0.95
 """Curves to a row, and how high each is."""
+
+MOST = 10
+"""Networks in a picture."""
 
 ALONE = "Each network maps a coordinate to its {}."
 BESIDE = "Each network maps a coordinate to its {}; PSNR at the points it was fitted to."
@@ -30,7 +33,7 @@ SLICES = " Lines are 0.1 apart, the thick one at the surface."
 def fields(dataset: WeightDataset, path: str | Path | None = None, *, rows: Sequence[int] | None = None) -> Figure:
     """Draw the functions that networks of one, two or three inputs hold, the first channel of each.
 
-    Curves; fields over the plane; or fields in space, by their surface seen from one side and by slices through the
+    Curves; fields over the plane; or fields in space, by their surface from one side and by slices through the
     middle, where thin lines are a tenth apart and the thick one is the surface.
 
     Args:
@@ -42,19 +45,18 @@ def fields(dataset: WeightDataset, path: str | Path | None = None, *, rows: Sequ
         ValueError: networks that cannot be run, or of more than three inputs.
 
     Example:
-        `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
+        `networks` is a data set, as `data.fit` gives one.
 
         >>> len(fields(networks, rows=[0, 2]).axes)
         2
     """
-    inputs = _inputs(dataset.card)
+    inputs = _inputs(dataset.metadata)
     part = dataset.take(chosen_rows(dataset, rows))
     functions, names = [held(part, i) for i in range(len(part))], class_names(part)
-    title, subtitle = f"{len(part)} networks and what they hold", ALONE.format(_quantity(part.card))
+    title, subtitle = f"{len(part)} networks and what they hold", ALONE.format(_quantity(part.metadata))
     if inputs == 1:
-        return save(_curves(part.card, title, subtitle, [[function] for function in functions], names), path)
-    seen = views(part.card, functions)
-    lines = [(view.name, view, names if view is seen[0] else []) for view in seen]
+        return save(_curves(part.metadata, title, subtitle, [[function] for function in functions], names), path)
+    lines = [(view.name, view, [] if i else names) for i, view in enumerate(views(part.metadata, functions))]
     return save(_lines(title, subtitle + SLICES * (inputs == 3), lines), path)
 
 
@@ -66,17 +68,17 @@ def field_fits(
     Raises:
         ValueError: networks that cannot be run, of more than three inputs, or of signals that are not there.
     """
-    inputs = _inputs(dataset.card)
+    inputs = _inputs(dataset.metadata)
     part = dataset.take(chosen_rows(dataset, rows))
     few = signals.take(rows_of(signals, part.columns["image"]))
     truths, networks = [given(few, i) for i in range(len(part))], [held(part, i) for i in range(len(part))]
     names, quality = class_names(part), [f"{decibels:.1f} dB" for decibels in _psnr(few, part)]
-    title, subtitle = f"{len(part)} signals and the networks that hold them", BESIDE.format(_quantity(part.card))
+    title, subtitle = f"{len(part)} signals and the networks that hold them", BESIDE.format(_quantity(part.metadata))
     if inputs == 1:
         pairs = [list(pair) for pair in zip(networks, truths, strict=True)]
-        return save(_curves(part.card, title, subtitle, pairs, quality), path)
+        return save(_curves(part.metadata, title, subtitle, pairs, quality), path)
     lines = []
-    for i, view in enumerate(views(part.card, [*truths, *networks])):
+    for i, view in enumerate(views(part.metadata, [*truths, *networks])):
         halves = view.pictures[: len(part)], view.pictures[len(part) :]
         for pictures, who, words in zip(halves, ("given", "network"), (names, quality), strict=True):
             half = view._replace(pictures=pictures)
@@ -84,24 +86,24 @@ def field_fits(
     return save(_lines(title, subtitle + SLICES * (inputs == 3), lines), path)
 
 
-def _inputs(card: Card) -> int:
-    inputs = 0 if card.network is None else card.network.widths[0]
+def _inputs(metadata: Metadata) -> int:
+    inputs = 0 if metadata.network is None else metadata.network.widths[0]
     if inputs not in (1, 2, 3):
-        found = f"{inputs} inputs" if inputs else "no architecture on their card"
+        found = f"{inputs} inputs" if inputs else "no architecture on their metadata"
         raise ValueError(
-            f"the networks of {card.name} have {found}; expected 1, 2 or 3 inputs: apply them to points and draw what "
-            f"they give yourself"
+            f"the networks of {metadata.name} have {found}; expected 1, 2 or 3 inputs: apply them to "
+            f"points and draw their values yourself"
         )
     return inputs
 
 
-def _quantity(card: Card) -> str:
-    return str(card.source.get("quantity", "value"))
+def _quantity(metadata: Metadata) -> str:
+    return str(metadata.source.get("quantity", "value"))
 
 
 def _psnr(signals: Signals, dataset: WeightDataset) -> np.ndarray:
-    assert dataset.card.network is not None
-    apply = dataset.card.network.apply
+    assert dataset.metadata.network is not None
+    apply = dataset.metadata.network.apply
 
     def quality(weights: Weights, points: Points, values: Array) -> Array:
         error = apply(jax.tree.map(widened, weights), points) - values
@@ -129,10 +131,10 @@ def _lines(title: str, subtitle: str, lines: Sequence[tuple[str, View, Sequence[
 
 
 def _curves(
-    card: Card, title: str, subtitle: str, functions: Sequence[Sequence[Partial]], words: Sequence[str]
+    metadata: Metadata, title: str, subtitle: str, functions: Sequence[Sequence[Partial]], words: Sequence[str]
 ) -> Figure:
     """Each network's curve, over the wider and paler one that it was fitted to where that is known."""
-    low, high = card.coordinate_range
+    low, high = metadata.coordinate_range
     x = np.linspace(low, high, 512, dtype=np.float32)
     wide = (PAGE - 2 * EDGE) / ACROSS
     page = figure(TOP + -(-len(functions) // ACROSS) * (TALL + 0.45))
@@ -147,3 +149,19 @@ def _curves(
         axes.tick_params(labelsize=6.5)
         axes.set_xlabel(word, size=7.5, color=SOFT, labelpad=2)
     return page
+
+
+def chosen_rows(dataset: WeightDataset, rows: Sequence[int] | None) -> np.ndarray:
+    """The rows asked for; else the first network of each class, in the order of the classes, or the first few where
+    labels are targets."""
+    if rows is not None:
+        return np.asarray(rows, int)
+    if not dataset.metadata.classes:
+        return np.arange(min(MOST, len(dataset)))
+    return np.unique(np.asarray(dataset.label), return_index=True)[1][:MOST]
+
+
+def class_names(dataset: WeightDataset) -> list[str]:
+    """The name of each network's class; empty where labels are targets."""
+    classes = dataset.metadata.classes
+    return [classes[int(label)] if classes else "" for label in dataset.label]

@@ -7,11 +7,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from wsjax.data import Images, Signals, WeightDataset, psnr
+from wsjax.data import Images, Signals, WeightDataset
+from wsjax.data.fitting.grouped import psnr
 from wsjax.data.sources.provenance import rows_of
 from wsjax.viz.decode import decode_batch, refined
-from wsjax.viz.fields import field_fits
-from wsjax.viz.rows import chosen_rows
+from wsjax.viz.fields import chosen_rows, field_fits
 from wsjax.viz.style import EDGE, PAGE, SOFT, Figure, figure, headline, picture, place, save, write
 
 LABELS, GAP, FINER = 1.2, 0.06, 8
@@ -43,7 +43,7 @@ def fits(
         ValueError: networks that cannot be decoded, or an image or signal that is not there.
 
     Example:
-        `networks` is a data set, as `data.fit_dataset_in_memory` made it of these images.
+        `networks` is a data set, as `data.fit` made it of these images.
 
         >>> from wsjax import data
         >>> images = data.limit(data.load_images("digits"), 40)
@@ -73,7 +73,7 @@ def fits(
         write(page, EDGE, top + tall / 2, name, va="center")
         for i, image in enumerate(line):
             axes = place(page, EDGE + LABELS + i * (side + GAP), top, side, tall)
-            picture(axes, image, low=part.card.value_range[0], high=part.card.value_range[1])
+            picture(axes, image, low=part.metadata.value_range[0], high=part.metadata.value_range[1])
             if line is coarse:
                 axes.set_xlabel(f"{quality[i]:.1f} dB", size=8, color=SOFT, labelpad=2)
     return save(page, path)

@@ -7,7 +7,8 @@ from jax.scipy.ndimage import map_coordinates
 from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, Float
 
-from wsjax.data import Signals, WeightDataset, solid
+from wsjax.data import Signals, WeightDataset
+from wsjax.data.sources import solid
 from wsjax.floats import widened
 from wsjax.typing import Points, Weights
 from wsjax.viz.decode import network_of
@@ -20,15 +21,15 @@ def held(dataset: WeightDataset, row: int) -> Partial:
     """What one network gives: (points, inputs) to (points,), its first channel; half types are computed in float32.
 
     Raises:
-        ValueError: a card without an architecture.
+        ValueError: metadata without an architecture.
 
     Example:
-        `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
+        `networks` is a data set, as `data.fit` gives one.
 
         >>> values_at(held(networks, 2), jnp.zeros((5, 2))).shape
         (5,)
     """
-    return Partial(_first, Partial(network_of(dataset.card).apply), dataset.network(row))
+    return Partial(_first, Partial(network_of(dataset.metadata).apply), dataset.network(row))
 
 
 def given(signals: Signals, row: int) -> Partial:

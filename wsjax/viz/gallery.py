@@ -9,7 +9,8 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from wsjax.augment import CATALOGUE, Entry
+from wsjax.augment import CATALOGUE
+from wsjax.augment.register import Augmentation
 from wsjax.data import WeightDataset
 from wsjax.typing import Key
 from wsjax.viz.decode import decode_batch, frame_of, refined
@@ -34,7 +35,7 @@ def gallery(
     row: int,
     path: str | Path | None = None,
     *,
-    entries: Mapping[str, Entry] = CATALOGUE,
+    entries: Mapping[str, Augmentation] = CATALOGUE,
     draws: int = 6,
     key: Key | None = None,
 ) -> Figure:
@@ -57,7 +58,7 @@ def gallery(
         ValueError: networks that cannot be decoded.
 
     Example:
-        `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
+        `networks` is a data set, as `data.fit` gives one.
 
         >>> page = gallery(networks, 0, entries={"permute": CATALOGUE["permute"]}, draws=1)
         >>> [text.get_text() for text in page.texts if "per" in text.get_text()]
@@ -88,8 +89,8 @@ def gallery(
     for line, height in zip(found, heights, strict=True):
         if line.entry.effect != effect:
             effect = line.entry.effect
-            colour, meaning = EFFECTS[effect]
-            write(page, EDGE, top + 0.08, effect, size=10, weight="bold", color=colour)
+            color, meaning = EFFECTS[effect]
+            write(page, EDGE, top + 0.08, effect, size=10, weight="bold", color=color)
             write(page, EDGE + LABELS, top + 0.09, meaning, color=SOFT)
             top += HEAD
         draw_line(page, dataset, row, line, top, (side, tall), shape)
@@ -129,7 +130,7 @@ def draw_line(
     captions = ("", *line.captions, "")
     for i, (image, strip) in enumerate(zip(pictures, strips, strict=True)):
         left = EDGE + LABELS + i * (size[0] + GAP)
-        low, high = dataset.card.value_range
+        low, high = dataset.metadata.value_range
         picture(place(page, left, top, *size), image, low=low, high=high)
         axes = place(page, left, top + size[1] + 0.02, size[0], STRIP)
         axes.imshow(strip, cmap="PuOr", vmin=-2, vmax=2, aspect="auto", interpolation="nearest")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsjax.data import Card, WeightDataset
+from wsjax.data import Metadata, WeightDataset
 from wsjax.typing import Weights
 from wsjax.viz.decode import decode_batch
 from wsjax.viz.style import EDGE, PAGE, SOFT, Figure, figure, picture, place, save, write
@@ -14,7 +14,7 @@ MOST, GAP, CAPTION = 8, 0.08, 0.22
 
 
 def pictures(
-    source: Card | WeightDataset,
+    source: Metadata | WeightDataset,
     weights: Weights,
     path: str | Path | None = None,
     *,
@@ -24,7 +24,7 @@ def pictures(
     """Draw stacked networks decoded side by side, eight to a line.
 
     Args:
-        source: the networks' data set, or its card.
+        source: the networks' data set, or its metadata.
         weights: stacked networks.
         path: where to save; None saves nothing.
         captions: a word under each; none without it.
@@ -34,7 +34,7 @@ def pictures(
         ValueError: networks that cannot be decoded, or as many captions as networks are not.
 
     Example:
-        `networks` is a data set of images, as `data.fit_dataset_in_memory` gives one.
+        `networks` is a data set of images, as `data.fit` gives one.
 
         >>> some = networks.take(np.array([3, 5, 8]))
         >>> len(pictures(some, some.weights, captions=["a", "b", "c"]).axes)
@@ -44,7 +44,7 @@ def pictures(
     words = list(captions) or [""] * len(decoded)
     if len(words) != len(decoded):
         raise ValueError(f"there are {len(words)} captions for {len(decoded)} networks; expected one each, or none")
-    low, high = (source.card if isinstance(source, WeightDataset) else source).value_range
+    low, high = (source.metadata if isinstance(source, WeightDataset) else source).value_range
     columns = min(len(decoded), MOST)
     side = min(1.5, (PAGE - 2 * EDGE + GAP) / columns - GAP)
     tall = side * decoded.shape[1] / decoded.shape[2]

@@ -22,25 +22,25 @@ def quality(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
         ValueError: a data set without those columns, or without a network.
 
     Example:
-        `networks` is a data set, as `data.fit_dataset_in_memory` gives one.
+        `networks` is a data set, as `data.fit` gives one.
 
         >>> [axes.get_xlabel() for axes in quality(networks).axes]
         ['PSNR, dB']
     """
     if not {"psnr", "steps"} <= set(dataset.columns):
         raise ValueError(
-            f"{dataset.card.name} has the columns {sorted(dataset.columns)}; expected psnr and steps, as "
-            f"data.fit_dataset makes them"
+            f"{dataset.metadata.name} has the columns {sorted(dataset.columns)}; expected psnr and steps, as "
+            f"data.fit makes them"
         )
     if not len(dataset):
-        raise ValueError(f"{dataset.card.name} has no networks here; expected at least one: take another split")
+        raise ValueError(f"{dataset.metadata.name} has no networks here; expected at least one: take another split")
     psnr, steps = dataset.columns["psnr"], dataset.columns["steps"]
     size = sum(int(np.prod(shape)) for shape in dataset.symmetry.shapes)
     counts = {name: int(np.sum(dataset.columns["split"] == i)) for i, name in enumerate(SPLITS)}
     page = figure(2.9)
     headline(
         page,
-        f"{len(dataset):,} networks of {dataset.card.name}, {size:,} weights each",
+        f"{len(dataset):,} networks of {dataset.metadata.name}, {size:,} weights each",
         f"{', '.join(f'{count:,} {PURPOSE[name]}' for name, count in counts.items() if count)}: mean {psnr.mean():.1f} "
         f"dB, lowest {psnr.min():.1f} dB.",
     )

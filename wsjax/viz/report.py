@@ -85,7 +85,7 @@ def cells(tag: str, row: Sequence[object]) -> str:
 
 
 def alternative(figure: "Figure | Path", section: Section) -> str:
-    """What stands for a picture where it is not seen: the figure's title, or the section's."""
+    """What stands for a picture where it is not shown: the figure's title, or the section's."""
     return ("" if isinstance(figure, Path) else figure.get_suptitle()) or section.title
 
 

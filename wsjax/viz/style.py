@@ -1,6 +1,6 @@
-"""How pictures look: one set of colours and sizes, and places in inches.
+"""How pictures look: one set of colors and sizes, and places in inches.
 
-Colours are Okabe and Ito's, told apart by every kind of colour vision. Pictures are drawn on `Figure` objects, never
+Colors are Okabe and Ito's, told apart by every kind of color vision. Pictures are drawn on `Figure` objects, never
 through pyplot, so nothing is shared between them and no window opens. Widths are for a page of 9 inches.
 """
 
@@ -87,7 +87,7 @@ def picture(
 def shades(
     image: Float[ArrayLike, "*more rows columns channels"], *, low: float = 0.0, high: float = 1.0
 ) -> Float[np.ndarray, "..."]:
-    """An image as it is drawn, in [0, 1]: one channel without its axis, for grey; the first three of more, for colour.
+    """An image as it is drawn, in [0, 1]: one channel without its axis, for gray; the first three of more, for color.
 
     Only here are values clipped to [low, high]; what lies outside is black or white.
 

@@ -1,4 +1,4 @@
-"""The surface where a field in space is zero, lit and seen from one side."""
+"""The surface where a field in space is zero, lit and drawn from one side."""
 
 import functools
 
@@ -12,7 +12,7 @@ EYE, LAMP = np.array([0.62, -0.68, 0.45], np.float32), np.array([0.25, -0.45, 0.
 """Where the eye and the lamp are, seen from the origin; both far away. The z axis points up in the picture."""
 
 FRAME = 1.4
-"""Half of the picture's side: what lies within 0.9 along each axis is seen whole."""
+"""Half of the picture's side: what lies within 0.9 along each axis is shown whole."""
 
 STEPS, SHORTEST, CLOSE = 56, 0.02, 1e-4
 """The most steps of a ray, the shortest of them, and between how near places the surface is found."""
@@ -22,10 +22,10 @@ STEPS, SHORTEST, CLOSE = 56, 0.02, 1e-4
 def trace(field: Partial, *, side: int = 256) -> Float[Array, "side side"]:
     """The brightness of each pixel, 1 where a ray meets nothing, of a field's zero set in the cube [-1, 1]^3.
 
-    Sphere tracing: each ray goes on by the field's value, which no signed distance lets it pass the surface with. A
-    fitted network is none, quite, so a ray goes on by a shortest step at least, and once it is inside it halves the way
-    between its last place outside and its first inside. Rays run within the cube alone: beyond it a network that was
-    fitted there says anything.
+    Sphere tracing: each ray goes on by the field's value, which for a signed distance never passes the surface. A
+    fitted network is one approximately, so a ray goes on by a shortest step at least, and once it is inside it halves
+    the way between its last point outside and its first inside. Rays stay within the cube: the network was not fitted
+    beyond it.
 
     Args:
         field: (points, 3) to (points,), negative inside, a `Partial` whose arrays are its leaves: one program serves
@@ -40,7 +40,7 @@ def trace(field: Partial, *, side: int = 256) -> Float[Array, "side side"]:
         >>> bool(picture[0, 0] == 1), bool(picture[16, 16] < 1)
         (True, True)
     """
-    start, near, far, seen = _rays(side)
+    start, near, far, hits = _rays(side)
     toward = _frame()[0]
     at = lambda distance: start - distance[:, None] * toward[None]
 
@@ -60,7 +60,7 @@ def trace(field: Partial, *, side: int = 256) -> Float[Array, "side side"]:
     _, _, inside, here = jax.lax.while_loop(goes_on, step, begun)
     # A little before the surface, on which a distance has a kink where it is that to an edge.
     light = _lit(jax.grad(lambda points: field(points).sum())(at(here - 5e-3)), toward)
-    return jnp.ones(side * side).at[seen].set(jnp.where(inside < jnp.inf, light, 1.0)).reshape(side, side)
+    return jnp.ones(side * side).at[hits].set(jnp.where(inside < jnp.inf, light, 1.0)).reshape(side, side)
 
 
 def _rays(side: int) -> tuple[Array, Array, Array, np.ndarray]:
@@ -74,8 +74,8 @@ def _rays(side: int) -> tuple[Array, Array, Array, np.ndarray]:
     start = across.reshape(-1, 1) * right + along.reshape(-1, 1) * up
     sides = np.stack([(-1 - start) / -toward, (1 - start) / -toward])
     near, far = sides.min(0).max(-1), sides.max(0).min(-1)
-    seen = np.flatnonzero(near < far)
-    return jnp.asarray(start[seen]), jnp.asarray(near[seen]), jnp.asarray(far[seen]), seen
+    hits = np.flatnonzero(near < far)
+    return jnp.asarray(start[hits]), jnp.asarray(near[hits]), jnp.asarray(far[hits]), hits
 
 
 def _frame() -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
@@ -86,8 +86,8 @@ def _frame() -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"], Float[np.n
     return toward, right, np.cross(toward, right)
 
 
-def _lit(slope: Float[Array, "rays 3"], toward: Float[np.ndarray, "3"]) -> Float[Array, " rays"]:
-    normal = slope / jnp.maximum(jnp.linalg.norm(slope, axis=-1, keepdims=True), 1e-6)
+def _lit(gradient: Float[Array, "rays 3"], toward: Float[np.ndarray, "3"]) -> Float[Array, " rays"]:
+    normal = gradient / jnp.maximum(jnp.linalg.norm(gradient, axis=-1, keepdims=True), 1e-6)
     lamp = jnp.asarray(LAMP / np.linalg.norm(LAMP))
     halfway = (lamp + toward) / jnp.linalg.norm(lamp + toward)
     facing = lambda way: jnp.maximum(jnp.sum(normal * way[None], axis=-1), 0.0)

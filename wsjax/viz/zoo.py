@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from wsjax.data import OPTIMISERS, WeightDataset
+from wsjax.data import WeightDataset
+from wsjax.data.zoo import OPTIMIZERS
 from wsjax.errors import listing
 from wsjax.viz.style import (
     FAINT,
@@ -23,19 +24,19 @@ from wsjax.viz.style import (
     write,
 )
 
-SETTINGS = ("learning_rate", "weight_decay", "init_scale", "share", "dropout", "label_noise")
+SETTINGS = ("learning_rate", "weight_decay", "init_scale", "train_fraction", "dropout", "label_noise")
 LOGARITHMIC = SETTINGS[:3]
-NEEDED = ("view", "train_accuracy", "test_accuracy", "diverged", "optimiser", *SETTINGS)
+NEEDED = ("view", "train_accuracy", "test_accuracy", "diverged", "optimizer", *SETTINGS)
 LEFT, TOP, WIDE, TALL, ACROSS, DOWN = 0.65, 0.95, 2.25, 1.75, 2.88, 2.45
 
 
 def zoo(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
     """Draw a zoo's accuracies: their histogram, training against test, and each setting drawn against test.
 
-    Every network counts once, at its last step; crosses are networks that diverged. Colours are optimisers.
+    Every network counts once, at its last step; crosses are networks that diverged. Colors are optimizers.
 
     Args:
-        dataset: as `data.fit_zoo` makes it.
+        dataset: as `data.fit` with a `ZooRecipe` makes it.
         path: where to save; None saves nothing.
 
     Raises:
@@ -44,14 +45,17 @@ def zoo(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
     Example:
         >>> from wsjax import data
         >>> digits = data.limit(data.load_images("digits"), 20)
-        >>> recipe = data.ZooRecipe(data.zoo_network("mlp", digits, (4,)), count=2, steps=2, lanes=2)
-        >>> networks = data.fit_zoo_in_memory(digits, recipe, progress=False)
+        >>> recipe = data.ZooRecipe(data.zoo.zoo_network("mlp", digits, (4,)), count=2, steps=2, slots=2)
+        >>> networks = data.fit(digits, recipe=recipe, progress=False)
         >>> [axes.get_xlabel() for axes in zoo(networks).axes][:4]
         ['test accuracy', 'test accuracy', 'learning rate', 'weight decay']
     """
     absent = [name for name in NEEDED if name not in dataset.columns]
     if absent:
-        raise ValueError(f"{dataset.card.name} has no columns {listing(absent)}; expected a zoo, as data.fit_zoo makes")
+        raise ValueError(
+            f"{dataset.metadata.name} has no columns {listing(absent)}; expected a zoo, as data.fit "
+            f"with a ZooRecipe makes"
+        )
     last = dataset.columns["view"] == dataset.columns["view"].max()
     columns = {name: np.asarray(dataset.columns[name])[last] for name in NEEDED}
     varied = [name for name in SETTINGS if len(np.unique(columns[name])) > 1]
@@ -59,11 +63,11 @@ def zoo(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
     accuracy, diverged = columns["test_accuracy"], int(columns["diverged"].sum())
     headline(
         page,
-        f"{len(accuracy):,} classifiers of {dataset.card.source.get('name', dataset.card.name)}",
+        f"{len(accuracy):,} classifiers of {dataset.metadata.source.get('name', dataset.metadata.name)}",
         f"Test accuracy from {accuracy.min():.1%} to {accuracy.max():.1%}, median {np.median(accuracy):.1%}; "
         f"{diverged or 'none'} diverged{' (crosses)' if diverged else ''}.",
     )
-    _legend(page, columns["optimiser"])
+    _legend(page, columns["optimizer"])
     spots = [_spot(page, i) for i in range(len(varied) + 2)]
     spots[0].hist(accuracy, bins=np.linspace(0, 1, 41).tolist(), color=PALETTE[0], alpha=0.85)
     spots[0].set_ylabel("networks", size=8.5, color=SOFT)
@@ -89,25 +93,25 @@ def zoo(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
 
 
 def zoo_table(dataset: WeightDataset) -> str:
-    """A zoo's networks at their last step, in a line for each optimiser.
+    """A zoo's networks at their last step, in a line for each optimizer.
 
     Args:
-        dataset: a zoo, as `fit_zoo` makes it.
+        dataset: a zoo, as `data.fit` with a `ZooRecipe` makes it.
 
     Example:
         >>> from wsjax import data
         >>> digits = data.limit(data.load_images("digits"), 20)
-        >>> recipe = data.ZooRecipe(data.zoo_network("mlp", digits, (4,)), count=2, steps=2, lanes=2)
-        >>> len(zoo_table(data.fit_zoo_in_memory(digits, recipe, progress=False)).splitlines()) > 1
+        >>> recipe = data.ZooRecipe(data.zoo.zoo_network("mlp", digits, (4,)), count=2, steps=2, slots=2)
+        >>> len(zoo_table(data.fit(digits, recipe=recipe, progress=False)).splitlines()) > 1
         True
     """
     last = dataset.columns["view"] == dataset.columns["view"].max()
-    lines = ["optimiser  networks  diverged  test accuracy: lowest  median  highest  training: median"]
-    for i in np.unique(dataset.columns["optimiser"]).tolist():
-        own = {name: column[last & (dataset.columns["optimiser"] == i)] for name, column in dataset.columns.items()}
+    lines = ["optimizer  networks  diverged  test accuracy: lowest  median  highest  training: median"]
+    for i in np.unique(dataset.columns["optimizer"]).tolist():
+        own = {name: column[last & (dataset.columns["optimizer"] == i)] for name, column in dataset.columns.items()}
         low, middle, high = np.quantile(own["test_accuracy"], (0, 0.5, 1))
         lines.append(
-            f"{OPTIMISERS[i]:9}  {len(own['run']):8,}  {own['diverged'].sum():8,}  {low:22.1%}  {middle:6.1%}  "
+            f"{OPTIMIZERS[i]:9}  {len(own['run']):8,}  {own['diverged'].sum():8,}  {low:22.1%}  {middle:6.1%}  "
             f"{high:7.1%}  {np.median(own['train_accuracy']):16.1%}"
         )
     return "\n".join(lines)
@@ -134,17 +138,17 @@ def _points(axes: Axes, x: np.ndarray, y: np.ndarray, columns: dict[str, np.ndar
     """Two columns against each other: a dot for each network, a cross for one that diverged."""
     fine = max(0.15, min(0.7, 300 / len(x)))
 
-    def draw(rows: Bool[np.ndarray, " networks"], marker: str, colour: str) -> None:
-        axes.plot(x[rows], y[rows], marker, color=colour, markersize=3, alpha=fine, markeredgewidth=0.6)
+    def draw(rows: Bool[np.ndarray, " networks"], marker: str, color: str) -> None:
+        axes.plot(x[rows], y[rows], marker, color=color, markersize=3, alpha=fine, markeredgewidth=0.6)
 
-    for i in np.unique(columns["optimiser"]).tolist():
-        own = columns["optimiser"] == i
+    for i in np.unique(columns["optimizer"]).tolist():
+        own = columns["optimizer"] == i
         draw(own & (columns["diverged"] == 0), "o", PALETTE[i])
         draw(own & (columns["diverged"] == 1), "x", PALETTE[i])
 
 
-def _legend(page: Figure, optimiser: np.ndarray) -> None:
+def _legend(page: Figure, optimizer: np.ndarray) -> None:
     left = LEFT
-    for i in np.unique(optimiser).tolist():
-        write(page, left, 0.62, f"● {OPTIMISERS[i]}", color=PALETTE[i])
-        left += 0.35 + text_width(f"● {OPTIMISERS[i]}", 8.5)
+    for i in np.unique(optimizer).tolist():
+        write(page, left, 0.62, f"● {OPTIMIZERS[i]}", color=PALETTE[i])
+        left += 0.35 + text_width(f"● {OPTIMIZERS[i]}", 8.5)
