@@ -10,9 +10,13 @@ import pytest
 from jax.core import Tracer
 from jax.tree_util import Partial
 
+from tests.augment.test_laws import TOUCHES, assert_close, strong, thing
 from tests.helpers import Normed, assert_identical, change, normed_spec, points, random_weights, touched
+from tests.helpers import compiled as jitted
 from wsjax import augment as wa
 from wsjax import devices, symmetry
+from wsjax.augment import compose
+from wsjax.augment.statistics import statistics_of
 from wsjax.typing import Batch
 
 pytestmark = pytest.mark.usefixtures("untyped")
@@ -120,10 +124,22 @@ def test_combinators_refuse_what_they_cannot_do():
         wa.on("weight", add)(KEY, BATCH)
 
 
-def test_batched_gives_each_its_own_key():
+def test_a_choice_keeps_integers_that_jax_would_cut():
+    counting = {"step": np.array([2**40]), "w": ZERO}
+    for transform in (wa.one_of(wa.noise(), wa.with_probability(0.5, wa.dropout())), wa.with_probability(0.0, add)):
+        assert_identical(transform(KEY, counting)["step"], counting["step"])
+
+
+def test_batched_gives_each_its_own_key_and_refuses_what_is_no_stack():
     rows = wa.batched(draw)(KEY, np.zeros((5, 3), np.float32))
     assert len(np.unique(np.asarray(rows).round(5))) == 15
     assert_identical(np.asarray(rows), np.stack([draw(k, ZERO) for k in jax.random.split(KEY, 5)]))
+    for wrong, message in (
+        ({"b": np.ones(3), "k": np.ones((2, 3))}, r"x\['k'\] has shape \(2, 3\); expected 3 rows, .* as x\['b'\] has"),
+        ({"k": np.float32(1)}, r"x\['k'\] has shape \(\); expected a row for each network"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            wa.batched(draw)(KEY, wrong)
 
 
 def test_order_says_whether_a_choice_is_made_for_each_or_once():
@@ -192,21 +208,6 @@ def test_gradients_flow_to_the_settings():
     assert abs(by_alpha) > 1e-3
 
 
-def test_a_population_of_settings_runs_by_vmap():
-    stds = np.array([0.0, 0.1, 1.0], np.float32)
-    one = lambda std: wa.noise(std=std)(KEY, WEIGHTS)
-    many, alone = jax.jit(lambda stds: (jax.vmap(one)(stds), [one(std) for std in stds]))(stds)
-    for i, expected in enumerate(alone):
-        assert change(many[0].kernel[i], expected[0].kernel) < 1e-6
-    assert_identical(jax.tree.map(lambda x: np.asarray(x)[0], many), WEIGHTS)
-
-
-def test_numpy_leaves_pass_every_combinator():
-    transform = wa.one_of(lambda key, x: x, wa.with_probability(0.5, wa.translate(SPEC)))
-    moved = transform(KEY, WEIGHTS)
-    assert jax.tree.map(jnp.shape, moved) == jax.tree.map(jnp.shape, WEIGHTS)
-
-
 def test_a_batch_spread_over_devices_is_augmented_where_it_lies():
     stack = jax.tree.map(lambda x: np.stack([x * (i + 1) for i in range(8)]), WEIGHTS)
     one = wa.chain(wa.permute(SPEC), wa.noise(std=0.1))
@@ -240,7 +241,7 @@ def test_what_is_left_out_stays_and_the_rest_is_as_without():
     whole = other(KEY, WEIGHTS)
     assert len(touched(whole, WEIGHTS)) == 4
     for arrays, left in LEFT_OUT.items():
-        moved = wa.leave_out(other, symmetry=SPEC, arrays=arrays)(KEY, WEIGHTS)
+        moved = compose.leave_out(other, symmetry=SPEC, arrays=arrays)(KEY, WEIGHTS)
         assert touched(moved, WEIGHTS) == touched(whole, WEIGHTS) - left, arrays
         assert touched(moved, whole) == left, arrays
 
@@ -249,7 +250,7 @@ def test_roles_and_kernels_are_read_from_the_axes_of_any_network():
     spec = normed_spec("permute")
     variables, other = random_weights(KEY, spec), lambda key, weights: jax.tree.map(lambda leaf: leaf + 1, weights)
     for name, count in (("kernel", 2), ("bias", 3), ("input", 1), ("output", 2)):
-        moved = wa.leave_out(other, symmetry=spec, arrays=(name,))(KEY, variables)
+        moved = compose.leave_out(other, symmetry=spec, arrays=(name,))(KEY, variables)
         assert len(touched(moved, variables)) == len(spec.axes) - count, name
 
 
@@ -257,11 +258,11 @@ def test_leaving_out_what_is_not_there_is_refused_with_what_is(untyped):
     with pytest.raises(
         ValueError, match=r"array to leave out 'outputs'; .*bias, kernel, input, output, weights\[0\].ker"
     ):
-        wa.leave_out(wa.noise(), symmetry=SPEC, arrays=("outputs",))
+        compose.leave_out(wa.noise(), symmetry=SPEC, arrays=("outputs",))
     with pytest.raises(ValueError, match=r"number of arrays to leave out is 0"):
-        wa.leave_out(wa.noise(), symmetry=SPEC, arrays=())
+        compose.leave_out(wa.noise(), symmetry=SPEC, arrays=())
     with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape \(4, 2, 4\).*augment.batched"):
-        wa.leave_out(wa.noise(), symmetry=SPEC, arrays=("bias",))(KEY, BATCH.weights)
+        compose.leave_out(wa.noise(), symmetry=SPEC, arrays=("bias",))(KEY, BATCH.weights)
 
 
 def test_static_settings_made_again_do_not_compile_again_and_others_do():
@@ -275,7 +276,7 @@ def test_static_settings_made_again_do_not_compile_again_and_others_do():
         traces.append(1)
         return transform(KEY, x)
 
-    step = lambda way, factor: Partial(wa.static(turned, way=way), factor=factor)
+    step = lambda way, factor: Partial(compose.static(turned, way=way), factor=factor)
     assert [float(run(step("up", s), jnp.float32(2))) for s in (1.0, 3.0)] == [2.0, 6.0]
     assert len(traces) == 1
     assert float(run(step("down", 3.0), jnp.float32(2))) == -6.0
@@ -283,7 +284,9 @@ def test_static_settings_made_again_do_not_compile_again_and_others_do():
     given = Partial(turned, way="up", factor=3.0)  # whose text the combinators bind
     assert [float(run(wa.chain(step), jnp.float32(2))) for step in (given, given)] == [6.0, 6.0]
     assert len(traces) == 3
-    for again in (wa.leave_out(wa.translate(SPEC, max_shift=s), symmetry=SPEC, arrays=("bias",)) for s in (0.1, 0.2)):
+    for again in (
+        compose.leave_out(wa.translate(SPEC, max_shift=s), symmetry=SPEC, arrays=("bias",)) for s in (0.1, 0.2)
+    ):
         run(again, WEIGHTS)
     assert len(traces) == 4
 
@@ -293,9 +296,7 @@ def test_flax_variables_pass_a_whole_pipeline():
     x = points(KEY, 3)
     exact = wa.chain(wa.permute(spec), wa.translate(spec, max_shift=0.0))
     whole = wa.chain(
-        exact,
-        wa.one_of(wa.scale_axes(spec), wa.scale(spec)),
-        wa.with_probability(0.5, wa.translate(spec)),
+        exact, wa.one_of(wa.scale_axes(spec), wa.scale(spec)), wa.with_probability(0.5, wa.translate(spec))
     )
 
     @jax.jit
@@ -320,7 +321,7 @@ def test_every_augmentation_runs_inside_shard_map():
     spec, relu = symmetry.siren((2, 4, 3)), symmetry.mlp((2, 4, 3))
     stack = jax.tree.map(lambda x: np.stack([x] * 4), random_weights(jax.random.key(0), spec))
     batch = Batch(stack, np.eye(4, dtype=np.float32), np.arange(4, dtype=np.int32) % 2)
-    known = {"statistics": wa.statistics_of(stack), "pool": batch}
+    known = {"statistics": statistics_of(stack), "pool": batch}
     keys = jax.random.split(jax.random.key(0), 4)
     for name, entry in wa.CATALOGUE.items():
         own = {"symmetry": relu if "rescale" in name else spec, **known}
@@ -329,3 +330,37 @@ def test_every_augmentation_runs_inside_shard_map():
         one = jax.vmap(run) if entry.level == "network" else lambda key, x, run=run: run(key[0], x)
         sharded = jax.shard_map(one, mesh=mesh, in_specs=jax.P("batch"), out_specs=jax.P("batch"))
         jax.eval_shape(sharded, keys, stack if entry.level == "network" else batch)
+
+
+def test_compiled_gives_what_jit_gives_and_passes_on_the_rest():
+    names = ("rotate", "contrast", "permute", "noise", "mixup", "label_smoothing")
+    each = lambda steps, key, x: {name: step(key, x[name]) for name, step in steps.items()}
+    all_of_them = Partial(each, {name: strong(name) for name in names})
+    given = {name: jax.tree.map(np.asarray, thing(name)) for name in names}
+    found, expected = compose.compiled(all_of_them)(KEY, given), jitted(all_of_them, KEY, given)
+    for name in names:
+        assert_close(found[name], expected[name])
+        pairs = zip(jax.tree_util.tree_leaves_with_path(found[name]), jax.tree.leaves(given[name]), strict=True)
+        assert {jax.tree_util.keystr(path) for (path, a), b in pairs if a is not b} == TOUCHES[name], name
+
+
+def test_compiled_with_other_settings_compiles_nothing_anew():
+    traced = []
+
+    def moved(key, x, *, by):
+        traced.append(by)
+        return x[0] + by, x[1]
+
+    pair = np.ones(3), np.zeros(2)
+    for by in (1.0, 2.0):
+        first, second = compose.compiled(Partial(moved, by=by))(KEY, pair)
+        np.testing.assert_array_equal(first, 1 + by)
+        assert second is pair[1]
+    assert len(traced) == 1
+
+
+def test_arrays_that_change_places_are_passed_on_to_their_new_ones():
+    one, other = np.ones(3), np.zeros(2)
+    found = compose.compiled(lambda key, x: (x[1], x[0]))(KEY, (one, other))
+    assert found[0] is other
+    assert found[1] is one

@@ -50,9 +50,9 @@ HALF = {"bfloat16": BFLOAT16, "float16": {name: max(bound / 8, 1e-5) for name, b
 
 # --- where an augmentation applies -----------------------------------------------------------------------------------
 
-NO_SIGN = r"flip_signs needs a group that allows 'sign', and this Symmetry has none: .*relu"
-NO_PHASE = r"{} needs a group that allows 'phase', and this Symmetry has none: .*(relu|tanh)"
-NO_SCALE = r"{} needs a group that allows 'rescale', and this Symmetry has none: .*(sine|tanh)"
+NO_SIGN = r"flip_signs needs a group that allows 'sign', and this Symmetry has none: .*relu .*leave flip_signs out"
+NO_PHASE = r"{0} needs a group that allows 'phase', and this Symmetry has none: .*(relu|tanh) .*leave {0} out"
+NO_SCALE = r"{0} needs a group that allows 'rescale', and this Symmetry has none: .*(sine|tanh) .*leave {0} out"
 REFUSED: dict[tuple[str, str], str] = {
     **{(case, "flip_signs"): NO_SIGN for case in ("relu", "leaky_relu", "cnn")},
     **{
@@ -77,8 +77,8 @@ TOO_SMALL_OR_LARGE = [
     ("rotate", siren(4, 1), "'in' has size 4", "augment.inputs.affine"),
     ("rotate", siren(1, 1), "'in' has size 1", "augment.inputs.affine"),
     ("rotate_uniform", siren(4, 1), "'in' has size 4", "augment.inputs.affine"),
-    ("shear", siren(1, 1), "'in' has size 1", "networks of 2 inputs or more"),
-    ("mix_channels", siren(2, 1), "'out' has size 1", "networks of 2 outputs or more"),
+    ("shear", siren(1, 1), "'in' has size 1", "networks of 2 or more inputs"),
+    ("mix_channels", siren(2, 1), "'out' has size 1", "networks of 2 or more outputs"),
     ("gray", siren(2, 2), "'out' has size 2", "augment.outputs.output_affine"),
 ]
 

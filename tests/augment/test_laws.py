@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from tests.augment.strengths import NOTHING
+from tests.augment.helpers import NOTHING
 from tests.helpers import W0, assert_identical, change, random_weights, touched
 from wsjax import augment as wa
 from wsjax import symmetry
@@ -336,10 +336,7 @@ def values(weights: Any) -> np.ndarray:
     return x @ last.kernel + last.bias
 
 
-@pytest.mark.parametrize(
-    "name",
-    [n for n, e in CATALOGUE.items() if e.effect != "preserves" and e.level == "network"],
-)
+@pytest.mark.parametrize("name", [n for n, e in CATALOGUE.items() if e.effect != "preserves" and e.level == "network"])
 def test_what_does_not_preserve_the_function_changes_it(name: str):
     given, found, _ = made(name)
     assert change(values(row(found, STRONGER, 0)), values(row(given, 0))) > 0.01

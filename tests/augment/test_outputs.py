@@ -3,15 +3,15 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.augment.helpers import assert_uniform, skipping
 from tests.helpers import CASES, CNN, assert_identical, change, points, random_weights, touched
 from wsjax import augment as wa
 from wsjax import networks, symmetry
 from wsjax.augment.outputs import output_affine as output_map
-from wsjax.symmetry import Axes, Fixed, Group, Sum, symmetry_of
+from wsjax.symmetry import Axes, Fixed, Sum, symmetry_of
 from wsjax.typing import Layer
 
 KEY = jax.random.key(4)
@@ -64,14 +64,6 @@ def test_a_forgotten_offset_is_another_function():
     assert change(negative(0.0), 1 - np.asarray(decode(weights))) > 0.1
 
 
-def test_maps_of_the_output_compose_from_the_inside_out():
-    spec = symmetry.mlp((2, 4, 2))
-    weights = random_weights(KEY, spec)
-    first, second = np.array([[[1.0, 0.5], [0.0, 2.0]], [[0.0, 1.0], [3.0, -1.0]]], np.float32)
-    twice = output_affine(output_affine(weights, spec, first), spec, second)
-    assert change(twice[1].kernel, output_affine(weights, spec, first @ second)[1].kernel) < 1e-6
-
-
 # --- what the random twins draw, read from a last layer in which it stands plainly -----------------------------------
 
 
@@ -83,13 +75,6 @@ def drawn(name: str, channels: int, **settings: float) -> tuple[np.ndarray, np.n
     one = lambda key: getattr(wa, name)(spec, **settings)(key, plain)[1]
     last = jax.jit(jax.vmap(one))(SEEDS)
     return np.asarray(last.kernel), np.asarray(last.bias)
-
-
-def assert_uniform(found: np.ndarray, low: float, high: float) -> None:
-    assert low - 1e-5 <= found.min() < low + 0.02 * (high - low)
-    assert high - 0.02 * (high - low) < found.max() <= high + 1e-5
-    assert found.mean() == pytest.approx((low + high) / 2, abs=0.06 * (high - low))
-    assert found.std() == pytest.approx((high - low) / 12**0.5, rel=0.1)
 
 
 def test_contrast_draws_a_gain_and_its_reciprocal_alike_and_keeps_the_center():
@@ -136,43 +121,15 @@ def test_gray_fades_to_the_luma_and_no_further():
     np.testing.assert_allclose(m.sum(axis=1), 1, atol=1e-6)
 
 
-def test_an_offset_drops_out_of_what_keeps_grays():
-    spec = symmetry.siren((2, 5, 3))
-    weights, x = random_weights(KEY, spec), points(KEY, 2)
-    decode = jax.jit(lambda weights: networks.siren_apply(weights, x))
-    f = np.asarray(decode(weights))
-    for moved in (wa.mix_channels(spec)(KEY, weights), wa.gray(spec)(KEY, weights)):
-        g = np.asarray(decode(moved))
-        assert change(g + 0.5, (f + 0.5) @ (np.linalg.pinv(f) @ g)) < 1e-4
-
-
-def test_a_traced_setting_gives_what_a_plain_one_gives():
-    spec = symmetry.siren((2, 4, 1))
-    weights = random_weights(KEY, spec)
-    run = lambda offset: wa.invert(spec, probability=1.0, offset=offset)(KEY, weights)
-    assert change(jax.jit(run)(0.5)[1].bias, run(0.5)[1].bias) < 1e-6
-
-
 # --- other networks, and refusals ------------------------------------------------------------------------------------
 
 
-def layer(inputs: str, outputs: str) -> Layer:
-    return Layer(Axes(inputs, outputs), Axes(outputs, bias=True))
-
-
 def test_every_kernel_that_makes_the_output_is_mapped_and_the_shift_comes_once():
-    sizes = {"in": Fixed(2, "input"), "h": Group(4, "sine"), "out": Fixed(2, "output")}
-    spec = symmetry_of({"field": layer("in", "h"), "last": layer("h*", "out"), "skip": layer("in", "out")}, sizes)
-
-    @jax.jit
-    def decode(w):
-        dense = lambda name, x: x @ w[name].kernel + w[name].bias[None, :]
-        return dense("last", jnp.sin(dense("field", x))) + dense("skip", x) + 0.4
-
+    spec, apply = skipping(outputs=2)
     weights, x = random_weights(KEY, spec), points(KEY, 2)
     m, d = np.random.default_rng(0).normal(size=(2, 2)).astype(np.float32), np.array([0.3, -0.2], np.float32)
     moved = output_affine(weights, spec, m, d, 0.4)
-    assert change(decode(moved), np.asarray(decode(weights)) @ m + d) < 1e-5
+    assert change(np.asarray(apply(moved, x)) + 0.4, (np.asarray(apply(weights, x)) + 0.4) @ m + d) < 1e-5
 
 
 def test_a_matrix_needs_no_bias():
@@ -216,22 +173,6 @@ OUT = {"in": Fixed(2, "input"), "out": Fixed(2, "output")}
 def test_a_network_whose_output_cannot_be_mapped_is_refused(name: str, spec, message: str):
     with pytest.raises(ValueError, match=message):
         getattr(wa, name)(spec)(KEY, random_weights(KEY, spec))
-
-
-@pytest.mark.parametrize(
-    ("name", "settings", "message"),
-    [
-        ("contrast", {"max_log": -1.0}, r"max_log is -1.0; it must be one number in \[0, inf\]"),
-        ("brightness", {"max_shift": -0.5}, r"max_shift is -0.5; it must be one number in \[0, inf\]"),
-        ("invert", {"probability": 1.5}, r"probability is 1.5; it must be one number in \[0, 1\]"),
-        ("mix_channels", {"std": -0.1}, r"std is -0.1; it must be one number in \[0, inf\]"),
-        ("gray", {"max_fraction": 2.0}, r"max_fraction is 2.0; it must be one number in \[0, 1\]"),
-    ],
-)
-def test_settings_out_of_range_are_named(name: str, settings: dict, message: str):
-    spec = symmetry.siren((2, 4, 3))
-    with pytest.raises(ValueError, match=message):
-        getattr(wa, name)(spec, **settings)(KEY, random_weights(KEY, spec))
 
 
 def test_sizes_that_do_not_fit_are_named(untyped):

@@ -1,5 +1,6 @@
 """A user's own code: Flax parameters in an optax loop, and augmentations that a SPEC names."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.usefixtures("untyped")
 KEY = jax.random.key(5)
 SIREN = symmetry.siren((2, 4, 1))
 WEIGHTS = random_weights(KEY, SIREN)
+ZEROS = np.zeros(3, np.float32)
 
 
 class Field(nn.Module):
@@ -117,7 +119,7 @@ def test_one_of_batches_runs_between_steps_on_networks(registering):
     batch = Batch(jax.tree.map(lambda leaf: leaf[None], WEIGHTS), np.ones((1, 2), np.float32))
     pipeline = augment.parse_batch("permute | fade_label(0.25) | flip_signs", SIREN)
     assert pipeline(KEY, batch).label.tolist() == [[0.25, 0.25]]
-    assert augment.at_strength(pipeline, 0.0)(KEY, batch).label.tolist() == [[1.0, 1.0]]
+    assert augment.strength.at_strength(pipeline, 0.0)(KEY, batch).label.tolist() == [[1.0, 1.0]]
     assert jax.tree.leaves(fade_label(factor=0.25)) == [0.25]
     with pytest.raises(ValueError, match=r"fade_label.* works on whole batches"):
         augment.parse("fade_label", SIREN)
@@ -132,12 +134,12 @@ def test_strength_scales_it_as_it_was_registered_or_it_is_refused_by_name(regist
         register()
         for pipeline in (my_augmentation, mine, augment.mixup_self(transform=my_augmentation)):
             with pytest.raises(ValueError, match=unknown):
-                augment.at_strength(pipeline, 0.5)
+                augment.strength.at_strength(pipeline, 0.5)
     augment.register(my_augmentation, identity={"std": 0.0})
     for strength in (0.0, 0.5, 1.0):
-        assert jax.tree.leaves(augment.at_strength(mine, strength)) == [0.5, 0.4 * strength, 40.0 * strength]
+        assert jax.tree.leaves(augment.strength.at_strength(mine, strength)) == [0.5, 0.4 * strength, 40.0 * strength]
     spec = augment.parse("rotate(10) | my_augmentation(std=0.1)", SIREN)
-    assert jax.tree.leaves(augment.at_strength(spec, 0.5)) == [5.0, 0.05]
+    assert jax.tree.leaves(augment.strength.at_strength(spec, 0.5)) == [5.0, 0.05]
 
 
 def named(name: str, function=my_augmentation):
@@ -198,6 +200,17 @@ def test_a_factory_that_is_called_as_a_transform_says_what_it_gives(untyped):
         r"noise has a tuple for its key; expected a key, jax.random.key\(0\), .*: noise\(...\)\(key, weights\)": (
             lambda: wa.noise(std=0.05)(WEIGHTS, KEY),
         ),
+        r"chain has a dict for its key; expected a key, jax.random.key\(0\), .*: chain\(...\)\(key, x\)": (
+            lambda: wa.chain(wa.noise())({"w": ZEROS}, KEY),
+            lambda: wa.chain()({"w": ZEROS}, KEY),
+        ),
+        r"batched has a dict for its key;": (lambda: wa.batched(wa.noise())({"w": ZEROS}, KEY),),
+        r"one_of has a Array\w* for its key;": (lambda: wa.one_of(wa.noise())(jnp.zeros(3), KEY),),
+        r"with_probability has a ndarray for its key;": (lambda: wa.with_probability(1, wa.noise())(ZEROS, KEY),),
+        r"on has a Batch for its key;": (lambda: wa.on("weights", wa.noise())(Batch(ZEROS, None), KEY),),
+        r"leave_out has a tuple for its key; .*\(key, weights\)": (
+            lambda: wa.compose.leave_out(wa.noise(), symmetry=SIREN, arrays=("bias",))(WEIGHTS, KEY),
+        ),
         r"a str, 'permute', stands for a transform; .* of text augment.parse\('permute', symmetry\)": (
             lambda: wa.chain("permute"),
             lambda: wa.batched("permute"),
@@ -219,16 +232,36 @@ def test_a_factory_that_is_called_as_a_transform_says_what_it_gives(untyped):
                 call()
 
 
-def test_a_number_out_of_its_range_is_refused_where_it_is_bound(registering):
+FRACTIONS = {"probability", "rate", "max_fraction", "max_quantile"}
+BOUNDS = {"low", "high"}
+NO_RANGE = {"center", "offset", "axis", "group"}
+
+
+def refused(setting: str, default: Any) -> tuple[str, list[float]]:
+    """How the range of a setting is written, and numbers outside of it."""
+    if setting in ("alpha", "beta"):
+        return r"\(0, inf\]", [0.0, -1.0]
+    if setting in FRACTIONS | BOUNDS:
+        return r"\[0, 1\]", [-0.1, 1.5]
+    return r"\[0, inf\]", [-1, 0.5] if isinstance(default, int) else [-1.0]
+
+
+def test_a_number_out_of_its_range_is_refused_where_it_is_bound_and_where_it_runs(registering):
     """What is traced has no number yet, and None stands for another setting."""
-    known = {"symmetry": SIREN, "statistics": augment.statistics_of(WEIGHTS), "pool": Batch(WEIGHTS, None)}
+    statistics = augment.statistics.statistics_of(WEIGHTS)
+    known = {"symmetry": SIREN, "statistics": statistics, "pool": Batch(WEIGHTS, None)}
     for name, entry in CATALOGUE.items():
         needs = {need: known[need] for need in entry.required}
-        assert entry.ranges.keys() >= entry.identity.keys(), name
+        assert entry.ranges.keys() == entry.settings.keys() - NO_RANGE - (BOUNDS if name == "invert" else set()), name
         assert not entry.ranges or "Raises:" in str(entry.function.__doc__), name
         for setting in entry.ranges:
-            with pytest.raises(ValueError, match=rf"{setting} is -1; it must be one (number|integer) in [\[(]0, "):
-                getattr(augment, name)(**needs, **{setting: -1})
+            written, numbers = refused(setting, entry.settings[setting])
+            for number in numbers:
+                for call in (getattr(augment, name), functools.partial(entry.function, KEY, WEIGHTS)):
+                    with pytest.raises(ValueError, match=rf"{setting} is {number}; it must be one \w+ in {written}"):
+                        call(**needs, **{setting: number})
+    with pytest.raises(ValueError, match=r"low is 0.75; it must be one number in \[0, 0.25\]"):
+        augment.mixup(low=0.75, high=0.25)(KEY, Batch(ZEROS, None))
     count = augment.register(named("count"), ranges={"std": (0, 2)})
     for call in (lambda: count(std=3.0), lambda: CATALOGUE["count"].function(KEY, WEIGHTS, std=3.0)):
         with pytest.raises(ValueError, match=r"std is 3.0; it must be one number in \[0, 2\]"):

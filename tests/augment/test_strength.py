@@ -4,10 +4,12 @@ from typing import Any
 
 import jax
 import numpy as np
+import pytest
 
 from tests.augment.test_laws import KEY, SPEC, bound, thing
 from tests.helpers import assert_identical, touched
-from wsjax.augment import CATALOGUE, at_strength, mixup, parse_batch, rotate, shift_phase
+from wsjax.augment import CATALOGUE, mixup, parse_batch, rotate, shift_phase
+from wsjax.augment.strength import at_strength
 from wsjax.typing import Batch
 
 
@@ -80,3 +82,8 @@ def test_a_strength_may_be_traced():
     moves = [float(np.abs(np.asarray(turned(s)) - weights[0].kernel).max()) for s in (0.0, 0.5, 1.0)]
     assert moves[0] == 0 < moves[1] < moves[2]
     assert len(traces) == 1
+
+
+def test_a_negative_strength_is_refused():
+    with pytest.raises(ValueError, match=r"strength is -0.5; it must be one number in \[0, inf\]"):
+        at_strength(rotate(SPEC), -0.5)

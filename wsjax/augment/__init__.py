@@ -1,21 +1,22 @@
-"""Augmentations of weights: transforms (key, x) -> x of one network or of a batch, and what composes them."""
+"""Augmentations of weights: transforms (key, x) -> x of one network or of a batch, and what composes them.
+
+At this level stand all augmentations and what pipelines are made of. `augment.compose` has the rarer combinators
+(`leave_out`, `static`, `compiled`), `augment.statistics` the statistics of a data set, `augment.presets` the pipelines
+of the papers, `augment.strength` one number for the strength of a whole pipeline.
+"""
 
 # In this order they stand in the catalogue: what preserves, transforms and perturbs the function, and what mixes it.
 from wsjax.augment.exact import flip_signs, permute, rescale, rescale_uniform, shift_phase, shift_turns
-from wsjax.augment.inputs import (
-    flip,
-    rotate,
-    rotate_uniform,
-    scale,
-    scale_axes,
-    shear,
-    translate,
-)
+from wsjax.augment.inputs import flip, rotate, rotate_uniform, scale, scale_axes, shear, translate
 from wsjax.augment.outputs import brightness, contrast, gray, invert, mix_channels
 from wsjax.augment.perturb import drop_neurons, dropout, noise, noise_shared, prune, prune_global, towards_mean
 
 # isort: split
-from wsjax.augment.compose import batched, chain, compiled, leave_out, on, one_of, static, with_probability
+from wsjax.augment import compose as compose
+from wsjax.augment import presets as presets
+from wsjax.augment import statistics as statistics
+from wsjax.augment import strength as strength
+from wsjax.augment.compose import batched, chain, on, one_of, with_probability
 from wsjax.augment.grammar import parse, parse_batch
 from wsjax.augment.mixup import (
     label_smoothing,
@@ -28,19 +29,13 @@ from wsjax.augment.mixup import (
     mixup_with,
     mixup_within_class,
 )
-from wsjax.augment.presets import PRESETS
 from wsjax.augment.register import CATALOGUE, register
-from wsjax.augment.statistics import statistics_of
-from wsjax.augment.strength import at_strength
 
 __all__ = [
     "CATALOGUE",
-    "PRESETS",
-    "at_strength",
     "batched",
     "brightness",
     "chain",
-    "compiled",
     "contrast",
     "drop_neurons",
     "dropout",
@@ -49,7 +44,6 @@ __all__ = [
     "gray",
     "invert",
     "label_smoothing",
-    "leave_out",
     "mix_channels",
     "mixup",
     "mixup_aligned",
@@ -78,8 +72,6 @@ __all__ = [
     "shear",
     "shift_phase",
     "shift_turns",
-    "static",
-    "statistics_of",
     "towards_mean",
     "translate",
     "with_probability",

@@ -31,23 +31,15 @@ from jax.core import Tracer
 from jax.tree_util import Partial
 from jaxtyping import ArrayLike, PyTree
 
-from wsjax.errors import check_choice, check_number
+from wsjax.errors import check_choice, check_number, leaf_names
+from wsjax.floats import uncut
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.group import Role
 from wsjax.typing import Key, Scalar, Transform, Weights, X
 
 
 def bound(transform: Callable) -> Partial:
-    """A transform as a `Partial` that passes through `jit`: settings that are text are bound by `static`.
-
-    Raises:
-        TypeError: what cannot be called.
-
-    Example:
-        >>> tint = lambda key, x, *, kind: 2 * x if kind == "light" else x
-        >>> int(jax.jit(lambda step, x: step(jax.random.key(0), x))(bound(Partial(tint, kind="light")), 3))
-        6
-    """
+    """A transform as a `Partial` that passes through `jit`: settings that are text are bound by `static`."""
     if not callable(transform):
         text = repr(transform) if isinstance(transform, str) else "spec"
         raise TypeError(
@@ -61,11 +53,35 @@ def bound(transform: Callable) -> Partial:
     return Partial(static(transform.func, **text), *transform.args, **numbers) if text else transform
 
 
+def check_key(name: str, key: Any, thing: str = "x") -> None:
+    """Raise TypeError unless this is a key of `jax.random.key`, or of `jax.random.PRNGKey`, which are integers."""
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not (jnp.issubdtype(dtype, jax.dtypes.prng_key) or (dtype == jnp.uint32 and key.ndim == 1)):
+        raise TypeError(
+            f"{name} has a {type(key).__name__} for its key; expected a key, jax.random.key(0), which comes first: "
+            f"{name}(...)(key, {thing})"
+        )
+
+
+def stack_size(stack: PyTree, name: str) -> int:
+    """How many things are stacked; raises ValueError for an array without a row for each.
+
+    Rows beyond an array's end would be its last one in silence.
+    """
+    leaves = jax.tree.leaves(stack)
+    size = jnp.shape(leaves[0])[:1] if leaves else ()
+    for i, leaf in enumerate(leaves):
+        if not size or jnp.shape(leaf)[:1] != size:
+            names = leaf_names(stack, name)
+            rows = f"{size[0]} rows, one for each network, as {names[0]} has" if size else "a row for each network"
+            raise ValueError(f"{names[i]} has shape {jnp.shape(leaf)}; expected {rows}: stack all of them alike")
+    return size[0] if size else 0
+
+
 def chain(*transforms: Transform[X]) -> Transform[X]:
     """Apply transforms in order, each with its own key `fold_in(key, i)`; an empty chain is the identity.
 
     Example:
-        >>> import jax
         >>> add = lambda key, x: x + 1.0
         >>> chain(add, chain(add, add))(jax.random.key(0), 0.0)
         3.0
@@ -78,6 +94,7 @@ def chain(*transforms: Transform[X]) -> Transform[X]:
 
 
 def _run_chain(steps: tuple[Partial, ...], key: Key, x: Any) -> Any:
+    check_key("chain", key)
     for i, step in enumerate(steps):
         x = step(jax.random.fold_in(key, i), x)
     return x
@@ -86,11 +103,9 @@ def _run_chain(steps: tuple[Partial, ...], key: Key, x: Any) -> Any:
 def one_of(*transforms: Transform[X], weights: ArrayLike | None = None) -> Transform[X]:
     """Apply one of several transforms, drawn uniformly or in proportion to `weights`.
 
-    Raises:
-        ValueError: no transform given, as many weights as transforms are not, a negative weight, or all of them 0.
+    Raises: ValueError: no transform, not as many weights as transforms, a negative weight, or all of them 0.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> t = one_of(lambda key, x: x + 1, lambda key, x: x - 1, weights=jnp.array([0.0, 1.0]))
         >>> float(t(jax.random.key(0), jnp.float32(5)))
         4.0
@@ -107,8 +122,9 @@ def one_of(*transforms: Transform[X], weights: ArrayLike | None = None) -> Trans
 
 
 def _run_one_of(transforms: tuple[Partial, ...], weights: ArrayLike, key: Key, x: Any) -> Any:
+    check_key("one_of", key)
     choice = jax.random.categorical(jax.random.fold_in(key, 0), jnp.log(jnp.asarray(weights)))
-    inner, x = jax.random.fold_in(key, 1), jax.tree.map(jnp.asarray, x)
+    inner, x = jax.random.fold_in(key, 1), jax.tree.map(uncut, x)
     if not isinstance(choice, Tracer):  # an eager switch would compile its branches anew at every call
         return transforms[int(choice)](inner, x)
     return jax.lax.switch(choice, [lambda x, t=t: t(inner, x) for t in transforms], x)
@@ -117,11 +133,9 @@ def _run_one_of(transforms: tuple[Partial, ...], weights: ArrayLike, key: Key, x
 def with_probability(probability: Scalar, transform: Transform[X]) -> Transform[X]:
     """Apply a transform with the given probability, else leave its argument as it is.
 
-    Raises:
-        ValueError: a probability outside [0, 1].
+    Raises: ValueError: a probability outside [0, 1].
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> never = with_probability(0.0, lambda key, x: x + 1)
         >>> float(never(jax.random.key(0), jnp.float32(5)))
         5.0
@@ -131,8 +145,9 @@ def with_probability(probability: Scalar, transform: Transform[X]) -> Transform[
 
 
 def _run_with_probability(probability: Scalar, transform: Partial, key: Key, x: Any) -> Any:
+    check_key("with_probability", key)
     applies = jax.random.bernoulli(jax.random.fold_in(key, 0), probability)
-    inner, x = jax.random.fold_in(key, 1), jax.tree.map(jnp.asarray, x)
+    inner, x = jax.random.fold_in(key, 1), jax.tree.map(uncut, x)
     if not isinstance(applies, Tracer):
         return transform(inner, x) if applies else x
     return jax.lax.cond(applies, lambda x: transform(inner, x), lambda x: x, x)
@@ -142,7 +157,6 @@ def batched(transform: Transform[X]) -> Transform[X]:
     """Lift a transform of one thing to a stack of them, each with a key of its own.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> batched(lambda key, x: x + jax.random.normal(key))(jax.random.key(0), jnp.zeros(3)).shape
         (3,)
     """
@@ -150,18 +164,16 @@ def batched(transform: Transform[X]) -> Transform[X]:
 
 
 def _run_batched(transform: Partial, key: Key, x: Any) -> Any:
-    size = jax.tree.leaves(x)[0].shape[0]
-    return jax.vmap(transform)(jax.random.split(key, size), x)
+    check_key("batched", key)
+    return jax.vmap(transform)(jax.random.split(key, stack_size(x, "x")), x)
 
 
 def on(field: str, transform: Transform[Any]) -> Transform[Any]:
     """Apply a transform to one field of a NamedTuple, `on("weights", ...)` for a `Batch`.
 
-    Raises:
-        ValueError: the argument has no such field.
+    Raises: ValueError: the argument has no such field.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> from wsjax.typing import Batch
         >>> double = on("weights", lambda key, w: 2 * w)
         >>> double(jax.random.key(0), Batch(jnp.float32(3), jnp.float32(1))).weights
@@ -171,6 +183,7 @@ def on(field: str, transform: Transform[Any]) -> Transform[Any]:
 
 
 def _run_on(transform: Partial, key: Key, x: Any, *, field: str) -> Any:
+    check_key("on", key)
     if not hasattr(x, field):
         raise ValueError(
             f"no field {field!r} in {type(x).__name__}; it has {getattr(x, '_fields', ())}: pass a NamedTuple with it, "
@@ -188,11 +201,9 @@ def leave_out(transform: Transform[Weights], *, symmetry: Symmetry, arrays: tupl
         arrays: one or more of `"bias"` and `"kernel"` (an array of two axes or more that is no bias), `"input"` and
             `"output"` (arrays along an axis of that role), or an array's path as `symmetry.names` has it.
 
-    Raises:
-        ValueError: a name of no array in this Symmetry.
+    Raises: ValueError: a name of no array in this Symmetry.
 
     Example:
-        >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w, spec = networks.siren_init(jax.random.key(0), (2, 4, 1)), symmetry.siren((2, 4, 1))
         >>> double = lambda key, w: jax.tree.map(lambda x: 2 * x, w)
@@ -211,6 +222,7 @@ def leave_out(transform: Transform[Weights], *, symmetry: Symmetry, arrays: tupl
 def _run_leave_out(
     transform: Partial, key: Key, weights: Weights, *, symmetry: Symmetry, kept: frozenset[int]
 ) -> Weights:
+    check_key("leave_out", key, "weights")
     before, after = symmetry.leaves(weights), symmetry.leaves(transform(key, weights))
     return symmetry.unflatten([b if i in kept else a for i, (b, a) in enumerate(zip(before, after, strict=True))])
 
@@ -239,10 +251,7 @@ def static(function: Callable[..., Any], **settings: Hashable) -> Callable[..., 
     compile anew. Bind numbers and arrays with `Partial`.
 
     Example:
-        >>> import jax
-        >>> from jax.tree_util import Partial
-        >>> def power(key, x, *, kind, factor):
-        ...     return factor * (x * x if kind == "square" else x)
+        >>> power = lambda key, x, *, kind, factor: factor * (x * x if kind == "square" else x)
         >>> step = Partial(static(power, kind="square"), factor=2.0)
         >>> float(jax.jit(lambda t, x: t(jax.random.key(0), x))(step, 3.0))
         18.0
@@ -262,12 +271,7 @@ class _Static:
 
 
 def function_of(bound: Partial) -> Callable[..., Any]:
-    """The function that a `Partial` calls, behind settings that `static` bound.
-
-    Example:
-        >>> function_of(Partial(static(max, default=0))) is max
-        True
-    """
+    """The function that a `Partial` calls, behind settings that `static` bound."""
     return bound.func.function if isinstance(bound.func, _Static) else bound.func
 
 
@@ -280,16 +284,11 @@ def compiled(transform: Transform[X]) -> Transform[X]:
 
     `jax.jit` copies whatever a program returns, also what it was given: of a 2-32-32-1 network a rotation moves 64
     weights, and 1,121 would be copied. Within a larger compiled program, such as a training step, nothing is copied,
-    and the transform serves there as it is.
+    and the transform serves there as it is. The settings of a `Partial` are arguments of the program.
 
     **Preserves** the transform: the same arrays as `jax.jit(transform)` gives, for the same key.
 
-    Args:
-        transform: any, of one network or of a batch. The settings of a `Partial` are arguments of the program: others
-            compile nothing anew.
-
     Example:
-        >>> import jax.numpy as jnp
         >>> from wsjax import augment, networks, symmetry
         >>> spec, w = symmetry.siren((2, 4, 1)), networks.siren_init(jax.random.key(0), (2, 4, 1))
         >>> turned = compiled(augment.rotate(spec, max_degrees=30.0))(jax.random.key(1), w)
@@ -300,8 +299,8 @@ def compiled(transform: Transform[X]) -> Transform[X]:
 
     def run(key: Key, x: X) -> X:
         given = jax.tree.leaves(x)
-        whole = lambda part: given[part.place] if _is_unchanged(part) else part
-        return jax.tree.map(whole, _changed(step, key, x), is_leaf=_is_unchanged)
+        whole = lambda part: given[part.place] if isinstance(part, Unchanged) else part
+        return jax.tree.map(whole, _changed(step, key, x), is_leaf=lambda part: isinstance(part, Unchanged))
 
     return run
 
@@ -312,10 +311,6 @@ class Unchanged:
     """In place of an array that a transform left as it was: which one of its argument's."""
 
     place: int
-
-
-def _is_unchanged(part: PyTree) -> bool:
-    return isinstance(part, Unchanged)
 
 
 @jax.jit

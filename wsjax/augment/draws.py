@@ -22,13 +22,7 @@ STEP = np.float32(2.0**-24)
 
 
 def dropped(key: Key, shape: Sequence[int], rate: Scalar, start: int = 0) -> Bool[Array, "..."]:
-    """True with chance `rate`, to a part in 2^24, for each entry; for rates 0 and 1 never and always.
-
-    Example:
-        >>> import jax
-        >>> int(dropped(jax.random.key(0), (5,), 1.0).sum()), int(dropped(jax.random.key(0), (5,), 0.0).sum())
-        (5, 0)
-    """
+    """True with chance `rate`, to a part in 2^24, for each entry; for rates 0 and 1 never and always."""
     bound = jnp.round(jnp.asarray(rate, jnp.float32) / STEP).astype(jnp.uint32)
     return (words(key, shape, start) >> 8) < bound
 
@@ -38,17 +32,10 @@ def normals(key: Key, shape: Sequence[int], start: int = 0, dtype: DTypeLike = n
 
     Box and Muller 1958: sqrt(-2 log u) sin(2 pi v), with u from one word, in the middle of its step, and v from
     another. The largest is 5.9 deviations, beyond which one normal number in 250 million lies.
-
-    Example:
-        >>> import jax
-        >>> drawn = normals(jax.random.key(0), (1001,))
-        >>> abs(float(drawn.mean())) < 0.1, 0.9 < float(drawn.std()) < 1.1
-        (True, True)
     """
     if dtype == np.float64:
         return jax.random.normal(jax.random.fold_in(key, start), shape, np.float64)
-    uniform, turn = uniforms(key, shape, start)
-    return _box_muller(uniform, turn)
+    return _box_muller(*uniforms(key, shape, start))
 
 
 # Outside of `jit` one program for each shape, in place of one for each operation; within it no call of its own.
@@ -58,24 +45,12 @@ def _box_muller(uniform: Array, turn: Array) -> Array:
 
 
 def uniforms(key: Key, shape: Sequence[int], start: int = 0) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-    """Two independent numbers uniform on (0, 1) for each entry, in steps of 2^-24; only the second may be 0.
-
-    Example:
-        >>> import jax
-        >>> [x.shape for x in uniforms(jax.random.key(0), (3,))]
-        [(3,), (3,)]
-    """
+    """Two independent numbers uniform on (0, 1) for each entry, in steps of 2^-24; only the second may be 0."""
     first, second = word_pairs(key, shape, start)
     return ((first >> 8).astype(jnp.float32) + np.float32(0.5)) * STEP, (second >> 8).astype(jnp.float32) * STEP
 
 
 def for_each(draw: Callable[[Sequence[int], int], T], arrays: Sequence[Array]) -> list[T]:
-    """A draw for each of some arrays, given its shape and how many entries stand before it.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> for_each(lambda shape, start: (shape, start), [jnp.zeros(3), jnp.zeros((2, 1))])
-        [((3,), 0), ((2, 1), 3)]
-    """
+    """A draw for each of some arrays, given its shape and how many entries stand before it."""
     starts = np.cumsum([0, *(array.size for array in arrays)]).tolist()
     return [draw(array.shape, start) for array, start in zip(arrays, starts, strict=False)]

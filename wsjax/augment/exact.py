@@ -1,18 +1,13 @@
 """Augmentations that preserve the function: random elements of the network's symmetry group.
 
-Each draws an element of `wsjax.symmetry` and acts with it; the deterministic twin of all of them is `symmetry.act`.
+Each draws an element of `wsjax.symmetry` and acts with it on one network; the deterministic twin of all of them is
+`symmetry.act`. Groups that do not allow an action stay as they are; where none allows it, it is refused.
 """
 
-from wsjax.augment.register import FRACTION, NOT_NEGATIVE, register
+from wsjax.augment.register import FRACTION, MAGNITUDE, register
 from wsjax.symmetry import Symmetry, act, compose
 from wsjax.symmetry.group import Action
-from wsjax.symmetry.sample import (
-    sample_permutation,
-    sample_phases,
-    sample_scales,
-    sample_scales_uniform,
-    sample_signs,
-)
+from wsjax.symmetry.sample import sample_permutation, sample_phases, sample_scales, sample_scales_uniform, sample_signs
 from wsjax.typing import Key, Scalar, Weights
 
 
@@ -30,18 +25,10 @@ def _require(symmetry: Symmetry, action: Action, name: str) -> None:
 def permute(key: Key, weights: Weights, symmetry: Symmetry) -> Weights:
     """Reorder the neurons of every group uniformly at random.
 
-    W_i' = P_i^T W_i P_{i+1}, b_i' = b_i P_{i+1}, with P = I on the inputs and outputs.
-
-    **Preserves** the function.
+    **Preserves** the function: W_i' = P_i^T W_i P_{i+1}, b_i' = b_i P_{i+1}, with P = I on the inputs and outputs.
 
     Args:
-        symmetry: its Symmetry.
-
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: the weights are not of that Symmetry.
+        symmetry: its Symmetry; weights of another raise ValueError, here and in all that take one.
 
     Source: arXiv 2301.12780, section 3; a data-set flag in the code of arXiv 2402.04081.
 
@@ -58,25 +45,19 @@ def permute(key: Key, weights: Weights, symmetry: Symmetry) -> Weights:
 @register(
     effect="preserves",
     formula="a neuron's column, its bias and its row of the next kernel times -1",
-    identity={"probability": 0.0},
     ranges={"probability": FRACTION},
 )
 def flip_signs(key: Key, weights: Weights, symmetry: Symmetry, *, probability: Scalar = 0.5) -> Weights:
     """Negate each neuron of every odd group (sine, tanh) with a given probability.
 
-    A flipped neuron's column of W_i and entry of b_i, and its row of W_{i+1}, change sign: a(-z) = -a(z).
-
-    **Preserves** the function.
+    **Preserves** the function: a flipped neuron's column of W_i and entry of b_i, and its row of W_{i+1}, change sign,
+    as a(-z) = -a(z).
 
     Args:
-        symmetry: its Symmetry; groups that do not allow signs stay as they are.
+        symmetry: its Symmetry.
         probability: [] chance for each neuron, in [0, 1]; 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: no group allows signs (a ReLU network), or the weights are not of that Symmetry.
+    Raises: ValueError: no group allows signs (a ReLU network), or a probability outside [0, 1].
 
     Source: "SIREN negation" of arXiv 2402.04081, section 4; the same there.
 
@@ -95,27 +76,20 @@ def flip_signs(key: Key, weights: Weights, symmetry: Symmetry, *, probability: S
 @register(
     effect="preserves",
     formula="b_i' = b_i + k pi / w0, the neuron's row of the next kernel times (-1)^k",
-    identity={"max_shift": 0.0},
-    ranges={"max_shift": NOT_NEGATIVE},
+    ranges={"max_shift": MAGNITUDE},
 )
 def shift_phase(key: Key, weights: Weights, symmetry: Symmetry, *, max_shift: Scalar = 1) -> Weights:
     """Shift each sine neuron by an integer k of half turns, uniform on -max_shift..max_shift.
 
-    b_i' = b_i + k pi / w0 (k pi where w0 multiplies the kernel alone), and the neuron's row of W_{i+1} times (-1)^k:
-    sin(z + k pi) = (-1)^k sin z. Each group has its own w0.
-
-    **Preserves** the function. The larger w0 |b| and k, the more digits the sum loses: in bfloat16 it perturbs.
+    **Preserves** the function: b_i' = b_i + k pi / w0 (k pi where w0 multiplies the kernel alone), and the neuron's row
+    of W_{i+1} times (-1)^k, as sin(z + k pi) = (-1)^k sin z. Each group has its own w0. The larger w0 |b| and k, the
+    more digits the sum loses: in bfloat16 it perturbs.
 
     Args:
-        symmetry: its Symmetry; groups that do not allow phases stay as they are.
+        symmetry: its Symmetry.
         max_shift: [] half turns, an integer; 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: no group allows phases (a ReLU network), a max_shift that is negative or not whole, or weights of
-            another Symmetry.
+    Raises: ValueError: no group allows phases (a ReLU network), or a max_shift that is negative or not whole.
 
     Source: "SIREN bias" of arXiv 2402.04081, section 4, whose code draws k from -4..3 and holds one w0 = 30 for all
     layers; here the range is symmetric and w0 the layer's own.
@@ -132,30 +106,18 @@ def shift_phase(key: Key, weights: Weights, symmetry: Symmetry, *, max_shift: Sc
     return act(sample_phases(key, symmetry, max_shift=max_shift), weights)
 
 
-@register(
-    effect="preserves",
-    formula="b_i' = b_i + 2 k pi / w0",
-    identity={"max_turns": 0.0},
-    ranges={"max_turns": NOT_NEGATIVE},
-)
+@register(effect="preserves", formula="b_i' = b_i + 2 k pi / w0", ranges={"max_turns": MAGNITUDE})
 def shift_turns(key: Key, weights: Weights, symmetry: Symmetry, *, max_turns: Scalar = 1) -> Weights:
     """Shift each sine neuron by an integer n of full turns, uniform on -max_turns..max_turns.
 
-    b_i' = b_i + 2 n pi / w0 (2 n pi where w0 multiplies the kernel alone) and nothing else: sin(z + 2 n pi) = sin z,
-    so no array that reads the neuron changes its sign. Each group has its own w0.
-
-    **Preserves** the function. The larger w0 |b| and n, the more digits the sum loses: in bfloat16 it perturbs.
+    **Preserves** the function, as `shift_phase` by k = 2 n does: b_i' = b_i + 2 n pi / w0, and no array that reads the
+    neuron changes.
 
     Args:
-        symmetry: its Symmetry; groups that do not allow phases stay as they are.
+        symmetry: its Symmetry.
         max_turns: [] full turns, an integer; 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: no group allows phases (a ReLU network), a max_turns that is negative or not whole, or weights of
-            another Symmetry.
+    Raises: ValueError: no group allows phases (a ReLU network), or a max_turns that is negative or not whole.
 
     Source: the even half of "SIREN bias" of arXiv 2402.04081, section 4, which shifts by half turns.
 
@@ -178,26 +140,19 @@ def shift_turns(key: Key, weights: Weights, symmetry: Symmetry, *, max_turns: Sc
 @register(
     effect="preserves",
     formula="a neuron's column and bias times s, its next row / s, log s ~ N(0, std^2)",
-    identity={"std": 0.0},
-    ranges={"std": NOT_NEGATIVE},
+    ranges={"std": MAGNITUDE},
 )
 def rescale(key: Key, weights: Weights, symmetry: Symmetry, *, std: Scalar = 0.3) -> Weights:
     """Multiply each neuron of every homogeneous group (ReLU, leaky ReLU, linear) by s = exp(std * N(0, 1)).
 
-    The neuron's column of W_i and entry of b_i times s, its row of W_{i+1} divided by s: a(s z) = s a(z) for s > 0.
-
-    **Preserves** the function.
+    **Preserves** the function: the neuron's column of W_i and entry of b_i times s, its row of W_{i+1} divided by s, as
+    a(s z) = s a(z) for s > 0.
 
     Args:
-        symmetry: its Symmetry; groups that do not allow scales stay as they are.
-        std: [] standard deviation of log s, 0 or more; 0.3 puts 95 % of the factors between 0.56 and 1.8. 0 is the
-            identity.
+        symmetry: its Symmetry.
+        std: [] standard deviation of log s; 0.3 puts 95 % of the factors between 0.56 and 1.8. 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: no group allows scales (a SIREN), a negative std, or weights of another Symmetry.
+    Raises: ValueError: no group allows scales (a SIREN), or a negative std.
 
     Source: the scaling symmetry of arXiv 2406.10685; the code of arXiv 2301.12780 has it as an option that is off.
     The distribution is ours: log-normal, so that s and 1/s are equally likely.
@@ -214,28 +169,17 @@ def rescale(key: Key, weights: Weights, symmetry: Symmetry, *, std: Scalar = 0.3
     return act(sample_scales(key, symmetry, std=std), weights)
 
 
-@register(
-    effect="preserves",
-    formula="the same, log s uniform on [-max_log, max_log]",
-    identity={"max_log": 0.0},
-    ranges={"max_log": NOT_NEGATIVE},
-)
+@register(effect="preserves", formula="the same, log s uniform on [-max_log, max_log]", ranges={"max_log": MAGNITUDE})
 def rescale_uniform(key: Key, weights: Weights, symmetry: Symmetry, *, max_log: Scalar = 0.7) -> Weights:
-    """Multiply each neuron of every homogeneous group (ReLU, leaky ReLU, linear) by s, log s uniform.
-
-    As `rescale`, with log s uniform on [-max_log, max_log]: a bounded factor.
+    """As `rescale`, with log s uniform on [-max_log, max_log]: a bounded factor.
 
     **Preserves** the function.
 
     Args:
-        symmetry: its Symmetry; groups that do not allow scales stay as they are.
-        max_log: [] natural logarithm of the largest factor, 0 or more; 0.7 allows 0.5 to 2. 0 is the identity.
+        symmetry: its Symmetry.
+        max_log: [] natural logarithm of the largest factor; 0.7 allows 0.5 to 2. 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: no group allows scales (a SIREN), a negative max_log, or weights of another Symmetry.
+    Raises: ValueError: no group allows scales (a SIREN), or a negative max_log.
 
     Source: as `rescale`.
 
@@ -243,8 +187,7 @@ def rescale_uniform(key: Key, weights: Weights, symmetry: Symmetry, *, max_log: 
         >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w = networks.mlp_init(jax.random.key(0), (2, 4, 1))
-        >>> moved = rescale_uniform(symmetry.mlp((2, 4, 1)))(jax.random.key(1), w)
-        >>> factor = moved[0].kernel / w[0].kernel
+        >>> factor = rescale_uniform(symmetry.mlp((2, 4, 1)))(jax.random.key(1), w)[0].kernel / w[0].kernel
         >>> bool(((0.49 < factor) & (factor < 2.02)).all())
         True
     """

@@ -58,19 +58,13 @@ class Combinator(NamedTuple):
     make: Callable[[Literals, list[Transform[Any]], Symmetry], Transform[Any]]
 
 
-def _is_chance(head: Literals) -> bool:
-    return len(head) == 1 and not isinstance(head[0], str) and 0 <= head[0] <= 1
-
-
 COMBINATORS: dict[str, Combinator] = {
     "one_of": Combinator(
-        "two steps or more",
-        lambda head, pipes: not head and pipes >= 2,
-        lambda head, pipes, symmetry: one_of(*pipes),
+        "two steps or more", lambda head, pipes: not head and pipes >= 2, lambda head, pipes, symmetry: one_of(*pipes)
     ),
     "with_probability": Combinator(
         "a number from 0 to 1 and one step",
-        lambda head, pipes: _is_chance(head) and pipes == 1,
+        lambda head, pipes: len(head) == pipes == 1 and not isinstance(head[0], str) and 0 <= head[0] <= 1,
         lambda head, pipes, symmetry: with_probability(head[0], pipes[0]),  # type: ignore[arg-type]
     ),
     "leave_out": Combinator(
@@ -80,14 +74,14 @@ COMBINATORS: dict[str, Combinator] = {
     ),
 }
 """The steps around others, by name."""
-RESERVED.update(COMBINATORS)
-WHERE = f"in augment.CATALOGUE and augment.PRESETS, beside {listing(COMBINATORS)}"
+RESERVED.update(COMBINATORS, PRESETS)
+WHERE = f"in augment.CATALOGUE and augment.presets.PRESETS, beside {listing(COMBINATORS)}"
 
 
 REMEDIES = {
     "statistics": (
-        "is in units of the data set and was given no statistics of it; "
-        "pass statistics_of(dataset.weights) as the third argument of parse_batch"
+        "is in units of the data set and was given no statistics of it; pass "
+        "augment.statistics.statistics_of(dataset.weights) as the third argument of parse_batch"
     ),
     "pool": (
         "draws partners out of a pool and was given none; pass pool=Batch(networks, labels) to parse_batch, such as "
@@ -98,31 +92,12 @@ REMEDIES = {
 
 
 def format_spec(steps: tuple[Call, ...]) -> str:
-    """The text of parsed steps; parsing it again gives the same steps.
-
-    Example:
-        >>> format_spec(read_spec("noise( std = .1 )|permute"))
-        'noise(std=0.1) | permute'
-        >>> format_spec(read_spec("dwsa_rotate | mixup"))
-        'rotate(max_degrees=30.0) | mixup'
-    """
+    """The text of parsed steps; parsing it again gives the same steps."""
     return " | ".join(map(str, steps))
 
 
 def read_spec(spec: str) -> tuple[Call, ...]:
-    """Parse a SPEC into steps, checking every name, argument and value. Presets become their steps.
-
-    Args:
-        spec: the text; empty is the identity.
-
-    Raises:
-        ValueError: what is wrong and where, with the valid names or arguments.
-        TypeError: what is no text.
-
-    Example:
-        >>> [step.name for step in read_spec("rotate(max_degrees=30) | mixup")]
-        ['rotate', 'mixup']
-    """
+    """Parse a SPEC into steps, checking every name, argument and value; presets become their steps."""
     if not isinstance(spec, str):
         raise TypeError(f"the augmentation is a {type(spec).__name__}; expected text, such as 'noise(std=0.1)'")
     if not spec.strip():
@@ -254,36 +229,12 @@ def _level(step: Call) -> Level:
     return "batch" if any(_level(s) == "batch" for pipe in step.pipes for s in pipe) else "network"
 
 
-def needs_statistics(spec: str) -> bool:
-    """Whether a step of a SPEC is in units of the data set, so that `parse_batch` must be given its statistics.
+def needs(spec: str) -> set[str]:
+    """What the steps of a SPEC, at any depth, take besides settings: `"statistics"` and `"pool"` are for `parse_batch`.
 
-    Args:
-        spec: the text, as `read_spec` takes it.
-
-    Example:
-        >>> needs_statistics("one_of(noise, noise_shared) | mixup"), needs_statistics("noise | mixup")
-        (True, False)
+    `mixup_with` must have a pool; `mixup_views` finds its partners in the batch where it has none.
     """
-    return _needs(spec, "statistics")
-
-
-def needs_pool(spec: str) -> bool:
-    """Whether a step of a SPEC draws partners out of a pool, so that `parse_batch` is to be given one.
-
-    `mixup_with` must have it; `mixup_views` finds its partners in the batch where it has none.
-
-    Args:
-        spec: the text, as `read_spec` takes it.
-
-    Example:
-        >>> needs_pool("noise | mixup_with(alpha=0.4)"), needs_pool("noise | mixup")
-        (True, False)
-    """
-    return _needs(spec, "pool")
-
-
-def _needs(spec: str, what: str) -> bool:
-    return any(what in CATALOGUE[step.name].needs for step in _all_steps(read_spec(spec)))
+    return {need for step in _all_steps(read_spec(spec)) for need in CATALOGUE[step.name].needs}
 
 
 def _all_steps(steps: tuple[Call, ...]) -> list[Call]:
@@ -297,24 +248,19 @@ def parse_batch(
 ) -> Transform[Batch]:
     """Build the pipeline that a SPEC describes, for labeled batches of networks of one Symmetry.
 
+    The transform is a pytree of its numbers, of the statistics and of the pool; text in it is static.
+
     Args:
         spec: such as `"flip_signs | rotate(max_degrees=30) | mixup(alpha=0.4)"`; empty is the identity.
-        symmetry: the networks' Symmetry, bound to the steps that need it.
-        statistics: of the training networks, `statistics_of(dataset.weights)`, for the steps that need them
-            (`needs_statistics`).
-        pool: stacked networks with their labels, and their objects where a step needs them, for the steps that draw
-            partners out of it (`needs_pool`).
+        symmetry: the networks' Symmetry.
+        statistics: of the training networks, `augment.statistics.statistics_of(dataset.weights)`.
+        pool: stacked networks with their labels, and their objects where a step needs them, to draw partners from.
 
-    Returns:
-        A transform of a `Batch`, a pytree of its numbers, of the statistics and of the pool; text in it is static.
-
-    Raises:
-        ValueError: a SPEC that does not parse, a setting out of its range, a step that the Symmetry does not
-            allow, or one that needs statistics or a pool without them, each before any data is seen.
-        TypeError: a SPEC that is no text, or a symmetry that is no Symmetry.
+    Raises: ValueError: a SPEC that does not parse, a setting out of its range, a step that the Symmetry does not allow,
+    or one that needs statistics or a pool without them, each before any data is seen. TypeError: a SPEC that is no
+    text, or a symmetry that is no Symmetry.
 
     Example:
-        >>> import jax
         >>> from wsjax.symmetry import siren
         >>> pipeline = parse_batch("noise(std=0.5) | mixup(alpha=0.4)", siren((2, 8, 1)))
         >>> jax.tree.leaves(pipeline)
@@ -336,21 +282,15 @@ def parse(spec: str, symmetry: Symmetry, statistics: Statistics | None = None) -
     The draws are not those that `parse_batch` makes for a network of a batch.
 
     Args:
-        spec: such as `"flip_signs | rotate(max_degrees=30)"`; empty is the identity.
-        symmetry: the networks' Symmetry, bound to the steps that need it.
-        statistics: of the training networks, for the steps that need them.
+        spec, symmetry, statistics: as `parse_batch` takes them.
 
-    Raises:
-        ValueError: as `parse_batch`, or a step that works on whole batches.
-        TypeError: as `parse_batch`.
+    Raises: as `parse_batch`, and ValueError for a step that works on whole batches.
 
     Example:
-        >>> import jax
         >>> from wsjax.networks import siren_init
         >>> from wsjax.symmetry import siren
         >>> pipeline = parse("flip_signs | translate(max_shift=0.1)", siren((2, 8, 1)))
-        >>> moved = pipeline(jax.random.key(0), siren_init(jax.random.key(1), (2, 8, 1)))
-        >>> moved[0].kernel.shape
+        >>> pipeline(jax.random.key(0), siren_init(jax.random.key(1), (2, 8, 1)))[0].kernel.shape
         (2, 8)
     """
     steps = read_spec(spec)

@@ -1,12 +1,15 @@
-"""Transformations of the input, of place, size and direction: exact for every network with a linear first layer."""
+"""Transformations of the input, of place, size and direction: exact for every network with a linear first layer.
+
+They refuse networks without an input axis, and those that `affine` refuses.
+"""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from wsjax.augment.io_axes import along, check_size, io_axis, numbers_along, place_of
-from wsjax.augment.register import FRACTION, NOT_NEGATIVE, register
+from wsjax.augment.io_axes import along, check_size, io_axis, io_size, numbers_along, place_of
+from wsjax.augment.register import FRACTION, MAGNITUDE, register
 from wsjax.errors import as_integer, check_number, listing
 from wsjax.floats import wide
 from wsjax.symmetry import Symmetry
@@ -24,28 +27,23 @@ def affine(
 ) -> Weights:
     """Move the coordinates by an affine map: f'(x) = f((x - c) A + c + t).
 
-    K' = A K and b' = b + (c - c A + t) K for every kernel K that reads the input and the bias beside it.
-
-    **Transforms** the function exactly so.
+    **Transforms** the function exactly: K' = A K and b' = b + (c - c A + t) K for every kernel K that reads the input
+    and the bias beside it.
 
     Args:
         weights: one network.
         symmetry: its Symmetry, with a fixed axis of role "input".
         matrix: A, (inputs, inputs), acting on coordinates as rows; None is the identity.
         shift: t, (inputs,), in units of the coordinates; None is 0.
-        center: c, (inputs,), the point that A leaves in place; None is the origin, the center of an image whose
-            coordinates run from -1 to 1.
+        center: c, (inputs,), the point that A leaves in place; None is the origin, the center of an image here.
 
-    Raises:
-        ValueError: no input axis, an input axis that is part of a product or a sum, that an array other than a reading
-            kernel lies along (a normalizer, a decoder's kernel), a reading kernel without a bias where a shift or
-            center is given, or sizes that do not fit.
+    Raises: ValueError: no input axis, one inside a product or a sum, or along another array than a kernel that reads it
+    (a normalizer, a decoder's kernel); no bias for a shift or center beside such a kernel; sizes that do not fit.
 
     Source: the definitions behind arXiv 2402.04081, section 4. Its code adds the shift at a random depth, which is
     no translation for depths beyond the first.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (2, 4, 1))
         >>> x, t = jnp.ones((1, 2)), jnp.array([0.5, 0.0])
@@ -133,113 +131,77 @@ def _bias_beside(symmetry: Symmetry, kernel: int, axis: int) -> tuple[int, float
     )
 
 
-@register(
-    effect="transforms",
-    formula="f'(x) = f(x + t): b_0' = b_0 + t W_0",
-    identity={"max_shift": 0.0},
-    ranges={"max_shift": NOT_NEGATIVE},
-)
+@register(effect="transforms", formula="f'(x) = f(x + t): b_0' = b_0 + t W_0", ranges={"max_shift": MAGNITUDE})
 def translate(key: Key, weights: Weights, symmetry: Symmetry, *, max_shift: Scalar = 0.1) -> Weights:
     """Shift a field along every input axis by t uniform on [-max_shift, max_shift].
 
-    f'(x) = f(x + t), so b_0' = b_0 + t W_0 and nothing else; the image moves by -t.
-
-    **Transforms** the function exactly so.
+    **Transforms** the function exactly: f'(x) = f(x + t), b_0' = b_0 + t W_0 and no other; the image moves by -t.
 
     Args:
         symmetry: its Symmetry.
-        max_shift: [] units of the coordinates, 0 or more; 0.25 on [-1, 1] is an eighth of the image. 0 is the
-            identity.
+        max_shift: [] units of the coordinates; 0.25 on [-1, 1] is an eighth of the image. 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: no input axis, or a first layer without a bias.
+    Raises: ValueError: a first layer without a bias, or a negative max_shift.
 
     Source: arXiv 2402.04081, section 4. Its code adds t W_0 ... W_{k-1} to b_{k-1} at a random depth k, a
     translation for k = 1 only.
 
     Example:
-        >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (3, 4, 1))
         >>> moved = translate(symmetry.siren((3, 4, 1)))(jax.random.key(1), w)
         >>> bool((moved[0].kernel == w[0].kernel).all())
         True
     """
-    _, size = io_axis(symmetry, "input")
+    size = io_size(symmetry, "input")
     shift = jax.random.uniform(key, (size,), minval=-1.0, maxval=1.0) * max_shift
     return affine(weights, symmetry=symmetry, shift=shift)
 
 
-@register(
-    effect="transforms",
-    formula="f'(x) = f(s x): W_0' = s W_0",
-    identity={"max_log": 0.0},
-    ranges={"max_log": NOT_NEGATIVE},
-)
+@register(effect="transforms", formula="f'(x) = f(s x): W_0' = s W_0", ranges={"max_log": MAGNITUDE})
 def scale(key: Key, weights: Weights, symmetry: Symmetry, *, max_log: Scalar = 0.2) -> Weights:
     """Zoom a field about the coordinate origin, by the same factor along every input axis.
 
-    f'(x) = f(s x), so W_0' = s W_0, with log s uniform on [-max_log, max_log]; s > 1 makes the image smaller.
-
-    **Transforms** the function exactly so.
+    **Transforms** the function exactly: f'(x) = f(s x), so W_0' = s W_0, with log s uniform on [-max_log, max_log]. An
+    s above 1 makes the image smaller.
 
     Args:
         symmetry: its Symmetry.
-        max_log: [] natural logarithm of the largest factor, 0 or more; 0.2 allows 0.82 to 1.22. 0 is the identity.
+        max_log: [] natural logarithm of the largest factor; 0.2 allows 0.82 to 1.22. 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: no input axis, or a negative max_log.
+    Raises: ValueError: a negative max_log.
 
     Source: arXiv 2402.04081, section 4, where s is uniform on [0.8, 1.2]; a uniform logarithm makes zooming in and
     out equally likely.
 
     Example:
-        >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (2, 4, 1))
         >>> zoomed = scale(symmetry.siren((2, 4, 1)))(jax.random.key(1), w)
         >>> bool((zoomed[0].bias == w[0].bias).all())
         True
     """
-    _, size = io_axis(symmetry, "input")
+    size = io_size(symmetry, "input")
     factor = jnp.exp(jax.random.uniform(key, minval=-1.0, maxval=1.0) * max_log)
     return affine(weights, symmetry=symmetry, matrix=factor * jnp.eye(size))
 
 
-@register(
-    effect="transforms",
-    formula="f'(x) = f(x S): W_0' = S W_0, S diagonal",
-    identity={"max_log": 0.0},
-    ranges={"max_log": NOT_NEGATIVE},
-)
+@register(effect="transforms", formula="f'(x) = f(x S): W_0' = S W_0, S diagonal", ranges={"max_log": MAGNITUDE})
 def scale_axes(key: Key, weights: Weights, symmetry: Symmetry, *, max_log: Scalar = 0.2) -> Weights:
     """Zoom a field about the coordinate origin, by a factor of its own along each input axis.
 
-    f'(x) = f(x diag(s)), so row i of W_0 times s_i, with every log s_i uniform on [-max_log, max_log]; s_i > 1 makes
-    the image narrower along axis i.
-
-    **Transforms** the function exactly so.
+    **Transforms** the function exactly: f'(x) = f(x diag(s)), so row i of W_0 times s_i, with every log s_i uniform on
+    [-max_log, max_log]; s_i > 1 makes the image narrower along axis i.
 
     Args:
         symmetry: its Symmetry.
-        max_log: [] natural logarithm of the largest factor, 0 or more; 0.2 allows 0.82 to 1.22. 0 is the identity.
+        max_log: [] natural logarithm of the largest factor; 0.2 allows 0.82 to 1.22. 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: no input axis, or a negative max_log.
+    Raises: ValueError: a negative max_log.
 
     Source: `scale` along each axis; not in arXiv 2402.04081, whose one factor serves all axes.
 
     Example:
-        >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (2, 4, 1))
         >>> zoomed = scale_axes(symmetry.siren((2, 4, 1)))(jax.random.key(1), w)
@@ -247,7 +209,7 @@ def scale_axes(key: Key, weights: Weights, symmetry: Symmetry, *, max_log: Scala
         >>> bool((abs(factor[:, 0] - factor[:, 1]) < 1e-6).all()), bool(abs(factor[0, 0] - factor[1, 0]) < 1e-3)
         (True, False)
     """
-    _, size = io_axis(symmetry, "input")
+    size = io_size(symmetry, "input")
     factors = jnp.exp(jax.random.uniform(key, (size,), minval=-1.0, maxval=1.0) * max_log)
     return affine(weights, symmetry=symmetry, matrix=jnp.diag(factors))
 
@@ -255,44 +217,32 @@ def scale_axes(key: Key, weights: Weights, symmetry: Symmetry, *, max_log: Scala
 @register(
     effect="transforms",
     formula="f'(x) = f(x A): W_0' = A W_0, A with ones on its diagonal",
-    identity={"max_shear": 0.0},
-    ranges={"max_shear": NOT_NEGATIVE},
+    ranges={"max_shear": MAGNITUDE},
 )
 def shear(key: Key, weights: Weights, symmetry: Symmetry, *, max_shear: Scalar = 0.2) -> Weights:
     """Slant a field: along each input axis, shift it in proportion to every other coordinate.
 
-    f'(x) = f(x A), so W_0' = A W_0, with ones on the diagonal of A and every other entry uniform on
-    [-max_shear, max_shear]. A_ij > 0 moves the image at x_i > 0 towards smaller x_j. Areas change by 1 / det A.
-
-    **Transforms** the function exactly so.
+    **Transforms** the function exactly: f'(x) = f(x A), so W_0' = A W_0, with ones on the diagonal of A and every other
+    entry uniform on [-max_shear, max_shear]. A_ij > 0 moves the image at x_i > 0 towards smaller x_j. Areas change by 1
+    / det A.
 
     Args:
         symmetry: its Symmetry, with two inputs or more.
-        max_shear: [] slope, 0 or more; 0.2 slants by up to 11 degrees. 0 is the identity; from 1 / (inputs - 1) on
-            the image may collapse to a line.
+        max_shear: [] slope; 0.2 slants by up to 11 degrees. 0 is the identity; from 1 / (inputs - 1) on the image may
+            collapse to a line.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: a network of one input, or a negative max_shear.
+    Raises: ValueError: a network of one input, or a negative max_shear.
 
     Source: the general W_0' = A W_0; not in arXiv 2402.04081.
 
     Example:
-        >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (2, 4, 1))
         >>> slanted = shear(symmetry.siren((2, 4, 1)))(jax.random.key(1), w)
         >>> bool((slanted[0].bias == w[0].bias).all())
         True
     """
-    axis, size = io_axis(symmetry, "input")
-    if size < 2:
-        raise ValueError(
-            f"shear slants one coordinate by another, and this network's input axis {axis!r} has size {size}; "
-            f"use it on networks of 2 inputs or more, or leave it out of the pipeline"
-        )
+    size = io_size(symmetry, "input", "shear slants one coordinate by another", low=2)
     shears = jax.random.uniform(key, (size, size), minval=-1.0, maxval=1.0) * max_shear
     one = jnp.eye(size, dtype=shears.dtype)
     return affine(weights, symmetry=symmetry, matrix=jnp.where(one > 0, one, shears))
@@ -301,7 +251,6 @@ def shear(key: Key, weights: Weights, symmetry: Symmetry, *, max_shear: Scalar =
 @register(
     effect="transforms",
     formula="f'(x) = f(x D): W_0' = D W_0, D diagonal of -1 and 1",
-    identity={"probability": 0.0},
     ranges={"probability": FRACTION},
 )
 def flip(
@@ -309,34 +258,26 @@ def flip(
 ) -> Weights:
     """Mirror a field at the coordinate origin, along each input axis, or one, with a given chance.
 
-    f'(x) = f(x diag(s)), so row i of W_0 times s_i, with s_i = -1 with that chance and 1 otherwise. The image is
-    mirrored along axis i: left and right change places, or top and bottom.
-
-    **Transforms** the function exactly so.
+    **Transforms** the function exactly: f'(x) = f(x diag(s)), so row i of W_0 times s_i, with s_i = -1 with that chance
+    and 1 otherwise. The image is mirrored along axis i: left and right change places, or top and bottom.
 
     Args:
         symmetry: its Symmetry.
         probability: [] chance for each axis, in [0, 1]; 0 is the identity.
-        axis: [] the only one that is mirrored, from 0; None for all. Of images fitted here 0 is x: left and right
-            change places.
+        axis: [] the only one that is mirrored, from 0; None for all. Of images fitted here 0 is x.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: no input axis, no such axis, or a probability outside [0, 1].
+    Raises: ValueError: no such axis, or a probability outside [0, 1].
 
     Source: the general W_0' = A W_0; not in arXiv 2402.04081.
 
     Example:
-        >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (2, 4, 1))
         >>> mirrored = flip(symmetry.siren((2, 4, 1)), probability=1.0)(jax.random.key(1), w)
         >>> bool((mirrored[0].kernel == -w[0].kernel).all())
         True
     """
-    _, size = io_axis(symmetry, "input")
+    size = io_size(symmetry, "input")
     chosen = jax.random.bernoulli(key, probability, (size,))
     if axis is not None:
         check_number("axis", as_integer(axis), low=0, high=size - 1, integer=True)
@@ -346,38 +287,15 @@ def flip(
 
 
 def rotation(radians: Scalar) -> Float[Array, "2 2"]:
-    """The matrix A of a plane rotation for coordinates as rows: [[cos, sin], [-sin, cos]].
-
-    Args:
-        radians: [] the angle; a positive one turns the x axis towards the y axis.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> bool(jnp.allclose(jnp.array([1.0, 0.0]) @ rotation(jnp.pi / 2), jnp.array([0.0, 1.0]), atol=1e-6))
-        True
-    """
+    """The matrix A of a plane rotation for points as rows: a positive angle turns the x axis towards the y axis."""
     cos, sin = jnp.cos(radians), jnp.sin(radians)
     return jnp.array([[cos, sin], [-sin, cos]])
 
 
 def rotation_about(axis: Float[ArrayLike, "3"], radians: Scalar) -> Float[Array, "3 3"]:
-    """The matrix A of a rotation of space for coordinates as rows: the point p goes to p A.
+    """The matrix A of a right-handed rotation of space about an axis of any length but 0, for coordinates as rows.
 
-    Right-handed: with the thumb along the axis the fingers curl the way p goes. About (0, 0, 1) it is `rotation` of
-    the first two coordinates. A = I + sin(a) S + (1 - cos(a)) S^2, with p S = n x p for the unit axis n.
-
-    Args:
-        axis: (3,), of any length but 0.
-        radians: [] the angle.
-
-    Raises:
-        ValueError: an axis of length 0.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> x, y, z = jnp.eye(3)
-        >>> bool(jnp.allclose(x @ rotation_about(2 * z, jnp.pi / 2), y, atol=1e-6))
-        True
+    A = I + sin(a) S + (1 - cos(a)) S^2, with p S = n x p for the unit axis n.
     """
     direction = jnp.asarray(axis)
     length = jnp.linalg.norm(direction)
@@ -392,32 +310,24 @@ def rotation_about(axis: Float[ArrayLike, "3"], radians: Scalar) -> Float[Array,
 @register(
     effect="transforms",
     formula="f'(x) = f(x R): W_0' = R W_0, R by an angle up to max_degrees",
-    identity={"max_degrees": 0.0},
-    ranges={"max_degrees": NOT_NEGATIVE},
+    ranges={"max_degrees": MAGNITUDE},
 )
 def rotate(key: Key, weights: Weights, symmetry: Symmetry, *, max_degrees: Scalar = 30.0) -> Weights:
     """Rotate a field about the coordinate origin by an angle uniform on [-max_degrees, max_degrees].
 
-    f'(x) = f(x R), so W_0' = R W_0. In the plane R = [[cos, sin], [-sin, cos]]; in space R turns about an axis
-    uniform on the sphere. The image turns by the opposite angle: with (x, y) coordinates and y pointing down a
-    positive angle turns it anticlockwise.
-
-    **Transforms** the function exactly so.
+    **Transforms** the function exactly: f'(x) = f(x R), so W_0' = R W_0. In the plane R = [[cos, sin], [-sin, cos]]; in
+    space R turns about an axis uniform on the sphere. The image turns by the opposite angle: anticlockwise for a
+    positive one, where y points down.
 
     Args:
         symmetry: its Symmetry, with two or three inputs.
-        max_degrees: [] degrees, 0 or more; 0 is the identity.
+        max_degrees: [] degrees; 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: a network whose input is neither a plane nor a space, or a negative max_degrees.
+    Raises: ValueError: a network whose input is neither a plane nor a space, or a negative max_degrees.
 
     Source: arXiv 2402.04081, section 4; the same there for the plane, which is all it has.
 
     Example:
-        >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (2, 4, 1))
         >>> turned = rotate(symmetry.siren((2, 4, 1)))(jax.random.key(1), w)
@@ -438,26 +348,19 @@ def rotate(key: Key, weights: Weights, symmetry: Symmetry, *, max_degrees: Scala
 def rotate_uniform(key: Key, weights: Weights, symmetry: Symmetry) -> Weights:
     """Rotate a field about the coordinate origin, every rotation of the plane or of space equally likely.
 
-    f'(x) = f(x R), so W_0' = R W_0, with R uniform (Haar) on SO(2) or SO(3): in the plane the angle is uniform; in
-    space the quaternion is uniform on its sphere, which makes large angles the likelier ones. The image turns by
-    the inverse.
-
-    **Transforms** the function exactly so.
+    **Transforms** the function exactly: f'(x) = f(x R), so W_0' = R W_0, with R uniform (Haar) on SO(2) or SO(3): in
+    the plane the angle is uniform; in space the quaternion is uniform on its sphere, which makes large angles the
+    likelier ones. The image turns by the inverse.
 
     Args:
         symmetry: its Symmetry, with two or three inputs.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: a network whose input is neither a plane nor a space.
+    Raises: ValueError: a network whose input is neither a plane nor a space.
 
     Source: "A subgroup algorithm", Shoemake 1992 (Graphics Gems III), for the quaternion; augmentation of shapes
     whose pose means nothing. Not in arXiv 2402.04081.
 
     Example:
-        >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (3, 4, 1))
         >>> turned = rotate_uniform(symmetry.siren((3, 4, 1)))(jax.random.key(1), w)
@@ -477,10 +380,5 @@ def rotate_uniform(key: Key, weights: Weights, symmetry: Symmetry) -> Weights:
 
 
 def _plane_or_space(symmetry: Symmetry, name: str) -> int:
-    axis, size = io_axis(symmetry, "input")
-    if size in (2, 3):
-        return size
-    raise ValueError(
-        f"{name} turns a plane or a space, and this network's input axis {axis!r} has size {size}; "
-        f"use it on networks of 2 or 3 inputs, or augment.inputs.affine with a rotation matrix of your own"
-    )
+    way_out = "augment.inputs.affine with a rotation matrix of your own"
+    return io_size(symmetry, "input", f"{name} turns a plane or a space", 2, 3, way_out)

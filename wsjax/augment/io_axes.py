@@ -27,6 +27,25 @@ def io_axis(symmetry: Symmetry, role: Role) -> tuple[str, int]:
     )
 
 
+def io_size(
+    symmetry: Symmetry,
+    role: Role,
+    what: str = "",
+    low: int = 1,
+    high: int | None = None,
+    otherwise: str = "leave it out of the pipeline",
+) -> int:
+    """The size of that axis; refused below `low` or above `high`, by what is done to it."""
+    axis, size = io_axis(symmetry, role)
+    if low <= size <= (size if high is None else high):
+        return size
+    sizes = f"{low} or more" if high is None else " or ".join(map(str, range(low, high + 1)))
+    raise ValueError(
+        f"{what}, and this network's {role} axis {axis!r} has size {size}; use it on networks of {sizes} {role}s, or "
+        f"{otherwise}"
+    )
+
+
 def place_of(axis: str, axes: Axes, leaf: str, role: Role) -> int:
     """Which of an array's axes is that one, where it stands alone."""
     for place, entry in enumerate(axes.entries):

@@ -2,11 +2,13 @@
 
 Every MixUp is s theta + (1 - s) theta_partner with one `MixingCoefficient` s for each network. They differ in the
 partner: another network of the batch, of its class or of its object, of a pool, aligned or permuted first, or an
-augmented copy of the network itself.
+augmented copy of the network itself. Labels mix by the same s where they are floating point, and may be None.
 """
 
 import functools
-from typing import Any, NamedTuple
+import inspect
+from collections.abc import Callable
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +16,11 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree
 
-from wsjax.augment.compose import batched
+from wsjax.augment.compose import batched, stack_size
 from wsjax.augment.draws import uniforms
 from wsjax.augment.exact import permute
 from wsjax.augment.perturb import noise
-from wsjax.augment.register import FRACTION, POSITIVE, register
+from wsjax.augment.register import FRACTION, POSITIVE, Range, register
 from wsjax.errors import check_number, check_same_shapes, check_shape, check_structure, leaf_names
 from wsjax.floats import inexact, uncut, wide, widened
 from wsjax.symmetry import Symmetry, act, align
@@ -26,7 +28,8 @@ from wsjax.symmetry.align import Over
 from wsjax.symmetry.draws import permutations
 from wsjax.typing import Batch, Key, Scalar, Transform, Weights
 
-COEFFICIENT = {"alpha": POSITIVE, "beta": POSITIVE, "low": FRACTION, "high": FRACTION}
+P = ParamSpec("P")
+BOUND = Range(high=1.0, identity=1.0)
 
 
 class MixingCoefficient(NamedTuple):
@@ -45,10 +48,33 @@ class MixingCoefficient(NamedTuple):
         """One for each network of a batch, from a key of its own."""
         alpha, beta, low, high = self
         check_number("low", low, low=0, high=1 if isinstance(high, Tracer) else float(np.asarray(high)))
-        key, size = jax.random.fold_in(key, 0), size_of(batch)
+        key, size = jax.random.fold_in(key, 0), check_batch(batch)
         draw = symmetric_beta(key, alpha, size) if beta is None else jax.random.beta(key, alpha, beta, (size,))
         low, high = jnp.asarray(low, draw.dtype), jnp.asarray(high, draw.dtype)
         return low + (high - low) * draw
+
+
+class Coefficient(TypedDict, total=False):
+    """The fields of a `MixingCoefficient`, as settings."""
+
+    alpha: Scalar
+    beta: Scalar | None
+    low: Scalar
+    high: Scalar
+
+
+def mixing(formula: str) -> Callable[[Callable[Concatenate[Key, Batch, P], Batch]], Callable[P, Transform[Batch]]]:
+    """`register` for a MixUp, whose `**coefficient` are the fields of a `MixingCoefficient` as settings of its own."""
+
+    def registered(function: Callable[Concatenate[Key, Batch, P], Batch]) -> Callable[P, Transform[Batch]]:
+        *own, _ = inspect.signature(function).parameters.values()
+        shared = inspect.signature(MixingCoefficient).parameters.values()
+        settings = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in shared]
+        function.__signature__ = inspect.Signature([*own, *settings])  # type: ignore[attr-defined]
+        ranges = {"alpha": POSITIVE, "beta": POSITIVE, "low": BOUND, "high": BOUND}
+        return register(function, effect="mixes", level="batch", formula=formula, ranges=ranges)
+
+    return registered
 
 
 def symmetric_beta(key: Key, alpha: Scalar, size: int) -> Float[Array, " batch"]:
@@ -74,28 +100,13 @@ def _symmetric_beta(uniform: Array, turn: Array, alpha: Scalar) -> Array:
 def mix(batch: Batch, partner: Batch, coefficient: Float[Array, " batch"]) -> Batch:
     """s batch + (1 - s) partner, weights and labels with the same mixing coefficient s for each network.
 
-    **Mixes** the function and the label. Leaves that are not floating point stay those of `batch`, as does `object`.
-
-    Args:
-        batch: stacked networks, or any pytree with the batch as its leading axis, and floating labels or None.
-        partner: as many others.
-        coefficient: (batch,), s, what `batch` contributes; 1 is the identity.
-
-    Raises:
-        ValueError: batch and partner differ in structure or in a shape, or there is no coefficient for each network.
-        TypeError: a label that is not floating point: labels mix as distributions (one-hot) or targets.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> a, b = Batch(jnp.ones((1, 3)), jnp.eye(2)[:1]), Batch(jnp.zeros((1, 3)), jnp.eye(2)[1:])
-        >>> mix(a, b, jnp.array([0.75])).label.tolist()
-        [[0.75, 0.25]]
+    Leaves that are not floating point stay those of `batch`, as does `object`.
     """
-    check_batch(batch)
+    size = check_batch(batch)
     check_batch(partner, "partner")
     check_floating(batch.label)
     check_same_shapes(partner._replace(object=None), batch._replace(object=None), "the batch", "partner")
-    check_shape("coefficient", jnp.shape(coefficient), (size_of(batch),), "the batch")
+    check_shape("coefficient", jnp.shape(coefficient), (size,), "the batch")
     return batch._replace(
         weights=blend(batch.weights, partner.weights, coefficient), label=blend(batch.label, partner.label, coefficient)
     )
@@ -113,23 +124,10 @@ def blend(mine: PyTree, other: PyTree, coefficient: Float[Array, " batch"]) -> P
 
 
 def partners(key: Key, size: int, pool: Int[ArrayLike, " batch"] | None = None) -> Int[Array, " batch"]:
-    """Each network's partner, along a uniformly random cycle through the networks of its own pool.
+    """Each network's partner, along a uniformly random cycle through the networks of the same number in `pool`.
 
     So partners are a permutation of the batch, every other network of the pool is equally likely, and none is its own
     partner, except one that is alone in its pool, which stays as it is.
-
-    Args:
-        key: a typed key.
-        size: how many networks.
-        pool: (size,) integers; only networks of the same number are paired. None: all may.
-
-    Raises:
-        ValueError: a pool of another length.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> partners(jax.random.key(0), 5, jnp.array([7, 1, 7, 1, 0])).tolist()
-        [2, 3, 0, 1, 4]
     """
     if pool is not None and jnp.shape(pool) != (size,):
         raise ValueError(f"pool has shape {jnp.shape(pool)}; expected one number for each of {size} networks")
@@ -150,283 +148,165 @@ def _following(order: Int[Array, " batch"], pool: Int[ArrayLike, " batch"] | Non
     return jnp.zeros_like(order).at[order].set(following)
 
 
+@functools.partial(jax.jit, inline=True)
 def partners_in(
     key: Key, objects: Int[ArrayLike, " batch"], pool: Int[ArrayLike, " networks"]
 ) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
     """For each network a row of a pool of the same object, uniformly drawn, and whether the pool holds one.
 
     The row is one of the pool's, of whatever object, where it holds none.
-
-    Args:
-        key: a typed key.
-        objects: (batch,) integers, each network's object.
-        pool: (networks,) integers, the objects of the pool's rows, in any order.
-
-    Example:
-        >>> rows, found = partners_in(jax.random.key(0), jnp.array([7, 3, 1]), jnp.array([1, 2, 7]))
-        >>> rows[found].tolist(), found.tolist()
-        ([2, 0], [True, False, True])
     """
-    return _rows_of(key, jnp.asarray(objects), jnp.asarray(pool))
-
-
-@functools.partial(jax.jit, inline=True)
-def _rows_of(key: Key, objects: Array, pool: Array) -> tuple[Array, Array]:
-    order = jnp.argsort(pool)
-    known = pool[order]
-    first, end = (jnp.searchsorted(known, objects, side=side) for side in ("left", "right"))
+    order = jnp.argsort(jnp.asarray(pool))
+    known = jnp.asarray(pool)[order]
+    first, end = (jnp.searchsorted(known, jnp.asarray(objects), side=side) for side in ("left", "right"))
     place = jax.random.randint(key, first.shape, first, jnp.maximum(end, first + 1))
     return order[jnp.minimum(place, len(order) - 1)], end > first
 
 
 def _pair(
-    key: Key, batch: Batch, coefficient: MixingCoefficient, pool: Int[ArrayLike, " batch"] | None = None
+    key: Key, batch: Batch, coefficient: Coefficient, pool: Int[ArrayLike, " batch"] | None = None
 ) -> tuple[Float[Array, " batch"], Batch]:
     """The mixing coefficients, and partners out of the same batch, of the same number in `pool`."""
-    check_batch(batch)
-    rows = partners(jax.random.fold_in(key, 1), size_of(batch), pool)
-    return coefficient.draw(key, batch), take(batch, rows)
+    rows = partners(jax.random.fold_in(key, 1), check_batch(batch), pool)
+    return MixingCoefficient(**coefficient).draw(key, batch), take(batch, rows)
 
 
-@register(
-    effect="mixes",
-    level="batch",
-    formula="s w + (1 - s) w_partner, labels alike, s = low + (high - low) Beta(alpha, beta)",
-    identity={"low": 1.0, "high": 1.0},
-    ranges=COEFFICIENT,
-)
-def mixup(
-    key: Key, batch: Batch, *, alpha: Scalar = 0.4, beta: Scalar | None = None, low: Scalar = 0.0, high: Scalar = 1.0
-) -> Batch:
+@mixing("s w + (1 - s) w_partner, labels alike, s = low + (high - low) Beta(alpha, beta)")
+def mixup(key: Key, batch: Batch, **coefficient: Unpack[Coefficient]) -> Batch:
     """Mix each network with another of the batch.
 
-    theta' = s theta + (1 - s) theta_partner, y' = s y + (1 - s) y_partner, for each network with its own
-    s = low + (high - low) Beta(alpha, beta).
-
-    **Mixes** the function and the label.
+    **Mixes** the function and the label: theta' = s theta + (1 - s) theta_partner, y' = s y + (1 - s) y_partner, for
+    each network with its own s = low + (high - low) Beta(alpha, beta).
 
     Args:
         alpha: [] positive; 1 is a uniform coefficient, towards 0 one of the two networks takes all.
         beta: [] positive; None is alpha, and draws faster. Above alpha, the partner prevails.
         low, high: [] bounds of the coefficient, in [0, 1]; low = high = 1 is the identity.
 
-    Returns:
-        A transform `(key, batch) -> batch` of stacked networks and floating labels, or None for a label.
-
-    Raises:
-        ValueError: alpha or beta not positive, a bound outside [0, 1], or low above high. TypeError: integer
-            labels.
+    Raises: ValueError: alpha or beta not positive, a bound outside [0, 1], or low above high. TypeError: labels that
+    are not floating point: mix them as distributions (one-hot) or targets.
 
     Source: arXiv 2402.04081, section 5; its code draws the coefficient uniformly (alpha = 1), and partners from all
     networks on disk: with one view of each object to train on, it mixes in the views held out.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> mixed = jax.jit(mixup(alpha=0.4))(jax.random.key(0), Batch(jnp.eye(4), jnp.eye(4)))
         >>> bool((mixed.weights == mixed.label).all())
         True
     """
-    s, partner = _pair(key, batch, MixingCoefficient(alpha, beta, low, high))
+    s, partner = _pair(key, batch, coefficient)
     return mix(batch, partner, s)
 
 
-@register(
-    effect="mixes",
-    level="batch",
-    formula="weights mixed, the label that of the network with the larger coefficient",
-    identity={"low": 1.0, "high": 1.0},
-    ranges=COEFFICIENT,
-)
-def mixup_hard(
-    key: Key, batch: Batch, *, alpha: Scalar = 0.4, beta: Scalar | None = None, low: Scalar = 0.0, high: Scalar = 1.0
-) -> Batch:
+@mixing("weights mixed, the label that of the network with the larger coefficient")
+def mixup_hard(key: Key, batch: Batch, **coefficient: Unpack[Coefficient]) -> Batch:
     """Mix the weights of each network with another's; the label is that of the larger part, and not mixed.
 
-    theta' = s theta + (1 - s) theta_partner, y' = y where s >= 1/2 and y_partner elsewhere.
-
-    **Mixes** the function; the label is one of the two.
+    **Mixes** the function as `mixup` does; the label, of any kind, is y' = y where s >= 1/2 and y_partner elsewhere.
 
     Args:
-        alpha, beta, low, high: the mixing coefficient, as in `mixup`; low = high = 1 is the identity.
+        alpha, beta, low, high: the mixing coefficient, as in `mixup`.
 
-    Returns:
-        A transform `(key, batch) -> batch` of stacked networks and labels of any kind.
-
-    Raises:
-        ValueError: as `mixup`.
+    Raises: ValueError: as `mixup`.
 
     Source: arXiv 2402.04081, section 5, "weights only" in its code, with a uniform coefficient.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> mixed = jax.jit(mixup_hard())(jax.random.key(0), Batch(jnp.eye(4), jnp.arange(4)))
         >>> bool((mixed.weights.argmax(axis=1) == mixed.label).all())
         True
     """
-    s, partner = _pair(key, batch, MixingCoefficient(alpha, beta, low, high))
-
-    def larger(mine: ArrayLike, other: ArrayLike) -> Array:
-        own = jnp.expand_dims(s >= 0.5, range(1, jnp.ndim(mine)))
-        return jnp.where(own, mine, other)
-
+    s, partner = _pair(key, batch, coefficient)
+    larger = lambda mine, other: jnp.where(jnp.expand_dims(s >= 0.5, range(1, jnp.ndim(mine))), mine, other)
     label = jax.tree.map(larger, batch.label, partner.label)
     return batch._replace(weights=blend(batch.weights, partner.weights, s), label=label)
 
 
-@register(
-    effect="mixes",
-    level="batch",
-    formula="as mixup, the partner out of a pool: in training, the whole training split",
-    identity={"low": 1.0, "high": 1.0},
-    ranges=COEFFICIENT,
-)
-def mixup_with(
-    key: Key,
-    batch: Batch,
-    pool: Batch,
-    *,
-    alpha: Scalar = 0.4,
-    beta: Scalar | None = None,
-    low: Scalar = 0.0,
-    high: Scalar = 1.0,
-) -> Batch:
+@mixing("as mixup, the partner out of a pool: in training, the whole training split")
+def mixup_with(key: Key, batch: Batch, pool: Batch, **coefficient: Unpack[Coefficient]) -> Batch:
     """Mix each network with one drawn uniformly, with replacement, from a pool of your choice and from nowhere else.
 
-    theta' = s theta + (1 - s) theta_pool, y' = s y + (1 - s) y_pool. Where the pool holds the batch itself, as the
-    whole training set does, a network meets itself with chance 1 / pool.
-
-    **Mixes** the function and the label.
+    **Mixes** the function and the label as `mixup` does. Where the pool holds the batch itself, as the whole training
+    set does, a network meets itself with chance 1 / pool.
 
     Args:
         pool: any number of others, of the same structure, such as the first views of the training split.
-        alpha, beta, low, high: the mixing coefficient, as in `mixup`; low = high = 1 is the identity.
+        alpha, beta, low, high: the mixing coefficient, as in `mixup`.
 
-    Returns:
-        A transform `(key, batch) -> batch` of stacked networks and floating labels, or None for a label.
-
-    Raises:
-        ValueError: as `mixup`, or a pool of another structure or of other shapes; the leaf is named. TypeError:
-            integer labels.
+    Raises: as `mixup`, and ValueError for a pool of another structure or of other shapes; the leaf is named.
 
     Source: arXiv 2402.04081, section 5, whose code draws from all networks on disk, those left out of training too.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> pool = Batch(jnp.zeros((9, 2)), jnp.zeros((9, 2)))
         >>> mixup_with(pool=pool, low=0.5, high=0.5)(jax.random.key(0), Batch(jnp.eye(2), jnp.eye(2))).label.tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
-    check_alike(batch, pool)
-    s = MixingCoefficient(alpha, beta, low, high).draw(key, batch)
-    rows = jax.random.randint(jax.random.fold_in(key, 1), (size_of(batch),), 0, size_of(pool))
+    s = MixingCoefficient(**coefficient).draw(key, batch)
+    rows = jax.random.randint(jax.random.fold_in(key, 1), s.shape, 0, check_pool(pool, batch))
     return mix(batch, take(pool, rows), s)
 
 
-@register(
-    effect="mixes",
-    level="batch",
-    formula="as mixup, the partner's neurons in random order: the control",
-    identity={"low": 1.0, "high": 1.0},
-    ranges=COEFFICIENT,
-)
-def mixup_permuted(
-    key: Key,
-    batch: Batch,
-    symmetry: Symmetry,
-    *,
-    alpha: Scalar = 0.4,
-    beta: Scalar | None = None,
-    low: Scalar = 0.0,
-    high: Scalar = 1.0,
-) -> Batch:
+@mixing("as mixup, the partner's neurons in random order: the control")
+def mixup_permuted(key: Key, batch: Batch, symmetry: Symmetry, **coefficient: Unpack[Coefficient]) -> Batch:
     """Mix each network with another whose neurons were put in a random order: the control for aligned mixing.
 
-    theta' = s theta + (1 - s) P theta_partner, y' = s y + (1 - s) y_partner, P random for each network.
-
-    **Mixes** the function and the label.
+    **Mixes** the function and the label: theta' = s theta + (1 - s) P theta_partner, y' = s y + (1 - s) y_partner, P
+    random for each.
 
     Args:
         symmetry: the networks' Symmetry.
-        alpha, beta, low, high: the mixing coefficient, as in `mixup`; low = high = 1 is the identity.
+        alpha, beta, low, high: the mixing coefficient, as in `mixup`.
 
-    Returns:
-        A transform `(key, batch) -> batch` of stacked networks and floating labels, or None for a label.
-
-    Raises:
-        ValueError: as `mixup`, or networks of another Symmetry. TypeError: integer labels.
+    Raises: as `mixup`, and ValueError for networks of another Symmetry.
 
     Source: arXiv 2402.04081, section 5, whose code reorders the network itself in place of its partner.
 
     Example:
-        >>> import jax
         >>> from wsjax import networks, symmetry
         >>> spec = symmetry.siren((2, 4, 1))
         >>> w = jax.vmap(lambda k: networks.siren_init(k, (2, 4, 1)))(jax.random.split(jax.random.key(0), 3))
-        >>> mixed = jax.jit(lambda k, w: mixup_permuted(spec)(k, Batch(w, None)))(jax.random.key(1), w)
-        >>> mixed.weights[0].kernel.shape
+        >>> jax.jit(mixup_permuted(spec))(jax.random.key(1), Batch(w, None)).weights[0].kernel.shape
         (3, 2, 4)
     """
-    s, partner = _pair(key, batch, MixingCoefficient(alpha, beta, low, high))
-    reorder = batched(lambda k, w: permute(symmetry)(k, w))
-    return mix(batch, partner._replace(weights=reorder(jax.random.fold_in(key, 2), partner.weights)), s)
+    s, partner = _pair(key, batch, coefficient)
+    reordered = batched(permute(symmetry))(jax.random.fold_in(key, 2), partner.weights)
+    return mix(batch, partner._replace(weights=reordered), s)
 
 
 SWEEPS = 1
 """Of alignment behind its first pass; all further ones bring a pair of fitted SIRENs 0.1 % nearer."""
 
 
-@register(
-    effect="mixes",
-    level="batch",
-    formula="as mixup, the partner brought near first by an element of its group",
-    identity={"low": 1.0, "high": 1.0},
-    ranges=COEFFICIENT,
-)
+@mixing("as mixup, the partner brought near first by an element of its group")
 def mixup_aligned(
-    key: Key,
-    batch: Batch,
-    symmetry: Symmetry,
-    *,
-    group: Over = "full",
-    alpha: Scalar = 0.4,
-    beta: Scalar | None = None,
-    low: Scalar = 0.0,
-    high: Scalar = 1.0,
+    key: Key, batch: Batch, symmetry: Symmetry, *, group: Over = "full", **coefficient: Unpack[Coefficient]
 ) -> Batch:
     """Mix each network with another, after the partner was aligned to it.
 
-    theta' = s theta + (1 - s) g theta_partner, y' = s y + (1 - s) y_partner, with g the element of the networks' own
-    group that brings the partner nearest (`symmetry.align`). A data set that `data.align` went over once needs no
-    more than `mixup`.
-
-    **Mixes** the function and the label.
+    **Mixes** the function and the label: theta' = s theta + (1 - s) g theta_partner, y' = s y + (1 - s) y_partner, with
+    g the element of the networks' own group that brings the partner nearest (`symmetry.align`). A data set that
+    `data.align` went over once needs no more than `mixup`.
 
     Args:
         symmetry: the networks' Symmetry.
         group: `"permutation"`, `"signed"` or `"full"`, as `symmetry.align` takes it; static under `jit`.
-        alpha, beta, low, high: the mixing coefficient, as in `mixup`; low = high = 1 is the identity.
+        alpha, beta, low, high: the mixing coefficient, as in `mixup`.
 
-    Returns:
-        A transform `(key, batch) -> batch` of stacked networks and floating labels, or None for a label.
-
-    Raises:
-        ValueError: as `mixup`, networks of another Symmetry, or a group that it does not allow. TypeError:
-            integer labels.
+    Raises: as `mixup`, and ValueError for networks of another Symmetry, or a group that it does not allow.
 
     Source: "alignment MixUp" of arXiv 2402.04081, section 5, whose code matches permutations alone and finds nothing
     once neurons have changed their signs.
 
     Example:
-        >>> import jax
         >>> from wsjax import networks, symmetry
         >>> spec = symmetry.siren((2, 4, 1))
         >>> w = jax.vmap(lambda k: networks.siren_init(k, (2, 4, 1)))(jax.random.split(jax.random.key(0), 3))
-        >>> mix = lambda k, w: mixup_aligned(spec, group="permutation")(k, Batch(w, None))
-        >>> mixed = jax.jit(mix)(jax.random.key(1), w)
+        >>> mixed = jax.jit(mixup_aligned(spec, group="permutation"))(jax.random.key(1), Batch(w, None))
         >>> mixed.weights[0].kernel.shape
         (3, 2, 4)
     """
-    s, partner = _pair(key, batch, MixingCoefficient(alpha, beta, low, high))
+    s, partner = _pair(key, batch, coefficient)
     # The element is piecewise constant in the weights: no gradient goes through the search for it.
     fixed = jax.lax.stop_gradient((partner.weights, batch.weights))
     near = lambda w, goal: align(w, goal, symmetry, group=group, max_sweeps=SWEEPS).element
@@ -438,87 +318,50 @@ NOISE = noise()
 """What changes the copy in `mixup_self` unless another transform is given."""
 
 
-@register(
-    effect="mixes",
-    level="batch",
-    formula="s w + (1 - s) T(w), T the steps given; the label its own",
-    identity={"low": 1.0, "high": 1.0},
-    ranges=COEFFICIENT,
-)
+@mixing("s w + (1 - s) T(w), T the steps given; the label its own")
 def mixup_self(
-    key: Key,
-    batch: Batch,
-    *,
-    transform: Transform[Weights] = NOISE,
-    alpha: Scalar = 0.4,
-    beta: Scalar | None = None,
-    low: Scalar = 0.0,
-    high: Scalar = 1.0,
+    key: Key, batch: Batch, *, transform: Transform[Weights] = NOISE, **coefficient: Unpack[Coefficient]
 ) -> Batch:
-    """Mix each network with an augmented copy of itself; its label stays.
+    """Mix each network with an augmented copy of itself; its label, of any kind, stays.
 
-    theta' = s theta + (1 - s) T(theta), y' = y, with draws of T for each network.
-
-    **Mixes** the function with a variant of itself: no other network takes part.
+    **Mixes** the function with a variant of itself, and with no other network: theta' = s theta + (1 - s) T(theta),
+    with draws of T for each network.
 
     Args:
         transform: of ONE network, `(key, weights) -> weights`; the identity makes this one too.
-        alpha, beta, low, high: the mixing coefficient, as in `mixup`; low = high = 1 is the identity.
+        alpha, beta, low, high: the mixing coefficient, as in `mixup`.
 
-    Returns:
-        A transform `(key, batch) -> batch` of stacked networks and labels of any kind, or None.
+    Raises: ValueError: as `mixup`, or what `transform` raises.
 
-    Raises:
-        ValueError: as `mixup`, or what `transform` raises.
-
-    Source: arXiv 2402.04081, section 5 (there the copy is aligned first; give it a transform that does). Its code
-    still mixes the label, with that of a network which contributes no weights: on average half of the label goes to
-    an unrelated network's class. Its combination of augmentations also treats the anchor alone, and mixes it with an
-    untreated partner; here `chain(on("weights", batched(...)), mixup())` treats both.
+    Source: arXiv 2402.04081, section 5 (there the copy is aligned first; give it a transform that does), whose code
+    mixes the label too, with that of a network which contributes no weights: on average half of it.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> batch = Batch(jnp.ones((2, 3)), jnp.arange(2))
         >>> mixed = mixup_self(transform=lambda key, w: -w, low=0.75, high=0.75)(jax.random.key(0), batch)
         >>> mixed.weights.tolist()
         [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]
     """
-    check_batch(batch)
-    s = MixingCoefficient(alpha, beta, low, high).draw(key, batch)
+    s = MixingCoefficient(**coefficient).draw(key, batch)
     copy = batched(transform)(jax.random.fold_in(key, 2), batch.weights)
     return batch._replace(weights=blend(batch.weights, copy, s))
 
 
-@register(
-    effect="mixes",
-    level="batch",
-    formula="as mixup, the partner of the same class",
-    identity={"low": 1.0, "high": 1.0},
-    ranges=COEFFICIENT,
-)
-def mixup_within_class(
-    key: Key, batch: Batch, *, alpha: Scalar = 0.4, beta: Scalar | None = None, low: Scalar = 0.0, high: Scalar = 1.0
-) -> Batch:
+@mixing("as mixup, the partner of the same class")
+def mixup_within_class(key: Key, batch: Batch, **coefficient: Unpack[Coefficient]) -> Batch:
     """Mix each network with another whose label has its largest entry in the same class.
 
-    theta' = s theta + (1 - s) theta_partner, y' = s y + (1 - s) y_partner; a one-hot label stays. A network alone in
-    its class stays as it is.
-
-    **Mixes** the function and the label.
+    **Mixes** the function and the label as `mixup` does; a one-hot label stays. A network alone in its class stays as
+    it is.
 
     Args:
-        alpha, beta, low, high: the mixing coefficient, as in `mixup`; low = high = 1 is the identity.
+        alpha, beta, low, high: the mixing coefficient, as in `mixup`.
 
-    Returns:
-        A transform `(key, batch) -> batch` of stacked networks and labels (batch, classes).
-
-    Raises:
-        ValueError: as `mixup`, or labels that are not (batch, classes). TypeError: integer labels.
+    Raises: as `mixup`, and ValueError for labels that are not (batch, classes).
 
     Source: arXiv 2402.04081, section 5, whose code pairs networks of any class; the restriction is ours.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> batch = Batch(jnp.eye(4), jnp.eye(2)[jnp.array([0, 0, 0, 1])])
         >>> mixed = jax.jit(mixup_within_class())(jax.random.key(0), batch)
         >>> bool((mixed.label == batch.label).all()), mixed.weights[3].tolist()
@@ -526,57 +369,31 @@ def mixup_within_class(
     """
     check_batch(batch)
     classes = jnp.argmax(distributions(batch.label, "mixing within classes"), axis=-1)
-    s, partner = _pair(key, batch, MixingCoefficient(alpha, beta, low, high), classes)
+    s, partner = _pair(key, batch, coefficient, classes)
     return mix(batch, partner, s)
 
 
-@register(
-    effect="mixes",
-    level="batch",
-    formula="as mixup, the partner another fit of the same object",
-    identity={"low": 1.0, "high": 1.0},
-    ranges=COEFFICIENT,
-)
-def mixup_views(
-    key: Key,
-    batch: Batch,
-    *,
-    pool: Batch | None = None,
-    alpha: Scalar = 0.4,
-    beta: Scalar | None = None,
-    low: Scalar = 0.0,
-    high: Scalar = 1.0,
-) -> Batch:
+@mixing("as mixup, the partner another fit of the same object")
+def mixup_views(key: Key, batch: Batch, *, pool: Batch | None = None, **coefficient: Unpack[Coefficient]) -> Batch:
     """Mix each network with another of the same object: an image or shape that was fitted several times.
 
-    theta' = s theta + (1 - s) theta_partner, y' = s y + (1 - s) y_partner, partners with the same number in `object`. A
-    network that finds none stays as it is. Any integers serve as `object`, those of a fold for one: only networks
-    with the same number mix.
-
-    A batch out of many networks seldom holds two of one object. In training, partners come from the whole training
-    split. A pool that holds the batch itself lets a network meet itself with chance 1 / views.
-
-    **Mixes** the function and the label.
+    **Mixes** the function and the label as `mixup` does, with partners of the same number in `object`, (batch,)
+    integers of any meaning, those of a fold for one. A network that finds none stays. As a batch seldom holds two of
+    one object, partners come from the whole training split in training.
 
     Args:
         pool: any number of others, of the same structure and with their `object`, in any order, that partners are drawn
-            from uniformly, with replacement. None: partners are of the batch, along a cycle through each object.
-        alpha, beta, low, high: the mixing coefficient, as in `mixup`; low = high = 1 is the identity.
+            from uniformly, with replacement: the network itself too, where it is there. None: partners are of the
+            batch, along a cycle through each object.
+        alpha, beta, low, high: the mixing coefficient, as in `mixup`.
 
-    Returns:
-        A transform `(key, batch) -> batch` of stacked networks, floating labels or None, and `object`,
-            (batch,) integers.
-
-    Raises:
-        ValueError: as `mixup_with`, or a batch or pool without `object`. TypeError: integer labels.
+    Raises: as `mixup_with`, and ValueError for a batch or pool without `object`.
 
     Source: arXiv 2402.04081, section 5, whose code draws from all views of all objects; the restriction is ours.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> batch = Batch(jnp.eye(4), None, object=jnp.array([5, 2, 5, 2]))
-        >>> mixed = jax.jit(mixup_views(low=0.5, high=0.5))(jax.random.key(0), batch)
-        >>> mixed.weights[0].tolist()
+        >>> jax.jit(mixup_views(low=0.5, high=0.5))(jax.random.key(0), batch).weights[0].tolist()
         [0.5, 0.0, 0.5, 0.0]
         >>> others = Batch(-jnp.eye(4), None, object=jnp.array([7, 5, 8, 9]))
         >>> mixed = jax.jit(mixup_views(pool=others, low=0.5, high=0.5))(jax.random.key(0), batch)
@@ -586,11 +403,11 @@ def mixup_views(
     check_batch(batch)
     _check_objects("object", batch)
     if pool is None:
-        s, partner = _pair(key, batch, MixingCoefficient(alpha, beta, low, high), batch.object)
+        s, partner = _pair(key, batch, coefficient, batch.object)
         return mix(batch, partner, s)
-    check_alike(batch, pool)
+    check_pool(pool, batch)
     _check_objects("pool.object", pool)
-    s = MixingCoefficient(alpha, beta, low, high).draw(key, batch)
+    s = MixingCoefficient(**coefficient).draw(key, batch)
     rows, found = partners_in(jax.random.fold_in(key, 1), batch.object, pool.object)
     return mix(batch, take(pool, rows), jnp.where(found, s, 1))
 
@@ -599,7 +416,6 @@ def mixup_views(
     effect="mixes",
     level="batch",
     formula="y' = (1 - rate) y + rate / classes; the weights stay",
-    identity={"rate": 0.0},
     ranges={"rate": FRACTION},
 )
 def label_smoothing(key: Key, batch: Batch, *, rate: Scalar = 0.1) -> Batch:
@@ -610,16 +426,11 @@ def label_smoothing(key: Key, batch: Batch, *, rate: Scalar = 0.1) -> Batch:
     Args:
         rate: [] in [0, 1]; 0 is the identity.
 
-    Returns:
-        A transform `(key, batch) -> batch` of stacked networks and labels (batch, classes).
-
-    Raises:
-        ValueError: a rate outside [0, 1], or labels that are not (batch, classes). TypeError: integer labels.
+    Raises: ValueError: a rate outside [0, 1], or labels that are not (batch, classes). TypeError: integer labels.
 
     Source: Szegedy et al. 2016; arXiv 2402.04081 uses 0.1.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> label_smoothing(rate=0.5)(jax.random.key(0), Batch(jnp.ones((1, 3)), jnp.eye(2)[:1])).label.tolist()
         [[0.75, 0.25]]
     """
@@ -630,31 +441,14 @@ def label_smoothing(key: Key, batch: Batch, *, rate: Scalar = 0.1) -> Batch:
     return batch._replace(label=smooth.astype(label.dtype))
 
 
-def size_of(batch: Batch) -> int:
-    return jnp.shape(jax.tree.leaves(batch.weights)[0])[0]
-
-
-def check_batch(batch: Batch, name: str = "batch") -> None:
-    """Raise TypeError unless this is a `Batch`, and ValueError unless each of its arrays has a row for each network.
-
-    Rows beyond an array's end would be its last one in silence.
-
-    Example:
-        >>> check_batch(Batch(jnp.ones((4, 2)), jnp.ones((3, 2))))
-        Traceback (most recent call last):
-        ValueError: batch.label has shape (3, 2); expected 4 rows, one for each network, as batch.weights has: stack ...
-    """
+def check_batch(batch: Batch, name: str = "batch") -> int:
+    """How many networks a batch holds; TypeError for what is none, ValueError for an array without a row for each."""
     if not isinstance(batch, Batch):
         raise TypeError(
             f"{name} is a {type(batch).__name__}; expected a Batch of stacked networks and their labels: "
             f"wsjax.typing.Batch(weights, label)"
         )
-    names, leaves = leaf_names(batch, name), jax.tree.leaves(batch)
-    size = jnp.shape(leaves[0])[:1] if leaves else ()
-    for leaf_name, leaf in zip(names, leaves, strict=True):
-        if not size or jnp.shape(leaf)[:1] != size:
-            rows = f"{size[0]} rows, one for each network, as {names[0]} has" if size else "a row for each network"
-            raise ValueError(f"{leaf_name} has shape {jnp.shape(leaf)}; expected {rows}: stack all of them alike")
+    return stack_size(batch, name)
 
 
 def take(batch: Batch, rows: Int[Array, " batch"]) -> Batch:
@@ -678,15 +472,16 @@ def distributions(label: PyTree, what: str) -> Float[Array, "batch classes"]:
     return jnp.asarray(label)
 
 
-def check_alike(batch: Batch, pool: Batch) -> None:
-    """Raise ValueError unless rows of a pool mix with networks of a batch, whatever their objects."""
+def check_pool(pool: Batch, batch: Batch) -> int:
+    """How many networks a pool holds; refused unless its rows mix with those of the batch, whatever their objects."""
     check_batch(batch)
-    check_batch(pool, "pool")
+    size = check_batch(pool, "pool")
     check_floating(batch.label)
     batch, pool = batch._replace(object=None), pool._replace(object=None)
     check_structure(pool, jax.tree.structure(batch), "the batch they are mixed with")
     for name, mine, other in zip(leaf_names(pool, "pool"), jax.tree.leaves(batch), jax.tree.leaves(pool), strict=True):
         check_shape(f"each row of {name}", jnp.shape(other)[1:], jnp.shape(mine)[1:], "the batch")
+    return size
 
 
 def _check_objects(name: str, batch: Batch) -> None:

@@ -1,4 +1,7 @@
-"""Transformations of the output, of brightness and of color: exact for every network with a linear last layer."""
+"""Transformations of the output, of brightness and of color: exact for every network with a linear last layer.
+
+They refuse networks without an output axis, and those that `output_affine` refuses.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +9,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from wsjax.augment.draws import normals
-from wsjax.augment.io_axes import along, check_size, io_axis, numbers_along, place_of
-from wsjax.augment.register import FRACTION, NOT_NEGATIVE, register
+from wsjax.augment.io_axes import along, check_size, io_axis, io_size, numbers_along, place_of
+from wsjax.augment.register import FRACTION, MAGNITUDE, register
 from wsjax.errors import listing
 from wsjax.floats import common, floats_of, wide
 from wsjax.symmetry import Symmetry
@@ -25,10 +28,8 @@ def output_affine(
 ) -> Weights:
     """Map every decoded value: v' = v M + d, where v = f + offset.
 
-    K' = K M for every kernel that makes the output, b' = b M for every bias beside them, and one of these biases
-    takes offset (1 M - 1) + d besides.
-
-    **Transforms** the function exactly so.
+    **Transforms** the function exactly: K' = K M for every kernel that makes the output, b' = b M for every bias beside
+    them, and one of these biases takes offset (1 M - 1) + d besides.
 
     Args:
         weights: one network.
@@ -37,15 +38,13 @@ def output_affine(
         shift: d, (outputs,), in units of the values; one number shifts all alike; None is 0.
         offset: [] what decoding adds to the network's output, which matters beside a matrix; None is 0.
 
-    Raises:
-        ValueError: no output axis, an output axis that is part of a product or a sum, that an array multiplies
-            (a normalization behind the last layer) or reads, no bias where a shift or an offset needs one, or sizes
-            that do not fit.
+    Raises: ValueError: no output axis, an output axis that is part of a product or a sum, that an array multiplies (a
+    normalization behind the last layer) or reads, no bias where a shift or an offset needs one, or sizes that do not
+    fit.
 
     Source: from the definition; the public code of arXiv 2402.04081 has no transformation of the output.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> from wsjax import networks, symmetry
         >>> w, x = networks.siren_init(jax.random.key(0), (2, 4, 1)), jnp.ones((1, 2))
         >>> before = networks.siren_apply(w, x, offset=0.5)
@@ -113,39 +112,27 @@ def _drift(
     return jnp.asarray(offset).astype(dtype) * (gain - 1) + d
 
 
-@register(
-    effect="transforms",
-    formula="v' = c + g (v - c), v the decoded value",
-    identity={"max_log": 0.0},
-    ranges={"max_log": NOT_NEGATIVE},
-)
+@register(effect="transforms", formula="v' = c + g (v - c), v the decoded value", ranges={"max_log": MAGNITUDE})
 def contrast(
     key: Key, weights: Weights, symmetry: Symmetry, *, max_log: Scalar = 0.2, center: Scalar = 0.5, offset: Scalar = 0.0
 ) -> Weights:
     """Stretch all values about one that stays: v' = c + g (v - c), with log g uniform on [-max_log, max_log].
 
-    K' = g K, b' = g b + (1 - g) (c - offset). With g > 1 light parts of an image become lighter and dark ones
-    darker.
-
-    **Transforms** the function exactly so.
+    **Transforms** the function exactly: K' = g K, b' = g b + (1 - g) (c - offset). With g > 1 light parts of an image
+    become lighter and dark ones darker.
 
     Args:
         symmetry: its Symmetry.
-        max_log: [] natural logarithm of the largest gain, 0 or more; 0.2 allows 0.82 to 1.22. 0 is the identity.
+        max_log: [] natural logarithm of the largest gain; 0.2 allows 0.82 to 1.22. 0 is the identity.
         center: [] c, the value that stays: the middle of the values' range. 0.5 for images on [0, 1]; for signed
             distances 0, where the shape's surface is.
         offset: [] what decoding adds to the network's output.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: no output axis, no bias, or a negative max_log.
+    Raises: ValueError: no bias along the output, or a negative max_log.
 
     Source: the usual augmentation of images, on weights; not in arXiv 2402.04081.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (2, 4, 1))
         >>> moved = contrast(symmetry.siren((2, 4, 1)))(jax.random.key(1), w)
@@ -157,28 +144,22 @@ def contrast(
     return output_affine(weights, symmetry=symmetry, matrix=gain, shift=(1 - gain) * center, offset=offset)
 
 
-@register(effect="transforms", formula="v' = v + d", identity={"max_shift": 0.0}, ranges={"max_shift": NOT_NEGATIVE})
+@register(effect="transforms", formula="v' = v + d", ranges={"max_shift": MAGNITUDE})
 def brightness(key: Key, weights: Weights, symmetry: Symmetry, *, max_shift: Scalar = 0.1) -> Weights:
     """Add one number to all values: v' = v + d in every channel, with d uniform on [-max_shift, max_shift].
 
-    b' = b + d. An image becomes lighter for d > 0. A signed distance moves its surface: the shape shrinks.
-
-    **Transforms** the function exactly so, whatever the offset.
+    **Transforms** the function exactly, whatever the offset: b' = b + d. An image becomes lighter for d > 0. A signed
+    distance moves its surface: the shape shrinks.
 
     Args:
         symmetry: its Symmetry.
-        max_shift: [] units of the values, 0 or more; 0.1 on [0, 1] is a tenth of the range. 0 is the identity.
+        max_shift: [] units of the values; 0.1 on [0, 1] is a tenth of the range. 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
+    Raises: ValueError: no bias along the output, or a negative max_shift.
 
-    Raises:
-        ValueError: no output axis, no bias, or a negative max_shift.
-
-    Source: the usual augmentation of images, on weights; not in arXiv 2402.04081.
+    Source: as `contrast`.
 
     Example:
-        >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (2, 4, 3))
         >>> moved = brightness(symmetry.siren((2, 4, 3)))(jax.random.key(1), w)
@@ -190,9 +171,7 @@ def brightness(key: Key, weights: Weights, symmetry: Symmetry, *, max_shift: Sca
     return output_affine(weights, symmetry=symmetry, shift=shift)
 
 
-@register(
-    effect="transforms", formula="v' = low + high - v", identity={"probability": 0.0}, ranges={"probability": FRACTION}
-)
+@register(effect="transforms", formula="v' = low + high - v", ranges={"probability": FRACTION})
 def invert(
     key: Key,
     weights: Weights,
@@ -205,9 +184,8 @@ def invert(
 ) -> Weights:
     """Turn an image into its negative, with a given chance: v' = low + high - v.
 
-    K' = -K, b' = -b + low + high - 2 offset. Light becomes dark and every color its complement.
-
-    **Transforms** the function exactly so.
+    **Transforms** the function exactly: K' = -K, b' = -b + low + high - 2 offset. Light becomes dark and every color
+    its complement.
 
     Args:
         symmetry: its Symmetry.
@@ -215,16 +193,11 @@ def invert(
         low, high: [] the values' range; its ends change places. -1 and 1 for signed values: v' = -v.
         offset: [] what decoding adds to the network's output.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
+    Raises: ValueError: no bias along the output, or a probability outside [0, 1].
 
-    Raises:
-        ValueError: no output axis, no bias, or a probability outside [0, 1].
-
-    Source: the usual augmentation of images, on weights; not in arXiv 2402.04081.
+    Source: as `contrast`.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> from wsjax import networks, symmetry
         >>> w, spec = networks.siren_init(jax.random.key(0), (2, 4, 1)), symmetry.siren((2, 4, 1))
         >>> negative = invert(spec, probability=1.0)(jax.random.key(1), w)
@@ -242,33 +215,23 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 @register(
-    effect="transforms",
-    formula="v' = v M, the columns of M summing to 1: gray stays gray",
-    identity={"std": 0.0},
-    ranges={"std": NOT_NEGATIVE},
+    effect="transforms", formula="v' = v M, the columns of M summing to 1: gray stays gray", ranges={"std": MAGNITUDE}
 )
 def mix_channels(key: Key, weights: Weights, symmetry: Symmetry, *, std: Scalar = 0.1) -> Weights:
     """Mix the colors at random and leave grays as they are: v' = v M, with every column of M summing to 1.
 
-    M = I + D, D normal with its columns centered: D_ij = std (N_ij - mean_k N_kj). K' = K M, b' = b M. Colors drift;
-    black, white and every gray between stay, so the offset, a gray itself, does not matter.
-
-    **Transforms** the function exactly so, whatever the offset.
+    **Transforms** the function exactly, whatever the offset, a gray itself: K' = K M, b' = b M, with M = I + D, D
+    normal with its columns centered, D_ij = std (N_ij - mean_k N_kj).
 
     Args:
         symmetry: its Symmetry, with two outputs or more.
-        std: [] deviation of the entries of M before centering, 0 or more; 0 is the identity.
+        std: [] deviation of the entries of M before centering; 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: a network of one output, or a negative std.
+    Raises: ValueError: a network of one output, or a negative std.
 
     Source: W' = W C from the definition; not in arXiv 2402.04081.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (2, 4, 3))
         >>> gray = (w[0], w[1]._replace(kernel=jnp.ones((4, 3)), bias=jnp.ones(3)))
@@ -277,57 +240,36 @@ def mix_channels(key: Key, weights: Weights, symmetry: Symmetry, *, std: Scalar 
         >>> bool(jnp.allclose(moved[1].kernel, 1.0)), bool(jnp.allclose(moved[1].bias, 1.0))
         (True, True)
     """
-    name, size = io_axis(symmetry, "output")
-    if size < 2:
-        raise ValueError(
-            f"mix_channels mixes colors, and this network's output axis {name!r} has size {size}; use it on networks "
-            f"of 2 outputs or more, or leave it out of the pipeline"
-        )
+    size = io_size(symmetry, "output", "mix_channels mixes colors", low=2)
     draw = normals(key, (size, size), dtype=common(floats_of(weights)))
     drift = std * (draw - jnp.mean(draw, axis=0, keepdims=True))
     return output_affine(weights, symmetry=symmetry, matrix=jnp.eye(size, dtype=drift.dtype) + drift)
 
 
-@register(
-    effect="transforms",
-    formula="v' = (1 - s) v + s luma(v)",
-    identity={"max_fraction": 0.0},
-    ranges={"max_fraction": FRACTION},
-)
+@register(effect="transforms", formula="v' = (1 - s) v + s luma(v)", ranges={"max_fraction": FRACTION})
 def gray(key: Key, weights: Weights, symmetry: Symmetry, *, max_fraction: Scalar = 1.0) -> Weights:
     """Fade an RGB image to gray: v' = (1 - s) v + s luma(v), with s uniform on [0, max_fraction].
 
-    luma(v) = 0.299 R + 0.587 G + 0.114 B in all three channels. K' = K M, b' = b M, with M = (1 - s) I + s l 1, l the
-    column of these weights. Grays stay, so the offset, a gray itself, does not matter.
-
-    **Transforms** the function exactly so, whatever the offset.
+    **Transforms** the function exactly, whatever the offset, a gray itself: K' = K M, b' = b M, with M = (1 - s) I + s
+    l 1, l the column (0.299, 0.587, 0.114), so that luma(v) = 0.299 R + 0.587 G + 0.114 B in all channels.
 
     Args:
         symmetry: its Symmetry, with three outputs: red, green, blue.
-        max_fraction: [] largest fraction of gray, in [0, 1]; 0 is the identity.
+        max_fraction: [] of gray, in [0, 1]; 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
-
-    Raises:
-        ValueError: a network whose outputs are not three, or a max_fraction outside [0, 1].
+    Raises: ValueError: a network whose outputs are not three, or a max_fraction outside [0, 1].
 
     Source: the weights, ITU-R BT.601; not in arXiv 2402.04081.
 
     Example:
-        >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w = networks.siren_init(jax.random.key(0), (2, 4, 3))
         >>> before, after = w[1].bias, gray(symmetry.siren((2, 4, 3)))(jax.random.key(1), w)[1].bias
         >>> bool(after.max() - after.min() < before.max() - before.min())
         True
     """
-    name, size = io_axis(symmetry, "output")
-    if size != 3:
-        raise ValueError(
-            f"gray fades red, green and blue, and this network's output axis {name!r} has size {size}; use it on "
-            f"networks of 3 outputs, or augment.outputs.output_affine with weights of your own"
-        )
+    way_out = "augment.outputs.output_affine with weights of your own"
+    io_size(symmetry, "output", "gray fades red, green and blue", 3, 3, way_out)
     fraction = jax.random.uniform(key) * max_fraction
     luma = jnp.asarray(LUMA)[:, None] * jnp.ones((1, 3))
     return output_affine(weights, symmetry=symmetry, matrix=(1 - fraction) * jnp.eye(3) + fraction * luma)

@@ -1,4 +1,7 @@
-"""Perturbations: noise, dropout, pruning and the way to the mean, which change the function in no known way."""
+"""Perturbations: noise, dropout, pruning and the way to the mean, which change the function in no known way.
+
+Each takes one network, any pytree; leaves that are not floating point stay. `drop_neurons` alone needs its Symmetry.
+"""
 
 import functools
 
@@ -8,9 +11,9 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from wsjax.augment.draws import dropped, for_each, normals
-from wsjax.augment.register import FRACTION, NOT_NEGATIVE, register
+from wsjax.augment.register import FRACTION, MAGNITUDE, Range, register
 from wsjax.augment.statistics import Statistics, check_statistics
-from wsjax.floats import common, floating, floats_of, inexact, wide, widened, with_floats
+from wsjax.floats import common, floating, floats_of, inexact, uncut, wide, widened, with_floats
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.axes import atoms, base, vector_along
 from wsjax.symmetry.draws import varying_as
@@ -18,33 +21,23 @@ from wsjax.typing import Key, Scalar, Weights
 
 
 @register(
-    effect="perturbs",
-    formula="w' = w + std sd(w) N(0, 1), sd of each array of the network",
-    identity={"std": 0.0},
-    ranges={"std": NOT_NEGATIVE},
+    effect="perturbs", formula="w' = w + std sd(w) N(0, 1), sd of each array of the network", ranges={"std": MAGNITUDE}
 )
 def noise(key: Key, weights: Weights, *, std: Scalar = 0.1) -> Weights:
     """Add Gaussian noise to every array, in units of that array's own deviation.
 
-    w' = w + std * sd(w) * N(0, 1), sd over the entries of one array of one network. An array of one entry has
-    deviation 0 and stays.
-
-    **Perturbs** the function.
+    **Perturbs** the function: w' = w + std * sd(w) * N(0, 1), sd over the entries of one array, so that one of a single
+    entry stays.
 
     Args:
         std: [] multiples of each array's standard deviation; 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network, any pytree; leaves that are not floating point stay.
-
-    Raises:
-        ValueError: a negative std.
+    Raises: ValueError: a negative std.
 
     Source: arXiv 2402.04081, section 4. The code of arXiv 2301.12780 adds the same constant to every entry instead
     of noise.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> w = {"kernel": jnp.arange(4.0)}
         >>> bool((noise(std=0.5)(jax.random.key(1), w)["kernel"] == w["kernel"]).any())
         False
@@ -52,36 +45,23 @@ def noise(key: Key, weights: Weights, *, std: Scalar = 0.1) -> Weights:
     return _with_noise(key, weights, [_deviation(x) for x in map(widened, floats_of(weights))], std)
 
 
-@register(
-    effect="perturbs",
-    formula="the same, sd of each array over the data set",
-    identity={"std": 0.0},
-    ranges={"std": NOT_NEGATIVE},
-)
+@register(effect="perturbs", formula="the same, sd of each array over the data set", ranges={"std": MAGNITUDE})
 def noise_shared(key: Key, weights: Weights, statistics: Statistics, *, std: Scalar = 0.1) -> Weights:
     """Add Gaussian noise to every array, in units of the data set's deviation of that array.
 
-    w' = w + std * sd * N(0, 1), sd over the entries of that array in all networks: the noise is as strong in every
-    network, and arrays of one entry change too.
-
-    **Perturbs** the function.
+    **Perturbs** the function: w' = w + std * sd * N(0, 1), sd over the entries of that array in all networks, arrays of
+    one entry too.
 
     Args:
-        statistics: of the data set, as `statistics_of` gives them.
+        statistics: of the data set, as `augment.statistics.statistics_of` gives them.
         std: [] multiples of each array's standard deviation in the data set; 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network, any pytree; leaves that are not floating point stay.
+    Raises: ValueError: a negative std, or weights without the structure and shapes of the statistics.
 
-    Raises:
-        ValueError: a negative std, or weights without the structure and shapes of the statistics.
-
-    Source: arXiv 2402.04081, section 4, with one deviation for all networks; its code takes each network's own, as
-    `noise` does.
+    Source: arXiv 2402.04081, section 4, whose code takes each network's own deviation, as `noise` does.
 
     Example:
-        >>> import jax, jax.numpy as jnp
-        >>> from wsjax.augment import statistics_of
+        >>> from wsjax.augment.statistics import statistics_of
         >>> known = statistics_of((jnp.array([[1.0], [3.0]]),))
         >>> bool(noise_shared(statistics=known, std=0.5)(jax.random.key(0), (jnp.ones(1),))[0] == 1)
         False
@@ -94,32 +74,23 @@ def noise_shared(key: Key, weights: Weights, statistics: Statistics, *, std: Sca
 @register(
     effect="perturbs",
     formula="w' = survivors w B, B ~ Bernoulli(1 - rate) for each weight",
-    identity={"rate": 0.0, "survivors": 1.0},
-    ranges={"rate": FRACTION, "survivors": NOT_NEGATIVE},
+    ranges={"rate": FRACTION, "survivors": Range(identity=1.0)},
 )
 def dropout(key: Key, weights: Weights, *, rate: Scalar = 0.1, survivors: Scalar = 1.0) -> Weights:
     """Set each weight to zero with a given chance; the others stay as they are, unless you have them multiplied.
 
-    w' = survivors w m, m ~ Bernoulli(1 - rate) for each entry of each array.
-
-    **Perturbs** the function.
+    **Perturbs** the function: w' = survivors w m, m ~ Bernoulli(1 - rate) for each entry of each array.
 
     Args:
         rate: [] chance for each weight, in [0, 1]; 0 is the identity.
         survivors: [] what the others are multiplied by; 1 / (1 - rate) keeps each weight's mean.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network, any pytree; leaves that are not floating point stay.
+    Raises: ValueError: a rate outside [0, 1], or survivors below 0.
 
-    Raises:
-        ValueError: a rate outside [0, 1], or survivors below 0.
-
-    Source: arXiv 2402.04081, section 4, whose code multiplies the survivors by 1 / (1 - rate). That keeps the mean of
-    a hidden unit's input in a network that is being trained; here it moves every surviving weight of the data, by
-    11 % at a rate of 0.1, so that it is not the default.
+    Source: arXiv 2402.04081, section 4, whose code multiplies the survivors by 1 / (1 - rate), which keeps the mean of
+    a hidden unit's input in training. Here it would move every surviving weight, by 11 % at a rate of 0.1.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> sorted(set(dropout(rate=0.5)(jax.random.key(0), jnp.full(100, 3.0)).tolist()))
         [0.0, 3.0]
     """
@@ -134,34 +105,23 @@ def dropout(key: Key, weights: Weights, *, rate: Scalar = 0.1, survivors: Scalar
 
 
 @register(
-    effect="perturbs",
-    formula="all that makes and reads a neuron is 0, with chance rate",
-    identity={"rate": 0.0},
-    ranges={"rate": FRACTION},
+    effect="perturbs", formula="all that makes and reads a neuron is 0, with chance rate", ranges={"rate": FRACTION}
 )
 def drop_neurons(key: Key, weights: Weights, symmetry: Symmetry, *, rate: Scalar = 0.1) -> Weights:
     """Remove each neuron of every group with a given chance.
 
-    For a dropped neuron all that makes it (its column of W_i and its entry of b_i) and all that reads it (its row of
-    W_{i+1}) is zero; a convolution's channel goes with every position of it.
-
-    **Perturbs** the function.
+    **Perturbs** the function: all that makes a dropped neuron (its column of W_i, its entry of b_i) and all that reads
+    it (its row of W_{i+1}) is zero, complex arrays too; a convolution's channel goes with every position of it.
 
     Args:
         symmetry: its Symmetry, which says where the neurons are.
         rate: [] chance for each neuron, in [0, 1]; 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network.
+    Raises: ValueError: a rate outside [0, 1], or weights of another Symmetry.
 
-    Raises:
-        ValueError: a rate outside [0, 1], or weights of another Symmetry.
-
-    Source: dropout of units (Srivastava et al. 2014), on networks that are data; arXiv 2402.04081 drops single
-    weights only.
+    Source: dropout of units, Srivastava et al. 2014; arXiv 2402.04081 drops single weights only.
 
     Example:
-        >>> import jax
         >>> from wsjax import networks, symmetry
         >>> w, spec = networks.siren_init(jax.random.key(0), (2, 8, 1)), symmetry.siren((2, 8, 1))
         >>> dropped = drop_neurons(spec, rate=0.5)(jax.random.key(1), w)
@@ -174,46 +134,31 @@ def drop_neurons(key: Key, weights: Weights, symmetry: Symmetry, *, rate: Scalar
     }
     leaves = symmetry.leaves(weights)
     for i, axes in enumerate(symmetry.axes):
-        if not inexact(leaves[i]):
-            continue
         for axis, entry in enumerate(axes.entries):
-            if not {base(name) for name in atoms(entry)} & set(kept):
-                continue
-            stays = vector_along(entry, symmetry.sizes, kept)
-            stays = jnp.expand_dims(stays, [a for a in range(leaves[i].ndim) if a != axis])
-            leaves[i] = jnp.where(stays, leaves[i], jnp.zeros_like(leaves[i]))
+            if inexact(leaves[i]) and {base(name) for name in atoms(entry)} & set(kept):
+                stays = vector_along(entry, symmetry.sizes, kept)
+                stays = jnp.expand_dims(stays, [a for a in range(leaves[i].ndim) if a != axis])
+                leaves[i] = jnp.where(stays, leaves[i], jnp.zeros_like(leaves[i]))
     return symmetry.unflatten(leaves)
 
 
-@register(
-    effect="perturbs",
-    formula="w' = (1 - s) w + s mean of the data set",
-    identity={"max_fraction": 0.0},
-    ranges={"max_fraction": FRACTION},
-)
+@register(effect="perturbs", formula="w' = (1 - s) w + s mean of the data set", ranges={"max_fraction": FRACTION})
 def towards_mean(key: Key, weights: Weights, statistics: Statistics, *, max_fraction: Scalar = 0.2) -> Weights:
     """Move a network part of the way to the data set's mean network.
 
-    w' = (1 - s) w + s mean, one s ~ U(0, max_fraction) for the network. The mean is that of neurons in the data set's
-    own order: place this before `permute` and the other symmetries.
-
-    **Perturbs** the function.
+    **Perturbs** the function: w' = (1 - s) w + s mean, one s ~ U(0, max_fraction) for the network. The mean is that of
+    neurons in the data set's own order: place this before `permute` and the other symmetries.
 
     Args:
-        statistics: of the data set, as `statistics_of` gives them.
+        statistics: of the data set, as `augment.statistics.statistics_of` gives them.
         max_fraction: [] the largest fraction of the way, in [0, 1]; 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network, any pytree; leaves that are not floating point stay.
-
-    Raises:
-        ValueError: a max_fraction outside [0, 1], or weights without the structure and shapes of the statistics.
+    Raises: ValueError: a max_fraction outside [0, 1], or weights without the structure and shapes of the statistics.
 
     Source: no paper; MixUp of arXiv 2402.04081, section 5, with the mean network as every partner.
 
     Example:
-        >>> import jax, jax.numpy as jnp
-        >>> from wsjax.augment import statistics_of
+        >>> from wsjax.augment.statistics import statistics_of
         >>> known = statistics_of((jnp.array([[0.0], [8.0]]),))
         >>> 3 <= float(towards_mean(statistics=known)(jax.random.key(0), (jnp.full(1, 3.0),))[0][0]) <= 3.2
         True
@@ -221,10 +166,10 @@ def towards_mean(key: Key, weights: Weights, statistics: Statistics, *, max_frac
     check_statistics(weights, statistics)
     fraction = jax.random.uniform(key, maxval=max_fraction)
 
-    def move(x: ArrayLike, mean: ArrayLike) -> Array:
+    def move(x: ArrayLike, mean: ArrayLike) -> Array | np.ndarray:
+        if not floating(x):
+            return uncut(x)
         leaf = jnp.asarray(x)
-        if not floating(leaf):
-            return leaf
         s = jnp.asarray(fraction, wide(leaf))
         return ((1 - s) * widened(leaf) + s * widened(mean, leaf)).astype(leaf.dtype)
 
@@ -252,84 +197,65 @@ def _deviation(x: Array) -> Float[Array, ""]:
 @register(
     effect="perturbs",
     formula="0 where |w| is below its array's q-quantile, q uniform on [0, max_quantile]",
-    identity={"max_quantile": 0.0},
     ranges={"max_quantile": FRACTION},
 )
 def prune(key: Key, weights: Weights, *, max_quantile: Scalar = 0.1) -> Weights:
     """Set the smallest entries of each array to zero, up to a random quantile of its magnitudes.
 
-    w' = w where |w| >= Q_q(|w|), else 0: one q ~ U(0, max_quantile) for the network, Q_q the magnitude in one array
-    that a fraction q of its entries, rounded down, lies below. Where that is less than one entry, the array stays.
-
-    **Perturbs** the function.
+    **Perturbs** the function: w' = w where |w| >= Q_q(|w|), else 0: one q ~ U(0, max_quantile) for the network, Q_q the
+    magnitude in one array that a fraction q of its entries, rounded down, lies below.
 
     Args:
         max_quantile: [] the largest fraction of each array to remove, in [0, 1]; 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network, any pytree; leaves that are not floating point stay.
-
-    Raises:
-        ValueError: a max_quantile outside [0, 1].
+    Raises: ValueError: a max_quantile outside [0, 1].
 
     Source: the quantile augmentation in the code of arXiv 2402.04081, which takes one quantile over all arrays:
     `prune_global`.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> pruned = prune(max_quantile=0.5)(jax.random.key(0), jnp.arange(1.0, 101.0))
         >>> bool((jnp.diff(pruned) >= 0).all()), 0 < int((pruned == 0).sum()) <= 50
         (True, True)
     """
-    magnitudes = _magnitudes(weights)
-    if not magnitudes:
-        return weights
-    return _without_small(weights, magnitudes, _quantiles(magnitudes, jax.random.uniform(key, maxval=max_quantile)))
+    return _pruned(weights, jax.random.uniform(key, maxval=max_quantile), together=False)
 
 
-@register(
-    effect="perturbs",
-    formula="the same, one quantile for all arrays",
-    identity={"max_quantile": 0.0},
-    ranges={"max_quantile": FRACTION},
-)
+@register(effect="perturbs", formula="the same, one quantile for all arrays", ranges={"max_quantile": FRACTION})
 def prune_global(key: Key, weights: Weights, *, max_quantile: Scalar = 0.1) -> Weights:
     """Set the smallest entries of the whole network to zero, up to a random quantile of all magnitudes.
 
-    w' = w where |w| >= Q_q, else 0: q ~ U(0, max_quantile), Q_q as in `prune` but over all arrays together. The layers
-    of a fitted SIREN differ in deviation by 6 to 10 times, so this prunes mostly one of them; `prune` treats all alike.
-
-    **Perturbs** the function.
+    **Perturbs** the function: w' = w where |w| >= Q_q, else 0: q ~ U(0, max_quantile), Q_q as in `prune` but over all
+    arrays together. The layers of a fitted SIREN differ in deviation by 6 to 10 times, so this prunes mostly one of
+    them; `prune` treats all alike.
 
     Args:
         max_quantile: [] the largest fraction of the network to remove, in [0, 1]; 0 is the identity.
 
-    Returns:
-        A transform `(key, weights) -> weights` of one network, any pytree; leaves that are not floating point stay.
-
-    Raises:
-        ValueError: a max_quantile outside [0, 1].
+    Raises: ValueError: a max_quantile outside [0, 1].
 
     Source: the quantile augmentation in the code of arXiv 2402.04081; the same there.
 
     Example:
-        >>> import jax, jax.numpy as jnp
         >>> small, large = prune_global()(jax.random.key(0), (jnp.arange(1.0, 51.0), jnp.arange(51.0, 101.0)))
         >>> int((small == 0).sum()) > 0, int((large == 0).sum())
         (True, 0)
     """
-    magnitudes = _magnitudes(weights)
-    if not magnitudes:
+    return _pruned(weights, jax.random.uniform(key, maxval=max_quantile), together=True)
+
+
+def _pruned(weights: Weights, quantile: Array, *, together: bool) -> Weights:
+    """Without the entries below the quantile of their own array, or of all of them together."""
+    if not (floats := floats_of(weights)):
         return weights
-    least = _quantiles([jnp.concatenate(magnitudes)], jax.random.uniform(key, maxval=max_quantile))
-    return _without_small(weights, magnitudes, jnp.broadcast_to(least, len(magnitudes)))
-
-
-def _magnitudes(weights: Weights) -> list[Array]:
-    """|w| of every floating array, flat, all in one type that holds each of them exactly."""
-    leaves = floats_of(weights)
-    dtype = common(leaves)
-    return [jnp.abs(leaf).astype(dtype).reshape(-1) for leaf in leaves]
+    dtype = common(floats)  # which holds each of them exactly
+    sizes = [jnp.abs(x).astype(dtype).reshape(-1) for x in floats]
+    least = _quantiles([jnp.concatenate(sizes)] if together else sizes, quantile)
+    small = [
+        (size < bound).reshape(x.shape)
+        for x, size, bound in zip(floats, sizes, jnp.broadcast_to(least, len(floats)), strict=True)
+    ]
+    return with_floats(weights, [jnp.where(s, jnp.zeros_like(x), x) for x, s in zip(floats, small, strict=True)])
 
 
 # A loop outside of `jit` is compiled at every call; within `jit` this is no call of its own.
@@ -362,9 +288,3 @@ def _quantiles(samples: list[Array], quantile: Array) -> Float[Array, " samples"
 def _in_rows(x: Array, rows: int = 8) -> Array:
     """Filled up with the largest number, which no count includes: XLA counts rows side by side faster than one line."""
     return jnp.pad(x, (0, -x.size % rows), constant_values=np.iinfo(x.dtype).max).reshape(rows, -1)
-
-
-def _without_small(weights: Weights, magnitudes: list[Array], least: Float[Array, " arrays"]) -> Weights:
-    floats = floats_of(weights)
-    small = [(size < least[j]).reshape(x.shape) for j, (x, size) in enumerate(zip(floats, magnitudes, strict=True))]
-    return with_floats(weights, [jnp.where(s, jnp.zeros_like(x), x) for x, s in zip(floats, small, strict=True)])

@@ -5,14 +5,11 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeAlias, get_args, overload
+from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeAlias, TypedDict, Unpack, get_args, overload
 
-import jax
-import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from wsjax.augment.compose import bound
-from wsjax.augment.presets import PRESETS
+from wsjax.augment.compose import bound, check_key
 from wsjax.augment.statistics import Statistics
 from wsjax.errors import as_integer, check_choice, check_number, listing, nearest
 from wsjax.symmetry import Symmetry
@@ -28,19 +25,20 @@ BOUND = ("symmetry", "statistics", "transform", "pool")
 TYPES: dict[str, type] = {"symmetry": Symmetry, "statistics": Statistics}
 """Of those that come first by position, where a setting is easily written in their place."""
 
-RESERVED = set(PRESETS)
-"""Names in a SPEC that are no augmentations: the presets and, once the grammar is imported, its combinators."""
+RESERVED: set[str] = set()
+"""Names in a SPEC that are no augmentations: the presets and the combinators, which the grammar adds."""
 
 
 class Range(NamedTuple):
-    """The numbers that a setting may be: from low to high, without low itself where `open_low`."""
+    """The numbers that a setting may be, low itself unless `open_low`, and the one at which nothing changes, if any."""
 
     low: float = 0.0
     high: float = math.inf
     open_low: bool = False
+    identity: float | None = None
 
 
-NOT_NEGATIVE, FRACTION, POSITIVE = Range(), Range(high=1.0), Range(open_low=True)
+MAGNITUDE, FRACTION, POSITIVE = Range(identity=0.0), Range(high=1.0, identity=0.0), Range(open_low=True)
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class Augmentation:
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """Raise ValueError where a number is outside of its range, or has a fraction where its default is an int."""
-        for name, (low, high, open_low) in self.ranges.items():
+        for name, (low, high, open_low, _) in self.ranges.items():
             if (value := settings.get(name)) is not None:
                 integer = isinstance(self._named[name].default, int)
                 value = as_integer(value) if integer else value
@@ -87,32 +85,28 @@ class Augmentation:
     def _named(self) -> dict[str, inspect.Parameter]:
         return dict(list(inspect.signature(self.function).parameters.items())[2:])
 
-    def __str__(self) -> str:
-        return f"{self.name}({', '.join(f'{k}={v!r}' for k, v in self.settings.items())})"
-
 
 CATALOGUE: dict[str, Augmentation] = {}
 """Every augmentation by name, those of the library and those that users register. The tests run over this table."""
 
 
+class Declared(TypedDict, total=False):
+    """What `register` is told beside the function."""
+
+    effect: Effect
+    level: Level
+    formula: str
+    identity: Mapping[str, float] | None
+    ranges: Mapping[str, tuple[float, float] | Range] | None
+
+
 @overload
 def register(
-    function: Callable[Concatenate[Key, X, P], X],
-    *,
-    effect: Effect = "perturbs",
-    level: Level = "network",
-    formula: str = "",
-    identity: Mapping[str, float] | None = None,
-    ranges: Mapping[str, tuple[float, float] | Range] | None = None,
+    function: Callable[Concatenate[Key, X, P], X], **declared: Unpack[Declared]
 ) -> Callable[P, Transform[X]]: ...
 @overload
 def register(
-    *,
-    effect: Effect = "perturbs",
-    level: Level = "network",
-    formula: str = "",
-    identity: Mapping[str, float] | None = None,
-    ranges: Mapping[str, tuple[float, float] | Range] | None = None,
+    **declared: Unpack[Declared],
 ) -> Callable[[Callable[Concatenate[Key, X, P], X]], Callable[P, Transform[X]]]: ...
 def register(
     function: Callable[..., Any] | None = None,
@@ -140,12 +134,8 @@ def register(
         ranges: the lowest and the highest number that a setting may be, such as `{"std": (0, math.inf)}`; others are
             refused where they are bound and where they run, and fractions where the default is an int.
 
-    Returns:
-        The factory.
-
-    Raises:
-        ValueError: a name that no SPEC can hold or that is taken, another effect or level, fewer than two arguments, a
-            setting without a default, or an identity or a range of no numeric setting.
+    Raises: ValueError: a name that no SPEC can hold or that is taken, another effect or level, fewer than two
+    arguments, a setting without a default, or an identity or a range of no numeric setting.
 
     Example:
         >>> import jax
@@ -157,14 +147,12 @@ def register(
         >>> del CATALOGUE["shrink"]
     """
     if function is None:
-        return functools.partial(
-            register, effect=effect, level=level, formula=formula, identity=identity, ranges=ranges
-        )
+        options = {"effect": effect, "level": level, "formula": formula, "identity": identity, "ranges": ranges}
+        return functools.partial(register, **options)
     name = getattr(function, "__name__", repr(function))
-    limits = {
-        setting: limit if isinstance(limit, Range) else Range(*limit) for setting, limit in (ranges or {}).items()
-    }
-    entry = Augmentation(name, function, effect, level, formula, dict(identity or {}), limits)
+    limits = {n: limit if isinstance(limit, Range) else Range(*limit) for n, limit in (ranges or {}).items()}
+    known = {n: limit.identity for n, limit in limits.items() if limit.identity is not None}
+    entry = Augmentation(name, function, effect, level, formula, known | dict(identity or {}), limits)
     _check(entry)
     CATALOGUE[name] = entry = replace(entry, function=_checking(entry))
     return _factory(entry)
@@ -176,23 +164,12 @@ def _checking(entry: Augmentation) -> Callable[..., Any]:
 
     @functools.wraps(entry.function)
     def run(*args: Any, **settings: Any) -> Any:
-        if args and not _is_key(args[0]):
-            raise TypeError(
-                f"{entry.name} has a {type(args[0]).__name__} for its key; expected a key, jax.random.key(0), which "
-                f"comes first: {entry.name}(...)(key, {thing})"
-            )
+        if args:
+            check_key(entry.name, args[0], thing)
         entry.check(settings)
         return entry.function(*args, **settings)
 
     return run
-
-
-def _is_key(value: Any) -> bool:
-    """Whether it is one of `jax.random.key`, or of `jax.random.PRNGKey`, which are integers."""
-    dtype = getattr(value, "dtype", None)
-    return dtype is not None and (
-        jnp.issubdtype(dtype, jax.dtypes.prng_key) or (dtype == jnp.uint32 and value.ndim == 1)
-    )
 
 
 def _factory(entry: Augmentation) -> Callable[..., Partial]:
@@ -261,5 +238,5 @@ def _check(entry: Augmentation) -> None:
         if setting not in numbers or not isinstance(value, int | float):
             raise ValueError(
                 f"identity of {name} has {setting}={value!r}; expected numbers for settings whose defaults are "
-                f"numbers, of which it has: {', '.join(numbers) or 'none'}"
+                f"numbers, of which it has: {listing(numbers) or 'none'}"
             )

@@ -12,10 +12,9 @@ from wsjax.typing import Weights
 
 
 class Statistics(NamedTuple):
-    """The mean network and the deviations of a data set, for perturbations in units of it. `statistics_of` makes it.
+    """The element-wise mean network of a data set, and one standard deviation for each array.
 
-    mean: the element-wise mean network; deviation: one scalar for each array, the standard deviation of all its
-    entries in all networks about one mean.
+    That of all its entries in all networks about one mean. `statistics_of` makes it.
     """
 
     mean: PyTree
@@ -32,7 +31,6 @@ def statistics_of(weights: PyTree) -> Statistics:
         weights: networks stacked along a leading axis, the training split's.
 
     Example:
-        >>> import jax.numpy as jnp
         >>> found = statistics_of((jnp.array([[1.0, 3.0], [5.0, 7.0]]),))
         >>> found.mean[0].tolist(), round(float(found.deviation[0]), 3)
         ([3.0, 5.0], 2.236)

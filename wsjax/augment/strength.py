@@ -1,7 +1,6 @@
 """One number for the strength of a pipeline: it scales every setting towards its identity."""
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,7 +8,8 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from wsjax.augment.compose import RUNS, bound, function_of
-from wsjax.augment.register import CATALOGUE, Augmentation
+from wsjax.augment.register import CATALOGUE
+from wsjax.errors import check_number
 from wsjax.typing import Scalar, Transform, X
 
 
@@ -28,47 +28,38 @@ def at_strength(transform: Transform[X], strength: Scalar) -> Transform[X]:
         transform: what `parse_batch` or the combinators make.
         strength: a factor of 0 or more; above 1 settings may leave their ranges.
 
-    Raises:
-        ValueError: an augmentation with settings that was registered without its identity, or a function that was not
-            registered.
+    Raises: ValueError: a function that was not registered, or with settings but no identity; a negative strength.
 
     Example:
-        >>> import jax
         >>> from wsjax.augment import parse_batch
         >>> from wsjax.symmetry import siren
         >>> pipeline = parse_batch("rotate(max_degrees=30) | mixup(low=0.5)", siren((2, 8, 1)))
         >>> jax.tree.leaves(at_strength(pipeline, 0.5))   # degrees; high, low
         [15.0, 1.0, 0.75]
     """
+    check_number("strength", strength, low=0)
 
-    def scaled(step: Callable[..., Any]) -> Any:
-        atom = bound(step)
-        function = function_of(atom)
+    def scaled(part: Any) -> Any:
+        if not callable(part):
+            return part
+        step = bound(part)
+        function, args = function_of(step), jax.tree.map(scaled, step.args, is_leaf=callable)
         if function in RUNS:
-            return Partial(atom.func, *jax.tree.map(within, atom.args, is_leaf=callable))
-        entry = CATALOGUE.get(getattr(function, "__name__", ""))
-        if (
-            entry is None
-            or inspect.unwrap(entry.function) is not inspect.unwrap(function)
-            or (entry.settings and not entry.identity)
-        ):
-            name = getattr(function, "__name__", repr(function))
+            return Partial(step.func, *args)
+        name = getattr(function, "__name__", repr(function))
+        entry = CATALOGUE.get(name)
+        registered = entry is not None and inspect.unwrap(entry.function) is inspect.unwrap(function)
+        if entry is None or not registered or (entry.settings and not entry.identity):
             raise ValueError(
                 f"{name} is no augmentation whose strength is known; say at which of its settings it is the identity: "
                 f"augment.register({name}, identity={{'setting': value}})"
             )
-        return moved(atom, entry)
-
-    def within(part: Any) -> Any:
-        return scaled(part) if callable(part) else part
-
-    def moved(atom: Partial, entry: Augmentation) -> Partial:
-        settings = {name: within(value) for name, value in atom.keywords.items()}
-        for name, value in entry.identity.items():
-            default = entry.settings[name]
-            given: Any = settings.get(name, default)
+        settings = {setting: scaled(value) for setting, value in step.keywords.items()}
+        for setting, value in entry.identity.items():
+            default = entry.settings[setting]
+            given: Any = settings.get(setting, default)
             new = value + strength * (given - value)
-            settings[name] = jnp.round(new) if isinstance(default, int) else new
-        return Partial(atom.func, *jax.tree.map(within, atom.args, is_leaf=callable), **settings)
+            settings[setting] = jnp.round(new) if isinstance(default, int) else new
+        return Partial(step.func, *args, **settings)
 
     return scaled(transform)
