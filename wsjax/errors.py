@@ -23,26 +23,16 @@ class DataError(ValueError):
 
 
 def leaf_names(tree: PyTree, root: str = "weights") -> list[str]:
-    """The path of each leaf as one would write it in Python, in the order of `jax.tree.leaves`.
-
-    Example:
-        >>> leaf_names({"a": 1.0, "b": (2.0,)})
-        ["weights['a']", "weights['b'][0]"]
-    """
+    """The path of each leaf as one would write it in Python, in the order of `jax.tree.leaves`."""
     return [root + jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
 
 
 def listing(names: Iterable[object]) -> str:
-    return ", ".join(str(name) for name in names)
+    return ", ".join(map(str, names))
 
 
 def json_differences(found: Any, asked: Any, at: str = "") -> list[str]:
-    """One line for each field in which two JSON values differ, naming it and both values.
-
-    Example:
-        >>> json_differences({"steps": 3, "fit": {"seeds": [0, 1]}}, {"steps": 3, "fit": {"seeds": [0, 2]}})
-        ['fit.seeds[1] is 1 there and 2 here']
-    """
+    """One line for each field in which two JSON values differ, naming it and both values."""
     if isinstance(found, dict) and isinstance(asked, dict):
         pairs = [(f"{at}.{k}" if at else k, found.get(k), asked.get(k)) for k in sorted({*found, *asked})]
     elif isinstance(found, list) and isinstance(asked, list) and len(found) == len(asked):
@@ -53,29 +43,18 @@ def json_differences(found: Any, asked: Any, at: str = "") -> list[str]:
 
 
 @contextmanager
-def writing(path: str | Path, way_out: str = "name a place that you may write to, or make room") -> Iterator[None]:
-    """Name the file in whatever OSError comes up while it is written.
-
-    Example:
-        >>> with writing("/nowhere/file"):
-        ...     open("/nowhere/file", "w")
-        Traceback (most recent call last):
-        OSError: /nowhere/file cannot be written: No such file or directory; name a place that you may write to, ...
-    """
+def writing(path: str | Path, remedy: str = "name a place that you may write to, or make room") -> Iterator[None]:
+    """Name the file in whatever OSError comes up while it is written."""
     try:
         yield
     except OSError as error:
-        raise OSError(f"{path} cannot be written: {error.strerror or error}; {way_out}") from None
+        raise OSError(f"{path} cannot be written: {error.strerror or error}; {remedy}") from None
 
 
 def as_python(value: Any) -> Any:
     """A setting with NumPy's and JAX's numbers made Python's, in tuples, lists and mappings too; others as they are.
 
     So records compare, hash and go to JSON alike, wherever their numbers come from.
-
-    Example:
-        >>> as_python((np.int64(3), {"rate": np.float64(0.5)}, "adam"))
-        (3, {'rate': 0.5}, 'adam')
     """
     if isinstance(value, Tracer):
         return value
@@ -96,13 +75,7 @@ def fields_as_python(record: Any) -> None:
 
 
 def check_seed(name: str, seed: Any) -> None:
-    """Raise ValueError unless a seed is an integer of 32 bits; JAX cuts others to those, so that two would be one.
-
-    Example:
-        >>> check_seed("seed", 2**40)
-        Traceback (most recent call last):
-        ValueError: seed is 1099511627776; it must be one integer in [0, 4.29497e+09]
-    """
+    """Raise ValueError unless a seed is an integer of 32 bits; JAX cuts others to those, so that two would be one."""
     check_number(name, seed, low=0, high=2**32 - 1, integer=True)
 
 
@@ -111,26 +84,15 @@ FEW = 12
 
 
 def nearest(value: object, valid: Iterable[object]) -> str:
-    """The question whether the valid name nearest to an unknown one was meant; empty where none is near.
-
-    Example:
-        >>> nearest("rleu", ("relu", "tanh")), nearest("gelu2d", ("tanh",))
-        (" Did you mean 'relu'?", '')
-    """
+    """The question whether the valid name nearest to an unknown one was meant; empty where none is near."""
     near = difflib.get_close_matches(str(value), [str(name) for name in valid], n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def check_choice(kind: str, value: object, valid: Sequence[object], where: str = "") -> None:
-    """Raise ValueError unless `value` is one of `valid`: with the nearest, and all of them.
+    """Raise ValueError unless `value` is one of `valid`, naming the nearest and all, or of many `where` they are.
 
-    Where they are many, the nearest comes first, and `where` all of them are, if that is given, in place of them. The
-    value comes before an "of" in `kind`: "unknown option 'cuont' of curves".
-
-    Example:
-        >>> check_choice("augmentation", "rotat", ["rotate", *range(40)], "in wsjax.augment.CATALOGUE")
-        Traceback (most recent call last):
-        ValueError: unknown augmentation 'rotat'. Did you mean 'rotate'? All 41 are in wsjax.augment.CATALOGUE.
+    The value comes before an "of" in `kind`: "unknown option 'cuont' of curves".
     """
     if value in valid:
         return
@@ -151,11 +113,8 @@ def check_number(
     open_low: bool = False,
     integer: bool = False,
 ) -> None:
-    """Raise ValueError where a concrete number leaves [low, high], or (low, high] with `open_low`, or is not `integer`.
-
-    A traced value has no number yet and passes.
-    """
-    if isinstance(value, Tracer):
+    """Raise ValueError where a number leaves [low, high], or (low, high] with `open_low`, or is not `integer`."""
+    if isinstance(value, Tracer):  # it has no value yet
         return
     number = np.asarray(value)
     if number.ndim == 0 and jnp.issubdtype(number.dtype, np.number):
@@ -170,64 +129,33 @@ def check_number(
 
 
 def as_integer(value: Any) -> Any:
-    """A number without a fraction as an int, where a setting is traced as a float; all else as it is.
-
-    Example:
-        >>> as_integer(4.0), as_integer(0.5)
-        (4, 0.5)
-    """
-    if isinstance(value, Tracer) or np.ndim(value) or not jnp.issubdtype(jnp.result_type(value), jnp.floating):
+    """A number without a fraction as an int, where a setting is traced as a float; all else as it is."""
+    if isinstance(value, Tracer) or np.ndim(value) or not jnp.issubdtype(np.asarray(value).dtype, jnp.floating):
         return value
     return int(value) if float(value).is_integer() else value
 
 
 def check_sizes(*, low: int = 1, **sizes: int) -> None:
-    """Raise ValueError unless every size, given by its name, is an integer of at least `low`.
-
-    Example:
-        >>> check_sizes(channels=8, layers=0)
-        Traceback (most recent call last):
-        ValueError: layers is 0; it must be one integer in [1, inf]
-    """
+    """Raise ValueError unless every size, given by its name, is an integer of at least `low`."""
     for name, size in sizes.items():
         check_number(name, size, low=low, integer=True)
 
 
 def check_index(what: str, index: Any, count: int) -> None:
-    """Raise IndexError for the number of something that is none of `count`; JAX would take the nearest in silence.
-
-    From the end, -1 is the last, as in NumPy. A traced number passes.
-
-    Example:
-        >>> check_index("network", 99, 6)
-        Traceback (most recent call last):
-        IndexError: there is no network 99; expected 0 to 5, or -6 to -1 from the end, as there are 6
-    """
+    """Raise IndexError for a number outside [-count, count), for which JAX would take the nearest in silence."""
     if isinstance(index, Tracer):
         return
     number = np.asarray(index)
     if number.ndim or not np.issubdtype(number.dtype, np.integer):
         raise TypeError(f"the number of a {what} is {index!r}; expected one integer")
     if not -count <= number < count:
-        raise IndexError(
-            f"there is no {what} {number}; expected 0 to {count - 1}, or {-count} to -1 from the end, as there are "
-            f"{count}"
-        )
+        raise IndexError(f"there is no {what} {number}; expected 0 to {count - 1}, or {-count} to -1 from the end")
 
 
 def check_rows(what: str, rows: Any, count: int) -> np.ndarray:
     """The numbers of some of `count` things, all from 0 on: from integers, a boolean each, or a slice.
 
-    Raises:
-        IndexError: the number of something that is none of them.
-        TypeError: one number, floats, or booleans that are not one each.
-
-    Example:
-        >>> check_rows("network", [3, -1], 4).tolist(), check_rows("network", [True, False], 2).tolist()
-        ([3, 3], [0])
-        >>> check_rows("network", [4], 4)
-        Traceback (most recent call last):
-        IndexError: there is no network 4; expected 0 to 3, or -4 to -1 from the end, as there are 4
+    Raises IndexError for a number out of range, TypeError for one number, floats, or booleans that are not one each.
     """
     found = np.arange(count)[rows] if isinstance(rows, slice) else np.asarray(rows)
     if found.dtype == bool and found.shape == (count,):
@@ -244,13 +172,7 @@ def check_rows(what: str, rows: Any, count: int) -> np.ndarray:
 
 
 def check_range(name: str, value: tuple[float, float]) -> None:
-    """Raise ValueError unless a range runs from a finite number up to a higher one.
-
-    Example:
-        >>> check_range("value_range", (1.0, 1.0))
-        Traceback (most recent call last):
-        ValueError: value_range is (1.0, 1.0); expected a lower and a higher number, both finite: give its two ends
-    """
+    """Raise ValueError unless a range runs from a finite number up to a higher one."""
     low, high = value
     if not -np.inf < low < high < np.inf:
         raise ValueError(f"{name} is {value}; expected a lower and a higher number, both finite: give its two ends")
@@ -283,13 +205,7 @@ def check_shape(name: str, found: tuple[int, ...], expected: tuple[int, ...], wh
 
 
 def check_same_shapes(tree: PyTree, other: PyTree, what: str, root: str = "weights") -> None:
-    """Raise ValueError where two pytrees differ in structure or in the shape of a leaf, which would broadcast.
-
-    Example:
-        >>> check_same_shapes({"w": np.ones((2, 8))}, {"w": np.ones((2, 1))}, "the other network")
-        Traceback (most recent call last):
-        ValueError: weights['w'] has shape (2, 8); the other network expects (2, 1). Pass weights of that network, ...
-    """
+    """Raise ValueError where two pytrees differ in structure or in the shape of a leaf, which would broadcast."""
     check_structure(tree, jax.tree.structure(other), what)
     for name, mine, theirs in zip(leaf_names(tree, root), jax.tree.leaves(tree), jax.tree.leaves(other), strict=True):
         check_shape(name, jnp.shape(mine), jnp.shape(theirs), what)

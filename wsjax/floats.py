@@ -19,16 +19,16 @@ def inexact(leaf: ArrayLike | np.ndarray) -> bool:
     return jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
 
 
-def uncut(leaf: ArrayLike | np.ndarray) -> Array | np.ndarray:
-    """A leaf as a JAX array; NumPy integers of 64 bits, which JAX would cut to 32, as they are.
+def as_array(leaf: ArrayLike | np.ndarray) -> Array:
+    """A leaf as a JAX array, without the program that `jnp.asarray` compiles for each shape of a NumPy array."""
+    return jax.device_put(leaf) if isinstance(leaf, np.ndarray | np.generic) else jnp.asarray(leaf)
 
-    Example:
-        >>> int(uncut(np.int64(2**40)))
-        1099511627776
-    """
+
+def uncut(leaf: ArrayLike | np.ndarray) -> Array | np.ndarray:
+    """A leaf as a JAX array; NumPy integers of 64 bits, which JAX would cut to 32, as they are."""
     if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "iu":
-        return np.asarray(leaf) if jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype else jnp.asarray(leaf)
-    return jnp.asarray(leaf)
+        return np.asarray(leaf) if jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype else as_array(leaf)
+    return as_array(leaf)
 
 
 def wide(leaf: Array | np.ndarray) -> np.dtype:
@@ -39,17 +39,12 @@ def wide(leaf: Array | np.ndarray) -> np.dtype:
 
 def widened(leaf: ArrayLike | np.ndarray, like: Array | np.ndarray | None = None) -> Array:
     """A leaf in the dtype to compute it in, or to compute another in."""
-    leaf = jnp.asarray(leaf)
+    leaf = as_array(leaf)
     return leaf.astype(wide(leaf if like is None else like))
 
 
 def all_widened(tree: PyTree, like: Array | np.ndarray) -> PyTree:
-    """Every leaf in the dtype to compute another in, whatever the networks are stored in.
-
-    Example:
-        >>> all_widened({"w": jnp.ones(2, jnp.bfloat16)}, jnp.zeros(3))["w"].dtype
-        dtype('float32')
-    """
+    """Every leaf in the dtype to compute another in, whatever the networks are stored in."""
     return jax.tree.map(lambda leaf: widened(leaf, like), tree)
 
 
@@ -62,7 +57,7 @@ def common(leaves: Iterable[Array]) -> np.dtype:
 
 
 def floats_of(weights: Weights) -> list[Array]:
-    return [jnp.asarray(leaf) for leaf in jax.tree.leaves(weights) if floating(leaf)]
+    return [as_array(leaf) for leaf in jax.tree.leaves(weights) if floating(leaf)]
 
 
 def with_floats(weights: Weights, floats: list[Array]) -> Weights:

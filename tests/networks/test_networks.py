@@ -11,8 +11,9 @@ import pytest
 from tests.helpers import W0, kernel_siren, points, random_weights
 from wsjax import networks, symmetry
 from wsjax.networks import Network
+from wsjax.networks.mlp import ACTIVATIONS
 
-WIDTHS = (2, 5, 3, 2)
+WIDTHS, KEY = (2, 5, 3, 2), jax.random.key(0)
 WEIGHTS = random_weights(jax.random.key(0), symmetry.siren(WIDTHS))
 POINTS = np.asarray(points(jax.random.key(1), 2))
 siren_apply = jax.jit(networks.siren_apply, static_argnames=("w0", "offset", "convention"))
@@ -30,11 +31,14 @@ def by_hand(weights, x: np.ndarray, w0: tuple[float, ...], offset: float, affine
 
 
 def test_a_siren_is_what_its_formula_says():
-    affine = siren_apply(WEIGHTS, POINTS, w0=W0, offset=0.5)
-    chex.assert_trees_all_close(affine, by_hand(WEIGHTS, POINTS, W0, 0.5).astype(np.float32), atol=1e-5)
-    kernel = siren_apply(WEIGHTS, POINTS, w0=W0, offset=0.5, convention="kernel")
-    chex.assert_trees_all_close(kernel, by_hand(WEIGHTS, POINTS, W0, 0.5, affine=False).astype(np.float32), atol=1e-5)
-    chex.assert_trees_all_close(kernel, np.asarray(jax.jit(kernel_siren)(WEIGHTS, POINTS)) + 0.5, atol=1e-5)
+    for convention, affine in (("affine", True), ("kernel", False)):
+        found = siren_apply(WEIGHTS, POINTS, w0=W0, offset=0.5, convention=convention)
+        expected = by_hand(WEIGHTS, POINTS, W0, 0.5, affine).astype(np.float32)
+        chex.assert_trees_all_close(found, expected, atol=1e-5)
+    chex.assert_trees_all_close(found, np.asarray(jax.jit(kernel_siren)(WEIGHTS, POINTS)) + 0.5, atol=1e-5)
+    with jax.enable_x64(True):
+        weights, x = jax.tree.map(lambda a: a.astype(np.float64), (WEIGHTS, POINTS))
+        assert np.abs(np.asarray(siren_apply(weights, x, w0=W0)) - by_hand(WEIGHTS, POINTS, W0, 0.0)).max() < 1e-12
 
 
 def test_one_frequency_stands_for_all_and_thirty_is_the_default():
@@ -42,13 +46,6 @@ def test_one_frequency_stands_for_all_and_thirty_is_the_default():
     chex.assert_trees_all_equal(default, np.asarray(siren_apply(WEIGHTS, POINTS, w0=(30.0, 30))))
     chex.assert_trees_all_close(default, by_hand(WEIGHTS, POINTS, (30.0, 30.0), 0.0).astype(np.float32), atol=1e-4)
     assert np.abs(default - siren_apply(WEIGHTS, POINTS, w0=29.0)).max() > 0.1
-
-
-def test_a_siren_in_float64():
-    with jax.enable_x64(True):
-        weights, x = jax.tree.map(lambda a: a.astype(np.float64), (WEIGHTS, POINTS))
-        found = np.asarray(siren_apply(weights, x, w0=W0))
-        assert np.abs(found - by_hand(WEIGHTS, POINTS, W0, 0.0)).max() < 1e-12
 
 
 def test_many_networks_at_once_by_vmap():
@@ -83,20 +80,27 @@ def test_each_layer_of_an_initialization_takes_its_own_frequency():
     chex.assert_trees_all_close(slow[1].kernel, 2 * np.asarray(fast[1].kernel))
 
 
-@pytest.mark.usefixtures("untyped")
-def test_settings_that_do_not_fit_are_named():
-    with pytest.raises(ValueError, match=r"w0 has 3 values; the network has 2 hidden layers: give one number or 2"):
-        networks.siren_apply(WEIGHTS, POINTS, w0=(1.0, 2.0, 3.0))
-    with pytest.raises(ValueError, match=r"unknown initialization family 'dwss'.*Did you mean 'dws'"):
-        networks.siren_init(jax.random.key(0), WIDTHS, family="dwss")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"number of widths is 2"):
-        networks.siren_init(jax.random.key(0), (2, 1))
-    with pytest.raises(ValueError, match=r"unknown activation 'rleu'.*Did you mean 'relu'"):
-        networks.mlp_apply(WEIGHTS, POINTS, activation="rleu")
-    with pytest.raises(ValueError, match=r"unknown w0 convention 'kernels'"):
-        networks.siren_apply(WEIGHTS, POINTS, w0=W0, convention="kernels")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"unknown coordinate order 'yx'"):
-        networks.grid((2, 2), order="yx")  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: networks.siren_apply(WEIGHTS, POINTS, w0=(1.0, 2.0, 3.0)),
+            "w0 has 3 values; the network has 2 hidden layers: give one number or 2",
+        ),
+        (lambda: networks.siren_init(KEY, WIDTHS, family="dwss"), "unknown initialization family 'dwss'.*mean 'dws'"),  # type: ignore[arg-type]
+        (lambda: networks.siren_init(KEY, (2, 1)), "number of widths is 2"),
+        (lambda: networks.mlp_apply(WEIGHTS, POINTS, activation="rleu"), "unknown activation 'rleu'.*mean 'relu'"),
+        (lambda: networks.siren_apply(WEIGHTS, POINTS, w0=W0, convention="both"), "unknown w0 convention 'both'"),  # type: ignore[arg-type]
+        (lambda: networks.grid((2, 2), order="yx"), "unknown coordinate order 'yx'"),  # type: ignore[arg-type]
+        (lambda: Network("sirens", WIDTHS), "unknown network kind 'sirens'.*Did you mean 'siren'"),
+        (lambda: Network("mlp", WIDTHS, activation="tanhh"), "unknown activation 'tanhh'.*Did you mean 'tanh'"),
+        (lambda: Network("siren", WIDTHS, activation="relu"), "unknown activation 'relu'; the valid ones are: sine"),
+        (lambda: Network("siren", WIDTHS, w0_convention="both"), "unknown w0 convention 'both'"),  # type: ignore[arg-type]
+    ],
+)
+def test_settings_that_do_not_fit_are_named(call, message, untyped):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 def test_a_dense_network_is_what_its_formula_says():
@@ -107,8 +111,8 @@ def test_a_dense_network_is_what_its_formula_says():
 
     @jax.jit
     def run(weights, x):
-        found = {name: networks.mlp_apply(weights, x, activation=name) for name in networks.ACTIVATIONS}
-        return found, {name: by_formula(a, weights, x) for name, a in networks.ACTIVATIONS.items()}
+        found = {name: networks.mlp_apply(weights, x, activation=name) for name in ACTIVATIONS}
+        return found, {name: by_formula(a, weights, x) for name, a in ACTIVATIONS.items()}
 
     chex.assert_trees_all_close(*run(WEIGHTS, POINTS), atol=1e-6)
     tanh, relu = (np.asarray(run(WEIGHTS, POINTS)[0][name]) for name in ("tanh", "relu"))
@@ -151,18 +155,6 @@ def test_a_record_gives_weights_a_function_and_a_symmetry_that_agree(network: Ne
     assert worst < 2e-5
     zero = jax.tree.map(np.zeros_like, WEIGHTS)
     assert (np.asarray(apply(zero, POINTS)) == network.offset).all()
-
-
-@pytest.mark.usefixtures("untyped")
-def test_a_record_refuses_what_it_cannot_apply():
-    with pytest.raises(ValueError, match=r"unknown network kind 'sirens'.*Did you mean 'siren'"):
-        Network("sirens", WIDTHS)
-    with pytest.raises(ValueError, match=r"unknown activation 'tanhh'.*Did you mean 'tanh'"):
-        Network("mlp", WIDTHS, activation="tanhh")
-    with pytest.raises(ValueError, match=r"unknown activation 'relu'; the valid ones are: sine"):
-        Network("siren", WIDTHS, activation="relu")
-    with pytest.raises(ValueError, match=r"unknown w0 convention 'both'"):
-        Network("siren", WIDTHS, w0_convention="both")  # type: ignore[arg-type]
 
 
 def test_numbers_of_numpy_describe_the_same_network(untyped):

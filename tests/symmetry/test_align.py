@@ -21,8 +21,8 @@ from wsjax.augment import mixup_aligned
 from wsjax.symmetry import Fixed, Group, Symmetry, symmetry_of
 from wsjax.symmetry.align import Alignment, Over, growth_order
 from wsjax.symmetry.assignment import Solver
-from wsjax.symmetry.match import pairs
-from wsjax.symmetry.slices import slices
+from wsjax.symmetry.element import Element, Move
+from wsjax.symmetry.match import pairs, slices
 from wsjax.typing import Batch
 
 pytestmark = pytest.mark.usefixtures("untyped")
@@ -46,17 +46,11 @@ def squared(a: Any, b: Any) -> np.ndarray:
     return sum((part.reshape(len(part), -1).sum(axis=1) for part in parts), start=np.zeros(()))
 
 
-def squared_distance(a: Any, b: Any) -> float:
-    return squared(*(jax.tree.map(lambda x: np.asarray(x)[None], tree) for tree in (a, b))).item()
-
-
 def row(tree: Any, index: Any) -> Any:
     return jax.tree.map(lambda x: np.asarray(x)[index], tree)
 
 
-def signs_and_order(key, spec):
-    return ws.sample(key, spec, actions=("permute", "sign"))
-
+signs_and_order = functools.partial(ws.sample, actions=("permute", "sign"))
 
 DEEP, SHALLOW = (2, 12, 12, 1), (2, 12, 1)
 PLANTED: dict[str, tuple[str, tuple[int, ...], tuple[str, ...], Over]] = {
@@ -92,12 +86,12 @@ class Found(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames=("planted", "width"))
-def planted_and_found(element: ws.Element, weights: Any, reference: Any, planted: str, width: int) -> Found:
+def planted_and_found(element: Element, weights: Any, reference: Any, planted: str, width: int = 12) -> Found:
     """The one program of each case: it plants an element, aligns, and runs the networks."""
     case, widths, _, group = PLANTED[planted]
     spec, apply = kind(case, widened(widths, width))
 
-    def one(element: ws.Element, weights: Any, reference: Any) -> Found:
+    def one(element: Element, weights: Any, reference: Any) -> Found:
         copy, points = ws.act(element, weights), jnp.asarray(X)
         made = ws.align(copy, reference, spec, group=group)
         return Found(copy, made, ws.act(made.element, copy), apply(copy, points), apply(made.weights, points))
@@ -109,28 +103,23 @@ def widened(widths: tuple[int, ...], width: int) -> tuple[int, ...]:
     return (2, width, width, 1) if width > 12 else widths
 
 
-def elements(spec: Symmetry, actions: tuple[str, ...], seed: int = 3) -> ws.Element:
+def elements(spec: Symmetry, actions: tuple[str, ...], seed: int = 3) -> Element:
     """A random element for each copy, and for the pairs of others the identity."""
     rng, copy = np.random.default_rng(seed), (np.arange(PAIRS) < COPIES)[:, None]
 
-    def move(group: Group) -> ws.Move:
+    def move(group: Group) -> Move:
         shape, gained = (PAIRS, group.size), {"sign", "rescale"} & {*actions}
         order = np.where(copy, np.argsort(rng.random(shape), axis=1), np.arange(group.size)).astype(np.int32)
         gain = rng.choice([-1.0, 1.0], shape) if "sign" in actions else np.exp(0.5 * rng.normal(size=shape))
         phase = np.where(copy, rng.integers(-3, 4, shape), 0).astype(np.int32) if "phase" in actions else None
-        return ws.Move(order, np.where(copy, gain, 1).astype(np.float32) if gained else None, phase)
+        return Move(order, np.where(copy, gain, 1).astype(np.float32) if gained else None, phase)
 
-    return ws.Element(spec, {name: move(group) for name, group in spec.groups.items()})
+    return Element(spec, {name: move(group) for name, group in spec.groups.items()})
 
 
 def drawn(spec: Symmetry, seed: int, count: int = PAIRS) -> Any:
     rng = np.random.default_rng(seed)
     return spec.unflatten([rng.normal(0, 0.5, (count, *shape)).astype(np.float32) for shape in spec.shapes])
-
-
-def joined(first: Any, second: Any) -> Any:
-    """The first pairs of one tree before the last of another."""
-    return jax.tree.map(lambda a, b: np.concatenate([np.asarray(a)[:COPIES], np.asarray(b)[COPIES:]]), first, second)
 
 
 @functools.cache
@@ -139,7 +128,7 @@ def made(planted: str, width: int = 12) -> tuple[Symmetry, Any, Found]:
     case, widths, actions, _ = PLANTED[planted]
     spec, _ = kind(case, widened(widths, width))
     reference = drawn(spec, 0)
-    weights = joined(reference, drawn(spec, 1))
+    weights = jax.tree.map(lambda a, b: np.concatenate([a[:COPIES], b[COPIES:]]), reference, drawn(spec, 1))
     found = planted_and_found(elements(spec, actions), weights, reference, planted, width)
     return spec, reference, jax.tree.map(np.asarray, found)
 
@@ -174,7 +163,7 @@ def test_an_aligned_network_stays(planted: str):
     nothing = jax.tree.map(lambda x: np.repeat(x[-1:], PAIRS, axis=0), elements(spec, PLANTED[planted][2]))
     last = slice(COPIES - OTHERS, None)  # some copies and the others; before these every reference to itself
     again = jax.tree.map(lambda a, b: np.concatenate([a[: last.start], b[last]]), reference, found.made.weights)
-    both = jax.tree.map(np.asarray, planted_and_found(nothing, again, reference, planted, 12).made)
+    both = jax.tree.map(np.asarray, planted_and_found(nothing, again, reference, planted).made)
     if "scales" in planted:  # the best scales are found but for a part in a thousand
         chex.assert_trees_all_close(row(both.weights, last), row(again, last), rtol=2e-3)
     else:
@@ -188,7 +177,7 @@ def test_permutations_alone_do_not_find_planted_signs():
     spec, reference, found = made("signed permutation")
     size = squared(reference, jax.tree.map(np.zeros_like, reference))
     nothing = jax.tree.map(lambda x: np.repeat(x[-1:], PAIRS, axis=0), elements(spec, ("permute",)))
-    orders = planted_and_found(nothing, found.weights, reference, "permutation", 12).made.distance
+    orders = planted_and_found(nothing, found.weights, reference, "permutation").made.distance
     assert (np.asarray(orders) / size).mean() > 0.3
     assert (found.made.distance / size)[:COPIES].mean() < 1e-6
 
@@ -250,22 +239,14 @@ def test_a_group_alone_is_aligned_as_near_as_any_element_brings_it(planted: str)
         np.testing.assert_allclose(found.made.distance[i] - rest, least[linear_sum_assignment(least)].sum(), rtol=2e-3)
 
 
-def tied_pair() -> tuple[Symmetry, Any, Any]:
-    """A network whose one group meets itself in one array, so that its steps are not exact."""
-    return tied(), *(random_weights(jax.random.key(i), tied()) for i in (1, 0))
-
-
-def test_the_distance_never_rises_with_the_sweeps():
-    spec, weights, reference = tied_pair()
-    one, many = (float(aligned(weights, reference, spec, max_sweeps=n, solver="host").distance) for n in (1, 50))
-    assert many <= one < squared_distance(weights, reference)
-
-
-def test_restarts_never_lose_and_a_key_decides_them():
-    spec, weights, reference = tied_pair()
-    plain = aligned(weights, reference, spec, max_sweeps=50, solver="host")
-    tries = [aligned(weights, reference, spec, restarts=6, key=KEY, solver="host") for _ in range(2)]
-    assert tries[0].distance <= plain.distance
+def test_restarts_and_sweeps_never_lose_and_a_key_decides_restarts():
+    """Of a network whose one group meets itself in one array, so that its steps are not exact."""
+    weights, reference = (random_weights(jax.random.key(i), tied()) for i in (1, 0))
+    near = functools.partial(aligned, weights, reference, tied(), solver="host")
+    one, many = float(near(max_sweeps=1).distance), float(near(max_sweeps=50).distance)
+    assert many <= one < float(ws.squared_distance(weights, reference))
+    tries = [near(restarts=6, key=KEY) for _ in range(2)]
+    assert tries[0].distance <= many
     chex.assert_trees_all_equal(tries[0].weights, tries[1].weights)
 
 
@@ -297,16 +278,10 @@ def test_float64_is_aligned_in_float64():
         assert float(found.distance) < 1e-24
 
 
-def spread(tree: Any) -> Any:
-    return jax.device_put(tree, jax.NamedSharding(devices.data_mesh(), jax.P("batch")))
-
-
-def test_a_batch_spread_over_devices_is_aligned_on_them():
+def test_a_batch_spread_over_devices_is_aligned_on_them_and_mixed_after_alignment_on_the_host():
+    spread = lambda tree: jax.device_put(tree, jax.NamedSharding(devices.data_mesh(), jax.P("batch")))
     found = aligned_each(*spread(EIGHT), SIX, solver="device")
     np.testing.assert_allclose(found.distance, aligned_each(*EIGHT, SIX, solver="device").distance, rtol=1e-5)
-
-
-def test_a_batch_spread_over_devices_is_mixed_after_alignment_on_the_host():
     batch = Batch(EIGHT[0], np.eye(8, dtype=np.float32))
     run = jax.jit(lambda batch: mixup_aligned(SIX, group="permutation")(KEY, batch))
     chex.assert_trees_all_close(run(spread(batch)), run(batch), atol=1e-5)
@@ -354,8 +329,7 @@ def test_every_step_of_a_deep_descent_is_scipys_optimum_and_none_raises_the_dist
     monkeypatch.setattr(module, "_nearer", noted)
     # A function of its own: programs are kept by function, and another test may have compiled the search without these.
     own = functools.wraps(search)(lambda *given, **settings: search(*given, **settings))
-    static = ("symmetry", "actions", "restarts", "max_sweeps", "solver")
-    monkeypatch.setattr(module, "_search", jax.jit(own, static_argnames=static))
+    monkeypatch.setattr(module, "_search", jax.jit(own, static_argnames=("settings", "restarts")))
     found = jax.jit(lambda a, b: ws.align(a, b, spec))(weights, reference)
     jax.effects_barrier()
     sizes = set()
@@ -378,8 +352,8 @@ def test_any_symmetry_is_aligned(spec: Symmetry):
     find = functools.partial(aligned, reference=weights, symmetry=spec, max_sweeps=50, solver="host")
     assert float(find(moved(KEY, weights, spec, signs_and_order)).distance) < 1e-10
     found = find(other)
-    assert found.distance < squared_distance(other, weights)
-    assert float(found.distance) == pytest.approx(squared_distance(found.weights, weights), rel=1e-4)
+    assert found.distance < ws.squared_distance(other, weights)
+    assert float(found.distance) == pytest.approx(float(ws.squared_distance(found.weights, weights)), rel=1e-4)
     if spec is RESIDUAL:
         x = points(KEY, 3).reshape(1, 6, 8, 1)
         run = jax.jit(lambda weights: Residual().apply(weights, x))
@@ -398,22 +372,16 @@ def test_neurons_that_may_not_be_reordered_keep_their_places():
         np.testing.assert_array_equal(one.element.moves["h"].permutation, np.arange(5))
 
 
-def test_complex_numbers_and_none_at_all_have_no_distance(untyped):
-    mine, goal = row(EIGHT, 0)
-    mine = (mine[0], mine[1]._replace(bias=mine[1].bias.astype(np.complex64)))
-    for refused in (lambda: ws.align(mine, goal, SIX), lambda: ws.canonicalize(mine, SIX)):
-        with pytest.raises(ValueError, match=r"weights\[1\].bias holds complex64; expected real numbers"):
-            refused()
-    with pytest.raises(ValueError, match=r"hold no floating-point array"):
-        ws.squared_distance({"step": 1}, {"step": 2})
-    assert float(ws.squared_distance({"a": np.complex64(3 + 4j), "b": 1}, {"a": np.complex64(0), "b": 1.5})) == 25.25
-
-
 def test_a_distance_is_of_like_networks_and_of_wide_numbers(untyped):
     half = {"w": jnp.full(1000, 1.0, jnp.bfloat16)}
     assert float(ws.squared_distance(half, jax.tree.map(jnp.zeros_like, half))) == 1000
-    with pytest.raises(ValueError, match=r"\['w'\] has shape \(1000,\); the other network expects \(1,\)"):
-        ws.squared_distance(half, {"w": jnp.ones(1, jnp.bfloat16)})
+    assert float(ws.squared_distance({"a": np.complex64(3 + 4j), "b": 1}, {"a": np.complex64(0), "b": 1.5})) == 25.25
+    for a, b, message in (
+        (half, {"w": jnp.ones(1, jnp.bfloat16)}, r"\['w'\] has shape \(1000,\); the other network expects \(1,\)"),
+        ({"step": 1}, {"step": 2}, "hold no floating-point array"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ws.squared_distance(a, b)
 
 
 def test_groups_are_grown_from_what_is_fixed():
@@ -424,17 +392,22 @@ def test_groups_are_grown_from_what_is_fixed():
     assert growth_order(symmetry_of(deep, {"in": Fixed(2), **{n: Group(3) for n in "dcba"}})) == ["a", "b", "c", "d"]
 
 
-def test_refusals_name_the_way_out(untyped):
+def test_what_cannot_be_aligned_is_named(untyped):
     spec = CASES["relu"].symmetry((2, 6, 5, 2))
-    weights, reference = (random_weights(jax.random.key(i), spec) for i in (0, 1))
-    with pytest.raises(ValueError, match=r"allows no signs; align over 'permutation', or over 'full'"):
-        ws.align(weights, reference, spec, group="signed")
-    with pytest.raises(ValueError, match=r"unknown group 'sign'.*permutation, signed, full.*mean 'signed'"):
-        ws.align(weights, reference, spec, group="sign")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match=r"restarts is 2 and there is no key; pass key"):
-        ws.align(weights, reference, spec, restarts=2)
-    with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape \(2, 7\).*expects \(2, 6\)"):
-        ws.align(random_weights(KEY, ws.mlp((2, 7, 5, 2))), reference, spec)
+    mine, goal = (random_weights(jax.random.key(i), spec) for i in (0, 1))
+    complex_bias = (*mine[:2], mine[2]._replace(bias=mine[2].bias.astype(np.complex64)))
+    refused: list[tuple[Any, dict[str, Any], str]] = [
+        (mine, {"group": "signed"}, "allows no signs; align over 'permutation', or over 'full'"),
+        (mine, {"group": "sign"}, "unknown group 'sign'.*permutation, signed, full.*mean 'signed'"),
+        (mine, {"restarts": 2}, "restarts is 2 and there is no key; pass key"),
+        (random_weights(KEY, ws.mlp((2, 7, 5, 2))), {}, r"weights\[0\].kernel has shape \(2, 7\).*expects \(2, 6\)"),
+        (complex_bias, {}, r"weights\[2\].bias holds complex64; expected real numbers"),
+    ]
+    for weights, settings, message in refused:
+        with pytest.raises(ValueError, match=message):
+            ws.align(weights, goal, spec, **settings)
+    with pytest.raises(ValueError, match="holds complex64"):
+        ws.canonicalize(complex_bias, spec)
 
 
 def test_networks_align_inside_a_compiled_step_with_gradients_around_it():

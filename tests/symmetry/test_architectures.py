@@ -8,15 +8,10 @@ import pytest
 from tests.helpers import Normed, dense_axes, normed_spec, points, random_weights, touched
 from wsjax import symmetry as ws
 from wsjax.symmetry import Axes, Fixed, Group, Sum, Symmetry, symmetry_of
+from wsjax.symmetry.element import Element, Move, identity
 
 IMAGES = np.asarray(np.linspace(-1, 1, 2 * 3 * 3).reshape(2, 3, 3, 1) ** 2, np.float32)
-FILTER = {
-    "row": Fixed(2),
-    "column": Fixed(2),
-    "color": Fixed(1, "input"),
-    "pixel": Fixed(9),
-    "out": Fixed(2, "output"),
-}
+FILTER = {"row": Fixed(2), "column": Fixed(2), "color": Fixed(1, "input"), "pixel": Fixed(9), "out": Fixed(2, "output")}
 
 
 def convolve(x: jax.Array, layer: dict) -> jax.Array:
@@ -123,9 +118,9 @@ def test_arrays_of_every_dtype_move_with_their_neurons_and_the_rest_comes_back_a
         {"in": Fixed(2, "input"), "h": Group(5, "tanh"), "out": Fixed(1, "output")},
     )
     order = np.array([3, 0, 4, 1, 2])
-    element = ws.Element(spec, {"h": ws.Move(permutation=order)})
+    element = Element(spec, {"h": Move(permutation=order)})
     flips = np.array([1, -1, 1, 1, -1], np.float32)
-    signs = ws.Element(spec, {"h": ws.Move(gain=flips)})
+    signs = Element(spec, {"h": Move(gain=flips)})
     plain = random_weights(jax.random.key(0), spec)
     for dtype in (bool, np.int8, np.uint16, np.int64, np.complex64, np.float16):
         own = np.array([0, 1, 2**40 if dtype == np.int64 else 3, 1, 5]).astype(dtype)
@@ -133,7 +128,7 @@ def test_arrays_of_every_dtype_move_with_their_neurons_and_the_rest_comes_back_a
         moved = ws.act(element, weights)
         np.testing.assert_array_equal(moved["own"], own[order], err_msg=str(dtype))
         assert moved["own"].dtype == dtype
-        assert int(moved["step"]) == int(ws.act(ws.identity(spec), weights)["step"]) == 2**40 + 5
+        assert int(moved["step"]) == int(ws.act(identity(spec), weights)["step"]) == 2**40 + 5
         if np.issubdtype(dtype, np.inexact):
             np.testing.assert_array_equal(ws.act(signs, weights)["own"], own * flips)
         else:

@@ -13,6 +13,7 @@ from tests.symmetry.architectures import NORMED, RESIDUAL, Residual, normed, tie
 from wsjax import symmetry as ws
 from wsjax.symmetry import Fixed, Group, symmetry_of
 from wsjax.symmetry.canonical import canonical_element, inputs_first
+from wsjax.symmetry.element import Element
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
@@ -47,7 +48,7 @@ def test_an_orbit_has_one_canonical_network_of_the_same_function(case: str):
             assert_one(spec, apply, wide, elements, np.asarray(x, np.float64), 1e-10)
 
 
-def assert_one(spec: ws.Symmetry, apply, weights, elements: ws.Element, x: np.ndarray, close: float) -> None:
+def assert_one(spec: ws.Symmetry, apply, weights, elements: Element, x: np.ndarray, close: float) -> None:
     """Four networks of an orbit have one canonical network, which has the same function and is its own."""
 
     @jax.jit
@@ -123,4 +124,4 @@ def test_the_element_is_a_value_and_a_batch_is_canonical_by_vmap():
     act = jax.jit(lambda w: ws.act(canonical_element(w, spec), w))
     one = jax.tree.map(lambda x: x[1], stack)
     chex.assert_trees_all_close(jax.tree.map(lambda x: np.asarray(x)[1], many), act(one), atol=1e-5)
-    assert isinstance(jax.eval_shape(lambda w: canonical_element(w, spec), one), ws.Element)
+    assert isinstance(jax.eval_shape(lambda w: canonical_element(w, spec), one), Element)

@@ -1,5 +1,7 @@
 """`dense`: networks of three libraries by the names of their layers in order, and what it refuses."""
 
+from typing import Any
+
 import equinox as eqx
 import flax.linen as nn
 import jax
@@ -120,19 +122,17 @@ def test_an_order_that_does_not_fit_is_refused_by_name(params, order, message):
         ws.dense(params, order, activation="relu")
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
+def test_frequencies_belong_to_sines_and_sines_need_them():
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"activation": "sine"}, "w0 None and convention None; expected both"),
         ({"activation": "sine", "w0": 30.0}, "w0 30.0 and convention None; expected both"),
         ({"activation": "sine", "w0": (1.0, 2.0, 3.0), "convention": "affine"}, "w0 has 3 values; .* 2 hidden layers"),
         ({"activation": "tanh", "w0": 30.0}, "are of sines, and activation is 'tanh'"),
         ({"activation": "tanh", "convention": "affine"}, "are of sines, and activation is 'tanh'"),
-    ],
-)
-def test_frequencies_belong_to_sines_and_sines_need_them(settings, message):
-    with pytest.raises(ValueError, match=message):
-        ws.dense(LAYERS, ORDER, **settings)
+    ]
+    for settings, message in refused:
+        with pytest.raises(ValueError, match=message):
+            ws.dense(LAYERS, ORDER, **settings)
 
 
 def test_a_whole_path_names_one_layer_where_other_paths_end_alike():

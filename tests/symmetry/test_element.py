@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from tests.helpers import CASES, W0, assert_identical, change, points, random_weights
+from wsjax import networks
 from wsjax import symmetry as ws
-from wsjax.symmetry import Element, Move
-from wsjax.symmetry.sample import sample_permutation, sample_phases, sample_scales, sample_signs
+from wsjax.symmetry.element import Element, Move, identity
+from wsjax.symmetry.sample import sample_permutation, sample_phases, sample_scales, sample_scales_uniform, sample_signs
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
@@ -77,16 +78,10 @@ def test_acting_preserves_the_function_of_one_input_and_output(case: str):
         (ws.siren((2, 4, 1), 9.5), Move(gain=np.array([-2.0, 1.0, 1.0, 1.0]))),  # a sine is not homogeneous
     ],
 )
-@pytest.mark.usefixtures("untyped")
 def test_a_wrong_action_changes_the_function(spec: ws.Symmetry, move: Move):
     weights = random_weights(jax.random.key(0), spec)
-    read = lambda w: ws_apply(w, points(jax.random.key(1), 2))
+    read = lambda w: networks.siren_apply(w, points(jax.random.key(1), 2), w0=9.5)
     assert change(read(ws.act(Element(spec, {"h1": move}), weights)), read(weights)) > 0.05
-
-
-def ws_apply(weights, x: jax.Array) -> jax.Array:
-    hidden, last = weights
-    return jnp.sin(9.5 * (x @ hidden.kernel + hidden.bias[None, :])) @ last.kernel + last.bias[None, :]
 
 
 def assert_close(found, expected):
@@ -113,7 +108,7 @@ SAMPLERS = {
     "permute": sample_permutation,
     "sign": sample_signs,
     "phase": lambda key, spec: sample_phases(key, spec, max_shift=3),
-    "none": lambda key, spec: ws.identity(spec),
+    "none": lambda key, spec: identity(spec),
 }
 
 
@@ -151,7 +146,7 @@ def test_composition_is_associative_and_not_commutative():
 def test_the_identity_and_exact_elements_keep_every_bit():
     spec = ws.siren((2, 5, 3, 1))
     weights = random_weights(jax.random.key(0), spec)
-    assert_identical(ws.act(ws.identity(spec), weights), weights)
+    assert_identical(ws.act(identity(spec), weights), weights)
 
     @jax.jit
     def there_and_back(weights: Any) -> Any:
@@ -165,17 +160,7 @@ def test_the_identity_and_exact_elements_keep_every_bit():
 
 def test_elements_of_two_symmetries_do_not_compose():
     with pytest.raises(ValueError, match=r"cannot compose elements of Symmetry.*tanh.* and Symmetry.*relu"):
-        ws.compose(ws.identity(ws.mlp((2, 3, 1), "tanh")), ws.identity(ws.mlp((2, 3, 1), "relu")))
-
-
-def test_permutations_are_uniform():
-    spec = ws.mlp((2, 3, 1))
-    draw = lambda key: sample_permutation(key, spec).moves["h1"].permutation
-    orders = np.asarray(jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(0), 1200)))
-    kinds, counts = np.unique(orders, axis=0, return_counts=True)
-    assert (np.sort(kinds, axis=1) == np.arange(3)).all()
-    assert len(counts) == 6
-    assert ((counts - 200) ** 2 / 200).sum() < 20.5  # chi-square with 5 degrees of freedom, 0.1 %
+        ws.compose(identity(ws.mlp((2, 3, 1), "tanh")), identity(ws.mlp((2, 3, 1), "relu")))
 
 
 def test_the_samplers_draw_what_they_say():
@@ -192,22 +177,23 @@ def test_the_samplers_draw_what_they_say():
     logs = np.log(many(lambda k: sample_scales(k, relu, std=0.5).moves["h1"].gain))
     assert abs(logs.std() - 0.5) < 0.03
     assert abs(logs.mean()) < 0.03
+    logs = np.log(many(lambda k: sample_scales_uniform(k, relu, max_log=0.5).moves["h1"].gain))
+    np.testing.assert_allclose([logs.min(), logs.max(), logs.std()], [-0.5, 0.5, 0.5 / 3**0.5], atol=0.02)
     assert sample_signs(keys[0], relu).moves["h1"] == sample_scales(keys[0], sine).moves["h1"] == Move()
 
 
-def test_the_groups_of_one_network_draw_apart():
-    element = sample_permutation(jax.random.key(0), ws.mlp((2, 16, 16, 1)))
-    assert (element.moves["h1"].permutation != element.moves["h2"].permutation).any()  # type: ignore[union-attr]
-
-
 def test_settings_out_of_range_are_refused():
-    spec = ws.siren((2, 3, 1))
-    with pytest.raises(ValueError, match=r"probability is 1.5"):
-        sample_signs(jax.random.key(0), spec, probability=1.5)
-    with pytest.raises(ValueError, match=r"max_shift is -1"):
-        sample_phases(jax.random.key(0), spec, max_shift=-1)
-    with pytest.raises(ValueError, match=r"std is -1"):
-        sample_scales(jax.random.key(0), spec, std=-1.0)
+    spec, key = ws.siren((2, 3, 1)), jax.random.key(0)
+    refused: list[tuple[Any, dict[str, Any], str]] = [
+        (sample_signs, {"probability": 1.5}, "probability is 1.5"),
+        (sample_phases, {"max_shift": -1}, "max_shift is -1"),
+        (sample_phases, {"max_shift": "2"}, "max_shift is '2'; it must be one integer"),
+        (sample_scales, {"std": -1.0}, "std is -1"),
+        (sample_scales_uniform, {"max_log": -1.0}, "max_log is -1"),
+    ]
+    for draw, settings, message in refused:
+        with pytest.raises(ValueError, match=message):
+            draw(key, spec, **settings)
 
 
 def test_one_trace_serves_every_element_and_numpy_weights_pass():

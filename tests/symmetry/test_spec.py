@@ -59,17 +59,12 @@ def test_an_activation_allows_what_its_functional_equation_says(activation: str,
             "'sign' does not preserve the function of 'relu' neurons; those allow: permute, rescale",
         ),
         ({"size": 2, "activation": "tanh", "actions": ("phase",)}, "'phase' does not preserve the function of 'tanh'"),
+        ({"size": 2, "role": "inputs"}, "unknown role 'inputs' of a fixed axis.*Did you mean 'input'"),
     ],
 )
-def test_a_group_refuses_what_its_activation_does_not_allow(arguments: dict, message: str):
+def test_a_group_refuses_what_its_activation_does_not_allow_and_a_fixed_axis_other_roles(arguments: dict, message: str):
     with pytest.raises(ValueError, match=message):
-        Group(**arguments)
-
-
-@pytest.mark.usefixtures("untyped")
-def test_a_fixed_axis_has_one_of_three_roles():
-    with pytest.raises(ValueError, match=r"unknown role 'inputs' of a fixed axis.*Did you mean 'input'"):
-        Fixed(2, "inputs")  # type: ignore[arg-type]
+        (Fixed if "role" in arguments else Group)(**arguments)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +111,7 @@ def test_a_leaf_that_is_no_axes_is_named():
 
 
 def test_ready_descriptions_check_their_widths():
-    with pytest.raises(ValueError, match=r"w0 has 1 values; widths .* have 2 hidden layers"):
+    with pytest.raises(ValueError, match=r"w0 has 1 values; the network has 2 hidden layers: give one number or 2"):
         siren((2, 4, 4, 1), w0=[30.0])
     for ready in (siren, mlp):
         with pytest.raises(ValueError, match=r"number of widths is 2"):

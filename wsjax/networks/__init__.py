@@ -2,11 +2,11 @@
 
 from wsjax.networks.cnn import CNN
 from wsjax.networks.grid import grid
-from wsjax.networks.mlp import ACTIVATIONS, mlp_apply, mlp_init
+from wsjax.networks.mlp import mlp_apply, mlp_init
 from wsjax.networks.network import Network
 from wsjax.networks.siren import siren_apply, siren_init
 
-__all__ = ["ACTIVATIONS", "CNN", "Network", "grid", "mlp_apply", "mlp_init", "siren_apply", "siren_init"]
+__all__ = ["CNN", "Network", "grid", "mlp_apply", "mlp_init", "siren_apply", "siren_init"]
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,7 @@ many plain ones, which on a CPU takes five times as long; a batched product stay
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import flax.linen as nn
 import jax
@@ -28,20 +28,8 @@ def by_patches(
     padding: str,
     **plain: Any,
 ) -> Float[Array, "images new_rows new_columns outputs"]:
-    """A convolution without dilation or groups, as `jax.lax.conv_general_dilated` gives it, by one product.
-
-    Args:
-        x: images, channels last.
-        kernel: HWIO.
-        strides: of rows and columns.
-        padding: "SAME" or "VALID".
-        plain: the further settings that Flax gives, none of which it may use: dilations and groups of one.
-
-    Example:
-        >>> product = jax.jit(by_patches, static_argnums=(2, 3))
-        >>> product(jnp.ones((1, 5, 5, 1)), jnp.ones((3, 3, 1, 2)), (2, 2), "VALID").tolist()[0][0]
-        [[9.0, 9.0], [9.0, 9.0]]
-    """
+    """A convolution without dilation or groups, as `jax.lax.conv_general_dilated` gives it, by one product; `plain` are
+    the further settings that Flax gives, dilations and groups of one."""
     height, width, inputs, outputs = kernel.shape
     pads = jax.lax.padtype_to_pads(x.shape[1:3], (height, width), strides, padding)
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
@@ -87,8 +75,8 @@ class CNN:
 
     Its weights are the Flax variables of `ConvNet`: kernels HWIO and (in, out), He-normal, and biases, zero at first.
 
-    image_shape: (rows, columns, channels) of an image; channels: of each convolution; outputs: classes; activation: a
-    name in `networks.ACTIVATIONS`; padding: "SAME", which halves each side and rounds up, or "VALID", none, as in the
+    image_shape: (rows, columns, channels); channels: of each convolution; outputs: classes; activation: a name in
+    `networks.mlp.ACTIVATIONS`; padding: "SAME", which halves each side and rounds up, or "VALID", none, as in the
     published small CNN zoo.
 
     Source: arXiv 2002.11448, section 3, for the architecture.
@@ -107,7 +95,7 @@ class CNN:
 
     def __post_init__(self):
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
-        check_choice("padding", self.padding, ("SAME", "VALID"))
+        check_choice("padding", self.padding, get_args(Padding))
         check_number("number of convolutions", len(self.channels), low=1)
         check_number("outputs", self.outputs, low=1, integer=True)
         for name in ("image_shape", "channels"):

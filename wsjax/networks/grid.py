@@ -16,13 +16,9 @@ def grid(
 ) -> Float[Array, "points axes"]:
     """The coordinates of an array's cells as rows, in the array's own (row-major) order.
 
-    Each axis runs over `linspace(low, high, n)`, ends included: the center of the corner pixels lies on the
-    border. The two orders hold the same points with their columns reversed.
-
-    Args:
-        shape: the array's shape, (rows, columns) for an image.
-        order: `"xy"` puts the column first (x, y), as DWSNets and its data sets do; `"ij"` the row first, as NFN.
-        low, high: the range of every coordinate.
+    Each axis of the array's `shape`, (rows, columns) for an image, runs over `linspace(low, high, n)`, ends included:
+    the center of the corner pixels lies on the border. The `order` `"xy"` puts the column first (x, y), as DWSNets and
+    its data sets do; `"ij"` the row, as NFN.
 
     Raises:
         ValueError: an unknown order.

@@ -33,9 +33,7 @@ def unchanged(layer: int, activations: Array) -> Array:
 def mlp_init(key: Key, widths: Sequence[int]) -> tuple[Layer, ...]:
     """He-normal kernels, N(0, 2 / fan_in), and zero biases; a tuple of `Layer`.
 
-    Args:
-        key: a typed key.
-        widths: sizes from input to output.
+    `key` is a typed key, and `widths` are the sizes from input to output.
 
     Example:
         >>> import jax
@@ -55,9 +53,8 @@ def mlp_apply(
     """a(x W0 + b0) W1 + b1 ..., linear at the end.
 
     Args:
-        weights: a tuple of `Layer`.
-        x: (points, inputs).
-        activation: a name in `networks.ACTIVATIONS`.
+        weights, x: a tuple of `Layer`, and (points, inputs).
+        activation: a name in `networks.mlp.ACTIVATIONS`.
         between: what is done to each hidden layer's activations, dropout for example.
 
     Raises:

@@ -11,11 +11,11 @@ from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice, fields_as_python
 from wsjax.networks.mlp import ACTIVATIONS, mlp_apply, mlp_init
-from wsjax.networks.siren import Family, frequencies, siren_apply, siren_init
+from wsjax.networks.siren import Family, siren_apply, siren_init
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry import mlp as mlp_symmetry
 from wsjax.symmetry import siren as siren_symmetry
-from wsjax.symmetry.group import Convention
+from wsjax.symmetry.group import CONVENTIONS, Convention, frequencies
 from wsjax.typing import Key, Layer, Points, Weights
 
 KINDS = ("siren", "mlp")
@@ -44,7 +44,7 @@ class Network:
         fields_as_python(self)
         check_choice("network kind", self.kind, KINDS)
         check_choice("activation", self.activation, ("sine",) if self.kind == "siren" else tuple(ACTIVATIONS))
-        check_choice("w0 convention", self.w0_convention, ("affine", "kernel"))
+        check_choice("w0 convention", self.w0_convention, CONVENTIONS)
         object.__setattr__(self, "widths", tuple(self.widths))
         # One number stands for all hidden layers, alone or in a tuple.
         w0 = self.w0[0] if isinstance(self.w0, tuple | list) and len(self.w0) == 1 else self.w0

@@ -6,31 +6,15 @@ from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice, check_number
 from wsjax.networks.sine import sine
-from wsjax.symmetry.group import Convention
+from wsjax.symmetry.group import CONVENTIONS, Convention, frequencies
 from wsjax.typing import Key, Layer, Points, Weights
 
 Family: TypeAlias = Literal["dws", "nfn", "zero_output"]
-
-
-def frequencies(w0: float | Sequence[float], hidden: int) -> tuple[float, ...]:
-    """One w0 for each hidden layer, from one number or from as many.
-
-    Example:
-        >>> frequencies(30.0, 2)
-        (30.0, 30.0)
-    """
-    if isinstance(w0, int | float) or np.ndim(w0) == 0:
-        return (float(w0),) * hidden  # type: ignore[arg-type]
-    if len(w0) != hidden:
-        raise ValueError(
-            f"w0 has {len(w0)} values; the network has {hidden} hidden layers: give one number or {hidden}"
-        )
-    return tuple(float(w) for w in w0)
+FAMILIES: tuple[Family, ...] = ("dws", "nfn", "zero_output")
 
 
 def siren_init(
@@ -48,10 +32,9 @@ def siren_init(
     hidden layer's w0.
 
     Args:
-        key: a typed key.
-        widths: sizes from input to output.
+        key, widths: a typed key, and the sizes from input to output.
         w0: one frequency, or one for each hidden layer.
-        family: `"dws"` (DWSNets: small first layer, output offset 0.5), `"nfn"` (NFN: SIREN's first layer, none),
+        family: `"dws"` (DWSNets: small first layer, output offset 0.5), `"nfn"` (NFN: SIREN's first layer, no offset),
             `"zero_output"` (ours: starts as the constant 0, so less of the random start stays in fitted weights).
 
     Raises:
@@ -66,9 +49,9 @@ def siren_init(
         >>> float(abs(w[0].kernel).max()) < (6 / 2) ** 0.5 / 30
         True
     """
-    check_choice("initialization family", family, ("dws", "nfn", "zero_output"))
-    hidden = len(widths) - 2
+    check_choice("initialization family", family, FAMILIES)
     check_number("number of widths", len(widths), low=3)
+    hidden = len(widths) - 2
     w0s = frequencies(w0, hidden)
     layers = []
     for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
@@ -102,14 +85,13 @@ def siren_apply(
     Computed feature-major, (features, points), which is how small batched products run fastest.
 
     Args:
-        weights: a tuple of `Layer`.
-        x: (points, inputs).
+        weights, x: a tuple of `Layer`, and (points, inputs).
         w0: one frequency, or one for each hidden layer.
         offset: added to every output; 0.5 for the DWSNets family, whose pixels lie in [0, 1].
         convention: `"affine"` as above, `"kernel"` for sin(w0 x W + b).
 
     Raises:
-        ValueError: as many frequencies as hidden layers are not, or an unknown convention.
+        ValueError: another number of frequencies than hidden layers, or an unknown convention.
 
     Example:
         >>> import jax
@@ -117,7 +99,7 @@ def siren_apply(
         >>> jax.eval_shape(lambda w: siren_apply(w, jax.numpy.ones((5, 2)), w0=10.0, offset=0.5), w).shape
         (5, 3)
     """
-    check_choice("w0 convention", convention, ("affine", "kernel"))
+    check_choice("w0 convention", convention, CONVENTIONS)
     *hidden, last = weights
     h = jnp.asarray(x).T
     for layer, w in zip(hidden, frequencies(w0, len(hidden)), strict=True):

@@ -7,18 +7,15 @@ from wsjax.symmetry.barrier import interpolation_barrier
 from wsjax.symmetry.canonical import canonicalize
 from wsjax.symmetry.check import check
 from wsjax.symmetry.dense import dense
-from wsjax.symmetry.element import Element, Move, compose, identity, inverse
+from wsjax.symmetry.element import compose, inverse
 from wsjax.symmetry.group import Fixed, Group
 from wsjax.symmetry.sample import sample
-from wsjax.symmetry.spec import Symmetry, symmetry_of
-from wsjax.symmetry.specs import mlp, siren
+from wsjax.symmetry.spec import Symmetry, mlp, siren, symmetry_of
 
 __all__ = [
     "Axes",
-    "Element",
     "Fixed",
     "Group",
-    "Move",
     "Sum",
     "Symmetry",
     "act",
@@ -27,7 +24,6 @@ __all__ = [
     "check",
     "compose",
     "dense",
-    "identity",
     "interpolation_barrier",
     "inverse",
     "mlp",

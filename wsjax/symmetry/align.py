@@ -25,20 +25,15 @@ from wsjax.floats import common, floating, inexact, widened
 from wsjax.symmetry.act import act
 from wsjax.symmetry.assignment import Solver, assign, in_optimal_order
 from wsjax.symmetry.draws import varying_as
-from wsjax.symmetry.element import Element, Move, compose
+from wsjax.symmetry.element import Element, Move, compose, identity
 from wsjax.symmetry.group import Action, Group
-from wsjax.symmetry.match import pairs
+from wsjax.symmetry.match import pairs, slices
 from wsjax.symmetry.sample import sample_permutation, sample_signs
-from wsjax.symmetry.slices import slices
 from wsjax.symmetry.spec import Symmetry
 from wsjax.typing import Key, Weights
 
 Over: TypeAlias = Literal["permutation", "signed", "full"]
-OVER: dict[Over, tuple[Action, ...]] = {
-    "permutation": (),
-    "signed": ("sign",),
-    "full": ("sign", "phase", "rescale"),
-}
+OVER: dict[Over, tuple[Action, ...]] = {"permutation": (), "signed": ("sign",), "full": ("sign", "phase", "rescale")}
 """What else than permutations may act."""
 
 LEAST_GAIN = 1e-6  # of the distance in one sweep; less is rounding
@@ -68,33 +63,24 @@ def align(
 
     A local minimum of the squared distance over all floating-point arrays, found by coordinate descent; each step is
     the minimum over one group, exact but for scales and for a group whose axes meet in one array. The result is never
-    farther from the reference than the weights were. Under `jax.vmap` a whole batch is aligned in one call, and
-    compiled code may call it.
+    farther from the reference than the weights were. It runs under `jax.jit` and `jax.vmap`.
 
     **Preserves** the function, up to rounding.
 
     Args:
-        weights: the network to move.
-        reference: the one to meet, of the same Symmetry.
-        symmetry: of both; any: dense, convolutions, residual connections that tie axes.
+        weights, reference: the network to move and the one to meet, both of the symmetry.
+        symmetry: any: dense, convolutions, residual connections that tie axes.
         group: `"permutation"`; `"signed"`, permutations and the signs that the network allows; `"full"`, all that it
             allows: signs and phases (sine), signs (tanh), positive scales (ReLU). Nearer weights are no lower loss in
-            between: for ReLU classifiers take `"permutation"`, of networks that were canonicalized (see below).
-        restarts: how many further descents start from random elements; the best of all is returned. Needs a key.
-        key: a typed key, for the restarts only.
+            between: for ReLU classifiers canonicalize both networks and take `"permutation"` (docs/alignment.md).
+        restarts, key: further descents from random elements, drawn with a typed key; the best of all is returned.
         max_sweeps: passes over all groups; descent ends before where nothing changes.
-        solver: of the assignments, see `assignment.assign`.
-
-    The loss barrier between two 64-64-64-10 ReLU networks, trained on digits from independent starts, three pairs of
-    them (`python -m benchmarks.accuracy.scales`): 1.19 +- 0.21 as trained, 0.150 +- 0.005 with permutations matched,
-    0.148 +- 0.039 over the full group, which comes nearer in weights (21.1 against 22.6). Where both are canonicalized
-    first, so that all neurons are of one size, 0.122 +- 0.011 with permutations (0.028 +- 0.016 less, pair by pair) and
-    0.137 +- 0.027 with the scales matched again. So scales are best removed from both networks, and not matched.
+        solver: of the assignments: `"host"` (SciPy), `"device"` (JAX), or `"auto"`, which chooses by the backend.
 
     Raises:
-        ValueError: weights or reference are not of that Symmetry or hold complex numbers (the leaf is named), an
-            unknown group or solver, `"signed"` for a network without signs, or restarts without a key; weights that
-            are not finite (the leaf is named), or so large that their squares overflow.
+        ValueError: weights or reference that are not of that Symmetry, hold complex numbers, are not finite (the leaf
+            is named) or have squares that overflow, an unknown group or solver, `"signed"` for a network without
+            signs, or restarts without a key.
 
     Source: weight matching of Git Re-Basin (arXiv 2209.04836, section 3.2), here over signs, phases and scales too.
     The code of arXiv 2402.04081 matches permutations only: from a permuted and sign-flipped copy of a SIREN it
@@ -111,14 +97,13 @@ def align(
     check_choice("group", group, tuple(OVER))
     check_number("restarts", restarts, low=0)
     check_number("max_sweeps", max_sweeps, low=1)
-    actions = OVER[group]
     if group == "signed" and not any(g.allows("sign") for g in symmetry.groups.values()):
         raise ValueError(f"{symmetry} allows no signs; align over 'permutation', or over 'full' for what it allows")
     if restarts and key is None:
         raise ValueError(f"restarts is {restarts} and there is no key; pass key=jax.random.key(0), or no restarts")
     mine, goal = floats_as_one(symmetry, weights), floats_as_one(symmetry, reference)
-    settings = {"actions": actions, "restarts": restarts, "max_sweeps": max_sweeps, "solver": solver}
-    element, distance, sweeps = _search(mine, goal, key, symmetry=symmetry, **settings)
+    settings = _Settings(symmetry, OVER[group], solver, max_sweeps)
+    element, distance, sweeps = _search(mine, goal, key, settings=settings, restarts=restarts)
     if not isinstance(distance, Tracer) and not np.isfinite(distance):
         raise ValueError(_not_finite(symmetry, mine, goal))
     return Alignment(act(element, weights), element, distance, sweeps)
@@ -137,30 +122,22 @@ def _not_finite(symmetry: Symmetry, mine: list[Array], goal: list[Array]) -> str
     )
 
 
-@functools.partial(jax.jit, static_argnames=("symmetry", "actions", "restarts", "max_sweeps", "solver"))
+@functools.partial(jax.jit, static_argnames=("settings", "restarts"))
 def _search(
-    mine: list[Array],
-    goal: list[Array],
-    key: Key | None,
-    *,
-    symmetry: Symmetry,
-    actions: tuple[Action, ...],
-    restarts: int,
-    max_sweeps: int,
-    solver: Solver,
+    mine: list[Array], goal: list[Array], key: Key | None, *, settings: "_Settings", restarts: int
 ) -> tuple[Element, Array, Array]:
     """The best element found, the distance it leaves, and the sweeps; compiled once for a Symmetry and settings."""
+    neutral = _neutral(settings, mine[0].dtype)
 
     def run(start: Element, grow: bool) -> tuple[Element, Array, Array]:
         found = _State(*_moved(start, mine, goal), start)
         if grow:
-            found = _nearer(_grown(symmetry, found, goal, actions, solver), found)
-        return _descend(symmetry, found, goal, actions, solver, max_sweeps)
+            found = _nearer(_grown(settings, found, goal), found)
+        return _descend(settings, found, goal)
 
-    neutral = _neutral(symmetry, actions, mine[0].dtype)
     best = run(neutral, grow=True)
     if restarts and key is not None:
-        draw = lambda i: _random(jax.random.fold_in(key, i), symmetry, actions, mine[0].dtype)
+        draw = lambda i: _random(jax.random.fold_in(key, i), settings, mine[0].dtype)
         others = jax.vmap(lambda i: run(compose(draw(i), neutral), grow=False))(jnp.arange(restarts))
         winner = jax.tree.map(lambda x: x[jnp.argmin(others[1])], others)
         best = jax.tree.map(lambda a, b: jnp.where(winner[1] < best[1], b, a), best, winner)
@@ -190,6 +167,13 @@ def _squared(arrays: list[tuple[Array, Array]]) -> Array:
     return jnp.sum(jnp.stack([jnp.sum(jnp.square(jnp.abs(x - y))) for x, y in arrays]))
 
 
+class _Settings(NamedTuple):
+    symmetry: Symmetry
+    actions: tuple[Action, ...]
+    solver: Solver
+    max_sweeps: int
+
+
 class _State(NamedTuple):
     leaves: list[Array]
     distance: Array
@@ -209,26 +193,25 @@ def floats_as_one(symmetry: Symmetry, weights: Weights) -> list[Array]:
     return [leaf.astype(dtype) if floating(leaf) else jnp.zeros(leaf.shape, dtype) for leaf in leaves]
 
 
-def _neutral(symmetry: Symmetry, actions: tuple[Action, ...], dtype: np.dtype) -> Element:
+def _neutral(settings: _Settings, dtype: np.dtype) -> Element:
     """The identity with every part written out that a step may change, so that a loop can carry it."""
 
     def move(group: Group) -> Move:
-        gained = any(a in actions and group.allows(a) for a in ("sign", "rescale"))
-        phased = "phase" in actions and group.allows("phase")
+        allowed = {action for action in settings.actions if group.allows(action)}
         return Move(
             jnp.arange(group.size, dtype=jnp.int32),
-            jnp.ones(group.size, dtype) if gained or phased else None,
-            jnp.zeros(group.size, jnp.int32) if phased else None,
+            jnp.ones(group.size, dtype) if allowed else None,
+            jnp.zeros(group.size, jnp.int32) if "phase" in allowed else None,
         )
 
-    return Element(symmetry, {name: move(group) for name, group in symmetry.groups.items()})
+    return Element(settings.symmetry, {name: move(group) for name, group in settings.symmetry.groups.items()})
 
 
-def _random(key: Key, symmetry: Symmetry, actions: tuple[Action, ...], dtype: np.dtype) -> Element:
-    order = sample_permutation(jax.random.fold_in(key, 0), symmetry)
-    if "sign" not in actions:
+def _random(key: Key, settings: _Settings, dtype: np.dtype) -> Element:
+    order = sample_permutation(jax.random.fold_in(key, 0), settings.symmetry)
+    if "sign" not in settings.actions:
         return order
-    signs = sample_signs(jax.random.fold_in(key, 1), symmetry)
+    signs = sample_signs(jax.random.fold_in(key, 1), settings.symmetry)
     return compose(jax.tree.map(lambda x: x.astype(dtype) if floating(x) else x, signs), order)
 
 
@@ -243,48 +226,39 @@ def _nearer(a: _State, b: _State) -> _State:
 
 
 def _step(
+    settings: _Settings,
     name: str,
     state: _State,
     goal: list[Array],
-    actions: tuple[Action, ...],
-    solver: Solver,
     *,
     known: frozenset[str] | None = None,
     going: Array | None = None,
 ) -> _State:
     """The best element of one group, applied. `going` is given where the order may well be the best already."""
-    symmetry = state.element.symmetry
+    symmetry = settings.symmetry
+    group = symmetry.groups[name]
     mine, theirs = (slices(symmetry, leaves, name, known) for leaves in (state.leaves, goal))
-    found = pairs(symmetry.groups[name], mine, theirs, actions)
-    rows = jnp.arange(symmetry.groups[name].size, dtype=jnp.int32)
-    if symmetry.groups[name].allows("permute"):
+    found = pairs(group, mine, theirs, settings.actions)
+    order = rows = jnp.arange(group.size, dtype=jnp.int32)
+    if group.allows("permute"):
         wanted = True if going is None else going & ~in_optimal_order(found.cost)
-        order = assign(found.cost, wanted, solver=solver)
-    else:
-        order = rows
+        order = assign(found.cost, wanted, solver=settings.solver)
     pick = lambda table: None if table is None else table[rows, order]
-    move = Move(order, pick(found.gain), pick(found.phase))
-    one = Element(symmetry, {n: move if n == name else Move() for n in symmetry.groups})
+    one = Element(symmetry, {**identity(symmetry).moves, name: Move(order, pick(found.gain), pick(found.phase))})
     leaves, distance = _moved(one, state.leaves, goal)
     return _State(leaves, distance, compose(one, state.element))
 
 
-def _grown(symmetry: Symmetry, state: _State, goal: list[Array], actions: tuple[Action, ...], solver: Solver) -> _State:
+def _grown(settings: _Settings, state: _State, goal: list[Array]) -> _State:
     known: frozenset[str] = frozenset()
-    for name in growth_order(symmetry):
-        state = _step(name, state, goal, actions, solver, known=known)
+    for name in growth_order(settings.symmetry):
+        state = _step(settings, name, state, goal, known=known)
         known |= {name}
     return state
 
 
 def growth_order(symmetry: Symmetry) -> list[str]:
-    """The groups from what is fixed inwards: next comes the first with an array whose other groups came before.
-
-    Example:
-        >>> from wsjax.symmetry import mlp
-        >>> growth_order(mlp((2, 3, 3, 1)))
-        ['h1', 'h2']
-    """
+    """The groups from what is fixed inwards: next comes the first with an array whose other groups came before."""
     arrays = [[n for n in axes.names if n in symmetry.groups] for axes in symmetry.axes if len(axes.names) > 1]
     near = lambda n, order: any(names.count(n) == 1 and {*names} <= {n, *order} for names in arrays)
     return ready_first(list(symmetry.groups), near)
@@ -298,22 +272,15 @@ def ready_first(names: Sequence[str], ready: Callable[[str, list[str]], bool]) -
     return order
 
 
-def _descend(
-    symmetry: Symmetry,
-    state: _State,
-    goal: list[Array],
-    actions: tuple[Action, ...],
-    solver: Solver,
-    max_sweeps: int,
-) -> tuple[Element, Array, Array]:
+def _descend(settings: _Settings, state: _State, goal: list[Array]) -> tuple[Element, Array, Array]:
     def sweep(carry: tuple[_State, Array, Array]) -> tuple[_State, Array, Array]:
         before, going, count = carry
         state = before
-        for name in symmetry.groups:
+        for name in settings.symmetry.groups:
             # A group whose axes meet in one array makes the distance quadratic in its order: keep only what helps.
-            state = _nearer(_step(name, state, goal, actions, solver, going=going), state)
+            state = _nearer(_step(settings, name, state, goal, going=going), state)
         return state, state.distance < before.distance * (1 - LEAST_GAIN), count + 1
 
     start = varying_as(state.distance, (state, jnp.asarray(True), jnp.asarray(0)))
-    state, _, count = jax.lax.while_loop(lambda c: c[1] & (c[2] < max_sweeps), sweep, start)
+    state, _, count = jax.lax.while_loop(lambda c: c[1] & (c[2] < settings.max_sweeps), sweep, start)
     return state.element, state.distance, count

@@ -3,20 +3,9 @@
 On a CPU the matrices go to the host, where SciPy solves them one by one on a thread a core, but for those of 4 neurons
 and fewer; elsewhere a loop of JAX solves them where they lie, by `vmap`. So `auto` chooses by the backend, when the
 program is compiled for it, and by the number of neurons, not by how many matrices come at once: under `vmap` a function
-gets the shape of one. Measured side by side on two CPU cores with other work on them, the least of seven rounds, random
-matrices, microseconds a matrix:
-
-| neurons | at once | host | device | `auto` takes |
-|---|---|---|---|---|
-| 4 | 256 | 7.3 | 3.6 | the device |
-| 8 | 1 | 44 | 25 | the host |
-| 8 | 256 | 3.2 | 5.0 | the host |
-| 32 | 1 | 64 | 310 | the host |
-| 32 | 256 | 19 | 224 | the host |
-| 32 | 4096 | 65 | 146 | the host |
-| 128 | 16 | 510 | 12053 | the host |
-
-On an accelerator it is not measured yet.
+gets the shape of one. Microseconds a random matrix, on two CPU cores with other work on them, the least of seven
+rounds: 7.3 on the host and 3.6 by the loop for 256 matrices of 4 neurons, 3.2 and 5.0 for 256 of 8 (44 and 25 for one
+alone), 19 and 224 for 256 of 32, 510 and 12053 for 16 of 128. On an accelerator it is not measured yet.
 """
 
 import os
@@ -44,34 +33,18 @@ A_THREAD_AT_LEAST = 16  # matrices; fewer are solved before another thread has w
 def assign(
     cost: Float[Array, "n n"], wanted: Bool[ArrayLike, ""] = True, *, solver: Solver = "auto"
 ) -> Int[Array, " n"]:
-    """The permutation p that minimizes sum_i cost[i, p[i]], exactly.
-
-    Args:
-        cost: a finite matrix; under `vmap` all matrices of a batch go to the solver together.
-        wanted: False returns the identity without solving it: for slots of a batch that are done.
-        solver: `"host"` (SciPy), `"device"` (JAX), or `"auto"`: on a CPU the host for more than 4 neurons, else the
-            device.
-
-    Raises:
-        ValueError: an unknown solver.
+    """The permutation p that minimizes sum_i cost[i, p[i]], exactly; the identity, unsolved, where none is `wanted`.
 
     Source: shortest augmenting paths, Crouse 2016 in SciPy; on the device the Hungarian algorithm with prices, a row at
     a time. Both run under `jax.jit`, `jax.vmap` and `jax.shard_map`, and on a batch that is spread over devices.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> jax.jit(assign)(jnp.array([[4.0, 1.0], [2.0, 4.0]])).tolist()
-        [1, 0]
     """
     check_choice("assignment solver", solver, SOLVERS)
     wanted = jnp.asarray(wanted)
     cost = jnp.where(wanted, cost, 0)
-    if solver == "host":
-        return _on_host(cost, wanted)
-    if solver == "device":
-        return _on_device(cost, wanted)
-    on_cpu = _on_device if len(cost) <= LARGEST_ON_DEVICE else _on_host
-    return jax.lax.platform_dependent(cost, wanted, cpu=on_cpu, default=_on_device)
+    if solver == "auto":
+        on_cpu = _on_device if len(cost) <= LARGEST_ON_DEVICE else _on_host
+        return jax.lax.platform_dependent(cost, wanted, cpu=on_cpu, default=_on_device)
+    return (_on_host if solver == "host" else _on_device)(cost, wanted)
 
 
 def in_optimal_order(cost: Float[Array, "n n"]) -> Bool[Array, ""]:
@@ -79,11 +52,6 @@ def in_optimal_order(cost: Float[Array, "n n"]) -> Bool[Array, ""]:
 
     It is optimal exactly if no cycle of rows gains by passing their columns on, that is, if there are v with
     v[j] <= v[i] + cost[i, j] - cost[i, i] for all i, j. Relaxing these from v = 0 finds such v or does not settle.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> bool(jax.jit(in_optimal_order)(jnp.array([[1.0, 4.0], [4.0, 2.0]])))
-        True
     """
     moves = cost - jnp.diagonal(cost)[:, None]
     slack = 1e-6 * jnp.max(jnp.abs(cost))
@@ -114,7 +82,6 @@ def _on_device(cost: Array, wanted: Array) -> Array:
     table = jnp.pad(jnp.where(jnp.isfinite(cost).all(), cost, 0), ((0, 1), (0, 1)))
     infinite = jnp.full(n + 1, jnp.inf, cost.dtype)
     none, zero = jnp.full(n + 1, n, jnp.int32), jnp.zeros(n + 1, cost.dtype)
-    unused = jnp.zeros(n + 1, bool)
 
     def step(s: _Search) -> _Search:
         before = s.way[s.column]
@@ -150,7 +117,7 @@ def _on_device(cost: Array, wanted: Array) -> Array:
             column_price=s.column_price - paid,
         )
 
-    first = jnp.where(wanted, 0, n).astype(jnp.int32)
+    first, unused = jnp.where(wanted, 0, n).astype(jnp.int32), jnp.zeros(n + 1, bool)
     start = _Search(first, none.at[n].set(0), jnp.int32(n), jnp.asarray(False), unused, none, infinite, zero, zero)
     owner = jax.lax.while_loop(lambda s: s.row < n, step, varying_as(cost, start)).owner
     found = jnp.arange(n, dtype=jnp.int32)
@@ -163,18 +130,16 @@ def _on_host(cost: Array, wanted: Array) -> Array:
 
 
 def _in_place(cost: Array, wanted: Array) -> Array:
-    # `jax.pure_callback` copies its arguments on a thread of JAX. Where a batch lies on as many devices of one CPU
-    # as it has threads, the others wait for the callback and it waits for one of theirs, until XLA ends the process.
-    solve = lambda _, found, *given: _solve_all(np.asarray(found), *given)
+    # `jax.pure_callback` copies its arguments on a thread of JAX: where a batch lies on as many devices of one CPU as
+    # it has threads, the others wait for the callback and it waits for one of theirs, until XLA ends the process.
+    def solve(_: Any, found: Any, *given: Any) -> None:
+        _solve_all(np.asarray(found), *given)
+
     return buffer_callback(solve, _order_of(cost), vmap_method="broadcast_all")(cost, wanted)
 
 
 def _by_copy(cost: Array, wanted: Array) -> Array:
-    def solve(cost: ArrayLike, wanted: ArrayLike) -> np.ndarray:
-        found = np.empty(np.shape(cost)[:-1], np.int32)
-        _solve_all(found, cost, wanted)
-        return found
-
+    solve = lambda cost, wanted: _solve_all(np.empty(np.shape(cost)[:-1], np.int32), cost, wanted)
     return jax.pure_callback(solve, _order_of(cost), cost, wanted, vmap_method="broadcast_all")
 
 
@@ -188,11 +153,6 @@ def leveled(cost: Float[Array, "n n"]) -> Float[Array, "n n"]:
     The numbers come from a few steps of Sinkhorn's scaling of exp(-cost / temperature), which is near to the solution
     of the assignment's dual. What is left is least where the assignment lies, and SciPy's search for its paths takes
     a third of the time.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> jax.jit(leveled)(jnp.array([[1.0, 9.0], [9.0, 5.0]])).diagonal().tolist()
-        [0.0, 0.0]
     """
     centered = cost - jnp.mean(cost, axis=1, keepdims=True)
     centered = centered - jnp.mean(centered, axis=0, keepdims=True)
@@ -207,8 +167,8 @@ def leveled(cost: Float[Array, "n n"]) -> Float[Array, "n n"]:
     return left - jnp.min(left, axis=0, keepdims=True)
 
 
-def _solve_all(found: np.ndarray, cost: Any, wanted: Any) -> None:
-    """Write into `found` the order for each matrix, and the identity where none is wanted."""
+def _solve_all(found: np.ndarray, cost: Any, wanted: Any) -> np.ndarray:
+    """`found`, with the order for each matrix written into it, and the identity where none is wanted."""
     from scipy.optimize import linear_sum_assignment
 
     n = found.shape[-1]
@@ -222,10 +182,8 @@ def _solve_all(found: np.ndarray, cost: Any, wanted: Any) -> None:
             orders[row] = linear_sum_assignment(matrices[row])[1]
 
     threads = min(_cores(), max(1, len(rows) // A_THREAD_AT_LEAST))
-    if threads == 1:
-        solve(rows)
-    else:
-        list(_pool().map(solve, np.array_split(rows, threads)))
+    list((map if threads == 1 else _pool().map)(solve, np.array_split(rows, threads)))
+    return found
 
 
 def _cores() -> int:

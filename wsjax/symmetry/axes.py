@@ -11,13 +11,16 @@ network's inputs and outputs, have names too; no group acts on them. docs/descri
     dense after flatten: Axes(("pixel", "c3*"), "h4")     # a product axis, row-major
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import reduce
+from typing import TypeAlias, TypeVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Shaped
 
+T = TypeVar("T")
 Entry: TypeAlias = "str | tuple[Entry, ...] | Sum"
 
 
@@ -56,12 +59,13 @@ class Axes:
         return tuple(base(name) for entry in self.entries for name in atoms(entry))
 
 
+def parts_of(entry: "tuple[Entry, ...] | Sum") -> tuple[Entry, ...]:
+    return entry.parts if isinstance(entry, Sum) else entry
+
+
 def atoms(entry: Entry) -> tuple[str, ...]:
     """The names in one entry, marks kept."""
-    if isinstance(entry, str):
-        return (entry,)
-    parts = entry.parts if isinstance(entry, Sum) else entry
-    return tuple(name for part in parts for name in atoms(part))
+    return (entry,) if isinstance(entry, str) else tuple(name for part in parts_of(entry) for name in atoms(part))
 
 
 def base(name: str) -> str:
@@ -77,33 +81,31 @@ def follows(name: str) -> bool:
     return name.endswith("~")
 
 
-def size(entry: Entry, sizes: dict[str, int]) -> int:
+def fold(
+    entry: Entry, of_name: Callable[[str], T], of_product: Callable[[list[T]], T], of_sum: Callable[[list[T]], T]
+) -> T:
+    """The value of an entry, from those of its names (marks kept) up through products of axes and `Sum`s."""
+    if isinstance(entry, str):
+        return of_name(entry)
+    parts = [fold(part, of_name, of_product, of_sum) for part in parts_of(entry)]
+    return of_sum(parts) if isinstance(entry, Sum) else of_product(parts)
+
+
+def size(entry: Entry, sizes: Mapping[str, int]) -> int:
     """The length of an axis."""
-    if isinstance(entry, str):
-        return sizes[base(entry)]
-    if isinstance(entry, Sum):
-        return sum(size(part, sizes) for part in entry.parts)
-    length = 1
-    for part in entry:
-        length *= size(part, sizes)
-    return length
+    return fold(entry, lambda name: sizes[base(name)], math.prod, sum)
 
 
-def vector_along(entry: Entry, sizes: dict[str, int], vectors: Mapping[str, Array]) -> Shaped[Array, " axis"]:
-    """Vectors of names, spread along an axis: a product axis multiplies them, row-major, and a `Sum` concatenates.
+def outer(vectors: Sequence[Array]) -> Array:
+    """The vector along a product axis, row-major, of which these lie along the parts."""
+    return reduce(lambda whole, other: (whole[:, None] * other[None, :]).reshape(-1), vectors)
 
-    Names without a vector give ones. All vectors are of one dtype; there is at least one.
 
-    Example:
-        >>> vector_along(("pixel", "c*"), {"pixel": 2, "c": 3}, {"c": jnp.array([1, 0, 1])}).tolist()
-        [1, 0, 1, 1, 0, 1]
+def vector_along(entry: Entry, sizes: Mapping[str, int], vectors: Mapping[str, Array]) -> Shaped[Array, " axis"]:
+    """Vectors of names, of one dtype, spread along an axis: a product axis multiplies them, a `Sum` concatenates.
+
+    Names without a vector give ones; there is at least one vector.
     """
-    if isinstance(entry, str):
-        ones = jnp.ones(sizes[base(entry)], next(iter(vectors.values())).dtype)
-        return vectors.get(base(entry), ones)
-    if isinstance(entry, Sum):
-        return jnp.concatenate([vector_along(part, sizes, vectors) for part in entry.parts])
-    whole, *others = (vector_along(part, sizes, vectors) for part in entry)
-    for other in others:
-        whole = (whole[:, None] * other[None, :]).reshape(-1)
-    return whole
+    dtype = next(iter(vectors.values())).dtype
+    of_name = lambda name: vectors[base(name)] if base(name) in vectors else jnp.ones(sizes[base(name)], dtype)
+    return fold(entry, of_name, outer, jnp.concatenate)

@@ -41,7 +41,7 @@ def interpolation_barrier(
         a, b: the ends, of one structure; leaves that are not floating point are those of a.
         points: where the outputs are taken.
         steps: points on the path, ends included; at least 3.
-        loss: of the outputs, for networks with a task of their own: their error on data, for example.
+        loss: of the outputs, for networks with a task of their own, such as their error on data.
         peak: [] largest value of the outputs, for the PSNR.
 
     Raises:

@@ -1,7 +1,6 @@
 """One representative for each orbit, where it can be had in closed form."""
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from wsjax.symmetry.act import act
@@ -9,7 +8,7 @@ from wsjax.symmetry.align import floats_as_one, growth_order, ready_first
 from wsjax.symmetry.axes import atoms, base, consumes
 from wsjax.symmetry.element import Element, Move, compose, identity
 from wsjax.symmetry.group import Group
-from wsjax.symmetry.slices import Slices, slices
+from wsjax.symmetry.match import Slices, slices
 from wsjax.symmetry.spec import Symmetry
 from wsjax.typing import Weights
 
@@ -26,16 +25,9 @@ def canonicalize(weights: Weights, symmetry: Symmetry) -> Weights:
 
     and the neurons are then ordered by bias, where biases are equal by the entries of what makes them.
 
-    **Preserves** the function, up to rounding: the weights move along their orbit. It is not continuous: near a
-    border (a bias of 0, two equal biases) networks that are close can be sent far apart, so a reader of
-    canonical weights alone has discontinuities that an augmented or invariant one has not.
-
-    Args:
-        weights: one network.
-        symmetry: its Symmetry; groups are canonical under the actions that it allows.
-
-    Raises:
-        ValueError: the weights are not of that Symmetry.
+    **Preserves** the function, up to rounding: the weights move along their orbit, under the actions that the
+    `symmetry` allows. It is not continuous: near a border (a bias of 0, two equal biases) networks that are close can
+    be sent far apart, so a reader of canonical weights has discontinuities that an augmented or invariant one has not.
 
     Source: the sine case mends what the code of arXiv 2406.10685 (ScaleGMN) intends, whose phase step does nothing;
     here each group has its own w0.
@@ -53,19 +45,7 @@ def canonicalize(weights: Weights, symmetry: Symmetry) -> Weights:
 
 
 def canonical_element(weights: Weights, symmetry: Symmetry) -> Element:
-    """The element that `canonicalize` acts with.
-
-    Args:
-        weights, symmetry: as `canonicalize` takes them.
-
-    Example:
-        >>> import jax
-        >>> from wsjax import networks, symmetry as ws
-        >>> spec, w = ws.mlp((2, 3, 1), "tanh"), networks.mlp_init(jax.random.key(0), (2, 3, 1))
-        >>> element = jax.jit(lambda w: canonical_element(w, spec))(w)
-        >>> sorted(element.moves["h1"].permutation.tolist())
-        [0, 1, 2]
-    """
+    """The element that `canonicalize` acts with."""
     leaves, total = floats_as_one(symmetry, weights), identity(symmetry)
     known: frozenset[str] = frozenset()
     for name in inputs_first(symmetry):
@@ -79,13 +59,7 @@ def canonical_element(weights: Weights, symmetry: Symmetry) -> Element:
 
 
 def inputs_first(symmetry: Symmetry) -> list[str]:
-    """The groups in an order in which all that makes one belongs to earlier ones, where there is such an order.
-
-    Example:
-        >>> from wsjax.symmetry import mlp
-        >>> inputs_first(mlp((2, 3, 3, 1)))
-        ['h1', 'h2']
-    """
+    """The groups in an order in which all that makes one belongs to earlier ones, where there is such an order."""
     makers: dict[str, list[set[str]]] = {name: [] for name in symmetry.groups}
     for axes in symmetry.axes:
         made = {base(atom) for entry in axes.entries for atom in atoms(entry) if not consumes(atom)}
@@ -100,9 +74,8 @@ def _sized(group: Group, own: Slices) -> Move:
     made = jnp.concatenate([own.bias, own.produced], axis=1)
     gain = phase = None
     if group.allows("phase"):
-        turn = (group.w0 if group.w0_convention == "affine" else 1.0) / np.pi
-        phase = -jnp.round(own.bias[:, 0] * turn).astype(jnp.int32)
-        made = made.at[:, 0].add(phase.astype(made.dtype) / turn)
+        phase = -jnp.round(own.bias[:, 0] / group.half_turn).astype(jnp.int32)
+        made = made.at[:, 0].add(phase.astype(made.dtype) * group.half_turn)
     if group.allows("sign"):
         gain = _sign(made, own.bias.shape[1])
         phase = None if phase is None else phase * gain.astype(phase.dtype)

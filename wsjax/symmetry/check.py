@@ -1,7 +1,6 @@
 """The proof of a Symmetry: act with random elements and compare the function with itself."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
 import jax
 import numpy as np
@@ -13,9 +12,6 @@ from wsjax.symmetry.element import Element, Move
 from wsjax.symmetry.group import Group
 from wsjax.symmetry.spec import Symmetry
 from wsjax.typing import Key, Weights
-
-Acting: TypeAlias = Sequence[tuple[str, str]]
-"""Groups, and what acts on each."""
 
 
 def check(
@@ -31,18 +27,15 @@ def check(
 
     Every action of every group is tried alone, so that an error names the one that is wrong, then all at once.
 
+    Returns the largest difference found, as a fraction of the root mean square of the output where it occurs.
+
     Args:
         apply: the network, `apply(weights, *inputs) -> outputs`.
         symmetry: the description to prove.
-        weights: one network's weights, best a trained one: zero biases hide mistakes.
+        weights: one network's, best a trained one: zero biases hide mistakes.
         inputs: what `apply` takes after the weights.
-        key: a typed key.
-        draws: how many random elements for each.
-        tolerance: the largest difference allowed, as a fraction of the root mean square of the output where it occurs;
-            outputs are compared in float64, whatever their dtype.
-
-    Returns:
-        The largest difference found, as that fraction.
+        key, draws: a typed key, and how many random elements are drawn for each action.
+        tolerance: the largest difference allowed; outputs are compared in float64, whatever their dtype.
 
     Raises:
         ValueError: naming the group, the action and the difference found; an output that is not finite, or none at all.
@@ -66,7 +59,7 @@ def check(
                 f"as they are; expected finite numbers to compare others with: check weights and inputs, or compute in "
                 f"a wider dtype"
             )
-    sizes = {name: _root_mean_square(leaf) or 1.0 for name, leaf in reference.items()}
+    sizes = {name: _root_mean_square(leaf) for name, leaf in reference.items()}
 
     leaves = symmetry.leaves(weights)
     move = act if any(isinstance(leaf, np.ndarray) for leaf in leaves) else _moved  # integers that JAX would cut
@@ -76,7 +69,7 @@ def check(
         # np.max, for Python's own max loses a NaN
         return float(np.max([np.max(np.abs(moved[n] - leaf), initial=0) / sizes[n] for n, leaf in reference.items()]))
 
-    def prove(what: str, acting: Acting) -> float:
+    def prove(what: str, acting: Sequence[tuple[str, str]]) -> float:
         worst = float(np.max([difference(_drawn(draw, symmetry, acting)) for _ in range(draws)]))
         if worst <= tolerance:
             return worst
@@ -85,18 +78,18 @@ def check(
             f"Correct the Axes that name it, or its Group's activation, w0, w0_convention or actions."
         )
 
-    worst, draw = [0.0], np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    draw = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
     trials = [(g, a) for g, group in symmetry.groups.items() for a in group.actions or ()]
-    for group, action in trials:
-        worst.append(prove(f"{action!r} on group {group!r}", [(group, action)]))
-    return max(*worst, prove("all actions together", trials))
+    alone = [prove(f"{action!r} on group {group!r}", [(group, action)]) for group, action in trials]
+    return max(*alone, 0.0, prove("all actions together", trials))
 
 
 _moved = jax.jit(act)
 
 
-def _drawn(draw: np.random.Generator, symmetry: Symmetry, acting: Acting) -> Element:
-    """An element with every part written out, so that one program serves all; only what is `acting` does something."""
+def _drawn(draw: np.random.Generator, symmetry: Symmetry, acting: Sequence[tuple[str, str]]) -> Element:
+    """An element with every part written out, so that one program serves all; of (group, action) those `acting` do
+    something."""
 
     def move(name: str, group: Group) -> Move:
         acts = lambda action: (name, action) in acting
@@ -121,7 +114,7 @@ def _outputs(tree: PyTree) -> dict[str, np.ndarray]:
     return dict(zip(leaf_names(tree, "the output"), wide, strict=True))
 
 
-def _root_mean_square(values: np.ndarray) -> float:
-    """Scaled by the largest value first, so that no square overflows or vanishes."""
-    largest = np.max(np.abs(values), initial=0.0)
-    return float(largest * np.sqrt(np.mean(np.square(np.abs(values) / largest)))) if largest else 0.0
+def _root_mean_square(leaf: np.ndarray) -> float:
+    """Of the entries, 1 where all are zero. The largest is divided out first, so that no square over- or underflows."""
+    largest = float(np.max(np.abs(leaf), initial=0))
+    return largest * float(np.sqrt(np.mean(np.square(np.abs(leaf) / largest)))) if largest else 1.0

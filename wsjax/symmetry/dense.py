@@ -12,8 +12,7 @@ from jaxtyping import PyTree
 from wsjax.errors import check_number, leaf_names, listing
 from wsjax.symmetry.axes import Axes
 from wsjax.symmetry.group import Convention
-from wsjax.symmetry.spec import Symmetry, symmetry_of
-from wsjax.symmetry.specs import mlp, siren
+from wsjax.symmetry.spec import Symmetry, mlp, siren, symmetry_of
 
 KERNELS = {"kernel": (0, 1), "weight": (1, 0)}
 """What a layer calls its matrix, and where its inputs and outputs are: Flax's `kernel` is (in, out), Equinox's and
@@ -31,25 +30,20 @@ def dense(
     """The symmetries of a dense network whose parameters are some tree, such as Flax's.
 
     The network is a_0 = x, a_i = activation(a_{i-1} W_i + b_i), with a linear last layer. Hidden groups are `h1`,
-    `h2`, ...; the fixed axes are `in` and `out`. Flax numbers layers in the order in which they are made, which need
-    not be the order in which they act, so it is `order` that says this. `symmetry.check` proves the description on
-    your own function.
+    `h2`, ...; the fixed axes are `in` and `out`. Flax numbers layers as they are made, which need not be the order in
+    which they act: `order` says this. `symmetry.check` proves the description on your own function.
 
     Args:
         params: one network's parameters, or their shapes as `jax.eval_shape` gives them. A layer is a dictionary or
             module with a matrix, `kernel` (in, out) or `weight` (out, in), and a `bias` (out,) or none.
         order: the layers from input to output, each by its path, `"params/Dense_0"` or `"layers/0"`, or by the end of
             it that tells it from the others, `"Dense_0"`.
-        activation: of every hidden layer: `relu`, `leaky_relu`, `tanh`, `sine`, or any other name, which allows
-            permutations only.
-        w0: of sines: one frequency, or one for each hidden layer.
-        convention: of sines: `"affine"` for sin(w0 (x W + b)), `"kernel"` for sin(w0 x W + b). A layer without biases
-            has no phases.
+        activation, w0, convention: of every hidden layer, as `mlp` and `siren` take them; the last two for sines, and
+            only for them. A layer without biases has no phases.
 
     Raises:
-        ValueError: a name that is none or several layers', a layer named twice, fewer than two layers, leaves outside
-            `order`, shapes that do not chain, or `w0` and `convention` that are missing for a sine or given for another
-            activation.
+        ValueError: a name of no layer or of several, a layer named twice, fewer than two layers, leaves outside
+            `order`, shapes that do not chain, or `w0` and `convention` missing for a sine or given for another.
 
     Example:
         >>> first, last = {"kernel": np.ones((2, 8)), "bias": np.ones(8)}, {"kernel": np.ones((8, 1))}

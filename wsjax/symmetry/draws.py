@@ -21,16 +21,8 @@ PARITY = np.uint32(0x1BD11BDA)
 
 
 def words(key: Key, shape: Sequence[int], start: int = 0) -> UInt32[Array, "..."]:
-    """Uniformly random words of 32 bits, the raw material of every draw here and of the augmentations' largest.
-
-    Those of `jax.random.bits` for the same key, from number `start` on, so that several arrays can have words of one
-    key without being cut out of one.
-
-    Example:
-        >>> import jax
-        >>> words(jax.random.key(0), (2,), start=1).tolist() == jax.random.bits(jax.random.key(0), (3,))[1:].tolist()
-        True
-    """
+    """Uniformly random words of 32 bits: those of `jax.random.bits` for the same key, from number `start` on, so that
+    several arrays can have words of one key without being cut out of one."""
     first, second = word_pairs(key, shape, start)
     return first ^ second
 
@@ -39,11 +31,6 @@ def word_pairs(key: Key, shape: Sequence[int], start: int = 0) -> tuple[UInt32[A
     """Two independent words for each entry, for the price of one. Keys of other generators than Threefry serve too.
 
     Source: Threefry-2x32 with 20 rounds, Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (SC 2011).
-
-    Example:
-        >>> import jax
-        >>> [x.shape for x in word_pairs(jax.random.key(0), (3, 2))]
-        [(3, 2), (3, 2)]
     """
     if jax.random.key_impl(key) != "threefry2x32":
         first, second = jax.random.bits(jax.random.fold_in(key, start), (2, *shape))
@@ -70,11 +57,6 @@ def permutations(key: Key, sizes: Sequence[int]) -> list[Int[Array, " size"]]:
     """For each size an independent, uniformly random permutation of 0..size-1: the ranks of random words.
 
     Ranks by counting take size^2 comparisons, many at once, and a twentieth of the time of a sort.
-
-    Example:
-        >>> import jax
-        >>> [sorted(p.tolist()) for p in permutations(jax.random.key(0), (4, 2))]
-        [[0, 1, 2, 3], [0, 1]]
     """
     return _permutations(key, tuple(sizes)) if len(sizes) else []
 
@@ -108,25 +90,13 @@ def _ranks(drawn: Array) -> Array:
 
 def varying_as(array: Array, start: PyTree) -> PyTree:
     """The start values of a loop over an array, made to depend on it: under `jax.shard_map` a loop's values must vary
-    over the same mesh axes from the start on.
-
-    Example:
-        >>> varying_as(jnp.ones(2), jnp.zeros(2)).tolist()
-        [0.0, 0.0]
-    """
+    over the same mesh axes from the start on."""
     nothing = jnp.any(array != array) & False
     return jax.tree.map(lambda x: x | nothing if x.dtype == bool else x + nothing.astype(x.dtype), start)
 
 
 def uniform_integers(key: Key, size: int, bound: Scalar) -> Int[Array, " size"]:
-    """Uniform on the integers -bound..bound, for bounds far below 2^22.
-
-    Example:
-        >>> import jax
-        >>> drawn = jax.jit(lambda key: uniform_integers(key, 9, 2))(jax.random.key(0))
-        >>> bool((abs(drawn) <= 2).all())
-        True
-    """
+    """Uniform on the integers -bound..bound, for bounds far below 2^22."""
     bound = jnp.asarray(bound).astype(jnp.int32)
     steps = (2 * bound + 1).astype(jnp.float32)
     drawn = ((words(key, (size,)) >> 8).astype(jnp.float32) * np.float32(2.0**-24) * steps).astype(jnp.int32)

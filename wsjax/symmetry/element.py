@@ -47,16 +47,7 @@ class Element:
 
 
 def identity(symmetry: Symmetry) -> Element:
-    """The element that does nothing.
-
-    Args:
-        symmetry: of the networks to act on.
-
-    Example:
-        >>> from wsjax.symmetry import siren
-        >>> identity(siren((2, 4, 1)))
-        Element({'h1': Move(permutation=None, gain=None, phase=None)})
-    """
+    """The element that does nothing."""
     return Element(symmetry, {name: Move() for name in symmetry.groups})
 
 
@@ -79,8 +70,7 @@ def compose(second: Element, first: Element) -> Element:
         raise ValueError(
             f"cannot compose elements of {second.symmetry} and {first.symmetry}; use one Symmetry for both"
         )
-    moves = {name: _compose(second.moves[name], first.moves[name]) for name in first.moves}
-    return Element(first.symmetry, moves)
+    return Element(first.symmetry, {name: _compose(second.moves[name], move) for name, move in first.moves.items()})
 
 
 def _compose(b: Move, a: Move) -> Move:

@@ -1,9 +1,13 @@
 """`Group` and `Fixed`: what the names of axes stand for."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from wsjax.errors import check_choice, check_number, fields_as_python
+import numpy as np
+
+from wsjax.errors import check_choice, check_number, fields_as_python, listing
 
 Action: TypeAlias = Literal["permute", "sign", "phase", "rescale"]
 Convention: TypeAlias = Literal["affine", "kernel"]
@@ -12,6 +16,8 @@ Role: TypeAlias = Literal["input", "output", "internal"]
 ODD = ("sine", "tanh", "linear")
 HOMOGENEOUS = ("relu", "leaky_relu", "linear")
 ACTIONS: tuple[Action, ...] = ("permute", "sign", "phase", "rescale")
+CONVENTIONS: tuple[Convention, ...] = ("affine", "kernel")
+"""sin(w0 (x W + b)), as in SIREN's code, and sin(w0 x W + b)."""
 
 
 def actions_of(activation: str) -> tuple[Action, ...]:
@@ -20,10 +26,18 @@ def actions_of(activation: str) -> tuple[Action, ...]:
     Permutations always; signs where it is odd, a(-z) = -a(z); phases where a(z + k*pi) = (-1)^k a(z); positive
     scales where it is homogeneous, a(s*z) = s*a(z) for s > 0.
     """
-    sign: tuple[Action, ...] = ("sign",) * (activation in ODD)
-    phase: tuple[Action, ...] = ("phase",) * (activation == "sine")
-    rescale: tuple[Action, ...] = ("rescale",) * (activation in HOMOGENEOUS)
-    return ("permute", *sign, *phase, *rescale)
+    allowed = (True, activation in ODD, activation == "sine", activation in HOMOGENEOUS)
+    return tuple(action for action, allows in zip(ACTIONS, allowed, strict=True) if allows)
+
+
+def frequencies(w0: float | Sequence[float], hidden: int) -> tuple[float, ...]:
+    """One w0 for each hidden layer, from one number or from as many. Raises ValueError for another number of them."""
+    values = np.broadcast_to(w0, np.shape(w0) or max(hidden, 0)).tolist()
+    if len(values) != hidden:
+        raise ValueError(
+            f"w0 has {len(values)} values; the network has {hidden} hidden layers: give one number or {hidden}"
+        )
+    return tuple(map(float, values))
 
 
 @dataclass(frozen=True)
@@ -45,19 +59,24 @@ class Group:
         fields_as_python(self)
         check_number("size of a group", self.size, low=1, integer=True)
         check_number("w0 of a group", self.w0, low=0, open_low=True)
-        check_choice("w0 convention", self.w0_convention, ("affine", "kernel"))
+        check_choice("w0 convention", self.w0_convention, CONVENTIONS)
         allowed = actions_of(self.activation)
         for action in self.actions or ():
             check_choice("action", action, ACTIONS)
             if action not in allowed:
                 raise ValueError(
-                    f"action {action!r} does not preserve the function of {self.activation!r} neurons; "
-                    f"those allow: {', '.join(allowed)}. Leave it out, or correct the activation."
+                    f"action {action!r} does not preserve the function of {self.activation!r} neurons; those allow: "
+                    f"{listing(allowed)}. Leave it out, or correct the activation."
                 )
         object.__setattr__(self, "actions", allowed if self.actions is None else tuple(self.actions))
 
     def allows(self, action: Action) -> bool:
         return action in (self.actions or ())
+
+    @property
+    def half_turn(self) -> float:
+        """What a phase of 1 adds to a bias."""
+        return math.pi / self.w0 if self.w0_convention == "affine" else math.pi
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ pi. What follows the neurons adds |F_i - f_j|^2. Terms that are the same for all
 Each case is in closed form, but for a positive scale, a quartic.
 """
 
+from itertools import product
 from typing import NamedTuple
 
 import jax
@@ -16,11 +17,56 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from wsjax.symmetry.axes import Entry, Sum, atoms, base, consumes, follows, parts_of, size
 from wsjax.symmetry.group import Action, Group
-from wsjax.symmetry.slices import Slices
+from wsjax.symmetry.spec import Symmetry
 
 NEWTON_STEPS = 8
 LARGEST_LOG_SCALE = 12.0
+
+
+class Slices(NamedTuple):
+    """Rows are the neurons of one group: incoming weights, biases, outgoing weights, and what follows them."""
+
+    produced: Float[Array, "neurons made"]
+    bias: Float[Array, "neurons biases"]
+    consumed: Float[Array, "neurons consumed"]
+    followed: Float[Array, "neurons beside"]
+
+
+def slices(symmetry: Symmetry, leaves: list[Array], group: str, known: frozenset[str] | None = None) -> Slices:
+    """Everything along the axes of a group, flattened beside its neurons, of leaves of one floating dtype; with `known`
+    only of arrays whose other groups are all among these, and that carry this group once."""
+    produced, bias, consumed, followed = [], [], [], []
+    for leaf, axes in zip(leaves, symmetry.axes, strict=True):
+        others = [n for n in axes.names if n in symmetry.groups]
+        if group not in others:
+            continue
+        others.remove(group)
+        if known is not None and not known.issuperset(others):
+            continue
+        for axis, entry in enumerate(axes.entries):
+            for rows, name in _unfold(jnp.moveaxis(leaf, axis, 0), entry, group, symmetry.sizes):
+                made = bias if axes.bias else produced
+                (consumed if consumes(name) else followed if follows(name) else made).append(rows)
+    nothing = jnp.zeros((symmetry.groups[group].size, 0), leaves[0].dtype)
+    return Slices(*(jnp.concatenate([nothing, *parts], axis=1) for parts in (produced, bias, consumed, followed)))
+
+
+def _unfold(x: Array, entry: Entry, group: str, sizes: dict[str, int]) -> list[tuple[Array, str]]:
+    """For each place of the group in the first axis' entry: (neurons, rest), and its name with its mark."""
+    if group not in {base(name) for name in atoms(entry)}:
+        return []
+    if isinstance(entry, str):
+        return [(x.reshape(x.shape[0], -1), entry)]
+    lengths = [size(part, sizes) for part in parts_of(entry)]
+    if isinstance(entry, Sum):
+        pieces = jnp.split(x, np.cumsum(lengths)[:-1].tolist())
+    else:
+        grid = x.reshape(*lengths, -1)
+        pieces = [jnp.moveaxis(grid, i, 0).reshape(length, -1) for i, length in enumerate(lengths)]
+    both = zip(pieces, parts_of(entry), strict=True)
+    return [found for piece, part in both for found in _unfold(piece, part, group, sizes)]
 
 
 class Pairs(NamedTuple):
@@ -32,64 +78,43 @@ class Pairs(NamedTuple):
 
 
 def pairs(group: Group, weights: Slices, reference: Slices, actions: tuple[Action, ...]) -> Pairs:
-    """The best move for each pair of neurons, over those of `actions` that the group allows.
-
-    Args:
-        group: the neurons' group.
-        weights, reference: the group's slices of the network to move and of the one to meet.
-        actions: among `"sign"`, `"phase"`, `"rescale"`.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> one = lambda x: Slices(jnp.array([[x]]), jnp.zeros((1, 0)), jnp.array([[x]]), jnp.zeros((1, 0)))
-        >>> pairs(Group(1, "tanh"), one(2.0), one(-2.0), ("sign",)).gain.tolist()
-        [[-1.0]]
-    """
-    found = _matched(group, weights, reference, actions)
+    """The best move for each pair of neurons, over those of `actions` that the group allows."""
+    found = _matched(group, weights, reference, {action for action in actions if group.allows(action)})
     return found._replace(cost=found.cost - 2 * (reference.followed @ weights.followed.T))
 
 
-def _matched(group: Group, weights: Slices, reference: Slices, actions: tuple[Action, ...]) -> Pairs:
-    allowed = {action for action in actions if group.allows(action)}
+def _matched(group: Group, weights: Slices, reference: Slices, allowed: set[Action]) -> Pairs:
     if "phase" in allowed:
         return _phased(group, weights, reference, signs=(1.0, -1.0) if "sign" in allowed else (1.0,))
-    produced, consumed = _products(reference, weights)
+    produced = reference.produced @ weights.produced.T + reference.bias @ weights.bias.T
+    consumed = reference.consumed @ weights.consumed.T
     if "rescale" in allowed:
         best = _rescaled(produced, consumed, weights)
         return _better(best, _rescaled(-produced, -consumed, weights, sign=-1.0)) if "sign" in allowed else best
+    both = produced + consumed
     if "sign" in allowed:
-        both = produced + consumed
         return Pairs(-2 * jnp.abs(both), jnp.where(both < 0, -1.0, 1.0).astype(both.dtype))
-    return Pairs(-2 * (produced + consumed))
-
-
-def _products(reference: Slices, weights: Slices) -> tuple[Array, Array]:
-    """Inner products of all pairs: of incoming weights with biases, and of outgoing weights."""
-    produced = reference.produced @ weights.produced.T + reference.bias @ weights.bias.T
-    return produced, reference.consumed @ weights.consumed.T
+    return Pairs(-2 * both)
 
 
 def _better(a: Pairs, b: Pairs) -> Pairs:
     keep = a.cost <= b.cost
-    either = lambda x, y: None if x is None or y is None else jnp.where(keep, x, y)
-    return Pairs(jnp.minimum(a.cost, b.cost), either(a.gain, b.gain), either(a.phase, b.phase))
+    return jax.tree.map(lambda x, y: jnp.where(keep, x, y), a, b)
 
 
 def _phased(group: Group, weights: Slices, reference: Slices, signs: tuple[float, ...]) -> Pairs:
     """Four candidates: for each sign and parity of k, the k of that parity nearest to the biases' mean difference."""
-    tau = np.pi / group.w0 if group.w0_convention == "affine" else np.pi
     produced = reference.produced @ weights.produced.T
     consumed = reference.consumed @ weights.consumed.T
     best = None
-    for sign in signs:
+    for sign, parity in product(signs, (0, 1)):
         difference = reference.bias[:, None, :] - sign * weights.bias[None, :, :]
-        turns = jnp.mean(difference, axis=-1) / tau
-        for parity in (0, 1):
-            phase = 2 * jnp.round((turns - parity) / 2) + parity
-            left = jnp.sum(jnp.square(difference - tau * phase[..., None]), axis=-1)
-            cost = left - 2 * sign * produced - 2 * sign * (1 - 2 * parity) * consumed
-            found = Pairs(cost, jnp.full_like(cost, sign), phase.astype(jnp.int32))
-            best = found if best is None else _better(best, found)
+        turns = jnp.mean(difference, axis=-1) / group.half_turn
+        phase = 2 * jnp.round((turns - parity) / 2) + parity
+        left = jnp.sum(jnp.square(difference - group.half_turn * phase[..., None]), axis=-1)
+        cost = left - 2 * sign * produced - 2 * sign * (1 - 2 * parity) * consumed
+        found = Pairs(cost, jnp.full_like(cost, sign), phase.astype(jnp.int32))
+        best = found if best is None else _better(best, found)
     assert best is not None
     return best
 
@@ -98,8 +123,8 @@ def _rescaled(produced: Array, consumed: Array, weights: Slices, sign: float = 1
     """min over s > 0 of p s^2 - 2 produced s + c / s^2 - 2 consumed / s, by Newton's method in log s from the best of
     four."""
     p = jnp.sum(jnp.square(weights.produced), 1) + jnp.sum(jnp.square(weights.bias), 1)
-    p, c = jnp.broadcast_to(p[None, :], produced.shape), jnp.sum(jnp.square(weights.consumed), 1)[None, :]
-    c = jnp.broadcast_to(c, produced.shape)
+    c = jnp.sum(jnp.square(weights.consumed), 1)
+    p, c = (jnp.broadcast_to(squares[None, :], produced.shape) for squares in (p, c))
 
     def cost(log_scale: Array) -> Array:
         s = jnp.exp(log_scale)

@@ -2,7 +2,7 @@
 
 Closed once, from a tree of `Axes` that mirrors the weights and a table of what the names mean; then validated,
 hashable and static, so it can be bound in a `Partial`, be a static argument of `jit`, or a static field of a
-reader. Actions, matching, equivariant layers, graphs and tests all take it from here.
+reader. Actions, matching, equivariant layers, graphs and tests all take it from here. `mlp` and `siren` are ready.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree, PyTreeDef
 
-from wsjax.errors import check_shape, check_structure, leaf_names, listing
+from wsjax.errors import check_number, check_shape, check_structure, leaf_names, listing
 from wsjax.floats import uncut
 from wsjax.symmetry.axes import Axes, atoms, base, consumes, follows, size
-from wsjax.symmetry.group import Fixed, Group
+from wsjax.symmetry.group import Convention, Fixed, Group, frequencies
+from wsjax.typing import Layer
 
 
 @jax.tree_util.register_static
@@ -69,10 +70,8 @@ class Symmetry:
         return jax.tree.unflatten(self.treedef, leaves)
 
     def __repr__(self) -> str:
-        groups = ", ".join(
-            f"{n}: {g.size} {g.activation} ({'/'.join(g.actions or ())})" for n, g in self.groups.items()
-        )
-        return f"Symmetry({groups})"
+        groups = (f"{n}: {g.size} {g.activation} ({'/'.join(g.actions or ())})" for n, g in self.groups.items())
+        return f"Symmetry({listing(groups)})"
 
 
 def _array(name: str, leaf: Any) -> Any:
@@ -107,8 +106,7 @@ def symmetry_of(axes: PyTree, dimensions: Mapping[str, Group | Fixed]) -> Symmet
         Symmetry(h: 8 tanh (permute/sign))
     """
     leaves, treedef = jax.tree.flatten(axes)
-    names = leaf_names(axes)
-    for name, leaf in zip(names, leaves, strict=True):
+    for name, leaf in zip(leaf_names(axes), leaves, strict=True):
         if not isinstance(leaf, Axes):
             raise TypeError(f"{name} is {leaf!r}; expected Axes(...), one name for each axis of that array")
     used = {n for leaf in leaves for n in leaf.names}
@@ -118,20 +116,41 @@ def symmetry_of(axes: PyTree, dimensions: Mapping[str, Group | Fixed]) -> Symmet
     if unused:
         raise ValueError(f"dimensions {listing(unused)} name no axis of any array; remove them")
     closed = Symmetry(treedef, tuple(leaves), tuple(dimensions.items()))
-    _check_groups(closed, names)
+    _check_groups(closed)
     return closed
 
 
-def check_gains(symmetry: Symmetry, what: str) -> None:
-    """Raise ValueError where an array follows a group of signs or scales and takes none of them.
+def _check_groups(symmetry: Symmetry) -> None:
+    produced: set[str] = set()
+    biased: set[str] = set()
+    for name, axes in zip(symmetry.names, symmetry.axes, strict=True):
+        names = {a for entry in axes.entries for a in atoms(entry)}
+        made = {base(a) for a in names if not consumes(a)} & set(symmetry.groups)
+        produced |= made & names
+        if axes.bias:
+            if len(made) > 1:
+                raise ValueError(
+                    f"{name} is a bias over {listing(sorted(made))}; a bias belongs to one group: leave bias=True out "
+                    f"where its axis is a product of groups, as beside a GroupNorm; it then moves with its neurons and "
+                    f"takes no phase"
+                )
+            if any(consumes(a) for a in names):
+                raise ValueError(f"{name} is a bias but consumes a group; a bias only produces, drop the '*'")
+            biased |= made & set(axes.entries)  # inside a product or a sum a bias carries no phase
+    for name, group in symmetry.groups.items():
+        if name not in produced:
+            raise ValueError(
+                f"no array produces group {name!r}; mark the axis that makes its neurons without '*' or '~'"
+            )
+        if group.allows("phase") and name not in biased:
+            raise ValueError(
+                f"group {name!r} allows 'phase' but no array is its bias; mark one with Axes({name!r}, bias=True) or "
+                f"declare Group(..., actions=('permute', 'sign'))"
+            )
 
-    Example:
-        >>> tree = {"kernel": Axes("in", "h~"), "scale": Axes("h"), "out": Axes("h*", "out")}
-        >>> spec = symmetry_of(tree, {"in": Fixed(2, "input"), "h": Group(3), "out": Fixed(1, "output")})
-        >>> check_gains(spec, "a map with scales")
-        Traceback (most recent call last):
-        ValueError: weights['kernel'] follows group 'h' ('h~'), whose signs and scales it does not take; expected ...
-    """
+
+def check_gains(symmetry: Symmetry, what: str) -> None:
+    """Raise ValueError where an array follows a group of signs or scales and takes none of them."""
     gained = {n for n, group in symmetry.groups.items() if group.allows("sign") or group.allows("rescale")}
     for name, axes in zip(symmetry.names, symmetry.axes, strict=True):
         for atom in (a for entry in axes.entries for a in atoms(entry) if follows(a) and base(a) in gained):
@@ -142,30 +161,40 @@ def check_gains(symmetry: Symmetry, what: str) -> None:
             )
 
 
-def _check_groups(symmetry: Symmetry, names: list[str]) -> None:
-    produced: set[str] = set()
-    biased: set[str] = set()
-    for name, axes in zip(names, symmetry.axes, strict=True):
-        names_made = {a for entry in axes.entries for a in atoms(entry) if not consumes(a)}
-        made = {base(a) for a in names_made} & set(symmetry.groups)
-        produced |= made & names_made
-        if axes.bias:
-            if len(made) > 1:
-                raise ValueError(
-                    f"{name} is a bias over {listing(sorted(made))}; a bias belongs to one group: leave bias=True out "
-                    f"where its axis is a product of groups, as beside a GroupNorm; it then moves with its neurons and "
-                    f"takes no phase"
-                )
-            if any(consumes(a) for entry in axes.entries for a in atoms(entry)):
-                raise ValueError(f"{name} is a bias but consumes a group; a bias only produces, drop the '*'")
-            biased |= made & set(axes.entries)  # inside a product or a sum a bias carries no phase
-    for group, spec in symmetry.groups.items():
-        if group not in produced:
-            raise ValueError(
-                f"no array produces group {group!r}; mark the axis that makes its neurons without '*' or '~'"
-            )
-        if spec.allows("phase") and group not in biased:
-            raise ValueError(
-                f"group {group!r} allows 'phase' but no array is its bias; mark one with Axes({group!r}, bias=True) "
-                f"or declare Group(..., actions=('permute', 'sign'))"
-            )
+def mlp(widths: Sequence[int], activation: str = "relu") -> Symmetry:
+    """The symmetries of a dense network with one activation at every hidden layer and a linear last layer.
+
+    Weights are a tuple of `Layer(kernel (in, out), bias (out,))`. Hidden groups are `h1`, `h2`, ...; the fixed
+    axes are `in` and `out`. `widths` are the sizes from input to output, `(2, 32, 32, 1)`; an `activation` is `relu`,
+    `leaky_relu`, `tanh`, `sine`, or any other name, which allows permutations only.
+
+    Example:
+        >>> mlp((2, 8, 8, 1), "tanh")
+        Symmetry(h1: 8 tanh (permute/sign), h2: 8 tanh (permute/sign))
+    """
+    return _chain(widths, [Group(n, activation) for n in widths[1:-1]])
+
+
+def siren(widths: Sequence[int], w0: float | Sequence[float] = 30.0, convention: Convention = "affine") -> Symmetry:
+    """The symmetries of a SIREN, sin(w0 (x W + b)) at every hidden layer and a linear last layer.
+
+    `widths` are the sizes from input to output; `w0` is one frequency, or one for each hidden layer; the `convention`
+    is `"affine"` for sin(w0 (x W + b)), `"kernel"` for sin(w0 x W + b). Another number of frequencies is refused.
+
+    Source: Sitzmann et al. 2020 (arXiv 2006.09661) for the network; signs and phases as in arXiv 2402.04081,
+    whose code holds one w0 = 30 for all layers.
+
+    Example:
+        >>> siren((2, 8, 1), w0=10.0)
+        Symmetry(h1: 8 sine (permute/sign/phase))
+    """
+    w0s = frequencies(w0, len(widths) - 2)
+    return _chain(widths, [Group(n, "sine", w, convention) for n, w in zip(widths[1:-1], w0s, strict=True)])
+
+
+def _chain(widths: Sequence[int], groups: list[Group]) -> Symmetry:
+    check_number("number of widths", len(widths), low=3)
+    hidden = {f"h{i + 1}": group for i, group in enumerate(groups)}
+    pairs = zip(["in", *(f"{name}*" for name in hidden)], [*hidden, "out"], strict=True)
+    layers = tuple(Layer(Axes(a, b), Axes(b, bias=True)) for a, b in pairs)
+    return symmetry_of(layers, {"in": Fixed(widths[0], "input"), **hidden, "out": Fixed(widths[-1], "output")})
