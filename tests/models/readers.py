@@ -7,9 +7,10 @@ import jax
 import numpy as np
 from jax.interpreters import partial_eval
 
-from tests.models.drawn import drawn
-from tests.models.metadata import StubMetadata, metadata
-from wsjax.models import make
+from tests.models.helpers import StubMetadata, drawn, metadata
+from wsjax.models import Editor, ScaleEditor, make
+from wsjax.models.layers.normalizer import normalizer
+from wsjax.models.wrappers import Rescaled, Units
 from wsjax.symmetry.group import Action
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -17,7 +18,6 @@ SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"width": 8},
     "probe": {"probes": 6, "width": 8},
     "activation_probe": {"probes": 6, "neuron": 5, "width": 8, "generator": 1},
-    "probed_dws": {"probes": 6, "channels": 3, "layers": 2, "head": 8},
     "hybrid": {"settings": {"channels": 2, "layers": 1}, "probes": 6, "probe_features": 2},
     "statistics": {"width": 8},
     "rows": {"width": 8, "heads": 2, "layers": 2, "head": 8},
@@ -82,9 +82,15 @@ def fewest(name: str) -> dict[str, Any]:
 
 @functools.cache
 def tiny(name: str) -> Any:
-    """The reader with as few layers as it works with, for `TINY`."""
+    """The reader with as few layers as it works with, for `TINY`; or what is made of readers, or one of the editors."""
+    symmetry, own = TINY.symmetry, normalizer(TINY.symmetry, TINY.statistics)
+    others = {
+        "rescaled": lambda key: Rescaled(tiny("dws"), Units([5.0] * 4, [2.0] * 4)),
+        "editor": lambda key: Editor(symmetry, channels=2, layers=1, normalizer=own, key=key),
+        "scale editor": lambda key: ScaleEditor(symmetry, channels=3, layers=1, normalizer=own, key=key),
+    }
     with jax.enable_x64(False):
-        return drawn(lambda key: make(READERS[name][0], TINY, fewest(name), key=key))
+        return drawn(others.get(name) or (lambda key: make(READERS[name][0], TINY, fewest(name), key=key)))
 
 
 def network(of: StubMetadata = TINY, seed: int = 0, dtype: Any = np.float32) -> Any:

@@ -10,7 +10,8 @@ from jax.tree_util import Partial
 
 from wsjax.models.testing import check_gradients, gradients
 from wsjax.models.testing.precise import generator, in_float64, network, read, to_float64
-from wsjax.symmetry import Element, Move, Symmetry, act
+from wsjax.symmetry import Symmetry, act
+from wsjax.symmetry.element import Element, Move
 
 KEY = jax.random.key(6)
 

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from wsjax.models.layers.feature_layout import features, lift
 from wsjax.models.testing.precise import generator
 from wsjax.symmetry import Axes, Fixed, Group, Sum, Symmetry, mlp, siren, symmetry_of
 
@@ -64,6 +65,15 @@ SPECS = {
     "nested": NESTED,
     "three axes": THREE_AXES,
 }
+
+
+def lifted(symmetry: Symmetry, weights) -> list[jax.Array]:
+    return lift(symmetry.leaves(weights), features(symmetry))
+
+
+def ones(symmetry: Symmetry, channels: int = 1) -> list[np.ndarray]:
+    """Of the shapes of what a layer takes."""
+    return [np.ones((*f.sizes, channels * f.fixed)) for f in features(symmetry)]
 
 
 def random_weights(key: jax.Array, symmetry: Symmetry):

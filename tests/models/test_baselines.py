@@ -1,17 +1,13 @@
 """Baselines: what each does with the arrays of a network."""
 
-from functools import partial
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.models.readers import TINY, network, tiny
-from tests.models.refusals import check_refusals
-from wsjax.models.readers.flat import FlatMLP
-from wsjax.models.readers.rows import RowTransformer, rows
-from wsjax.models.readers.statistics_mlp import StatisticsMLP, seven
+from tests.models.readers import network, tiny
+from wsjax.models.readers.rows import rows
+from wsjax.models.readers.statistics_mlp import seven
 
 KEY = jax.random.key(0)
 
@@ -50,18 +46,3 @@ def test_a_row_transformer_depends_on_places_and_arrays_by_its_embeddings_alone(
     without = eqx.tree_at(lambda r: r.places, reader, np.zeros_like(reader.places))
     assert change(features(reader, turned), features(reader, network())) > 1e-3
     assert change(features(without, turned), features(without, network())) < 1e-4
-
-
-def test_settings_are_checked(untyped):
-    reads_rows = partial(RowTransformer, TINY.symmetry, 3, key=KEY)
-    check_refusals(
-        (reads_rows, {"width": 10}, r"width is 10; expected a multiple of heads, 4"),
-        (reads_rows, {"pool": "cls"}, r"unknown pool 'cls'; the valid ones are: mean, token"),
-        (reads_rows, {"layers": 1.5}, r"layers is 1.5; it must be one integer in \[1, inf\]"),
-        (partial(FlatMLP, TINY.symmetry, 3, key=KEY), {"width": 2.5}, r"width is 2\.5; it must be one int"),
-        (
-            partial(StatisticsMLP, TINY.symmetry, 3, key=KEY),
-            {"depth": 0},
-            r"depth is 0; it must be one integer in \[1, inf\]",
-        ),
-    )

@@ -1,35 +1,28 @@
 """The graph of a network's neurons: every number once, at the right place, and moved as the neurons are."""
 
+import math
+
+import chex
 import jax
 import numpy as np
 import pytest
 
 from tests.models.specs import CONVOLUTION, NESTED, RECURRENT, SKIP, SPECS, THREE_AXES, random_weights
-from wsjax.models.graph.graph import edge_inputs, graph_of, node_inputs
-from wsjax.models.graph.padding import pad, union, whole
+from wsjax.models.graph.graph import graph_inputs, graph_of
+from wsjax.models.graph.padding import center, pad, union, whole
 from wsjax.models.graph.parts import steps
-from wsjax.symmetry import Axes, Element, Fixed, Group, Move, Symmetry, act, mlp, siren, symmetry_of
+from wsjax.symmetry import Axes, Fixed, Group, act, mlp, siren, symmetry_of
+from wsjax.symmetry.element import Element, Move
 
 GRAPHS = {name: spec for name, spec in SPECS.items() if name != "three axes"}
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_every_number_of_a_network_is_in_its_graph_once(name):
+def test_a_graph_has_every_number_once_and_its_nodes_and_edges_move_as_the_neurons_do(name):
     symmetry = GRAPHS[name]
-    graph, count = graph_of(symmetry), sum(int(np.prod(shape)) for shape in symmetry.shapes)
-    starts = np.cumsum([0, *[int(np.prod(shape)) for shape in symmetry.shapes]])
-    leaves = [
-        np.arange(n, dtype=np.float32).reshape(s) + i
-        for n, s, i in zip(np.diff(starts), symmetry.shapes, starts, strict=False)
-    ]
-    found = jax.jit(lambda leaves: [*node_inputs(graph, leaves), *edge_inputs(graph, leaves)])(leaves)
-    assert sorted(np.concatenate([np.asarray(x).reshape(-1) for x in found])) == list(range(count))
-
-
-@pytest.mark.parametrize("name", GRAPHS)
-def test_nodes_and_edges_move_as_the_neurons_do(name):
-    symmetry = GRAPHS[name]
-    graph, rng = graph_of(symmetry), np.random.default_rng(0)
+    graph, rng, ends = graph_of(symmetry), np.random.default_rng(0), np.cumsum([math.prod(s) for s in symmetry.shapes])
+    numbers = np.split(np.arange(ends[-1], dtype=np.float32), ends[:-1])
+    weights = symmetry.unflatten([x.reshape(shape) for x, shape in zip(numbers, symmetry.shapes, strict=True)])
     order = {n.name: np.arange(n.size) for n in graph.nodes}
     order |= {name: rng.permutation(group.size) for name, group in symmetry.groups.items()}
     element = Element(symmetry, {name: Move(permutation=order[name]) for name in symmetry.groups})
@@ -37,20 +30,17 @@ def test_nodes_and_edges_move_as_the_neurons_do(name):
     @jax.jit
     def inputs(weights, element):
         both = (symmetry.leaves(w) for w in (weights, act(element, weights)))
-        return [(node_inputs(graph, leaves), edge_inputs(graph, leaves)) for leaves in both]
+        return [graph_inputs(graph, leaves) for leaves in both]
 
-    (nodes, edges), (moved_nodes, moved_edges) = inputs(random_weights(jax.random.key(0), symmetry), element)
-    for block, x, y in zip(graph.nodes, nodes, moved_nodes, strict=True):
-        np.testing.assert_array_equal(np.asarray(x)[order[block.name]], y)
-    for block, x, y in zip(graph.edges, edges, moved_edges, strict=True):
-        np.testing.assert_array_equal(np.asarray(x)[order[block.source]][:, order[block.target]], y)
-
-
-def blocks(symmetry: Symmetry) -> list[tuple[str, str, int, tuple[int, ...]]]:
-    return [(e.source, e.target, e.index, e.window) for e in graph_of(symmetry).edges]
+    (nodes, edges), moved = jax.tree.map(np.asarray, inputs(weights, element))
+    assert sorted(np.concatenate([x.reshape(-1) for x in (*nodes, *edges)])) == list(range(ends[-1]))
+    moved_nodes = tuple(x[order[block.name]] for block, x in zip(graph.nodes, nodes, strict=True))
+    ends_of = [np.ix_(order[block.source], order[block.target]) for block in graph.edges]
+    chex.assert_trees_all_equal(moved, (moved_nodes, tuple(x[at] for x, at in zip(edges, ends_of, strict=True))))
 
 
 def test_blocks_join_what_an_array_reads_to_what_it_makes():
+    blocks = lambda symmetry: [(e.source, e.target, e.index, e.window) for e in graph_of(symmetry).edges]
     assert blocks(siren((2, 3, 4, 1))) == [("in", "h1", 0, ()), ("h1", "h2", 0, ()), ("h2", "out", 0, ())]
     assert blocks(CONVOLUTION) == [("in", "c", 0, (2, 2)), ("c", "out", 0, (2,))]
     assert blocks(RECURRENT) == [("in", "h", 0, ()), ("h", "out", 0, ()), ("h", "h", 0, ())]
@@ -68,7 +58,7 @@ def test_a_recurrent_kernel_runs_from_what_it_reads_to_what_it_makes():
     for axes, flip in ((Axes("h*", "h"), False), (Axes("h", "h*"), True)):
         spec = symmetry_of({"k": axes, "b": Axes("h", bias=True)}, {"h": Group(3, "tanh")})
         kernel, bias = np.arange(9, dtype=np.float32).reshape(3, 3), np.zeros(3, np.float32)
-        (block,) = jax.jit(lambda *leaves, spec=spec: edge_inputs(graph_of(spec), list(leaves)))(bias, kernel)
+        _, (block,) = jax.jit(lambda *leaves, spec=spec: graph_inputs(graph_of(spec), leaves))(bias, kernel)
         np.testing.assert_array_equal(block[..., 0], kernel.T if flip else kernel)
 
 
@@ -79,7 +69,7 @@ def test_biases_are_the_first_numbers_of_a_node_whatever_the_order_of_leaves():
         {"in": Fixed(2, "input"), "h": Group(3, "tanh")},
     )
     numbered = lambda spec: [np.full(shape, i, np.float32) for i, shape in enumerate(spec.shapes)]
-    read = lambda spec: jax.jit(lambda leaves: node_inputs(graph_of(spec), leaves))(numbered(spec))
+    read = lambda spec: jax.jit(lambda leaves: graph_inputs(graph_of(spec), leaves)[0])(numbered(spec))
     inputs, hidden = read(spec)
     assert inputs.shape == (2, 0)
     assert hidden.tolist() == [[1.0, 0.0, 2.0]] * 3
@@ -136,6 +126,7 @@ def test_kernels_are_centered():
     leaves = [np.ones((2, 1), np.float32), np.full((1, 1, 1, 2), 5, np.float32)]
     padded = jax.jit(lambda leaves: pad(small, leaves, union([small, large])))(leaves)
     assert np.asarray(padded.edges[1])[0, 0].tolist() == [0, 0, 0, 0, 5, 0, 0, 0, 0]
+    assert center((2,), (3, 3)) == (slice(1, 2), slice(0, 2))
 
 
 def test_a_graph_that_is_not_in_the_union_is_refused():
@@ -159,12 +150,9 @@ def test_a_graph_that_is_not_in_the_union_is_refused():
 
 def test_a_step_is_all_that_the_outputs_depend_on_and_no_more():
     graph = graph_of(siren((2, 3, 3, 3, 1)))
-    assert [sorted(step.nodes) for step in steps(graph, 4, "outputs")] == [
-        ["h1", "h2", "h3", "out"],
-        ["h2", "h3", "out"],
-        ["h3", "out"],
-        ["out"],
-    ]
+    sizes = [(sorted(s.nodes), len(s.edges), len(s.updated), s.against) for s in steps(graph, 4, "outputs")]
+    assert sizes[:2] == [(["h1", "h2", "h3", "out"], 4, 3, True), (["h2", "h3", "out"], 3, 2, True)]
+    assert sizes[2:] == [(["h3", "out"], 2, 1, True), (["out"], 1, 0, False)]
     assert all(len(step.nodes) == 5 and step.against for step in steps(graph, 1, "graph"))
     with pytest.raises(ValueError, match=r"layers is 3, and the edges 'in' -> 'h1' are farther"):
         steps(graph, 3, "outputs")

@@ -1,5 +1,6 @@
 """Parts of layers: initial values as `jax.random` draws them, maxima with their gradients, norms."""
 
+import chex
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from tests.models.specs import RECURRENT, random_weights
 from wsjax.models import EquivariantLinear
 from wsjax.models.layers import draws
 from wsjax.models.layers.feature_layout import features, lift
-from wsjax.models.layers.norms import NORMS, ArrayNorm, LayerNorm, RMSNorm
+from wsjax.models.layers.norms import NORMS, Norm
 from wsjax.models.layers.terms import largest_of
 
 
@@ -24,6 +25,14 @@ def test_draws_are_those_of_jax_bit_for_bit(getkey, monkeypatch):
         np.testing.assert_array_equal(draws.normal(key, shape, scale), drawn * scale, str(shape))
         expected = jax.random.uniform(key, shape, minval=-0.1, maxval=0.7)
         np.testing.assert_array_equal(draws.uniform(key, shape, -0.1, 0.7), expected, str(shape))
+
+
+def test_a_linear_layer_is_that_of_equinox(getkey):
+    key = getkey()
+    for use_bias in (True, False):
+        chex.assert_trees_all_equal(
+            draws.linear(3, 2, use_bias=use_bias, key=key), eqx.nn.Linear(3, 2, use_bias, key=key)
+        )
 
 
 def test_lengths_share_programs(getkey, monkeypatch):
@@ -54,18 +63,16 @@ def test_values_are_the_maximum_and_the_gradient_goes_to_its_place():
     x, axes = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32), (0, 1, -1, (0, 1), (0, 2), (0, 1, 2))
 
     @jax.jit
-    def both(x):
+    def both(x, equal):
         pulled = [jax.vjp(lambda x, axis=axis: largest_of(x, axis), x) for axis in axes]
-        return [(value, back(value)[0]) for value, back in pulled]
+        pairs = [(value, back(value)[0]) for value, back in pulled]
+        return pairs, jax.grad(lambda x: largest_of(x, 0).sum())(equal)
 
-    for axis, (value, gradient) in zip(axes, both(x), strict=True):
+    pairs, of_equal = both(x, np.array([[1, 0], [3, 0], [3, 0]], np.float32))
+    for axis, (value, gradient) in zip(axes, pairs, strict=True):
         np.testing.assert_array_equal(value, np.max(x, axis=axis), err_msg=str(axis))
         np.testing.assert_array_equal(gradient, np.where(x == np.max(x, axis=axis, keepdims=True), x, 0), str(axis))
-
-
-def test_of_entries_that_are_equal_the_first_gets_the_gradient():
-    gradient = jax.jit(jax.grad(lambda x: largest_of(x, 0).sum()))
-    assert gradient(np.array([[1, 0], [3, 0], [3, 0]], np.float32)).tolist() == [[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]
+    assert of_equal.tolist() == [[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]  # of equal entries, to the first
 
 
 def test_the_gradient_of_a_layer_that_pools_by_the_maximum_divides_by_nothing():
@@ -84,33 +91,30 @@ def test_the_gradient_of_a_layer_that_pools_by_the_maximum_divides_by_nothing():
 CHANNELS = 4
 RNG = np.random.default_rng(0)
 apply = jax.jit(lambda norm, x: norm(x))
-
-
-def norm_of(name: str):
-    """With gains and offsets as after some training."""
-    moved = lambda x: jax.device_put(np.asarray(x) + draw(*x.shape))
-    return jax.tree.map(moved, NORMS[name](CHANNELS))
+by_norm = pytest.mark.parametrize("name", NORMS)
 
 
 def draw(*shape: int) -> np.ndarray:
     return RNG.normal(size=shape).astype(np.float32)
 
 
-def by_hand(name: str, norm, x: np.ndarray) -> np.ndarray:
-    axes = None if name == "array" else -1
-    centered = x - x.mean(axis=-1, keepdims=True) if name == "layer" else x
-    size = np.sqrt((centered**2).mean(axis=axes, keepdims=True) + 1e-5)
-    return np.asarray(norm.gain) * centered / size + np.asarray(getattr(norm, "offset", 0.0))
+def norm_of(name: str) -> Norm:
+    """With gains and offsets as after some training."""
+    return jax.tree.map(lambda x: jax.device_put(np.asarray(x) + draw(*x.shape)), Norm(name, CHANNELS))
 
 
-@pytest.mark.parametrize("name", NORMS)
+@by_norm
 def test_a_norm_is_its_formula_on_arrays_of_any_number_of_axes(name):
     norm = norm_of(name)
+    gain, offset = np.asarray(norm.gain), 0 if norm.offset is None else np.asarray(norm.offset)
     for x in (3 * draw(*groups, CHANNELS) + 1 for groups in ((), (3,), (3, 5))):
-        np.testing.assert_allclose(apply(norm, x), by_hand(name, norm, x), rtol=1e-4, atol=1e-5)
+        centered = x - x.mean(axis=-1, keepdims=True) if name == "layer" else x
+        size = np.sqrt((centered**2).mean(axis=None if name == "array" else -1, keepdims=True) + 1e-5)
+        np.testing.assert_allclose(apply(norm, x), gain * centered / size + offset, rtol=1e-4, atol=1e-5)
+    assert {leaf.shape for leaf in jax.tree.leaves(norm)} == {(CHANNELS,)}
 
 
-@pytest.mark.parametrize("name", NORMS)
+@by_norm
 def test_a_norm_commutes_with_orders_of_neurons_and_the_root_mean_square_alone_with_signs(name):
     norm, x = norm_of(name), draw(3, 5, CHANNELS)
     still = np.asarray(apply(norm, x))
@@ -122,34 +126,27 @@ def test_a_norm_commutes_with_orders_of_neurons_and_the_root_mean_square_alone_w
     assert bool(np.abs(apply(norm, signs * x) - signs * still).max() < 1e-6) is (name == "rms")
 
 
-@pytest.mark.parametrize("name", NORMS)
-def test_a_network_is_normed_by_itself_alone(name):
-    norm, batch = norm_of(name), draw(2, 3, CHANNELS)
-    other = batch * np.array([1, 100], np.float32)[:, None, None]
-    alone = jax.jit(jax.vmap(norm))
-    np.testing.assert_array_equal(alone(batch)[0], alone(other)[0])
-    assert {leaf.shape for leaf in jax.tree.leaves(eqx.filter(norm, eqx.is_array))} == {(CHANNELS,)}
-
-
-@pytest.mark.parametrize("name", NORMS)
+@by_norm
 def test_half_types_stay_and_do_not_overflow_and_zeros_are_finite_in_value_and_gradient(name):
+    """And a network is normed by itself alone."""
     norm, x = norm_of(name), (300 * draw(3, CHANNELS)).astype(np.float16)  # its squares are beyond the type
+    batch = draw(2, 3, CHANNELS)
 
     @jax.jit
-    def found(x):
-        return norm(x), jax.value_and_grad(lambda y: jnp.sum(norm(y) ** 2))(jnp.zeros((3, CHANNELS)))
+    def found(x, *batches):
+        of_zeros = jax.value_and_grad(lambda y: jnp.sum(norm(y) ** 2))(jnp.zeros((3, CHANNELS)))
+        return norm(x), of_zeros, [jax.vmap(norm)(batch)[0] for batch in batches]
 
-    half, of_zeros = found(x)
+    half, of_zeros, (alone, beside) = found(x, batch, batch * np.array([1, 100], np.float32)[:, None, None])
     assert half.dtype == jnp.float16
     assert np.abs(half).max() > 0.1
-    assert np.isfinite(half).all()
-    assert all(np.isfinite(leaf).all() for leaf in of_zeros)
+    chex.assert_tree_all_finite((half, of_zeros))
+    np.testing.assert_array_equal(alone, beside)
 
 
 @pytest.mark.usefixtures("untyped")
 def test_too_few_channels_are_refused():
-    with pytest.raises(ValueError, match=r"channels of a layer norm is 1; it must be one integer in \[2, inf\]"):
-        LayerNorm(1)
-    for norm in (RMSNorm, ArrayNorm):
-        with pytest.raises(ValueError, match=r"channels of a norm is 0; it must be one integer in \[1, inf\]"):
-            norm(0)
+    for name, fewest in (("layer", 2), ("rms", 1), ("array", 1)):
+        message = rf"channels of the norm '{name}' is {fewest - 1}; it must be one integer in \[{fewest}, inf\]"
+        with pytest.raises(ValueError, match=message):
+            Norm(name, fewest - 1)

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 
-from tests.models.metadata import metadata
+from tests.models.helpers import metadata
 from tests.models.readers import CLAIMS
 from wsjax.models import READERS, make
 from wsjax.models.testing import check_invariant
@@ -20,23 +20,15 @@ from wsjax.models.testing import check_invariant
 pytestmark = pytest.mark.usefixtures("untyped")
 
 NETWORKS, CLASSES, STEPS, AT_ONCE = 64, 4, 400, 40
+GRAPH = {"readout": "graph", "width": 8, "edges": 8, "layers": 2}
 
 FEWER: dict[str, dict[str, Any]] = {
     "hybrid": {"settings": {"channels": 8, "layers": 2}, "probes": 8},
     "scale_gmn": {"channels": 8, "layers": 2},
     "nft": {"width": 8, "layers": 1},
     "array_encoder": {"width": 8, "layers": 1, "latents": 4},
-    "neural_graph": {"readout": "graph", "width": 8, "edges": 8, "layers": 2},
-    "relational": {
-        "readout": "graph",
-        "width": 8,
-        "edges": 8,
-        "layers": 2,
-        "frequencies": 4,
-        "attention": 8,
-        "heads": 2,
-        "hidden": 8,
-    },
+    "neural_graph": GRAPH,
+    "relational": {**GRAPH, "frequencies": 4, "attention": 8, "heads": 2, "hidden": 8},
 }
 """Settings of readers with fewer layers than at the size `small`, at which they take long to compile."""
 

@@ -1,6 +1,5 @@
 """NFN: its layers span the published formulas, and its readers are invariant to what they claim and to no more."""
 
-from functools import partial
 from itertools import pairwise
 
 import equinox as eqx
@@ -9,31 +8,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.models.drawn import drawn
-from tests.models.refusals import check_refusals
+from tests.models.helpers import check_laws, drawn, toy
 from tests.models.specs import CONVOLUTION, JOINED_RECURRENT, double, random_weights
-from tests.models.test_dws import plain
 from wsjax.models import EquivariantLinear
 from wsjax.models.layers.feature_layout import features, lift, unlift
 from wsjax.models.layers.fourier import FourierFeatures, expanded
 from wsjax.models.layers.io_encoding import IOEncoding, permutable_io, sinusoids
 from wsjax.models.readers.nfn import NFN
-from wsjax.models.testing import check_gradients, check_invariant, check_parts, check_sensitive, commutant_dimension
+from wsjax.models.testing import check_invariant, check_sensitive, commutant_dimension
 from wsjax.symmetry import Group, Symmetry, mlp, siren
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
 CHAIN = siren((2, 4, 4, 3))
-SMALL = {"channels": 2, "layers": 2, "head": 4, "frequencies": 2}
 NP = {"layer": "np"}
 
 
 KEY = jax.random.key(3)
-
-
-def nfn(symmetry: Symmetry, **settings) -> NFN:
-    config = dict(**{**SMALL, **settings})
-    return drawn(lambda key: NFN(symmetry, 3, **config, normalizer=plain(symmetry), key=key))
+nfn = toy(NFN, channels=2, layers=2, head=4, frequencies=2)
 
 
 # The published layers, written out: maps of (W, b), W_i (d_i, d_i+1), from what each reads to where it writes.
@@ -260,12 +252,7 @@ READERS = {
     ids=["chain", "one hidden layer", "sinusoidal encoding", "convolution", "np convolution", "recurrence"],
 )
 def test_every_architecture_is_read_and_every_parameter_learns(name, symmetry, fraction):
-    reader = nfn(symmetry, **READERS[name])
-    assert check_invariant(reader, symmetry, key=KEY) < 1e-10
-    assert check_sensitive(reader, symmetry, key=KEY) > 1e-8
-    assert check_parts(reader, symmetry, key=KEY) == 0
-    if fraction:
-        assert check_gradients(reader, symmetry, fraction=fraction, key=KEY) >= fraction
+    check_laws(nfn(symmetry, **READERS[name]), symmetry, parts=True, fraction=fraction, key=KEY)
 
 
 def test_without_an_encoding_alone_an_np_reader_is_invariant_to_the_order_of_inputs_and_outputs():
@@ -282,22 +269,3 @@ def test_np_has_the_same_parameters_for_any_number_of_inputs():
     of = lambda widths, settings: count(nfn(mlp(widths), layers=1, **settings).layers)
     assert of((2, 4, 3), NP) == of((5, 4, 6), NP)
     assert of((2, 4, 3), {}) < of((5, 4, 6), {})
-
-
-@pytest.mark.usefixtures("untyped")
-def test_settings_that_cannot_be_are_refused():
-    make = partial(NFN, CHAIN, 3, key=KEY)
-    check_refusals(
-        (
-            make,
-            {"io_encoding": "learned"},
-            r"io_encoding is 'learned' and layer is 'hnp', .*expected io_enc",
-        ),
-        (make, {"layer": "npn"}, r"unknown layer 'npn'; the valid ones are: hnp, np"),
-        (make, {"norm": "batch"}, r"unknown norm 'batch'; the valid ones are: none, layer, rms, array"),
-        (make, {"frequencies": -1}, r"frequencies is -1; it must be one integer in \[0, inf\]"),
-    )
-    with pytest.raises(ValueError, match=r"fourier scale is 0; it must be one number in \(0, inf\]"):
-        FourierFeatures(3, 0)
-    with pytest.raises(ValueError, match=r"unknown io_encoding 'none'; the valid ones are: sinusoidal, learned"):
-        IOEncoding(CHAIN, (1,) * 6, "none", key=KEY)

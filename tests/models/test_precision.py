@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.models.drawn import drawn
-from tests.models.metadata import metadata
-from tests.models.readers import TINY, fewest, network, tiny
-from wsjax.models import READERS, Editor, Normalizer, Rescaled, ScaleEditor, Units, computing_in, make, normalizer
+from tests.models.helpers import drawn, metadata
+from tests.models.readers import fewest, network, tiny
+from wsjax.models import READERS, Normalizer, make
+from wsjax.models.wrappers import Rescaled, Units, computing_in
 from wsjax.networks import Network
 
 pytestmark = pytest.mark.usefixtures("untyped")
@@ -109,7 +109,6 @@ def test_weights_are_normalized_before_they_are_rounded(name: str):
     [
         ("hybrid", {"reader": "nfn", "settings": {"channels": 2, "layers": 1, "frequencies": 0}}),
         ("neural_graph", {**fewest("neural_graph"), "probes": 8}),
-        ("probed_dws", {"channels": 2, "layers": 1}),
     ],
 )
 def test_what_runs_the_networks_does_not_round_them(name: str, settings):
@@ -120,12 +119,9 @@ def test_what_runs_the_networks_does_not_round_them(name: str, settings):
     assert np.abs(features(reader, WEIGHTS) - features(reader, rounded)).max() > 1e-2
 
 
-@pytest.mark.parametrize("editor", [Editor, ScaleEditor])
-def test_an_edit_in_bfloat16_does_not_round_the_weights(editor):
-    config = {Editor: {"channels": 2, "layers": 1}, ScaleEditor: {"channels": 3, "layers": 1}}[editor]
-    own = normalizer(TINY.symmetry, TINY.statistics)
-    made = drawn(lambda key: editor(TINY.symmetry, **config, normalizer=own, key=key))
-    still = eqx.tree_at(lambda editor: editor.scale, made, jax.device_put(np.zeros((), np.float32)))
+@pytest.mark.parametrize("name", ["editor", "scale editor"])
+def test_an_edit_in_bfloat16_does_not_round_the_weights(name):
+    still = eqx.tree_at(lambda editor: editor.scale, tiny(name), jax.device_put(np.zeros((), np.float32)))
     edited = eqx.filter_jit(lambda editor, weights: computing_in(editor, "bfloat16")(weights))(still, WEIGHTS)
     assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (edited, WEIGHTS)), strict=True))
 
@@ -134,14 +130,8 @@ def test_what_a_rounding_would_spoil_keeps_its_dtype():
     reader = tiny("probe")
     units = Units([1000.0] * 4, [1e-3] * 4)
     rounded = computing_in(Rescaled(reader, units), "bfloat16")
-    np.testing.assert_array_equal(rounded.reader.points(), reader.points())
+    np.testing.assert_array_equal(rounded.reader.probes.points(), reader.probes.points())
     assert rounded.reader.head.dtype == jnp.bfloat16
     given = eqx.filter_jit(rounded)(WEIGHTS)
     assert given.dtype == jnp.float32
     assert np.abs(given - np.float32(1000)).max() < 1
-
-
-def test_float16_is_refused():
-    message = "unknown dtype to compute in 'float16'; the valid ones are: float32, bfloat16"
-    with pytest.raises(ValueError, match=message):
-        computing_in(tiny("mlp"), "float16")

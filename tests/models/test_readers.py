@@ -1,6 +1,7 @@
 """Every reader: what it is invariant to and what not, what reaches its output, and what is refused."""
 
 import inspect
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -10,22 +11,30 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from tests.models.metadata import metadata
+from tests.models.helpers import check_refusals, metadata, plain
 from tests.models.readers import ALL, CLAIMS, READERS, TINY, fewest, made, metadata_of, network, tiny, used
-from tests.models.refusals import check_refusals
 from wsjax import models
-from wsjax.models import DWS, Normalizer, head_arrays, make, normalizer, settings_of
+from wsjax.models import Normalizer, make
+from wsjax.models.graph.graph import graph_of
+from wsjax.models.layers.attention import SetAttention
+from wsjax.models.layers.fourier import FourierFeatures
+from wsjax.models.layers.io_encoding import IOEncoding
+from wsjax.models.layers.normalizer import normalizer
 from wsjax.models.layers.stack import dropout
+from wsjax.models.readers.image_probe import ImageGenerator
+from wsjax.models.registry import settings_of
 from wsjax.models.testing import check_invariant, check_reader, gradients
 from wsjax.models.testing.determinism import keyed
 from wsjax.models.testing.parts import in_parts
 from wsjax.models.testing.precise import in_float64, read, same_program, to_float64
-from wsjax.networks import CNN
+from wsjax.models.wrappers import computing_in, head_arrays
+from wsjax.networks import CNN, Network
 from wsjax.symmetry import mlp, siren
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
 KEY = jax.random.key(7)
+PROBES = (models.Probe, models.ActivationProbe, models.Hybrid)
 by_reader = pytest.mark.parametrize("name", READERS)
 
 FAILS = {
@@ -123,10 +132,9 @@ def test_features_read_no_array_of_the_head_and_the_head_no_other(name):
     assert jax.tree.leaves(head_arrays(part)) == in_head
 
 
-def test_a_reader_without_a_head_is_refused(monkeypatch):
-    monkeypatch.setattr(DWS, "HEAD_FIELDS", ("head",))
-    with pytest.raises(ValueError, match=r"DWS has the fields normalizer, layers, .* and no head; expected the"):
-        head_arrays(tiny("dws"))
+def test_a_reader_without_a_head_is_refused():
+    with pytest.raises(ValueError, match=r"Normalizer has the fields shift, scale and no head; expected the head"):
+        head_arrays(plain(TINY.symmetry))
 
 
 def test_dropout_drops_whole_channels_and_keeps_the_expectation():
@@ -148,7 +156,6 @@ def test_the_normalizer_shifts_no_array_of_a_sign_group_and_never_divides_by_zer
     assert all(float(s) == 1 for s in never_varies.scale.value)
 
 
-@pytest.mark.usefixtures("untyped")
 def test_a_reader_takes_the_outputs_that_it_is_given_or_one_for_each_class():
     for name in models.READERS:
         reads = lambda key, weights, name=name: make(name, TINY, fewest(name), out_size=3, key=key)(weights)
@@ -164,10 +171,7 @@ def test_a_reader_takes_the_outputs_that_it_is_given_or_one_for_each_class():
 
 @by_reader
 def test_weights_of_another_architecture_are_refused_by_their_leaf(name, untyped):
-    for widths, found in (
-        ((2, 6, 3), r"\(2, 6\).* expects \(2, 4\)"),
-        ((3, 4, 3), r"\(3, 4\).* expects \(2, 4\)"),
-    ):
+    for widths, found in (((2, 6, 3), r"\(2, 6\).* expects \(2, 4\)"), ((3, 4, 3), r"\(3, 4\).* expects \(2, 4\)")):
         other = siren(widths)
         with pytest.raises(ValueError, match=rf"\[0\]\.kernel has shape {found}"):
             tiny(name)(other.unflatten([jax.device_put(np.zeros(shape, np.float32)) for shape in other.shapes]))
@@ -196,29 +200,98 @@ def test_what_a_reader_is_made_for_is_checked_first_and_the_way_out_named(reader
                 reader(**{**{n: right[n] for n in required}, name: value}, key=KEY)
 
 
-@pytest.mark.usefixtures("untyped")
+ATTENTION = r"expected a multiple of heads, 4"
+NO_SIZE = r"it must be one integer in \[1, inf\]"
+REFUSED: list[tuple[Any, dict[str, Any], str]] = [
+    (models.DWS, {"channels": 3, "maps": "attention"}, rf"channels is 3; {ATTENTION}"),
+    (models.DWS, {"channels": 0}, rf"channels is 0; {NO_SIZE}"),
+    (models.DWS, {"layers": 2.5}, rf"layers is 2\.5; {NO_SIZE}"),
+    (models.DWS, {"maps": "atention"}, r"unknown maps 'atention'; the valid ones are: linear, attention"),
+    (models.DWS, {"pooling": "average"}, r"unknown pooling 'average'; the valid ones are: mean, sum, max"),
+    (models.Editor, {"layers": 2.5}, rf"layers is 2\.5; {NO_SIZE}"),
+    (models.NFN, {"io_encoding": "learned"}, r"io_encoding is 'learned' and layer is 'hnp', .*expected io_enc"),
+    (models.NFN, {"layer": "npn"}, r"unknown layer 'npn'; the valid ones are: hnp, np"),
+    (models.NFN, {"norm": "batch"}, r"unknown norm 'batch'; the valid ones are: none, layer, rms, array"),
+    (models.NFN, {"frequencies": -1}, r"frequencies is -1; it must be one integer in \[0, inf\]"),
+    (models.NFN, {"scale": 0}, r"scale is 0; it must be one number in \(0, inf\]"),
+    (models.NFT, {"width": 10}, rf"width is 10; {ATTENTION}"),
+    (models.NFT, {"io_encoding": "cosine"}, r"unknown io_encoding 'cosine'; the valid ones are: none, sinusoidal"),
+    (models.ArrayEncoder, {"latents": 0}, rf"latents is 0; {NO_SIZE}"),
+    (models.ArrayEncoder, {"width": 6}, rf"width is 6; {ATTENTION}"),
+    (models.RowTransformer, {"width": 10}, rf"width is 10; {ATTENTION}"),
+    (models.RowTransformer, {"pool": "cls"}, r"unknown pool 'cls'; the valid ones are: mean, token"),
+    (models.RowTransformer, {"layers": 1.5}, rf"layers is 1\.5; {NO_SIZE}"),
+    (models.FlatMLP, {"width": 2.5}, rf"width is 2\.5; {NO_SIZE}"),
+    (models.StatisticsMLP, {"depth": 0}, rf"depth is 0; {NO_SIZE}"),
+    (models.NeuralGraph, {"width": 1}, r"width is 1; it must be one integer in \[2, inf\]"),
+    (models.NeuralGraph, {"readout": "nodes"}, r"unknown readout 'nodes'; the valid ones are: outputs, gr"),
+    (models.NeuralGraph, {"layers": 2}, r"layers is 2, and the edges 'in' -> 'h1' are farther"),
+    (models.NeuralGraph, {"probes": 3}, r"probes is 3, and no network is there to run"),
+    (models.NeuralGraph, {"probes": 3, "network": TINY.symmetry}, r"probes is 3, and no network is there to run"),
+    (models.NeuralGraph, {"normalizer": plain(TINY.symmetry)}, r"is for 4 arrays; the Symmetry names 6: .*same data"),
+    (models.RelationalTransformer, {"attention": 6, "heads": 4}, rf"attention is 6; {ATTENTION}, as the heads share"),
+    (models.RelationalTransformer, {"heads": 0}, rf"heads is 0; {NO_SIZE}"),
+    (models.ScaleGMN, {"direction": "both"}, r"unknown direction 'both'; the valid ones are: forward, bidirectional"),
+    (models.ScaleGMN, {"channels": 1}, r"channels is 1; it must be one integer in \[2, inf\]"),
+    (models.ScaleGMN, {"layers": 2, "readout": "outputs"}, r"layers is 2: the outputs does not .* from 'in' to 'h1'"),
+    (models.WeightGCN, {"channels": 1}, r"channels is 1; it must be one integer in \[2, inf\]"),
+    (models.WeightGCN, {"sweeps": 0}, rf"sweeps is 0; {NO_SIZE}"),
+    (models.WeightGCN, {"head": 0}, rf"head is 0; {NO_SIZE}"),
+    (models.Probe, {"coordinate_range": (1.0, 1.0)}, r"coordinate_range is \(.*; expected a lower and a higher number"),
+    (models.Probe, {"value_range": (0.5, 0.0)}, r"value_range is \(.*; expected a lower and a higher number"),
+    *[(kind, {"generator": -1}, r"generator is -1; it must be one integer in \[0, inf\]") for kind in PROBES],
+    *[(kind, {"probes": 0}, rf"probes is 0; {NO_SIZE}") for kind in PROBES],
+    (models.Hybrid, {"probe_features": 0}, rf"probe_features is 0; {NO_SIZE}"),
+]
+
+
+def test_settings_that_cannot_be_are_refused():
+    of = Network("siren", (2, 3, 3, 1))
+
+    def make(kind, **settings):
+        takes = inspect.signature(kind).parameters
+        return kind(of if "network" in list(takes)[:1] else of.symmetry, **settings, key=KEY)
+
+    sized = lambda kind: {"out_size": 3} if "out_size" in inspect.signature(kind).parameters else {}
+    check_refusals(*((partial(make, kind, **sized(kind)), settings, words) for kind, settings, words in REFUSED))
+    union = partial(models.NeuralGraph, graph_of(of.symmetry), 3, key=KEY)
+    check_refusals((union, {"normalizer": plain(of.symmetry)}, r"expected None for a reader of padded graphs"))
+
+
+def test_parts_that_cannot_be_are_refused():
+    check_refusals(
+        (lambda: SetAttention(lambda key: jnp.ones((3, 8)), heads=3, key=KEY), {}, r"channels of attention is 8; exp"),
+        (partial(settings_of, "dws", "bas"), {}, r"unknown size 'bas' of reader 'dws'.*small, base, pub.*mean 'base'"),
+        (
+            partial(computing_in, tiny("mlp"), "float16"),
+            {},
+            r"dtype to compute in 'float16'; the valid ones are: flo",
+        ),
+        (
+            partial(models.TestTimeAugmentation, tiny("mlp"), copies=0, key=KEY),
+            {"transform": None},
+            "copies is 0; it mu",
+        ),
+        (lambda: FourierFeatures(3, 0), {}, r"fourier scale is 0; it must be one number in \(0, inf\]"),
+        (lambda: IOEncoding(TINY.symmetry, (1,) * 4, "none", key=KEY), {}, r"unknown io_encoding 'none'; the valid"),
+        (lambda: ImageGenerator((8, 8, 1), 3, 0, 4, (0.0, 1.0), key=KEY), {}, rf"depth is 0; {NO_SIZE}"),
+    )
+
+
 def test_what_no_reader_can_be_built_of_is_refused_by_name():
-    of_metadata = lambda **parts: make("dws", metadata()._replace(**parts), key=KEY)
+    makes = lambda name, settings=None, **parts: make(name, metadata()._replace(**parts), settings, key=KEY)
     whole, kernel, bias = metadata().statistics, "weights[0].kernel", "weights[2].bias"
     without = lambda leaf, kind: {**whole, leaf: {n: number for n, number in whole[leaf].items() if n != kind}}
+    dws, hybrid, inner = partial(makes, "dws"), partial(makes, "hybrid"), {"reader": "nfn", "settings": {"width": 3}}
     check_refusals(
-        (
-            settings_of,
-            {"name": "dws", "settings": {"chanels": 3}},
-            r"setting 'chanels' of reader 'dws'.*channels, layers.*mean 'channels'",
-        ),
+        (dws, {"settings": {"chanels": 3}}, r"setting 'chanels' of reader 'dws'.*channels, layers.*mean 'channels'"),
         (settings_of, {"name": "dwss"}, r"unknown reader 'dwss'.*mean 'dws'.*dws, mlp, probe"),
-        (of_metadata, {"statistics": {bias: {}}}, r"no statistics for weights\[0\]\.kernel"),
-        (
-            of_metadata,
-            {"statistics": without(kernel, "rms")},
-            r"weights\[0\]\.kernel lack rms; found mean, std, expected",
-        ),
-        (
-            of_metadata,
-            {"statistics": without(bias, "std")},
-            r"weights\[2\]\.bias lack std; found mean, rms, expected",
-        ),
+        (dws, {"statistics": {bias: {}}}, r"no statistics for weights\[0\]\.kernel"),
+        (dws, {"statistics": without(kernel, "rms")}, r"weights\[0\]\.kernel lack rms; found mean, std, expected"),
+        (dws, {"statistics": without(bias, "std")}, r"weights\[2\]\.bias lack std; found mean, rms, expected"),
+        (partial(makes, "probe"), {"network": None}, r"'probe' runs the networks that it reads.*use one of dws, mlp"),
+        (hybrid, {"network": None}, r"'hybrid' runs the networks that it reads, and the metadata name no"),
+        (hybrid, {"statistics": {}}, r"no statistics for weights\[0\]\.kernel"),
+        (hybrid, {"settings": {"reader": "probe"}}, r"unknown reader 'probe' of weights in a hybrid; .*dws, mlp.*rel"),
+        (hybrid, {"settings": inner}, r"unknown setting 'width' of reader 'nfn'"),
     )
-    with pytest.raises(ValueError, match=r"'probe' runs the networks that it reads.*use one of dws, mlp"):
-        make("probe", metadata()._replace(network=None), key=KEY)

@@ -7,13 +7,12 @@ import equinox as eqx
 import jax
 import pytest
 
-from tests.models.drawn import drawn
+from tests.models.helpers import check_laws, toy
 from tests.models.readers import used
 from tests.models.scale_laws import along_the_weights, check_weight_gradients, check_wide_scales
 from tests.models.specs import CONVOLUTION, IN, OUT, RECURRENT, dense_axes, random_weights
-from tests.models.test_dws import plain
 from wsjax.models.readers.scale_gmn import ScaleGMN
-from wsjax.models.testing import check_invariant, check_parts, check_sensitive
+from wsjax.models.testing import check_invariant, check_sensitive
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, mlp, siren, symmetry_of
 from wsjax.symmetry.group import Action
 
@@ -52,15 +51,13 @@ KEY = jax.random.key(8)
 @functools.cache
 def reader_of(name: str) -> ScaleGMN:
     symmetry, _, settings = CASES[name]
-    config = dict(**{"channels": 3, "layers": 2, "head": 4, **settings})
-    return drawn(lambda key: ScaleGMN(symmetry, 3, **config, normalizer=plain(symmetry, 1.5), key=key), seed=1)
+    return toy(ScaleGMN, scale=1.5, seed=1, channels=3, layers=2, head=4)(symmetry, **settings)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_it_is_invariant_to_all_that_it_claims(name):
     symmetry, actions, _ = CASES[name]
-    assert check_invariant(reader_of(name), symmetry, actions=actions, key=KEY) < 1e-10
-    assert check_parts(reader_of(name), symmetry, key=KEY) == 0
+    check_laws(reader_of(name), symmetry, actions, sensitive=False, parts=True, key=KEY)
 
 
 @pytest.mark.parametrize("name", ["signs, outputs alone", "one hidden layer"])  # the others are held to their law alone
@@ -93,14 +90,3 @@ def test_backward_messages_make_hidden_nodes_depend_on_later_kernels():
         arrays, tree = jax.tree.flatten(random_weights(KEY, CASES[name][0]))
         hidden = lambda arrays, name=name, tree=tree: reader_of(name).trunk(jax.tree.unflatten(tree, arrays)).nodes[1]
         assert used(hidden, arrays)[0] == [True, True, reached, reached]
-
-
-@pytest.mark.usefixtures("untyped")
-def test_settings_that_cannot_be_are_refused():
-    with pytest.raises(ValueError, match=r"unknown direction 'both'; the valid ones are: forward, bidirectional"):
-        ScaleGMN(CASES["scales"][0], 3, direction="both", key=KEY)
-    with pytest.raises(ValueError, match=r"channels is 1; it must be one integer in \[2, inf\]"):
-        ScaleGMN(CASES["scales"][0], 3, channels=1, key=KEY)
-    few, spec = {"channels": 3, "layers": 2, "readout": "outputs"}, siren((2, 4, 3, 2))
-    with pytest.raises(ValueError, match=r"layers is 2: the outputs does not depend on the weights from 'in' to 'h1'"):
-        ScaleGMN(spec, 3, **few, normalizer=plain(spec), key=KEY)

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.models.drawn import drawn
+from tests.models.helpers import drawn
 from tests.models.specs import double
 from wsjax.models.scale.layer import Wiring, rounds
 from wsjax.models.scale.maps import Equivariant, Gain, Invariant, reciprocal_size
 from wsjax.models.scale.reciprocal import inverted, order, squared_sizes
+from wsjax.models.scale.sweep import turned
 
 GAINS = {
     "neither": (Gain(), ()),
@@ -42,6 +43,21 @@ def test_a_map_keeps_to_the_gain_that_it_is_given_and_to_no_other(name):
             kept = np.allclose(found[0], still[0], rtol=1e-11, atol=1e-11)
             along = np.allclose(found[1], g * np.asarray(still[1]), rtol=1e-11, atol=1e-11)
             assert (kept, along) == (action in allowed, action in allowed)
+
+
+def test_vectors_over_their_size_are_exact_and_a_turn_moves_along_with_its_gain():
+    @jax.jit
+    def found(x, y):
+        signed, scaled = (
+            [turned(factor * y, gain) for factor in (1, -1, 4)] for gain in (Gain(True), Gain(False, True))
+        )
+        return x * reciprocal_size(x), signed, scaled
+
+    x = np.array([[3, -3], [3e-30, 3e-30], [0, 0]], np.float32)
+    over, signed, scaled = found(x, np.random.default_rng(3).normal(size=(5, 3)).astype(np.float32))
+    assert over.tolist() == [[1.0, -1.0], [1.0, 1.0], [0.0, 0.0]]
+    np.testing.assert_array_equal(signed[1], -signed[0])
+    np.testing.assert_array_equal(scaled[2], 4 * scaled[0])
 
 
 def test_a_vector_over_its_size_has_a_finite_gradient_everywhere():
@@ -95,10 +111,22 @@ def test_sizes_scale_along_and_turn_every_weight_around(wires):
             assert rescaled[t] is False or np.abs(fraction).max() <= np.sqrt(2 * 2 * len(x))
 
 
+def test_a_size_is_the_mean_of_what_leads_to_the_neuron():
+    kernels, biases = ([[3, 0]], [[1], [1]]), (np.zeros((1, 0)), np.array([[1], [0]]), np.zeros((1, 0)))
+    nodes, edges = [b.astype(np.float32) for b in biases], [np.array(k, np.float32)[:, :, None] for k in kernels]
+    sizes = jax.jit(lambda nodes, edges: squared_sizes([False, True, False], nodes, edges, [(0, 1), (1, 2)]))
+    assert [s.tolist() for s in sizes(nodes, edges)] == [[1.0], [5.0, 0.0], [1.0]]
+
+
 def test_a_dead_neuron_has_no_inverse_and_no_gradient():
     both = jax.jit(lambda sizes: (inverted(sizes), jax.grad(lambda s: jnp.sum(inverted(s)))(sizes)))
     assert [x.tolist() for x in both(np.array([0, 4], np.float32))] == [[0.0, 0.25], [0.0, -0.0625]]
+
+
+def test_sets_come_after_those_that_lead_to_them():
     assert order(4, LOOP) == (0, 1, 2, 3)
+    assert order(4, [(0, 3), (3, 1), (1, 2), (1, 1)]) == (0, 3, 1, 2)
+    assert order(3, [(1, 2), (2, 1), (1, 0)]) == (1, 0, 2)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import jax
 import pytest
 
-from tests.models.drawn import drawn
-from tests.models.metadata import metadata
-from wsjax.models import READERS, SIZES, make, parameter_count, settings_of
+from tests.models.helpers import drawn, metadata
+from wsjax.models import READERS, make, parameter_count
+from wsjax.models.registry import SIZES, settings_of
 from wsjax.models.testing import check_deterministic, check_gradients, check_invariant, check_sensitive
 from wsjax.networks import CNN
 
@@ -32,19 +32,12 @@ def test_every_reader_has_sizes_and_the_settings_of_each_are_valid():
             assert settings_of(name, size) == settings_of(name, settings)
 
 
-def test_a_size_gives_settings_and_an_unknown_one_is_refused():
-    assert settings_of("probe", "small") == settings_of("probe", {"probes": 32, "width": 64})
-    with pytest.raises(ValueError, match=r"unknown size 'bas' of reader 'dws'.*small, base, published.*mean 'base'"):
-        settings_of("dws", "bas")
-
-
 KEY = jax.random.key(1)
 GRAPH = {"width": 4, "edges": 3, "layers": 4, "head": 16}
 TINY = {
     "dws": {"channels": 2, "layers": 1, "head": 16},
     "probe": {"probes": 3, "width": 16},
     "activation_probe": {"probes": 3, "neuron": 2, "width": 16},
-    "probed_dws": {"channels": 2, "layers": 1, "probes": 3, "head": 16},
     "hybrid": {"reader": "dws", "settings": {"channels": 2, "layers": 1, "head": 16}, "probes": 3, "probe_features": 2},
     "statistics": {"width": 4},
     "scale_gmn": {"channels": 4, "layers": 4, "head": 16},
@@ -56,7 +49,7 @@ TINY = {
     "relational": {**GRAPH, "frequencies": 2, "attention": 4, "heads": 2, "hidden": 4, "edge_hidden": 4},
 }
 """Every reader that is invariant to the order of neurons, with as few channels as it works with."""
-RUN = ("probe", "activation_probe", "probed_dws", "hybrid")
+RUN = ("probe", "activation_probe", "hybrid")
 """Those that run a network, which a CNN's metadata of images is another thing for."""
 WIDTHS = ((3, 64, 64, 64, 1), (2, 32, 32, 3), (2, 32, 1))
 SLOW = ("relational", "neural_graph", "scale_gmn", "array_encoder")

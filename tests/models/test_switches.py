@@ -13,33 +13,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.models.drawn import drawn
 from tests.models.readers import READERS, TINY, fewest, network, tiny
-from wsjax.models import Editor, Rescaled, ScaleEditor, Units, make, normalizer
+from wsjax.models import make
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
-SYMMETRY = TINY.symmetry
 LEGACY = np.array([0, 3], np.uint32)
 by_reader = pytest.mark.parametrize("name", READERS)
 
 
-def editor(kind, **settings):
-    own = normalizer(SYMMETRY, TINY.statistics)
-    return drawn(lambda key: kind(SYMMETRY, **settings, normalizer=own, key=key))
-
-
-def every_kind():
-    """Their arrays in NumPy: what becomes of JAX's own is JAX's affair."""
-    yield from ((name, tiny(name)) for name in READERS)
-    yield "rescaled", Rescaled(tiny("dws"), Units([1.0] * 4, [1.0] * 4))
-    yield "editor", editor(Editor, channels=2, layers=1)
-    yield "scale editor", editor(ScaleEditor, channels=3, layers=1)
-
-
 def test_every_reader_is_pickled_and_copied_with_its_arrays_and_its_static_fields():
-    for name, made in every_kind():
-        made = jax.tree.map(np.asarray, made)
+    """Their arrays in NumPy: what becomes of JAX's own is JAX's affair."""
+    for name in (*READERS, "rescaled", "editor", "scale editor"):
+        made = jax.tree.map(np.asarray, tiny(name))
         for other in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
             assert jax.tree.structure(other) == jax.tree.structure(made), name
             for a, b in zip(*map(jax.tree.leaves, (other, made)), strict=True):
@@ -63,7 +49,7 @@ def test_values_are_the_same_without_jit():
 
 
 def test_an_edit_may_take_the_place_of_the_network():
-    edits = editor(Editor, channels=2, layers=1)
+    edits = tiny("editor")
     weights = jax.tree.map(jax.device_put, network())
     edited = jax.jit(lambda weights: edits(weights), donate_argnums=0)(weights)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(weights))

@@ -8,6 +8,7 @@ import itertools
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -16,9 +17,8 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from tests.models.drawn import drawn
-from tests.models.metadata import metadata
-from tests.models.refusals import check_refusals
+from tests.models.helpers import check_refusals, drawn, metadata
+from tests.models.specs import lifted, ones
 from wsjax.models import EquivariantLinear, make
 from wsjax.models.layers.feature_layout import features
 from wsjax.models.testing import (
@@ -33,8 +33,11 @@ from wsjax.models.testing import (
     random_weights,
     rank,
 )
+from wsjax.models.testing.precise import difference
 from wsjax.models.testing.sensitivity import places_along
-from wsjax.symmetry import Axes, Element, Fixed, Group, Move, Sum, Symmetry, act, mlp, siren, symmetry_of
+from wsjax.symmetry import Axes, Fixed, Group, Sum, Symmetry, act, mlp, siren, symmetry_of
+from wsjax.symmetry.element import Element, Move
+from wsjax.symmetry.group import Action
 
 WIDTHS = (2, 4, 3, 2)
 SPEC = siren(WIDTHS, w0=5.0)
@@ -81,45 +84,30 @@ def dws():
 
 def test_all_of_a_good_reader_is_proved_and_the_numbers_are_shown(good):
     table = check_reader(good, SPEC, key=KEY)
-    assert [line[:40].strip() for line in table.splitlines()] == [
-        "check",
-        "invariant to permute",
-        "sensitive to other moves",
-        "deterministic",
-        "fraction of parameters that learn",
-        "invariant features",
-        "head after features",
-    ]
+    checks = ["check", "invariant to permute", "sensitive to other moves", "deterministic"]
+    checks += ["fraction of parameters that learn", "invariant features", "head after features"]
+    assert [line[:40].strip() for line in table.splitlines()] == checks
     assert "float64" in table
     assert "failed" not in table
 
 
-def test_a_reader_that_tells_the_order_of_neurons_fails():
+def test_what_a_reader_is_not_invariant_to_is_named(good, dws):
     flat = lambda w: jnp.concatenate([x.reshape(-1) for x in jax.tree.leaves(w)])
-    with pytest.raises(AssertionError, match=r"'permute' on group 'h1' changes output by .*; expected at most 1e-10"):
-        check_invariant(flat, SPEC, key=KEY)
-
-
-def test_the_group_that_is_told_apart_is_named(good):
-    first_of_h2 = lambda w: good(w) + w[1].bias[:1]
-    with pytest.raises(AssertionError, match=r"'permute' on group 'h2' changes output"):
-        check_invariant(first_of_h2, SPEC, key=KEY)
-
-
-def test_a_claim_to_signs_is_held_to(good, dws):
-    with pytest.raises(AssertionError, match=r"'sign' on group 'h1' changes output"):
-        check_invariant(dws, SPEC, actions=("permute", "sign"), key=KEY)
+    permute: tuple[Action, ...] = ("permute",)
+    cases: list[tuple[Any, Symmetry, tuple[Action, ...], str]] = [
+        (flat, SPEC, permute, r"'permute' on group 'h1' changes output by .*; expected at most 1e-10"),
+        (lambda w: good(w) + w[1].bias[:1], SPEC, permute, r"'permute' on group 'h2' changes output"),
+        (lambda w: good(w) + 1e-8 * w[0].bias[0], SPEC, permute, r"'permute' on group 'h1'"),  # float32 would hide it
+        (lambda w: good(w) * jnp.nan, SPEC, permute, r"changes output by nan"),
+        (dws, SPEC, ("permute", "sign"), r"'sign' on group 'h1' changes output"),
+        (good, SPEC, ("phase",), r"'phase' on group 'h1' changes output"),
+        (good, mlp(WIDTHS), ("rescale",), r"'rescale' on group 'h1' changes output"),
+    ]
+    for reader, symmetry, actions, message in cases:
+        with pytest.raises(AssertionError, match=message):
+            check_invariant(reader, symmetry, actions=actions, key=KEY)
     assert check_invariant(good, SPEC, actions=("permute", "sign"), key=KEY) < 1e-10  # tanh is odd
-    with pytest.raises(AssertionError, match=r"'phase' on group 'h1' changes output"):
-        check_invariant(good, SPEC, actions=("phase",), key=KEY)
-    with pytest.raises(AssertionError, match=r"'rescale' on group 'h1' changes output"):
-        check_invariant(good, mlp(WIDTHS), actions=("rescale",), key=KEY)
-
-
-def test_a_small_breach_is_found_that_float32_would_hide(good):
-    almost = lambda w: good(w) + 1e-8 * w[0].bias[0]
-    with pytest.raises(AssertionError, match=r"'permute' on group 'h1'"):
-        check_invariant(almost, SPEC, key=KEY)
+    assert difference({"a": np.zeros(2)}, {"a": np.array([3.0, 3.0])}) == (1.0, "output['a']")  # of a root mean square
 
 
 def test_a_reader_that_rounds_to_float32_is_allowed_what_that_loses(good):
@@ -132,11 +120,6 @@ def test_a_reader_that_rounds_to_float32_is_allowed_what_that_loses(good):
             check_invariant(reader, SPEC, actions=("phase",), key=KEY)
 
 
-def test_a_result_that_is_no_number_fails(good):
-    with pytest.raises(AssertionError, match=r"changes output by nan"):
-        check_invariant(lambda w: good(w) * jnp.nan, SPEC, key=KEY)
-
-
 def test_actions_that_no_group_allows_are_refused(good, untyped):
     check = functools.partial(check_invariant, good, SPEC, key=KEY)
     check_refusals(
@@ -147,13 +130,10 @@ def test_actions_that_no_group_allows_are_refused(good, untyped):
     )
 
 
-CHECKS = (check_invariant, check_sensitive, check_gradients, check_deterministic, check_parts, check_reader)
-
-
 def test_weights_of_another_network_are_refused_before_the_reader_meets_them(good, untyped):
     first, second, third = random_weights(KEY, SPEC)
     other = (first, second._replace(kernel=np.ones((4, 5))), third)
-    for check in CHECKS:
+    for check in (check_invariant, check_sensitive, check_gradients, check_deterministic, check_parts, check_reader):
         with pytest.raises(ValueError, match=r"weights\[1\]\.kernel has shape \(4, 5\)"):
             check(good, SPEC, other, key=KEY)
 
@@ -188,15 +168,6 @@ def move_features(element: Element, xs):
     return moved
 
 
-def lifted(symmetry: Symmetry, weights):
-    return [f.lift(x) for f, x in zip(features(symmetry), symmetry.leaves(weights), strict=True)]
-
-
-def ones(symmetry: Symmetry) -> list[np.ndarray]:
-    """Of the shapes of what the layers of a reader take."""
-    return [np.ones((*f.sizes, f.fixed)) for f in features(symmetry)]
-
-
 def test_features_move_as_the_caller_says():
     layer = drawn(lambda key: EquivariantLinear(SPEC, 1, 2, key=key))
     lift_and_map = Partial(lambda layer, w: layer(lifted(SPEC, w)), layer)
@@ -224,30 +195,32 @@ class DropsGroup(Through):
         return jnp.broadcast_to(h.mean(axis=1, keepdims=True), h.shape) if number == 1 else h
 
 
+def sorts(weights):
+    """Each array on its own: invariant to every coupling."""
+    return jnp.stack([jnp.sort(x.reshape(-1)) @ jnp.arange(1.0, x.size + 1) for x in jax.tree.leaves(weights)])
+
+
+SORTED = ["axis 'h1' of weights[0].kernel", "axis 'h1' of weights[0].bias", "axis 'h1*' of weights[1].kernel"]
+SORTED += ["axis 'h2' of weights[1].kernel", "axis 'h2' of weights[1].bias", "axis 'h2*' of weights[2].kernel"]
+SORTED += ["the input axis 'in'", "the output axis 'out'"]
+
+
 @pytest.mark.parametrize(
     ("kind", "named"),
     [
         (InvariantToOutputs, ["the output axis 'out'"]),
         (InvariantToInputs, ["the input axis 'in'"]),
         (DropsGroup, ["axis 'h2*' of weights[2].kernel"]),
+        (None, SORTED),
     ],
 )
 def test_an_invariant_reader_that_is_invariant_to_another_axis_too_fails(kind, named):
-    reader = made(kind)
+    reader = made(kind) if kind else sorts
     assert check_invariant(reader, SPEC, key=KEY) < 1e-10
     with pytest.raises(AssertionError) as failure:
         check_sensitive(reader, SPEC, key=KEY)
     named_there = str(failure.value).split(": its output")[0].removeprefix("the reader is invariant to ").split("; ")
     assert [b.split(" (change")[0] for b in named_there] == named
-
-
-def test_a_reader_that_sorts_each_array_is_invariant_to_every_coupling():
-    sorts = lambda w: jnp.stack([jnp.sort(x.reshape(-1)) @ jnp.arange(1.0, x.size + 1) for x in jax.tree.leaves(w)])
-    assert check_invariant(sorts, SPEC, key=KEY) < 1e-10
-    with pytest.raises(AssertionError) as failure:
-        check_sensitive(sorts, SPEC, key=KEY)
-    for axis in ("'h1' of weights[0].bias", "'h1*' of weights[1].kernel", "'h2*' of weights[2].kernel", "axis 'out'"):
-        assert axis in str(failure.value)
 
 
 def test_a_network_with_equal_entries_proves_nothing_about_sensitivity(good, untyped):
@@ -281,22 +254,15 @@ class HalfUsed(Through):
         return self.head(self.features(weights).at[1:3].set(0.0))
 
 
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
+def test_a_parameter_that_cannot_learn_is_named(good):
+    for kind, message in (
         (Shifted, r"no gradient reaches reader\.shift \(0 of its 3 entries"),
         (HalfUsed, r"no gradient reaches reader\.head\.weight \(8 of its 12 entries get one\): expected 100%"),
         (Cancels, r"no gradient reaches reader\.shift \(0 of its 3 entries"),
-    ],
-)
-def test_a_parameter_that_cannot_learn_is_named(kind, message):
-    with pytest.raises(AssertionError, match=message):
-        check_gradients(made(kind), SPEC, key=KEY)
-    if kind is HalfUsed:
-        assert check_gradients(made(kind), SPEC, fraction=0.5, key=KEY) == pytest.approx(8 / 12)
-
-
-def test_gradients_that_are_not_finite_are_named(good):
+    ):
+        with pytest.raises(AssertionError, match=message):
+            check_gradients(made(kind), SPEC, key=KEY)
+    assert check_gradients(made(HalfUsed), SPEC, fraction=0.5, key=KEY) == pytest.approx(8 / 12)
     rooted = Partial(lambda model, w: jnp.sqrt(0 * model(w)), good)
     with pytest.raises(AssertionError, match=r"the gradient of reader.*\.start.* is not finite"):
         check_gradients(rooted, SPEC, key=KEY)
@@ -323,39 +289,27 @@ class Counts(Through):
         return self.head(self.features(weights)) + float(next(Counts.calls))
 
 
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        (StaysOn, r"two keys at rate 0 differ in output by .* the same bits"),
-        (NeedsNoKey, r"rate 0\.5 without a key changes output"),
-        (Counts, r"two calls without a key differ in output"),
-    ],
-)
-def test_randomness_at_evaluation_fails(kind, message):
-    with pytest.raises(AssertionError, match=message):
-        check_deterministic(made(kind), SPEC, key=KEY)
-
-
 class Branches(Through):
+    """Asks what the rate is, and draws above 0 alone."""
+
     def __call__(self, weights, *, key=None, dropout_rate=0.0):
-        return self.head(
-            self.features(weights) + (0 if key is None or dropout_rate == 0 else jax.random.normal(key, (6,)))
-        )
+        noise = 0 if key is None or dropout_rate == 0 else jax.random.normal(key, (6,))
+        return self.head(self.features(weights) + noise)
 
 
-def test_a_reader_may_ask_what_the_rate_is_and_draw_above_0_alone():
+def test_randomness_at_evaluation_fails_and_a_reader_may_draw_above_rate_0():
+    always, rate_05 = made(NeedsNoKey), r"rate 0\.5 without a key changes output"
+    for reader, message in (
+        (made(StaysOn), r"two keys at rate 0 differ in output by .* the same bits"),
+        (always, rate_05),
+        (lambda weights, **settings: always(weights, **settings), rate_05),
+        (made(Counts), r"two calls without a key differ in output"),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            check_deterministic(reader, SPEC, key=KEY)
     assert check_deterministic(made(Branches), SPEC, key=KEY) < 1e-10
-
-
-def test_a_reader_may_close_over_a_key():
-    noisy = lambda weights, *, key=None, dropout_rate=0.0: weights[0].bias + jax.random.normal(KEY, (4,))
-    assert check_deterministic(noisy, SPEC, key=KEY) == 0
-
-
-def test_dropout_behind_settings_that_are_passed_on_is_found_too():
-    always = made(NeedsNoKey)
-    with pytest.raises(AssertionError, match=r"rate 0\.5 without a key changes output"):
-        check_deterministic(lambda weights, **settings: always(weights, **settings), SPEC, key=KEY)
+    closes_over = lambda weights, *, key=None, dropout_rate=0.0: weights[0].bias + jax.random.normal(KEY, (4,))
+    assert check_deterministic(closes_over, SPEC, key=KEY) == 0
 
 
 def test_a_field_called_features_is_no_part(good):
@@ -401,13 +355,16 @@ PATCHES = symmetry_of(
     },
 )
 
+FOLLOWED = symmetry_of(
+    {"a": Axes("in", "h~"), "b": Axes("h~"), "c": Axes("h"), "d": Axes("h*", "out")},
+    {"in": Fixed(1, "input"), "h": Group(2, "tanh"), "out": Fixed(1, "output")},
+)
+"""Its first kernel and a statistic follow the group, and take none of its signs."""
 
-def test_dimensions_are_those_of_the_papers_count():
-    assert commutant_dimension(siren((2, 4, 4, 1))) == 75
-    assert commutant_dimension(siren((2, 32, 32, 1))) == 75
-    assert commutant_dimension(mlp((2, 4, 4, 3))) == 163
-    assert commutant_dimension(siren((2, 4, 3))) == 117
-    assert commutant_dimension(siren((2, 3, 3, 1)), actions=("permute", "sign")) == 15
+
+def test_a_dimension_depends_on_no_width_from_some_size_on_and_phases_are_no_linear_action():
+    """test_equivariant.py holds dimensions to the papers' counts."""
+    assert commutant_dimension(siren((2, 4, 4, 1))) == commutant_dimension(siren((2, 32, 32, 1))) == 75
     with pytest.raises(ValueError, match=r"unknown action for a linear map 'phase'"):
         commutant_dimension(SPEC, actions=("phase",))
 
@@ -443,6 +400,7 @@ def generators(symmetry: Symmetry, actions):
         (MIXED, ("permute", "sign", "rescale")),
         (PATCHES, ("permute",)),
         (PATCHES, ("permute", "sign")),
+        (FOLLOWED, ("permute", "sign")),
     ],
 )
 def test_a_dimension_is_that_of_all_matrices_which_commute_with_the_generators(symmetry, actions):
@@ -478,15 +436,12 @@ def test_a_layer_that_lost_maps_spans_less():
     assert found == commutant_dimension(symmetry) - 13  # for one of two outputs, all 13 maps that reach one
 
 
-def test_rank_counts_the_span_and_not_the_parameters():
+def test_rank_counts_the_span_and_not_the_parameters_of_a_linear_layer(good):
     layers = lambda *sizes: tuple(drawn(lambda key, a=a, b=b: eqx.nn.Linear(a, b, key=key)) for a, b in sizes)
     twice = Partial(lambda both, x: both[0](both[1](x)), layers((2, 5), (5, 2)))
     assert rank(twice, np.zeros(5), key=KEY) == 25  # products of 5x2 and 2x5 span all matrices
     pair = Partial(lambda both, x: both[0](x) + both[1](x), layers((5, 5), (5, 5)))
     assert rank(pair, np.zeros(5), key=KEY) == 25
-
-
-def test_rank_refuses_what_is_not_a_linear_layer(good):
     with pytest.raises(ValueError, match=r"not affine in its input"):
         rank(good, random_weights(KEY, SPEC), key=KEY)
     with pytest.raises(ValueError, match=r"no parameters that train"):

@@ -1,7 +1,6 @@
 """WeightGCN: signs and scales change nothing, one sweep is a pass of the network, and every array has its effect."""
 
 import functools
-from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -9,16 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.models.drawn import drawn
+from tests.models.helpers import check_laws, plain, toy
 from tests.models.scale_laws import along_the_weights, check_weight_gradients, check_wide_scales
 from tests.models.specs import CONVOLUTION, NESTED, RECURRENT, SKIP, random_weights
-from tests.models.test_dws import plain
 from tests.models.test_scale_gmn import LOOP, MIXED, SCALES, SIGNS
 from wsjax.models import WeightGCN
-from wsjax.models.graph.graph import edge_inputs, node_inputs
+from wsjax.models.graph.graph import graph_inputs
 from wsjax.models.scale.sweep import Sweep, turned
 from wsjax.models.scale.trunk import sizes_of
-from wsjax.models.testing import check_gradients, check_invariant, check_parts, check_sensitive
+from wsjax.models.testing import check_invariant
 from wsjax.networks import Network
 from wsjax.symmetry import mlp, siren
 
@@ -47,20 +45,14 @@ KEY = jax.random.key(8)
 @functools.cache
 def reader_of(name: str) -> WeightGCN:
     symmetry, _, settings = CASES[name]
-    config = dict(**{"channels": 3, "head": 8, **settings})
-    return drawn(lambda key: WeightGCN(symmetry, 3, **config, normalizer=plain(symmetry, 1.5), key=key))
+    return toy(WeightGCN, scale=1.5, channels=3, head=8)(symmetry, **settings)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_it_is_invariant_to_all_that_it_claims_and_to_nothing_else(name):
     symmetry, actions, _ = CASES[name]
-    reader = reader_of(name)
-    assert check_invariant(reader, symmetry, actions=actions, key=KEY) < 1e-10
-    assert check_parts(reader, symmetry, key=KEY) == 0
-    if name in SENSITIVE:
-        assert check_sensitive(reader, symmetry, key=KEY) > 1e-8
-    if name in LEARNING:
-        assert check_gradients(reader, symmetry, fraction=0.98, key=KEY) > 0.98
+    reader, learns = reader_of(name), 0.98 if name in LEARNING else None
+    check_laws(reader, symmetry, actions, sensitive=name in SENSITIVE, parts=True, fraction=learns, key=KEY)
     if name == "deep":
         check_weight_gradients(reader, symmetry, 0.98)
 
@@ -83,7 +75,7 @@ def test_a_sweep_against_the_weights_makes_hidden_nodes_depend_on_later_kernels(
     weights = random_weights(KEY, symmetry)
     other = (*weights[:2], weights[2]._replace(kernel=2 * np.asarray(weights[2].kernel)))
     hidden = eqx.filter_jit(lambda reader, weights: reader.vectors(weights)[1])
-    one_sweep = drawn(lambda key: WeightGCN(symmetry, 3, channels=3, sweeps=1, normalizer=plain(symmetry), key=key))
+    one_sweep = toy(WeightGCN)(symmetry, channels=3, sweeps=1)
     for reader, reached in ((one_sweep, False), (reader_of("scales"), True)):
         assert (np.abs(hidden(reader, weights) - hidden(reader, other)).max() > 1e-4) == reached
 
@@ -96,7 +88,7 @@ def test_a_sweep_against_the_weights_is_the_sum_that_it_says():
     @jax.jit
     def all_of_it(weights):
         leaves = reader.normalizer(reader.symmetry.leaves(weights), jnp.float32)
-        nodes, edges = node_inputs(reader.graph, leaves), edge_inputs(reader.graph, leaves)
+        nodes, edges = graph_inputs(reader.graph, leaves)
         sizes = sizes_of(reader.graph, reader.wiring, nodes, edges)
         xs = first(None, nodes, edges, sizes)
         initials = [second.initials[n](nodes[group], sizes[group][0]) for n, (group, _) in enumerate(second.turns)]
@@ -150,11 +142,3 @@ def running(sweep: Sweep) -> Sweep:
 
     through = tuple(whole(m, sources) for m, sources in zip(sweep.through, (2, 4, 3), strict=True))
     return eqx.tree_at(lambda s: (s.initials, s.through), sweep, (tuple(map(ones, sweep.initials)), through))
-
-
-@pytest.mark.usefixtures("untyped")
-def test_settings_that_cannot_be_are_refused():
-    for name, low in (("channels", 2), ("sweeps", 1), ("head", 1)):
-        message = rf"{name} is {low - 1}; it must be one integer in \[{low}, inf\]"
-        with pytest.raises(ValueError, match=message):
-            WeightGCN(CASES["scales"][0], 3, **cast(dict[str, Any], {name: low - 1}), key=KEY)

@@ -8,7 +8,8 @@ import pytest
 
 from tests.models.readers import TINY, network, tiny
 from wsjax.augment import parse
-from wsjax.models import Rescaled, TestTimeAugmentation, Units, head_arrays, parameter_count
+from wsjax.models import TestTimeAugmentation, parameter_count
+from wsjax.models.wrappers import Rescaled, Units, head_arrays
 from wsjax.symmetry import act
 from wsjax.symmetry.sample import sample_signs
 
@@ -80,8 +81,3 @@ def test_a_key_and_a_rate_reach_the_reader():
     drawn = [read(network(), key=key, dropout_rate=0.5) for key in jax.random.split(KEY)]
     assert (drawn[0] != drawn[1]).all()
     assert not np.any(read(network(), key=KEY, dropout_rate=0.0))
-
-
-def test_no_copy_is_refused(untyped):
-    with pytest.raises(ValueError, match=r"copies is 0; it must be one integer in \[1, inf\]"):
-        TestTimeAugmentation(lambda w, **_: w, lambda key, w: w, 0, key=KEY)

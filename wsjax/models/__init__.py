@@ -5,12 +5,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from wsjax.models.graph.graph import Graph, graph_of
-from wsjax.models.graph.padding import Padded, pad, union
-from wsjax.models.layers.attention import EquivariantAttention
-from wsjax.models.layers.constant import Constant
+from wsjax.models.graph.padding import pad, union
 from wsjax.models.layers.equivariant import EquivariantLinear
-from wsjax.models.layers.fourier import FourierFeatures
-from wsjax.models.layers.normalizer import Normalizer, normalizer
+from wsjax.models.layers.normalizer import Constant, Normalizer
 from wsjax.models.readers.activation_probe import ActivationProbe
 from wsjax.models.readers.array_encoder import ArrayEncoder
 from wsjax.models.readers.dws import DWS
@@ -22,15 +19,14 @@ from wsjax.models.readers.neural_graph import NeuralGraph
 from wsjax.models.readers.nfn import NFN
 from wsjax.models.readers.nft import NFT
 from wsjax.models.readers.probe import Probe
-from wsjax.models.readers.probed_dws import ProbedDWS
 from wsjax.models.readers.relational import RelationalTransformer
 from wsjax.models.readers.rows import RowTransformer
 from wsjax.models.readers.scale_editor import ScaleEditor
 from wsjax.models.readers.scale_gmn import ScaleGMN
 from wsjax.models.readers.statistics_mlp import StatisticsMLP
 from wsjax.models.readers.weight_gcn import WeightGCN
-from wsjax.models.registry import READERS, SIZES, NamedReader, make, parameter_count, settings_of
-from wsjax.models.wrappers import Rescaled, TestTimeAugmentation, Units, computing_in, head_arrays
+from wsjax.models.registry import READERS, NamedReader, make, parameter_count
+from wsjax.models.wrappers import TestTimeAugmentation
 
 if TYPE_CHECKING:
     from wsjax.models import testing
@@ -40,41 +36,30 @@ __all__ = [
     "NFN",
     "NFT",
     "READERS",
-    "SIZES",
     "ActivationProbe",
     "ArrayEncoder",
     "Constant",
     "Editor",
-    "EquivariantAttention",
     "EquivariantLinear",
     "FlatMLP",
-    "FourierFeatures",
     "Graph",
     "Hybrid",
     "ImageProbe",
     "NamedReader",
     "NeuralGraph",
     "Normalizer",
-    "Padded",
     "Probe",
-    "ProbedDWS",
     "RelationalTransformer",
-    "Rescaled",
     "RowTransformer",
     "ScaleEditor",
     "ScaleGMN",
     "StatisticsMLP",
     "TestTimeAugmentation",
-    "Units",
     "WeightGCN",
-    "computing_in",
     "graph_of",
-    "head_arrays",
     "make",
-    "normalizer",
     "pad",
     "parameter_count",
-    "settings_of",
     "testing",
     "union",
 ]

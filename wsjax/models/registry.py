@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from operator import attrgetter
 from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -21,7 +21,6 @@ from wsjax.models.readers.neural_graph import NeuralGraph
 from wsjax.models.readers.nfn import NFN
 from wsjax.models.readers.nft import NFT
 from wsjax.models.readers.probe import Probe
-from wsjax.models.readers.probed_dws import ProbedDWS
 from wsjax.models.readers.relational import RelationalTransformer
 from wsjax.models.readers.rows import RowTransformer
 from wsjax.models.readers.scale_gmn import ScaleGMN
@@ -36,7 +35,6 @@ READERS: dict[str, Callable[..., Reader]] = {
     "mlp": FlatMLP,
     "probe": Probe,
     "activation_probe": ActivationProbe,
-    "probed_dws": ProbedDWS,
     "hybrid": Hybrid,
     "statistics": StatisticsMLP,
     "rows": RowTransformer,
@@ -50,90 +48,70 @@ READERS: dict[str, Callable[..., Reader]] = {
 }
 """Every reader by its name. The keyword arguments of its constructor are its settings."""
 
-SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-    {
-        "dws": {
-            "small": {"channels": 8},
-            "base": {"channels": 32, "layers": 4, "head": 128},
-            # The defaults of DWSNets' code: two hidden layers, set attention, maxima, on 16 channels.
-            "published": {"channels": 16, "activation": "relu", "pooling": "max", "maps": "attention", "heads": 8},
-        },
-        "mlp": {"small": {"width": 64, "depth": 1}, "base": {"width": 512, "depth": 3}},
-        "probe": {
-            "small": {"probes": 32, "width": 64},
-            "base": {"probes": 128, "width": 256, "depth": 3},
-            # ProbeGen on Fashion-MNIST, arXiv 2410.10811.
-            "published": {"probes": 128, "width": 256, "depth": 6, "generator": 2},
-        },
-        "activation_probe": {
-            "small": {"probes": 32, "neuron": 16, "width": 64},
-            "base": {"probes": 128, "neuron": 64, "width": 256, "depth": 3},
-        },
-        "probed_dws": {
-            "small": {"channels": 8, "probes": 16},
-            "base": {"channels": 32, "layers": 4, "head": 128, "probes": 64},
-        },
-        "hybrid": {
-            "small": {"settings": "small", "probes": 16, "probe_features": 16},
-            "base": {"settings": "base", "probes": 64, "probe_features": 16},
-        },
-        "statistics": {"small": {"width": 64, "depth": 1}, "base": {"width": 512, "depth": 3}},
-        "rows": {"small": {"width": 32, "layers": 2}, "base": {"width": 128, "layers": 4, "head": 128}},
-        "scale_gmn": {
-            "small": {"channels": 16, "layers": 3},
-            "base": {"channels": 64, "layers": 4, "head": 128, "direction": "bidirectional"},
-            # Its settings for MNIST, arXiv 2406.10685.
-            "published": {"channels": 128, "layers": 4, "head": 128, "readout": "outputs"},
-        },
-        "weight_gcn": {"small": {"channels": 32}, "base": {"channels": 128, "head": 128}},
-        "nfn": {
-            "small": {"channels": 8},
-            "base": {"channels": 32, "layers": 4, "head": 128},
-            # HNP on MNIST's INRs, arXiv 2302.14040. Its frequencies, of deviation 3 on weights as they are, are about
-            # the default's on normalized ones.
-            "published": {"channels": 512, "activation": "relu", "frequencies": 128, "head": 1000, "depth": 3},
-        },
-        "nft": {"small": {"width": 16}, "base": {"width": 64, "layers": 3, "head": 128}},
-        "neural_graph": {
-            "small": {"width": 16, "edges": 16, "layers": 3},
-            "base": {"width": 64, "edges": 64, "head": 128},
-            # The defaults, the width, layers and frequencies of NG-GNN, arXiv 2403.12143.
-            "published": {},
-        },
-        "relational": {
-            "small": {
-                "width": 32,
-                "edges": 16,
-                "layers": 3,
-                "frequencies": 32,
-                "attention": 32,
-                "heads": 4,
-                "hidden": 64,
-            },
-            "base": {"width": 96, "edges": 48, "attention": 192},
-            # The defaults, near the 376,586 parameters of arXiv 2403.12143.
-            "published": {},
-        },
-        "array_encoder": {
-            "small": {"width": 16, "latents": 8},
-            "base": {"width": 64, "layers": 3, "head": 128},
-            # INR2Array's encoder, arXiv 2305.13546.
-            "published": {"width": 256, "layers": 6, "heads": 4, "latents": 16},
-        },
-    }
-)
+SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "dws": {
+        "small": {"channels": 8},
+        "base": {"channels": 32, "layers": 4, "head": 128},
+        # The defaults of DWSNets' code: two hidden layers, set attention, maxima, on 16 channels.
+        "published": {"channels": 16, "activation": "relu", "pooling": "max", "maps": "attention", "heads": 8},
+    },
+    "mlp": {"small": {"width": 64, "depth": 1}, "base": {"width": 512, "depth": 3}},
+    "probe": {
+        "small": {"probes": 32, "width": 64},
+        "base": {"probes": 128, "width": 256, "depth": 3},
+        # ProbeGen on Fashion-MNIST, arXiv 2410.10811.
+        "published": {"probes": 128, "width": 256, "depth": 6, "generator": 2},
+    },
+    "activation_probe": {
+        "small": {"probes": 32, "neuron": 16, "width": 64},
+        "base": {"probes": 128, "neuron": 64, "width": 256, "depth": 3},
+    },
+    "hybrid": {
+        "small": {"settings": "small", "probes": 16, "probe_features": 16},
+        "base": {"settings": "base", "probes": 64, "probe_features": 16},
+    },
+    "statistics": {"small": {"width": 64, "depth": 1}, "base": {"width": 512, "depth": 3}},
+    "rows": {"small": {"width": 32, "layers": 2}, "base": {"width": 128, "layers": 4, "head": 128}},
+    "scale_gmn": {
+        "small": {"channels": 16, "layers": 3},
+        "base": {"channels": 64, "layers": 4, "head": 128, "direction": "bidirectional"},
+        # Its settings for MNIST, arXiv 2406.10685.
+        "published": {"channels": 128, "layers": 4, "head": 128, "readout": "outputs"},
+    },
+    "weight_gcn": {"small": {"channels": 32}, "base": {"channels": 128, "head": 128}},
+    "nfn": {
+        "small": {"channels": 8},
+        "base": {"channels": 32, "layers": 4, "head": 128},
+        # HNP on MNIST's INRs, arXiv 2302.14040. Its frequencies, of deviation 3 on weights as they are, are about
+        # the default's on normalized ones.
+        "published": {"channels": 512, "activation": "relu", "frequencies": 128, "head": 1000, "depth": 3},
+    },
+    "nft": {"small": {"width": 16}, "base": {"width": 64, "layers": 3, "head": 128}},
+    "neural_graph": {
+        "small": {"width": 16, "edges": 16, "layers": 3},
+        "base": {"width": 64, "edges": 64, "head": 128},
+        # The defaults, the width, layers and frequencies of NG-GNN, arXiv 2403.12143.
+        "published": {},
+    },
+    "relational": {
+        "small": {"width": 32, "edges": 16, "layers": 3, "frequencies": 32, "attention": 32, "heads": 4, "hidden": 64},
+        "base": {"width": 96, "edges": 48, "attention": 192},
+        # The defaults, near the 376,586 parameters of arXiv 2403.12143.
+        "published": {},
+    },
+    "array_encoder": {
+        "small": {"width": 16, "latents": 8},
+        "base": {"width": 64, "layers": 3, "head": 128},
+        # INR2Array's encoder, arXiv 2305.13546.
+        "published": {"width": 256, "layers": 6, "heads": 4, "latents": 16},
+    },
+}
 """Settings by reader and size; what is not named keeps its default."""
 
-
-GIVEN: Mapping[str, Callable[["MetadataLike"], Any]] = MappingProxyType(
-    {
-        "symmetry": lambda metadata: metadata.symmetry,
-        "network": lambda metadata: metadata.network,
-        "normalizer": lambda metadata: normalizer(metadata.symmetry, metadata.statistics),
-        "coordinate_range": lambda metadata: metadata.coordinate_range,
-        "value_range": lambda metadata: metadata.value_range,
-    }
-)
+FROM_METADATA: dict[str, Callable[["MetadataLike"], Any]] = {
+    **{name: attrgetter(name) for name in ("symmetry", "network", "coordinate_range", "value_range")},
+    "normalizer": lambda metadata: normalizer(metadata.symmetry, metadata.statistics),
+}
 """Arguments of constructors that come from the metadata. All others but `out_size` and `key` are settings."""
 
 
@@ -156,14 +134,7 @@ class MetadataLike(Protocol):
 
 
 def settings_of(name: str, settings: Mapping[str, Any] | str | None = None) -> dict[str, Any]:
-    """The settings of a reader with the defaults of its constructor filled in.
-
-    Args:
-        name: in `READERS`.
-        settings: some of them; or the name of a size in `SIZES`; or None.
-
-    Raises:
-        ValueError: an unknown reader, setting or size; the valid ones are listed.
+    """The settings of a reader, or of one of its `SIZES` by name, with the defaults of its constructor filled in.
 
     Example:
         >>> settings_of("probe", "small")
@@ -174,12 +145,13 @@ def settings_of(name: str, settings: Mapping[str, Any] | str | None = None) -> d
         check_choice(f"size of reader {name!r}", settings, tuple(SIZES[name]))
         settings = SIZES[name][settings]
     parameters = inspect.signature(READERS[name]).parameters
-    defaults = {n: p.default for n, p in parameters.items() if n not in (*GIVEN, "out_size", "key")}
+    defaults = {n: p.default for n, p in parameters.items() if n not in (*FROM_METADATA, "out_size", "key")}
     for setting in settings or {}:
         check_choice(f"setting of reader {name!r}", setting, tuple(defaults))
     filled = {**defaults, **as_python(dict(settings or {}))}
     if name == "hybrid":
-        inner = filled["reader"] if isinstance(filled["reader"], str) else _name_of(filled["reader"])
+        names = {constructor: name for name, constructor in READERS.items()}
+        inner = names.get(filled["reader"], str(filled["reader"]))
         check_choice("reader of weights in a hybrid", inner, _of_weights())
         filled |= {"reader": inner, "settings": settings_of(inner, filled["settings"])}
     return filled
@@ -197,9 +169,8 @@ def make(
 
     Args:
         name: in `READERS`.
-        metadata: of the data set: Symmetry, statistics of its training split, classes, and for readers that run it the
-            network.
-        settings: of the reader; or the name of a size; None takes the defaults.
+        metadata: of the data set.
+        settings: of the reader; or the name of a size, `"small"`, `"base"` or `"published"`; None takes the defaults.
         out_size: the number of outputs; None takes one for each class.
         key: a typed key.
 
@@ -208,13 +179,11 @@ def make(
             networks for metadata that name none.
 
     Example:
-        >>> import jax
-        >>> metadata, weights = networks.metadata, networks.network(0)   # a data set of digits
-        >>> reader = make("dws", metadata, {"channels": 2}, key=jax.random.key(0))
-        >>> jax.eval_shape(reader, weights).shape
+        `networks` is a data set of digits.
+
+        >>> reader = make("dws", networks.metadata, {"channels": 2}, key=jax.random.key(0))
+        >>> jax.eval_shape(reader, networks.network(0)).shape
         (10,)
-        >>> jax.eval_shape(make("statistics", metadata, out_size=1, key=jax.random.key(0)), weights).shape
-        (1,)
     """
     filled = settings_of(name, settings)
     if name == "hybrid":
@@ -232,7 +201,7 @@ def make(
             f"the reader {name!r} runs the networks that it reads, and the metadata name no network to run; use one of "
             f"{listing(_of_weights())}, or models.Probe with a network of your own"
         )
-    found = {argument: find(metadata) for argument, find in GIVEN.items() if argument in taken}
+    found = {argument: find(metadata) for argument, find in FROM_METADATA.items() if argument in taken}
     return READERS[name](out_size=out_size, key=key, **found, **filled)
 
 
@@ -259,18 +228,11 @@ class NamedReader:
 
 def _of_weights() -> tuple[str, ...]:
     """The readers that take a Symmetry, and run no network."""
-    return tuple(name for name, made in READERS.items() if "symmetry" in inspect.signature(made).parameters)
-
-
-def _name_of(reader: Callable[..., Reader]) -> str:
-    return next((name for name, made in READERS.items() if made is reader), str(reader))
+    return tuple(name for name, reader in READERS.items() if "symmetry" in inspect.signature(reader).parameters)
 
 
 def parameter_count(model: PyTree) -> int:
-    """How many parameters of a reader train.
-
-    Args:
-        model: the reader.
+    """How many parameters of a model train.
 
     Example:
         >>> parameter_count(eqx.nn.Linear(3, 2, key=jax.random.key(0)))

@@ -6,7 +6,6 @@ for neurons that no array joins. An array with one axis of neurons (a bias, a no
 axes inside the network, the positions of a convolution's kernel, are channels.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +16,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.models.layers.feature_layout import Feature, features
-from wsjax.symmetry import Sum, Symmetry
-from wsjax.symmetry.axes import Entry, base, consumes
+from wsjax.symmetry import Symmetry
+from wsjax.symmetry.axes import base, consumes
 
 Role: TypeAlias = Literal["input", "hidden", "output"]
 
@@ -77,25 +76,15 @@ class Graph:
     def sizes(self) -> dict[str, int]:
         return {nodes.name: nodes.size for nodes in self.nodes}
 
-    def incoming(self, name: str) -> tuple[int, ...]:
-        """The numbers of the blocks of edges that end in these nodes."""
-        return tuple(i for i, edges in enumerate(self.edges) if edges.target == name)
-
-    def outgoing(self, name: str) -> tuple[int, ...]:
-        """The numbers of the blocks of edges that start in these nodes."""
-        return tuple(i for i, edges in enumerate(self.edges) if edges.source == name)
-
 
 def graph_of(symmetry: Symmetry) -> Graph:
-    """The graph of a network's neurons.
+    """The graph of the neurons of networks of a `symmetry`.
 
-    Args:
-        symmetry: the network's. A group's axis marked as consumed is where edges start, one without a mark where
-            they end; of fixed axes the role says it.
+    Edges start at a group's axis that is marked as consumed and end at one without a mark; of fixed axes the role says
+    it.
 
-    Raises:
-        ValueError: an array that is neither a node's nor an edge's: with no axis of neurons, with more than two, or
-            with two that are both read or both made.
+    Raises: ValueError for an array that is neither a node's nor an edge's: with no axis of neurons, with more than two,
+    or with two that are both read or both made.
 
     Source: neural graphs, arXiv 2403.12143, which are built layer by layer for chains; here any architecture whose
     arrays join two groups at most. Its public code keeps all pairs of neurons, ours those of adjacent layers.
@@ -112,7 +101,8 @@ def graph_of(symmetry: Symmetry) -> Graph:
     produced: dict[str, list[Feature]] = {name: [] for name in roles}
     consumed: dict[str, list[Feature]] = {name: [] for name in roles}
     edges: list[Edges] = []
-    for feature, atoms in zip(features(symmetry), _atoms(symmetry), strict=True):
+    for feature in features(symmetry):
+        atoms = feature.names
         places = [i for i, atom in enumerate(atoms) if base(atom) in roles]
         rest = [i for i in range(len(atoms)) if i not in places]
         if len(places) == 1:
@@ -134,79 +124,34 @@ def graph_of(symmetry: Symmetry) -> Graph:
         index = sum((e.source, e.target) == names for e in edges)
         window = tuple(feature.shape[i] for i in rest)
         edges.append(Edges(*names, index, window, _over_nodes(feature, names, (source, target, *rest))))
+    channels = {name: sum(feature.fixed for feature in (*produced[name], *consumed[name])) for name in roles}
     nodes = tuple(
-        Nodes(
-            name,
-            symmetry.sizes[name],
-            role,
-            sum(feature.fixed for feature in (*produced[name], *consumed[name])),
-            tuple(produced[name]),
-            tuple(consumed[name]),
-        )
+        Nodes(name, symmetry.sizes[name], role, channels[name], tuple(produced[name]), tuple(consumed[name]))
         for name, role in roles.items()
     )
     return Graph(nodes, tuple(edges))
 
 
-def node_inputs(graph: Graph, leaves: Sequence[Array]) -> tuple[Float[Array, "_ _"], ...]:
-    """The numbers of each block of nodes, (size, channels).
+def graph_inputs(
+    graph: Graph, leaves: Sequence[Array]
+) -> tuple[tuple[Float[Array, "_ _"], ...], tuple[Float[Array, "_ _ _"], ...]]:
+    """The numbers of each block of nodes, (size, channels), and of edges, (sources, targets, channels).
 
-    Args:
-        graph: `graph_of` a network's Symmetry.
-        leaves: its arrays in the order of `symmetry.axes`, all of one floating dtype.
-
-    Example:
-        >>> from wsjax.symmetry import siren
-        >>> spec = siren((2, 8, 4, 1))
-        >>> [x.shape for x in node_inputs(graph_of(spec), [jnp.ones(shape) for shape in spec.shapes])]
-        [(2, 0), (8, 1), (4, 1), (1, 1)]
+    `leaves` are the network's arrays in the order of `symmetry.axes`, all of one floating dtype.
     """
     dtype = leaves[0].dtype
     read = lambda nodes: [feature.lift(leaves[feature.leaf]) for feature in (*nodes.produced, *nodes.consumed)]
-    return tuple(jnp.concatenate([jnp.zeros((n.size, 0), dtype), *read(n)], axis=1) for n in graph.nodes)
-
-
-def edge_inputs(graph: Graph, leaves: Sequence[Array]) -> tuple[Float[Array, "_ _ _"], ...]:
-    """The numbers of each block of edges, (sources, targets, channels).
-
-    Args:
-        graph: `graph_of` a network's Symmetry.
-        leaves: its arrays in the order of `symmetry.axes`.
-
-    Example:
-        >>> from wsjax.symmetry import siren
-        >>> spec = siren((2, 8, 4, 1))
-        >>> [x.shape for x in edge_inputs(graph_of(spec), [jnp.ones(shape) for shape in spec.shapes])]
-        [(2, 8, 1), (8, 4, 1), (4, 1, 1)]
-    """
-    return tuple(edges.feature.lift(leaves[edges.feature.leaf]) for edges in graph.edges if edges.feature is not None)
+    nodes = tuple(jnp.concatenate([jnp.zeros((n.size, 0), dtype), *read(n)], axis=1) for n in graph.nodes)
+    edges = tuple(edges.feature.lift(leaves[edges.feature.leaf]) for edges in graph.edges if edges.feature is not None)
+    return nodes, edges
 
 
 def _roles(symmetry: Symmetry) -> dict[str, Role]:
     """What is a node, inputs first and outputs last."""
-    fixed = symmetry.fixed.items()
-    inputs: dict[str, Role] = {name: "input" for name, f in fixed if f.role == "input"}
-    outputs: dict[str, Role] = {name: "output" for name, f in fixed if f.role == "output"}
-    hidden: dict[str, Role] = dict.fromkeys(symmetry.groups, "hidden")
-    return {**inputs, **hidden, **outputs}
-
-
-def _atoms(symmetry: Symmetry) -> list[tuple[str, ...]]:
-    """The names along each feature's axes with their marks, in the order of `features(symmetry)`."""
-    return [
-        tuple(itertools.chain(*parts))
-        for axes in symmetry.axes
-        for parts in itertools.product(*(_alternatives(entry) for entry in axes.entries))
-    ]
-
-
-def _alternatives(entry: Entry) -> list[tuple[str, ...]]:
-    """The names that stand along each part of an axis; one part, unless it concatenates."""
-    if isinstance(entry, str):
-        return [(entry,)]
-    if isinstance(entry, Sum):
-        return [names for part in entry.parts for names in _alternatives(part)]
-    return [tuple(itertools.chain(*parts)) for parts in itertools.product(*(_alternatives(part) for part in entry))]
+    roles: dict[str, Role] = {name: "input" for name, f in symmetry.fixed.items() if f.role == "input"}
+    roles.update(dict.fromkeys(symmetry.groups, "hidden"))
+    roles.update({name: "output" for name, f in symmetry.fixed.items() if f.role == "output"})
+    return roles
 
 
 def _ends(atoms: Sequence[str], roles: dict[str, Role]) -> tuple[int, int] | None:

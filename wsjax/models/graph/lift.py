@@ -8,13 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from wsjax.models.graph.graph import Graph, Nodes
+from wsjax.models.graph.graph import Graph
 from wsjax.models.graph.padding import Padded, center
-from wsjax.models.graph.parts import Affine, along_last
-from wsjax.models.layers.activations import activations
-from wsjax.models.layers.draws import normal
-from wsjax.models.layers.generator import LinearGenerator
-from wsjax.models.layers.norms import LayerNorm
+from wsjax.models.graph.parts import Affine
+from wsjax.models.layers.draws import full, normal
+from wsjax.models.layers.generator import LinearGenerator, activations
+from wsjax.models.layers.norms import Norm, along_last
 from wsjax.networks import Network
 from wsjax.networks.sine import sine
 from wsjax.typing import Key, Weights
@@ -31,21 +30,10 @@ class Lift(eqx.Module):
 
         [sin(2 pi x B), cos(2 pi x B)] K + b        B from N(0, sigma^2)
 
-    B is no parameter and no array of the module: it is drawn anew from one seed wherever it is used.
-
-    Args:
-        channels: numbers at most.
-        width: features.
-        frequencies: columns of B; 0 takes the numbers themselves.
-        sigma: deviation of B.
-        key: a typed key.
+    of `channels` numbers at most, with `frequencies` columns of B; 0 takes the numbers themselves. B is no array of the
+    module: it is drawn anew from one seed wherever it is used.
 
     Source: Tancik et al., arXiv 2006.10739; on weights as arXiv 2403.12143.
-
-    Example:
-        >>> lift = lambda key: Lift(9, 4, 3, 1.0, key=key)(jnp.ones((5, 9)), np.arange(9))
-        >>> jax.eval_shape(lift, jax.random.key(0)).shape
-        (5, 4)
     """
 
     kernel: Array
@@ -57,7 +45,7 @@ class Lift(eqx.Module):
     def __init__(self, channels: int, width: int, frequencies: int, sigma: float, *, key: Key):
         rows, variance = (2 * frequencies, 1 / frequencies) if frequencies else (channels, 1 / max(channels, 1))
         self.kernel = normal(key, (rows, width), variance**0.5)
-        self.bias = jnp.zeros(width)
+        self.bias = full(width, 0.0)
         self.channels, self.frequencies, self.sigma = channels, frequencies, sigma
 
     def __call__(self, x: Float[Array, "*axes own"], rows: np.ndarray) -> Float[Array, "*axes width"]:
@@ -83,17 +71,6 @@ class GraphLift(eqx.Module):
 
     Source: arXiv 2403.12143, section 3, for positional embeddings and features. Its edges of dense and convolutional
     layers share a map; here they share one only where both have kernels.
-
-    Example:
-        >>> from wsjax.models.graph.graph import graph_of
-        >>> from wsjax.models.graph.padding import whole
-        >>> from wsjax.symmetry import siren
-        >>> spec = siren((2, 4, 1))
-        >>> lift = eqx.filter_eval_shape(GraphLift, graph_of(spec), 6, 3, 0, 1.0, key=jax.random.key(0))
-        >>> leaves = [jax.ShapeDtypeStruct(shape, "float32") for shape in spec.shapes]
-        >>> nodes, edges = eqx.filter_eval_shape(lambda lift, x: lift(whole(graph_of(spec), x)), lift, leaves)
-        >>> [x.shape for x in nodes], [x.shape for x in edges]
-        ([(2, 6), (4, 6), (1, 6)], [(2, 4, 3), (4, 1, 3)])
     """
 
     node: Lift
@@ -105,22 +82,18 @@ class GraphLift(eqx.Module):
         keys = jax.random.split(key, 3)
         self.graph = graph
         self.node = Lift(max((n.channels for n in graph.nodes), default=0), width, frequencies, sigma, key=keys[0])
-        windows = _windows(graph)
-        self.edge = {
-            rank: Lift(math.prod(window), edges, frequencies, sigma, key=jax.random.fold_in(keys[1], rank))
-            for rank, window in windows.items()
-        }
+        fold = jax.random.fold_in
+        make = lambda rank, window: Lift(math.prod(window), edges, frequencies, sigma, key=fold(keys[1], rank))
+        self.edge = {rank: make(rank, window) for rank, window in _windows(graph).items()}
         count = lambda nodes: 1 if nodes.role == "hidden" else nodes.size
-        self.places = {
-            nodes.name: normal(jax.random.fold_in(keys[2], i), (count(nodes), width), EMBEDDING)
-            for i, nodes in enumerate(graph.nodes)
-        }
+        draw = lambda i, nodes: normal(jax.random.fold_in(keys[2], i), (count(nodes), width), EMBEDDING)
+        self.places = {nodes.name: draw(i, nodes) for i, nodes in enumerate(graph.nodes)}
 
     def __call__(self, network: Padded) -> tuple[list[Array], list[Array]]:
         """Features of each block of nodes and of each block of edges of one network."""
         windows, blocks = _windows(self.graph), {edges.key: edges.window for edges in self.graph.edges}
         nodes = [
-            self.node(x, np.arange(x.shape[1])) + self.place(block)
+            self.node(x, np.arange(x.shape[1])) + self.places[block.name][: block.size]
             for block, x in zip(network.graph.nodes, network.nodes, strict=True)
         ]
         edges = []
@@ -130,9 +103,6 @@ class GraphLift(eqx.Module):
             rows = places[center(block.window, blocks[block.key])]
             edges.append(self.edge[len(largest)](x, rows.reshape(-1)))
         return nodes, edges
-
-    def place(self, nodes: Nodes) -> Float[Array, "size_or_one width"]:
-        return self.places[nodes.name][: nodes.size]
 
 
 def _windows(graph: Graph) -> dict[int, tuple[int, ...]]:
@@ -152,35 +122,22 @@ class NodeProbes(eqx.Module):
     **Preserves** equivariance under permutations of hidden neurons.
 
     Source: arXiv 2403.12143, section 3, probe features.
-
-    Example:
-        >>> net = Network("siren", (2, 4, 1))
-        >>> probes = eqx.filter_eval_shape(NodeProbes, net, 6, 5, 0, (-1.0, 1.0), key=jax.random.key(0))
-        >>> [x.shape for x in eqx.filter_eval_shape(probes, jax.eval_shape(net.init, jax.random.key(1)))]
-        [(2, 6), (4, 6), (1, 6)]
     """
 
     points: LinearGenerator
     maps: tuple[Affine, ...]
-    norms: tuple[LayerNorm, ...]
+    norms: tuple[Norm, ...]
     network: Network = eqx.field(static=True)
 
     def __init__(
-        self,
-        network: Network,
-        width: int,
-        probes: int,
-        generator: int,
-        coordinate_range: tuple[float, float],
-        *,
-        key: Key,
+        self, network: Network, width: int, probes: int, generator: int, range: tuple[float, float], *, key: Key
     ):
         points_key, maps_key = jax.random.split(key)
         self.network = network
-        self.points = LinearGenerator(network.widths[0], probes, generator, coordinate_range, key=points_key)
-        count = len(network.widths)
-        self.maps = tuple(Affine(probes, width, key=jax.random.fold_in(maps_key, i)) for i in range(count))
-        self.norms = tuple(LayerNorm(width) for _ in range(count))
+        self.points = LinearGenerator(network.widths[0], probes, generator, range, key=points_key)
+        keys = [jax.random.fold_in(maps_key, i) for i, _ in enumerate(network.widths)]
+        self.maps = tuple(Affine(probes, width, key=k) for k in keys)
+        self.norms = tuple(Norm("layer", width) for _ in keys)
 
     def __call__(self, weights: Weights) -> list[Float[Array, "size width"]]:
         """Features of the inputs, of each hidden layer and of the outputs of one network."""

@@ -8,9 +8,9 @@ from jaxtyping import Array, Bool, Float
 
 from wsjax.models.graph.graph import Graph
 from wsjax.models.graph.padding import Padded
-from wsjax.models.graph.parts import Affine, EdgeUpdate, Step, along_last
-from wsjax.models.layers.draws import normal
-from wsjax.models.layers.norms import LayerNorm
+from wsjax.models.graph.parts import Affine, EdgeUpdate, Step
+from wsjax.models.layers.draws import full, normal
+from wsjax.models.layers.norms import Norm, along_last
 from wsjax.models.layers.terms import largest_of
 from wsjax.typing import Key
 
@@ -24,16 +24,8 @@ def aggregate(
 ) -> tuple[Float[Array, "size gathered"], Float[Array, "size 1"]]:
     """Mean, least, largest and deviation of the messages that reach each node, zeros where none does, and how many.
 
-    Args:
-        messages: blocks (sources, targets, channels), which of their entries are messages (None: all), and the axis
-            that runs over those who send.
-        nodes: that receive; only their shape and dtype count.
-
-    Example:
-        >>> sent = np.arange(1, 7, dtype=np.float32).reshape(3, 2, 1)
-        >>> gathered, count = jax.jit(lambda sent: aggregate([(sent, None, 0)], jnp.zeros((2, 1))))(sent)
-        >>> [f"{x:.2f}" for x in np.asarray(gathered)[0]], count.tolist()
-        (['3.00', '1.00', '5.00', '1.63'], [[3.0], [3.0]])
+    A block of messages is (sources, targets, channels), a mask of its entries (None: all count), and the axis of the
+    senders; of `nodes`, which receive, shape and dtype count.
     """
     dtype, (size, width) = nodes.dtype, nodes.shape
     far = float(jnp.finfo(dtype).max)
@@ -74,7 +66,7 @@ class MessageLayer(eqx.Module):
     out: Affine
     modulate: Affine
     update: Affine
-    norm: LayerNorm
+    norm: Norm
     edge: EdgeUpdate | None
     step: Step = eqx.field(static=True)
     degrees: tuple[float, float] = eqx.field(static=True)
@@ -83,11 +75,11 @@ class MessageLayer(eqx.Module):
         keys = jax.random.split(key, 6)
         ways = step.along + step.against
         draw = lambda k: normal(k, (width, width), (2 * width) ** -0.5)
-        self.source, self.target, self.bias = draw(keys[0]), draw(keys[1]), jnp.zeros(width)
+        self.source, self.target, self.bias = draw(keys[0]), draw(keys[1]), full(width, 0.0)
         self.out = Affine(width, ways * width, key=keys[2])
         self.modulate = Affine(edges, 2 * ways * width, key=keys[3])
         self.update = Affine(width * (1 + ways * AGGREGATORS * SCALERS), width, key=keys[4])
-        self.norm = LayerNorm(width)
+        self.norm = Norm("layer", width)
         self.edge = EdgeUpdate(width, edges, width, "silu", key=keys[5]) if step.updated else None
         self.step = step
         self.degrees = (_average_log_degree(graph, "target", "source"), _average_log_degree(graph, "source", "target"))
@@ -109,22 +101,17 @@ class MessageLayer(eqx.Module):
             if block.name not in self.step.nodes:
                 continue
             parts = [nodes[n]]
-            if self.step.along:
-                reach = [(messages[i][0], mask(i), 0) for i in graph.incoming(block.name)]
-                parts += self._scaled(reach, nodes[n], self.degrees[0])
-            if self.step.against:
-                reach = [(messages[i][-1], mask(i), 1) for i in graph.outgoing(block.name)]
-                parts += self._scaled(reach, nodes[n], self.degrees[1])
+            for used, end, part, axis in ((self.step.along, "target", 0, 0), (self.step.against, "source", -1, 1)):
+                if used:
+                    reaching = [i for i, edge in enumerate(graph.edges) if getattr(edge, end) == block.name]
+                    gathered, count = aggregate([(messages[i][part], mask(i), axis) for i in reaching], nodes[n])
+                    parts += [gathered, jnp.log1p(count) / self.degrees[axis] * gathered]
             updated[n] = nodes[n] + jax.nn.silu(self.norm(self.update(jnp.concatenate(parts, axis=1))))
         if self.edge is not None:
             ends = lambda block: (updated[at[block.source]], updated[at[block.target]])
             keep = self.step.updated
             edges = [self.edge(e, *ends(b)) if b.key in keep else e for b, e in zip(graph.edges, edges, strict=True)]
         return updated, edges
-
-    def _scaled(self, reach: list, like: Array, average: float) -> list[Array]:
-        gathered, count = aggregate(reach, like)
-        return [gathered, jnp.log1p(count) / average * gathered]
 
 
 def _average_log_degree(graph: Graph, receiver: str, sender: str) -> float:

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from wsjax.models.graph.graph import EdgeKey, Edges, Graph, Nodes, edge_inputs, node_inputs
+from wsjax.models.graph.graph import EdgeKey, Edges, Graph, Nodes, graph_inputs
 
 
 class Padded(eqx.Module):
@@ -24,16 +24,12 @@ class Padded(eqx.Module):
 
 
 def union(graphs: Sequence[Graph]) -> Graph:
-    """The smallest graph on which each of several can be laid: every block that one of them has, at its largest.
+    """The smallest graph on which each of some `graphs` can be laid: every block that one of them has, at its largest.
 
     Blocks of nodes go by name, blocks of edges by their two ends and number. So networks of two and of three hidden
     layers give one with both `h2 -> out` and `h2 -> h3 -> out`, and each is masked where it has no arrays.
 
-    Args:
-        graphs: `graph_of` each architecture.
-
-    Raises:
-        ValueError: a name that is an input in one graph and hidden in another.
+    Raises: ValueError for a name that is an input in one graph and hidden in another.
 
     Example:
         >>> from wsjax.models.graph.graph import graph_of
@@ -70,50 +66,27 @@ def of_rank(window: tuple[int, ...], rank: int) -> tuple[int, ...]:
 
 
 def center(window: tuple[int, ...], largest: tuple[int, ...]) -> tuple[slice, ...]:
-    """Where a window lies in a larger one of at least its rank: in the middle, one place early where that is none.
-
-    Example:
-        >>> center((2,), (3, 3))
-        (slice(1, 2, None), slice(0, 2, None))
-    """
+    """Where a window lies in a larger one of at least its rank: in the middle, one place early where that is none."""
     lengths = zip(of_rank(window, len(largest)), largest, strict=True)
     return tuple(slice((most - n) // 2, (most - n) // 2 + n) for n, most in lengths)
 
 
 def whole(graph: Graph, leaves: Sequence[Array]) -> Padded:
-    """A network on its own graph, with no padding.
-
-    Args:
-        graph: `graph_of` the network's Symmetry.
-        leaves: its arrays in the order of `symmetry.axes`, all of one floating dtype.
-
-    Example:
-        >>> import jax
-        >>> from wsjax.models.graph.graph import graph_of
-        >>> from wsjax.symmetry import siren
-        >>> spec = siren((2, 8, 1))
-        >>> leaves = [jax.ShapeDtypeStruct(shape, "float32") for shape in spec.shapes]
-        >>> [x.shape for x in jax.eval_shape(lambda leaves: whole(graph_of(spec), leaves), leaves).edges]
-        [(2, 8, 1), (8, 1, 1)]
-    """
-    return Padded(node_inputs(graph, leaves), None, edge_inputs(graph, leaves), None, graph)
+    """A network, its arrays in the order of `symmetry.axes` and all of one floating dtype, on its own graph."""
+    nodes, edges = graph_inputs(graph, leaves)
+    return Padded(nodes, None, edges, None, graph)
 
 
 def pad(graph: Graph, leaves: Sequence[Array], largest: Graph) -> Padded:
-    """A network on a larger graph: zeros and masks where it has no neurons, edges or kernel positions.
+    """A network on a larger graph, a `union`: zeros and masks where it has no neurons, edges or kernel positions.
 
-    Neurons and channels come first, kernels lie in the middle of the largest. For a batch of several architectures
-    `jax.vmap` this over the networks of each, and concatenate.
+    `leaves` are its arrays in the order of `symmetry.axes`, normalized, all of one floating dtype. Neurons and channels
+    come first, kernels lie in the middle of the largest. For a batch of several architectures `jax.vmap` this over the
+    networks of each, and concatenate.
 
     **Preserves** what a reader gives: one made for `largest` gives the same for the network padded as alone.
 
-    Args:
-        graph: `graph_of` the network's Symmetry.
-        leaves: its arrays in the order of `symmetry.axes`, normalized, all of one floating dtype.
-        largest: a `union` of graphs, this one among them.
-
-    Raises:
-        ValueError: a block of the network that `largest` has not, or has smaller or with fewer channels.
+    Raises: ValueError for a block of the network that `largest` has not, or has smaller or with fewer channels.
 
     Example:
         >>> import jax, numpy as np
@@ -127,14 +100,15 @@ def pad(graph: Graph, leaves: Sequence[Array], largest: Graph) -> Padded:
         ([(2, 4, 1), (4, 1, 1), (4, 3, 1), (3, 1, 1)], [6, 0, 9, 3])
     """
     check_fits(graph, largest, "the graph to pad to", "pad to union([..., graph_of(symmetry)])")
+    numbers_of_nodes, numbers_of_edges = graph_inputs(graph, leaves)
+    own_nodes = dict(zip(graph.sizes, numbers_of_nodes, strict=True))
+    own_edges = dict(zip([block.key for block in graph.edges], numbers_of_edges, strict=True))
     nodes, node_masks = [], []
-    own_nodes = dict(zip(graph.sizes, node_inputs(graph, leaves), strict=True))
     for block in largest.nodes:
         x = own_nodes.get(block.name, jnp.zeros((0, 0), leaves[0].dtype))
         nodes.append(jnp.pad(x, [(0, block.size - x.shape[0]), (0, block.channels - x.shape[1])]))
         node_masks.append(jnp.arange(block.size) < x.shape[0])
     edges, edge_masks = [], []
-    own_edges = dict(zip([block.key for block in graph.edges], edge_inputs(graph, leaves), strict=True))
     windows = {block.key: block.window for block in graph.edges}
     masks = dict(zip(largest.sizes, node_masks, strict=True))
     for block in largest.edges:

@@ -4,29 +4,23 @@ from dataclasses import dataclass
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.models.graph.graph import EdgeKey, Graph
-from wsjax.models.layers.draws import normal
-from wsjax.models.layers.norms import LayerNorm
+from wsjax.models.layers.draws import full, normal
+from wsjax.models.layers.norms import Norm, along_last
 from wsjax.typing import Key
 
 
 class Affine(eqx.Module):
-    """x K + b along the last axis, whatever the axes before it; K from N(0, 1 / rows) and zero biases.
-
-    Example:
-        >>> jax.eval_shape(lambda key: Affine(3, 2, key=key)(jnp.ones((4, 5, 3))), jax.random.key(0)).shape
-        (4, 5, 2)
-    """
+    """x K + b along the last axis, whatever the axes before it; K from N(0, 1 / rows) and zero biases."""
 
     kernel: Float[Array, "rows columns"]
     bias: Float[Array, " columns"]
 
     def __init__(self, rows: int, columns: int, *, key: Key):
         self.kernel = normal(key, (rows, columns), max(rows, 1) ** -0.5)
-        self.bias = jnp.zeros(columns)
+        self.bias = full(columns, 0.0)
 
     def __call__(self, x: Float[Array, "*axes rows"]) -> Float[Array, "*axes columns"]:
         return x @ self.kernel + along_last(self.bias, x.ndim)
@@ -38,19 +32,13 @@ class EdgeUpdate(eqx.Module):
         e_st <- norm(e_st + D a(E e_st + S x_s + T x_t + b) + c)
 
     The nodes go through their part of the first layer before they meet the edges, so no edge holds a copy of them.
-
-    Example:
-        >>> update = eqx.filter_eval_shape(EdgeUpdate, 2, 3, 4, "silu", key=jax.random.key(0))
-        >>> edges, *ends = (jax.ShapeDtypeStruct(shape, "float32") for shape in ((5, 6, 3), (5, 2), (6, 2)))
-        >>> eqx.filter_eval_shape(update, edges, *ends).shape
-        (5, 6, 3)
     """
 
     edge: Affine
     source: Array
     target: Array
     down: Affine
-    norm: LayerNorm
+    norm: Norm
     activation: str = eqx.field(static=True)  # of jax.nn, whose functions no pickle takes
 
     def __init__(self, nodes: int, edges: int, hidden: int, activation: str, *, key: Key):
@@ -60,7 +48,7 @@ class EdgeUpdate(eqx.Module):
         self.edge = Affine(edges, hidden, key=keys[0])
         self.source, self.target = draw(keys[1]), draw(keys[2])
         self.down = Affine(hidden, edges, key=keys[3])
-        self.norm = LayerNorm(edges)
+        self.norm = Norm("layer", edges)
 
     def __call__(
         self,
@@ -70,11 +58,6 @@ class EdgeUpdate(eqx.Module):
     ) -> Float[Array, "sources targets edge"]:
         hidden = self.edge(edges) + (sources @ self.source)[:, None] + (targets @ self.target)[None]
         return self.norm(edges + self.down(getattr(jax.nn, self.activation)(hidden)))
-
-
-def along_last(vector: Float[Array, " channels"], rank: int) -> Array:
-    """A vector as an array of a rank, along its last axis."""
-    return vector.reshape((1,) * (rank - 1) + (-1,))
 
 
 @dataclass(frozen=True)
@@ -89,20 +72,9 @@ class Step:
 
 
 def steps(graph: Graph, layers: int, readout: str) -> tuple[Step, ...]:
-    """The step of each layer, so that the readout depends on every array and no layer updates what it does not depend
-    on.
+    """The step of each layer: the readout depends on every array, and no layer updates what it does not depend on.
 
-    Raises:
-        ValueError: a readout of outputs that are not there, or too far from an array for so many layers.
-
-    Example:
-        >>> from wsjax.models.graph.graph import graph_of
-        >>> from wsjax.symmetry import siren
-        >>> for step in steps(graph_of(siren((2, 8, 8, 1))), 3, "outputs"):
-        ...     print(sorted(step.nodes), len(step.edges), len(step.updated), step.against)
-        ['h1', 'h2', 'out'] 3 2 True
-        ['h2', 'out'] 2 1 True
-        ['out'] 1 0 False
+    Raises: ValueError for a readout of outputs that are not there, or too far from an array for so many layers.
     """
     wanted = {n.name for n in graph.nodes if readout == "graph" or n.role == "output"}
     if not wanted:

@@ -14,9 +14,8 @@ from wsjax.models.graph.graph import Graph, graph_of
 from wsjax.models.graph.lift import GraphLift, NodeProbes
 from wsjax.models.graph.padding import Padded, check_fits, whole
 from wsjax.models.graph.parts import Step, steps
-from wsjax.models.layers.arguments import check_arguments
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
-from wsjax.models.layers.stack import Stack, dropout
+from wsjax.models.layers.stack import HeadedReader, Stack, check_arguments, dropout
 from wsjax.networks import Network
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
@@ -25,7 +24,7 @@ GraphLayer: TypeAlias = Callable[[list[Array], list[Array], Padded], tuple[list[
 """A layer: features of nodes and of edges to the same, for the blocks of its step."""
 
 
-class GraphReader(eqx.Module):
+class GraphReader(HeadedReader):
     """Lift, layers, readout, head: what the readers of graphs share. `NeuralGraph` and `RelationalTransformer` are it.
 
     One made for a Symmetry reads weights; one made for a `union` of graphs reads what `pad` gives. `layer` makes the
@@ -102,7 +101,12 @@ class GraphReader(eqx.Module):
     ) -> Float[Array, " features"]:
         """The readout of one network; with a key, drop features at the given rate."""
         like = self.head.layers[0].weight
-        network = _in_dtype(weights, like.dtype) if isinstance(weights, Padded) else self._whole(weights)
+        if isinstance(weights, Padded):  # its masks stay as they are
+            network = jax.tree.map(lambda leaf: leaf.astype(like.dtype) if floating(leaf) else leaf, weights)
+        elif self.symmetry is None or self.normalizer is None:
+            raise ValueError("the weights are of one network and this reader is of a union; expected models.pad(...)")
+        else:
+            network = whole(self.graph, self.normalizer(self.symmetry.leaves(weights), like.dtype))
         check_fits(network.graph, self.graph, "the reader's graph", "make the reader for the union that `pad` is given")
         nodes, edges = self.lift(network)
         if self.probes is not None:
@@ -115,36 +119,13 @@ class GraphReader(eqx.Module):
         # The head's hidden layers take indices from 0.
         return dropout(self._read(nodes, network), key, dropout_rate, index=len(self.head.layers) - 1)
 
-    def __call__(
-        self, weights: Weights | Padded, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " outputs"]:
-        """Read one network; with a key, drop features and hidden units of the head at the given rate."""
-        return self.head(self.features(weights, key=key, dropout_rate=dropout_rate), key=key, dropout_rate=dropout_rate)
-
-    def _whole(self, weights: Weights) -> Padded:
-        if self.symmetry is None or self.normalizer is None:
-            raise ValueError("the weights are of one network and this reader is of a union; expected models.pad(...)")
-        return whole(self.graph, self.normalizer(self.symmetry.leaves(weights), self.head.dtype))
-
     def _read(self, nodes: list[Array], network: Padded) -> Array:
-        blocks = list(zip(network.graph.nodes, nodes, strict=True))
-        masks = network.node_masks
-        kept = [x if masks is None else jnp.where(masks[i][:, None], x, 0) for i, (_, x) in enumerate(blocks)]
+        """The average over all nodes, or the outputs side by side, with zeros where the network has fewer."""
+        masks, dtype = network.node_masks, nodes[0].dtype
+        kept = nodes if masks is None else [jnp.where(m[:, None], x, 0) for m, x in zip(masks, nodes, strict=True)]
         if self.readout == "graph":
             count = sum(x.shape[0] for x in kept) if masks is None else sum(mask.sum() for mask in masks)
-            return sum(jnp.sum(x, axis=0) for x in kept) / jnp.asarray(count, kept[0].dtype)
-        rooms = {n.name: n.size for n in self.graph.nodes if n.role == "output"}
-        found = {block.name: x for (block, _), x in zip(blocks, kept, strict=True)}
-        width = kept[0].shape[1]
-        filled = [
-            jnp.pad(
-                found.get(name, jnp.zeros((0, width), kept[0].dtype)), [(0, room - len(found.get(name, ()))), (0, 0)]
-            )
-            for name, room in rooms.items()
-        ]
-        return jnp.concatenate(filled).reshape(-1)
-
-
-def _in_dtype(network: Padded, dtype: jnp.dtype) -> Padded:
-    """Masks stay as they are."""
-    return jax.tree.map(lambda leaf: leaf.astype(dtype) if floating(leaf) else leaf, network)
+            return sum(jnp.sum(x, axis=0) for x in kept) / jnp.asarray(count, dtype)
+        found, none = dict(zip(network.graph.sizes, kept, strict=True)), jnp.zeros((0, nodes[0].shape[1]), dtype)
+        outputs = [(n.size, found.get(n.name, none)) for n in self.graph.nodes if n.role == "output"]
+        return jnp.concatenate([jnp.pad(x, [(0, size - len(x)), (0, 0)]) for size, x in outputs]).reshape(-1)

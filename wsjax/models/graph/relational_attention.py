@@ -49,20 +49,6 @@ class RelationalAttention(eqx.Module):
     (against). One e_ij serves both directions of an edge.
 
     **Preserves** equivariance under permutations of neurons.
-
-    Example:
-        >>> from wsjax.models.graph.graph import graph_of
-        >>> from wsjax.models.graph.parts import steps
-        >>> from wsjax.models.graph.padding import whole
-        >>> from wsjax.symmetry import siren
-        >>> spec = siren((2, 4, 1))
-        >>> graph, leaves = graph_of(spec), [jnp.ones(shape) for shape in spec.shapes]
-        >>> step, key = steps(graph, 2, "graph")[0], jax.random.key(0)
-        >>> attend = eqx.filter_eval_shape(RelationalAttention, step, 6, 3, 8, 2, key=key)
-        >>> nodes, edges = [jnp.ones((n, 6)) for n in (2, 4, 1)], [jnp.ones((2, 4, 3)), jnp.ones((4, 1, 3))]
-        >>> found = eqx.filter_eval_shape(attend, nodes, edges, whole(graph, leaves))
-        >>> [found[name].shape for name in ("in", "h1", "out")]
-        [(2, 8), (4, 8), (1, 8)]
     """
 
     heads: Head

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
-from wsjax.models.layers.draws import normal
+from wsjax.models.layers.draws import full, normal
 from wsjax.models.layers.equivariant import Layout, layout
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key
@@ -25,21 +25,13 @@ def check_heads(name: str, channels: int, heads: int) -> None:
 
 
 class SetAttention(eqx.Module):
-    """Multi-head self-attention over a set of elements, each a vector.
+    """Multi-head self-attention over a set of elements, each a vector; equivariant to their permutations.
 
         H = Q + softmax(Q K^T / sqrt(d)) V,    out = H + relu(H W + b)
 
     with d the width of a head. K and V have no bias: one on K changes nothing, one on V does what Q's does.
 
-    **Preserves** equivariance: a permutation of the elements permutes what comes out.
-
     Source: the SAB block of Lee et al., arXiv 1810.00825, whose code divides by sqrt(heads * d); no layer norm.
-
-    Example:
-        >>> draw = lambda key: jax.random.normal(key, (3, 8)) / 3
-        >>> made = lambda key: SetAttention(draw, heads=2, key=key)(jnp.ones((5, 3)))
-        >>> jax.eval_shape(made, jax.random.key(0)).shape
-        (5, 8)
     """
 
     query: Array
@@ -56,11 +48,10 @@ class SetAttention(eqx.Module):
         self.query, self.keys, self.value = (draw(k) for k in keys[:3])
         columns = self.query.shape[1]
         check_number("heads", heads, low=1, integer=True)
-        if columns % heads:
-            raise ValueError(f"heads is {heads}; it must divide the {columns} channels that attention gives")
+        check_heads("channels of attention", columns, heads)
         self.heads = heads
         self.out = normal(keys[3], (columns, columns), columns**-0.5)
-        self.query_bias, self.out_bias = jnp.zeros(columns), jnp.zeros(columns)
+        self.query_bias, self.out_bias = full(columns, 0.0), full(columns, 0.0)
 
     def __call__(self, x: Float[Array, "elements rows"]) -> Float[Array, "elements columns"]:
         by_head = lambda y: y.reshape(len(x), self.heads, -1)
@@ -79,19 +70,10 @@ class EquivariantAttention(eqx.Module):
 
     **Preserves** equivariance: L(g x) = g L(x) for every permutation g of every group.
 
-    Raises:
-        ValueError: heads that do not divide the channels.
+    Raises: ValueError for heads that do not divide the channels.
 
     Source: Navon et al., arXiv 2301.12780, whose code has an attention block for each pair of arrays; here one for
     each group takes them all, and every array reaches the whole output axis.
-
-    Example:
-        >>> from wsjax.models.layers.feature_layout import features
-        >>> from wsjax.symmetry import siren
-        >>> layer = EquivariantAttention(siren((2, 4, 1)), 1, 2, heads=2, key=jax.random.key(0))
-        >>> xs = [jnp.ones((4, 2)), jnp.ones((4, 1)), jnp.ones((4, 1)), jnp.ones(1)]
-        >>> [y.shape for y in jax.eval_shape(layer, xs)]
-        [(4, 4), (4, 2), (4, 2), (2,)]
     """
 
     kernels: tuple[Array | SetAttention, ...]

@@ -21,44 +21,23 @@ SHORTEST, LONGER = 2**15, 2**4
 
 
 def normal(key: Key, shape: tuple[int, ...], scale: float | np.ndarray = 1.0) -> Array:
-    """N(0, scale^2).
-
-    Args:
-        key: a typed key.
-        shape: of the result.
-        scale: one deviation, or an array of them that broadcasts to the shape.
-
-    Example:
-        >>> import jax
-        >>> key = jax.random.key(0)
-        >>> bool((normal(key, (3, 2), 0.5) == 0.5 * jax.random.normal(key, (3, 2))).all())
-        True
-    """
+    """N(0, scale^2), the scale one deviation or an array of them that broadcasts to the shape."""
     drawn = _first(jax.random.normal, key, shape)
     return _on_device(drawn * (scale.astype(drawn.dtype) if isinstance(scale, np.ndarray) else scale))
 
 
 def uniform(key: Key, shape: tuple[int, ...], low: float, high: float) -> Array:
-    """Uniform on [low, high).
-
-    Example:
-        >>> import jax
-        >>> key = jax.random.key(0)
-        >>> bool((uniform(key, (5,), -1.0, 2.0) == jax.random.uniform(key, (5,), minval=-1.0, maxval=2.0)).all())
-        True
-    """
+    """Uniform on [low, high)."""
     return _on_device(_first(lambda k, n: jax.random.uniform(k, n, minval=low, maxval=high), key, shape))
 
 
-def linear(inputs: int, outputs: int, *, use_bias: bool = True, key: Key) -> eqx.nn.Linear:
-    """`eqx.nn.Linear` with its own initial values.
+def full(size: int, value: float) -> Array:
+    """One number throughout; `jnp.full` compiles a program for each size."""
+    return jax.device_put(np.full(size, value))
 
-    Example:
-        >>> import jax
-        >>> key = jax.random.key(0)
-        >>> bool(eqx.tree_equal(linear(3, 2, key=key), eqx.nn.Linear(3, 2, key=key)))
-        True
-    """
+
+def linear(inputs: int, outputs: int, *, use_bias: bool = True, key: Key) -> eqx.nn.Linear:
+    """`eqx.nn.Linear` with its own initial values."""
     made = eqx.filter_eval_shape(eqx.nn.Linear, inputs, outputs, use_bias=use_bias, key=key)
     keys, limit = jax.random.split(key, 2), 1 / math.sqrt(max(inputs, 1))
     weight, bias = made.weight.shape, (outputs,)
@@ -68,7 +47,8 @@ def linear(inputs: int, outputs: int, *, use_bias: bool = True, key: Key) -> eqx
 
 def _first(draw: Callable[[Key, tuple[int, ...]], Array], key: Key, shape: tuple[int, ...]) -> Array | np.ndarray:
     """What `draw` gives of a shape: the first numbers of a longer draw, where the generator allows it."""
-    if isinstance(key, Tracer) or not _first_numbers_stay(key):
+    counted = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(key, Tracer) or not counted or str(jax.random.key_impl(key)) != "threefry2x32":
         return draw(key, shape)
     size, length = math.prod(shape), SHORTEST
     while length < size:
@@ -77,11 +57,6 @@ def _first(draw: Callable[[Key, tuple[int, ...]], Array], key: Key, shape: tuple
     if isinstance(drawn, Tracer):  # of a key that a traced function closes over
         return draw(key, shape)
     return np.array(np.asarray(drawn)[:size]).reshape(shape)
-
-
-def _first_numbers_stay(key: Key) -> bool:
-    counted = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
-    return bool(counted) and str(jax.random.key_impl(key)) == "threefry2x32"
 
 
 def _on_device(drawn: ArrayLike) -> Array:

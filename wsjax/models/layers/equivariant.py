@@ -29,8 +29,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from wsjax.errors import check_choice, check_number
-from wsjax.models.layers.draws import normal
+from wsjax.errors import check_choice, check_sizes
+from wsjax.models.layers.draws import full, normal
 from wsjax.models.layers.feature_layout import Feature, features
 from wsjax.models.layers.terms import POOLINGS, Pattern, Term, patterns, terms
 from wsjax.symmetry import Symmetry
@@ -66,17 +66,15 @@ class Layout:
         for other in self.terms:
             for i, _ in other.writes:
                 fan_in[i] += self.rows(other)
-        scale = np.concatenate([np.full(self.widths[i], fan_in[i] ** -0.5) for i, _ in term.writes])
-        drawn = normal(key, (self.rows(term), len(scale)), scale[None, :])
-        return drawn if self.pooling != "sum" else drawn / self._summands(term)[:, None]
-
-    def _summands(self, term: Term) -> Array:
-        repeated = [(p.pooled(self.spec[i].sizes), self.spec[i].fixed * self.inputs) for i, p in term.reads]
-        return jnp.concatenate([jnp.full(width, float(count)) for count, width in repeated])
+        scale = np.concatenate([np.full(self.widths[i], fan_in[i] ** -0.5) for i, _ in term.writes])[None, :]
+        if self.pooling == "sum":
+            summands = [(self.spec[i].fixed * self.inputs, p.pooled(self.spec[i].sizes)) for i, p in term.reads]
+            scale = scale / np.concatenate([np.full(*one) for one in summands])[:, None]
+        return normal(key, (self.rows(term), scale.shape[1]), scale)
 
     def biases(self) -> tuple[Array, ...]:
         """Zeros for every write of a constant."""
-        return tuple(jnp.zeros(self.widths[i]) for i, _ in self._constants())
+        return tuple(full(self.widths[i], 0.0) for i, _ in self._constants())
 
     def _constants(self) -> tuple[tuple[int, Pattern], ...]:
         return next((term.writes for term in self.terms if not term.kind), ())
@@ -103,8 +101,7 @@ class Layout:
 
 
 def layout(symmetry: Symmetry, inputs: int, outputs: int, *, pooling: str = "mean", signs: bool = False) -> Layout:
-    check_number("inputs", inputs, low=1, integer=True)
-    check_number("outputs", outputs, low=1, integer=True)
+    check_sizes(inputs=inputs, outputs=outputs)
     check_choice("pooling", pooling, tuple(POOLINGS))
     if signs and pooling == "max":
         raise ValueError("pooling is 'max' with signs, which no maximum respects; expected 'mean' or 'sum'")
@@ -129,8 +126,7 @@ class EquivariantLinear(eqx.Module):
     `pooling` is what stands for the average: `"sum"`, which is the average at initialization and can count neurons, or
     `"max"`, which is equivariant but no longer linear.
 
-    Raises:
-        ValueError: an unknown pooling, a maximum with signs, or channels below 1.
+    Raises: ValueError for an unknown pooling, a maximum with signs, or channels below 1.
 
     Example:
         >>> import jax
@@ -162,20 +158,9 @@ class EquivariantLinear(eqx.Module):
 
 
 def invariant(xs: list[Array], spec: tuple[Feature, ...], pooling: str = "mean") -> Array:
-    """The average of every feature over all its groups, concatenated: what no permutation can change.
+    """The average of every feature over all its groups, side by side: what no permutation can change.
 
     A feature that carries a group on several axes gives the averages of its diagonals too.
-
-    Args:
-        xs: features of one network, each (*groups, channels).
-        spec: their Features, from `features(symmetry)`.
-        pooling: `"mean"`, `"sum"` or `"max"`.
-
-    Example:
-        >>> from wsjax.symmetry import siren
-        >>> spec = features(siren((2, 4, 1)))
-        >>> invariant([jnp.ones((4, 2)), jnp.ones((4, 1)), jnp.ones((4, 1)), jnp.ones(1)], spec).shape
-        (5,)
     """
     return jnp.concatenate([pattern.read(x, pooling) for x, f in zip(xs, spec, strict=True) for pattern in pooled(f)])
 

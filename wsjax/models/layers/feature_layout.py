@@ -5,6 +5,7 @@ feature for each part, since a group element moves each part on its own. So each
 every feature has plain axes only, some of which may belong to the same group.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,10 +31,9 @@ class Cut(NamedTuple):
 
     def put(self, part: Array) -> Array:
         """The array with zeros outside the part."""
-        length = self.shape[self.axis]
         part = part.reshape(*self.shape[: self.axis], self.stop - self.start, *self.shape[self.axis + 1 :])
         around = [(0, 0)] * len(self.shape)
-        around[self.axis] = (self.start, length - self.stop)
+        around[self.axis] = (self.start, self.shape[self.axis] - self.stop)
         return jnp.pad(part, around)
 
 
@@ -41,9 +41,11 @@ class Cut(NamedTuple):
 class Feature:
     """How one part of an array becomes a feature: the groups on its axes, in order, and the rest as channels.
 
-    `fixed` is how many entries its fixed axes hold, `leaf` the number of its array.
+    `names` stand along the part's plain axes, marks kept, `shape` are their lengths; `fixed` is how many entries the
+    fixed ones hold, `leaf` the number of the array.
     """
 
+    names: tuple[str, ...]
     groups: tuple[str, ...]
     fixed: int
     shape: tuple[int, ...]
@@ -72,6 +74,43 @@ class Feature:
         return part
 
 
+def features(symmetry: Symmetry) -> tuple[Feature, ...]:
+    """The features of every array of a Symmetry, in the arrays' order; one for each part of a concatenated axis.
+
+    Example:
+        >>> from wsjax.symmetry import siren
+        >>> [f.groups for f in features(siren((2, 8, 8, 1)))]
+        [('h1',), ('h1',), ('h1', 'h2'), ('h2',), ('h2',), ()]
+    """
+    ranks = list(symmetry.groups)
+    made = []
+    for leaf, axes in enumerate(symmetry.axes):
+        for names, cuts in _plain_axes(axes.entries, symmetry.sizes):
+            shape = tuple(symmetry.sizes[base(n)] for n in names)
+            at_groups = sorted((ranks.index(base(n)), i) for i, n in enumerate(names) if base(n) in ranks)
+            at_fixed = [i for i, n in enumerate(names) if base(n) not in ranks]
+            order = (*[i for _, i in at_groups], *at_fixed)
+            groups, fixed = tuple(ranks[r] for r, _ in at_groups), math.prod(shape[i] for i in at_fixed)
+            made.append(Feature(names, groups, fixed, shape, order, leaf, cuts))
+    return tuple(made)
+
+
+def _plain_axes(entries: Sequence[Entry], sizes: dict[str, int]) -> list[tuple[tuple[str, ...], tuple[Cut, ...]]]:
+    """The names along the plain axes of each part of an array, and the cuts that lead to it."""
+    flat = _unfold(entries)
+    shape = tuple(size(entry, sizes) for entry in flat)
+    for axis, joined in enumerate(flat):
+        if isinstance(joined, Sum):
+            made, start = [], 0
+            for part in joined.parts:
+                cut = Cut(shape, axis, start, start + size(part, sizes))
+                inside = _plain_axes([*flat[:axis], part, *flat[axis + 1 :]], sizes)
+                made += [(names, (cut, *cuts)) for names, cuts in inside]
+                start = cut.stop
+            return made
+    return [(tuple(name for name in flat if isinstance(name, str)), ())]
+
+
 def _unfold(entries: Sequence[Entry]) -> list[str | Sum]:
     """Entries with every product replaced by its factors."""
     flat: list[str | Sum] = []
@@ -80,80 +119,13 @@ def _unfold(entries: Sequence[Entry]) -> list[str | Sum]:
     return flat
 
 
-def _plain_axes(entries: Sequence[Entry], sizes: dict[str, int]) -> list[tuple[list[str], tuple[Cut, ...]]]:
-    """The plain axes of each part of an array, and the cuts that lead to it."""
-    flat = _unfold(entries)
-    axis = next((i for i, entry in enumerate(flat) if isinstance(entry, Sum)), None)
-    if axis is None:
-        return [([base(name) for name in flat if isinstance(name, str)], ())]
-    shape = tuple(size(entry, sizes) for entry in flat)
-    joined = flat[axis]
-    made, start = [], 0
-    for part in joined.parts if isinstance(joined, Sum) else ():
-        cut = Cut(shape, axis, start, start + size(part, sizes))
-        inside = _plain_axes([*flat[:axis], part, *flat[axis + 1 :]], sizes)
-        made += [(names, (cut, *cuts)) for names, cuts in inside]
-        start = cut.stop
-    return made
-
-
-def features(symmetry: Symmetry) -> tuple[Feature, ...]:
-    """The features of every array of a Symmetry, in the arrays' order; one for each part of a concatenated axis.
-
-    Args:
-        symmetry: of the networks that are read.
-
-    Example:
-        >>> from wsjax.symmetry import siren
-        >>> [f.groups for f in features(siren((2, 8, 8, 1)))]
-        [('h1',), ('h1',), ('h1', 'h2'), ('h2',), ('h2',), ()]
-    """
-    sizes, ranks = symmetry.sizes, list(symmetry.groups)
-    made = []
-    for leaf, axes in enumerate(symmetry.axes):
-        for names, cuts in _plain_axes(axes.entries, sizes):
-            at_groups = sorted((ranks.index(n), i) for i, n in enumerate(names) if n in ranks)
-            at_fixed = [i for i, n in enumerate(names) if n not in ranks]
-            fixed = size(tuple(names[i] for i in at_fixed), sizes) if at_fixed else 1
-            order = (*[i for _, i in at_groups], *at_fixed)
-            shape = tuple(sizes[n] for n in names)
-            made.append(Feature(tuple(ranks[r] for r, _ in at_groups), fixed, shape, order, leaf, cuts))
-    return tuple(made)
-
-
 def lift(leaves: Sequence[Array], spec: tuple[Feature, ...]) -> list[Array]:
-    """The arrays of one network as features, each (*groups, channels).
-
-    Args:
-        leaves: the arrays in the order of `symmetry.axes`, as `symmetry.leaves(weights)` gives them.
-        spec: `features(symmetry)`.
-
-    Example:
-        >>> from wsjax.symmetry import Axes, Fixed, Group, Sum, symmetry_of
-        >>> tree = {"a": Axes("in", "h"), "b": Axes(Sum("in", "h*"), "out")}
-        >>> joined = symmetry_of(tree, {"in": Fixed(2, "input"), "h": Group(4), "out": Fixed(3, "output")})
-        >>> leaves = joined.leaves({"a": jnp.ones((2, 4)), "b": jnp.ones((6, 3))})
-        >>> [x.shape for x in lift(leaves, features(joined))]   # the second array as two features
-        [(4, 2), (6,), (4, 3)]
-    """
+    """The arrays of one network, as `symmetry.leaves` gives them, as features, each (*groups, channels)."""
     return [f.lift(leaves[f.leaf]) for f in spec]
 
 
 def unlift(xs: Sequence[Array], spec: tuple[Feature, ...], symmetry: Symmetry) -> list[Array]:
-    """Features with one channel for each fixed entry as arrays of the network's shapes: `lift` undone.
-
-    Args:
-        xs: one for each feature of `spec`, its axes as `lift` gives them.
-        spec: the features, as `features(symmetry)` gives them.
-        symmetry: of the networks.
-
-    Example:
-        >>> from wsjax.symmetry import siren
-        >>> spec = siren((2, 4, 3))
-        >>> leaves = [jnp.ones(shape) for shape in spec.shapes]
-        >>> [x.shape for x in unlift(lift(leaves, features(spec)), features(spec), spec)]
-        [(2, 4), (4,), (4, 3), (3,)]
-    """
+    """Features with one channel for each fixed entry as arrays of the network's shapes: `lift` undone."""
     whole: dict[int, Array] = {}
     for x, feature in zip(xs, spec, strict=True):
         part = feature.unlift(x).reshape(symmetry.shapes[feature.leaf])

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
-from wsjax.models.layers.constant import Constant
+from wsjax.models.layers.normalizer import Constant
 from wsjax.networks.sine import sine
 
 
@@ -16,30 +16,17 @@ class FourierFeatures(eqx.Module):
         x  ->  sin(2 pi x B), cos(2 pi x B),    B the quantiles of |N(0, scale^2)|
 
     Small differences between weights become large ones between features, which no linear map of x achieves. The
-    frequencies never train (`Constant`).
+    frequencies never train (`Constant`). `scale` is their deviation, in turns for each unit of x: at 1, normalized
+    weights, of deviation one, turn once or so.
 
     **Preserves** equivariance: every entry of an array goes through the same function. Not signs: a cosine is even.
 
-    Args:
-        count: frequencies; twice as many features come out.
-        scale: deviation of the frequencies, in turns for each unit of x. Normalized weights have deviation one, so
-            that 1 turns them around about once.
-
-    Raises:
-        ValueError: a count below 1, or a scale that is not positive.
+    Raises: ValueError for a count below 1, or a scale that is not positive.
 
     Source: Tancik et al., arXiv 2006.10739, section 4; on weights arXiv 2302.14040, whose code draws B from
     N(0, scale^2) for each reader anew, with scale 10 on weights as they are. Here B is the middle of each of `count`
     equally likely parts of that distribution: few frequencies cover it evenly, and all runs that train side by side
     have the same. The sign of a frequency is that of its sine, so all are positive.
-
-    Example:
-        >>> import jax
-        >>> features = FourierFeatures(4, 1.0)
-        >>> jax.eval_shape(lambda: features(jnp.ones((3, 2, 1)))).shape
-        (3, 2, 8)
-        >>> [round(b, 2) for b in features.frequencies.value.tolist()]
-        [0.16, 0.49, 0.89, 1.53]
     """
 
     frequencies: Constant
@@ -60,11 +47,5 @@ class FourierFeatures(eqx.Module):
 
 
 def expanded(x: Float[Array, "*groups channels"], fourier: FourierFeatures | None) -> Float[Array, "*groups features"]:
-    """Every channel of a feature as its Fourier features, side by side; without them the feature itself.
-
-    Example:
-        >>> import jax
-        >>> jax.eval_shape(lambda: expanded(jnp.ones((4, 2)), FourierFeatures(3, 1.0))).shape
-        (4, 12)
-    """
+    """Every channel of a feature as its Fourier features, side by side; without them the feature itself."""
     return x if fourier is None else fourier(x[..., None]).reshape(*x.shape[:-1], -1)

@@ -1,4 +1,4 @@
-"""Learned inputs at which a reader runs networks: parameters, or the output of a deep linear generator."""
+"""Learned inputs at which a reader runs networks, as a deep linear generator gives them; and activations there."""
 
 import functools
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_number, check_range
-from wsjax.models.layers.draws import normal, uniform
-from wsjax.typing import Key, Layer
+from wsjax.models.layers.draws import full, normal, uniform
+from wsjax.networks import Network, mlp_apply
+from wsjax.typing import Key, Layer, Points, Weights
 
 LATENT = 32
 """Numbers in the latent vector of one input."""
@@ -26,22 +27,10 @@ class LinearGenerator(eqx.Module):
     learned by all of them together. Whatever the depth, they are initialized alike, uniform over the range: the
     kernels are orthogonal, and each latent vector is the one nearest to a normal draw that gives its input.
 
-    Args:
-        inputs: numbers in one input of the networks that are read.
-        probes: how many inputs.
-        depth: layers of the generator.
-        coordinate_range: of every number of an input.
-        key: a typed key.
-
-    Raises:
-        ValueError: a depth below 0, or an empty range.
+    Raises: ValueError for a depth below 0, or an empty range.
 
     Source: ProbeGen, arXiv 2410.10811, for the latent vectors and the linear layers. The initialization over the range
     is ours.
-
-    Example:
-        >>> jax.eval_shape(lambda key: LinearGenerator(2, 5, 3, (0.0, 1.0), key=key)(), jax.random.key(0)).shape
-        (5, 2)
     """
 
     KEEPS_DTYPE: ClassVar = True
@@ -63,7 +52,7 @@ class LinearGenerator(eqx.Module):
         kernels = [initial(k, (width, n)) for k, n in zip(keys[1:], [*[width] * (depth - 1), inputs], strict=True)]
         spread = (high - low) / 12**0.5  # the deviation of a uniform draw, as that of a normal latent vector's image
         kernels[-1] = spread * kernels[-1]
-        biases = [*[jnp.zeros(width)] * (depth - 1), jnp.full(inputs, (low + high) / 2)]
+        biases = [*[full(width, 0.0)] * (depth - 1), full(inputs, (low + high) / 2)]
         self.layers = tuple(Layer(kernel, bias) for kernel, bias in zip(kernels, biases, strict=True))
         drawn = normal(keys[0], (probes, width))
         back = functools.reduce(jnp.matmul, kernels).T / spread**2  # the pseudo-inverse of all layers in one
@@ -78,3 +67,31 @@ def _through(layers: Sequence[Layer], x: Array) -> Array:
     for layer in layers:
         x = x @ layer.kernel + layer.bias[None, :]
     return x
+
+
+def activations(
+    network: Network, weights: Weights, x: Points
+) -> tuple[tuple[Float[Array, "points _"], ...], Float[Array, "points outputs"]]:
+    """Activations (points, neurons) of every hidden layer at some inputs, and the decoded values, the offset included.
+
+    Columns move with their neurons, times their sign, their scale, or -1 for an odd number of half turns; values stay.
+    """
+    network.symmetry.leaves(weights)
+    found: list[Array] = []
+
+    def note(_: int, hidden: Array) -> Array:
+        found.append(hidden)
+        return hidden
+
+    values = mlp_apply(_dense(network, weights), x, activation=network.activation, between=note)
+    return tuple(found), values + network.offset
+
+
+def _dense(network: Network, weights: Weights) -> Weights:
+    """A SIREN as a dense network of plain sines: its frequencies multiplied into its weights."""
+    if network.kind == "mlp":
+        return weights
+    *hidden, last = weights
+    affine = network.w0_convention == "affine"
+    pairs = zip(hidden, network.w0, strict=True)
+    return (*[Layer(w * layer.kernel, w * layer.bias if affine else layer.bias) for layer, w in pairs], last)

@@ -30,32 +30,19 @@ def permutable_io(symmetry: Symmetry) -> Symmetry:
     Axes with the role "input" or "output" become groups. One of size one stays fixed: there is nothing to permute, so
     no map is lost. Positions inside a network (in a convolution's kernel, of pixels before a dense layer) stay fixed.
 
-    Args:
-        symmetry: of the networks.
-
     Source: the neuron permutation group of arXiv 2302.14040, section 2.
-
-    Example:
-        >>> from wsjax.symmetry import siren
-        >>> permutable_io(siren((2, 8, 1)))
-        Symmetry(in: 2 input (permute), h1: 8 sine (permute/sign/phase))
     """
-    return replace(symmetry, dimensions=tuple((name, _permutable(d)) for name, d in symmetry.dimensions))
 
+    def permutable(dimension: Group | Fixed) -> Group | Fixed:
+        if isinstance(dimension, Group) or dimension.role == "internal" or dimension.size == 1:
+            return dimension
+        return Group(dimension.size, dimension.role)
 
-def _permutable(dimension: Group | Fixed) -> Group | Fixed:
-    if isinstance(dimension, Group) or dimension.role == "internal" or dimension.size == 1:
-        return dimension
-    return Group(dimension.size, dimension.role)
+    return replace(symmetry, dimensions=tuple((name, permutable(d)) for name, d in symmetry.dimensions))
 
 
 def sinusoids(size: int) -> Float[np.ndarray, "{size} features"]:
-    """An encoding of each place along an axis: x from -1 to 1, and sines and cosines of x at frequencies up to 5 pi.
-
-    Example:
-        >>> sinusoids(2).shape
-        (2, 13)
-    """
+    """An encoding of each place along an axis: x from -1 to 1, and sines and cosines of x at frequencies up to 5 pi."""
     x = np.linspace(-1, 1, size)[:, None]
     angles = np.pi * np.linspace(1, HIGHEST / 2, FREQUENCIES)[None, :] * x
     return np.concatenate([np.sin(angles), np.cos(angles), x], axis=1)
@@ -72,24 +59,11 @@ class IOEncoding(eqx.Module):
 
     **Preserves** equivariance under permutations of neurons. It takes away that of inputs and outputs, as it should.
 
-    Args:
-        symmetry: the networks', inputs and outputs fixed.
-        widths: channels of each feature of `permutable_io(symmetry)`.
-        kind: `"sinusoidal"` or `"learned"`.
-        key: a typed key.
-
-    Raises:
-        ValueError: another kind.
+    `symmetry` has its inputs and outputs fixed; `widths` are the channels of each feature of `permutable_io(symmetry)`.
 
     Source: arXiv 2302.14040, appendix, whose code gives arrays without inputs and outputs channels of zeros, gives a
     convolution's last layer the encoding of the inputs, and adds learned positions before every layer. An encoding of
     the layer's number, an option there, is what the bias of each array learns here.
-
-    Example:
-        >>> from wsjax.symmetry import siren
-        >>> encoding = IOEncoding(siren((2, 3, 1)), (4, 4, 4, 4), "learned", key=jax.random.key(0))
-        >>> [k.shape for k in encoding.kernels]     # the first kernel's inputs alone: there is one output
-        [(2, 4)]
     """
 
     kernels: tuple[Array, ...]
@@ -116,9 +90,7 @@ class IOEncoding(eqx.Module):
         """Features of one network, each (*groups, channels), with the encodings added."""
         out = list(xs)
         for kernel, (f, axis) in zip(self.kernels, self.places, strict=True):
-            x = out[f]
-            along = kernel
-            if self.kind == "sinusoidal":
-                along = jnp.asarray(sinusoids(x.shape[axis]), kernel.dtype) @ kernel
+            x, learned = out[f], self.kind == "learned"
+            along = kernel if learned else jnp.asarray(sinusoids(x.shape[axis]), kernel.dtype) @ kernel
             out[f] = x + jnp.expand_dims(along, [i for i in range(x.ndim - 1) if i != axis])
         return out

@@ -3,14 +3,42 @@
 from collections.abc import Mapping, Sequence
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import DTypeLike
-from jaxtyping import Array, ArrayLike
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from wsjax.errors import listing
-from wsjax.models.layers.constant import Constant
 from wsjax.symmetry import Symmetry
+
+
+class Constant(eqx.Module):
+    """Numbers in float32 that no optimizer changes, stored as the integers of the same bits.
+
+    `eqx.is_inexact_array`, which selects the parameters in Equinox, does not select integers: so
+    `eqx.partition(reader, eqx.is_inexact_array)` leaves statistics and frequencies out of the parameters, and neither a
+    gradient nor weight decay reaches them. They are arrays all the same: readers that differ in them alone share one
+    compiled program.
+
+    Example:
+        >>> constant = Constant([0.5, 2.0])
+        >>> constant.value.tolist(), eqx.filter(constant, eqx.is_inexact_array)
+        ([0.5, 2.0], Constant(bits=None))
+    """
+
+    bits: Int[Array, "*shape"]
+
+    def __init__(self, values: ArrayLike | Sequence[float]):
+        if isinstance(values, Tracer):
+            self.bits = jax.lax.bitcast_convert_type(values.astype(jnp.float32), jnp.int32)
+        else:
+            self.bits = jax.device_put(np.asarray(values, np.float32).view(np.int32))
+
+    @property
+    def value(self) -> Float[Array, "*shape"]:
+        return jax.lax.bitcast_convert_type(self.bits, jnp.float32)
 
 
 class Normalizer(eqx.Module):
@@ -21,9 +49,6 @@ class Normalizer(eqx.Module):
 
     The statistics belong to the training split and never train (`Constant`). It computes in float32 at least and rounds
     once, to the dtype of the reader's parameters.
-
-    Args:
-        shift, scale: one number for each array.
 
     Example:
         >>> Normalizer([1.0], [2.0])([jnp.array([3.0, 5.0])], jnp.bfloat16)
@@ -41,10 +66,8 @@ class Normalizer(eqx.Module):
 
     def extended(self, arrays: int) -> "Normalizer":
         """One for so many arrays more, which it leaves as they are."""
-        return Normalizer(
-            jnp.concatenate([self.shift.value, jnp.zeros(arrays, jnp.float32)]),
-            jnp.concatenate([self.scale.value, jnp.ones(arrays, jnp.float32)]),
-        )
+        more = lambda constant, fill: jnp.pad(constant.value, (0, arrays), constant_values=fill)
+        return Normalizer(more(self.shift, 0.0), more(self.scale, 1.0))
 
     def __call__(self, leaves: list[Array], dtype: DTypeLike) -> list[Array]:
         """Each array normalized, in a dtype."""
@@ -57,11 +80,7 @@ class Normalizer(eqx.Module):
 
 
 def normalizer_for(symmetry: Symmetry, given: Normalizer | None) -> Normalizer:
-    """The normalizer that a reader is given; the identity where it is given none.
-
-    Raises:
-        ValueError: one for another number of arrays.
-    """
+    """The normalizer that a reader is given, checked for the number of arrays; the identity where it is given none."""
     count = len(symmetry.names)
     if given is not None and len(given) != count:
         raise ValueError(
@@ -72,14 +91,9 @@ def normalizer_for(symmetry: Symmetry, given: Normalizer | None) -> Normalizer:
 
 
 def normalizer(symmetry: Symmetry, statistics: Mapping[str, Mapping[str, float]]) -> Normalizer:
-    """Build the normalizer of a data set.
+    """Build the normalizer of a data set, of each leaf's `mean`, `std` and `rms` over the training split.
 
-    Args:
-        symmetry: the networks' Symmetry.
-        statistics: for each leaf's name its `mean`, `std` and `rms` over the training split.
-
-    Raises:
-        ValueError: statistics missing for a leaf, or one of them.
+    Raises: ValueError for statistics missing for a leaf, or one of them.
 
     Example:
         >>> from wsjax.symmetry import siren

@@ -1,125 +1,54 @@
 """Norms that need no batch: each network is normed by its own numbers, the same at training and at evaluation.
 
 A statistic over channels, or over all entries of an array, is the same whatever the order of neurons, and what is
-learned has one number for each channel; so all of them keep equivariance. They take features, (*groups, channels),
-of which `feature_layout.lift` makes those of a network, and compute in float32 at least.
+learned has one number for each channel: so all of them keep equivariance.
 """
-
-from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_number
+from wsjax.errors import check_choice, check_number
 from wsjax.floats import widened
+from wsjax.models.layers.draws import full
 
+NORMS = ("layer", "rms", "array")
 EPSILON = 1e-5
 """What is added to a mean square before its root is divided by."""
 
 
-class LayerNorm(eqx.Module):
-    """Each position's channels, centered and divided by their deviation:
+class Norm(eqx.Module):
+    """Features (*groups, channels) divided by a root mean square, in float32 at least:
 
-        y = gain * (x - mean) / sqrt(variance + 1e-5) + offset,    mean and variance over the channels of one position
+        y = gain * x / sqrt(mean(x^2) + 1e-5) + offset
 
-    **Preserves** equivariance under permutations.
-
-    Raises:
-        ValueError: fewer than two channels, which leave nothing of a position.
-
-    Source: Ba et al., arXiv 1607.06450; on weights the norms of arXiv 2302.14040, for each array apart.
-
-    Example:
-        >>> LayerNorm(2)(jnp.array([[1.0, 3.0], [0.0, 4.0]])).round(2).tolist()
-        [[-1.0, 1.0], [-1.0, 1.0]]
+    `"layer"` centers each position's channels and takes their mean (Ba et al., arXiv 1607.06450). `"rms"` neither
+    centers nor adds an offset, so it is odd in x and keeps signs (Zhang and Sennrich, arXiv 1910.07467). `"array"`
+    takes the mean over all positions and channels, uncentered, so neurons keep their sizes relative to each other (the
+    group norm of Wu and He, arXiv 1803.08494, with one group).
     """
 
     gain: Array
-    offset: Array
+    offset: Array | None
+    kind: str = eqx.field(static=True)
 
-    def __init__(self, channels: int):
-        check_number("channels of a layer norm", channels, low=2, integer=True)
-        self.gain, self.offset = jnp.ones(channels), jnp.zeros(channels)
+    def __init__(self, kind: str, channels: int):
+        check_choice("norm", kind, NORMS)
+        check_number(f"channels of the norm {kind!r}", channels, low=2 if kind == "layer" else 1, integer=True)
+        self.gain, self.offset = full(channels, 1.0), None if kind == "rms" else full(channels, 0.0)
+        self.kind = kind
 
     def __call__(self, x: Float[Array, "*groups channels"]) -> Float[Array, "*groups channels"]:
         wide = widened(x)
-        centered = wide - jnp.mean(wide, axis=-1, keepdims=True)
-        return _along(self.gain, _unit(centered, -1), self.offset).astype(x.dtype)
+        if self.kind == "layer":
+            wide = wide - jnp.mean(wide, axis=-1, keepdims=True)
+        square = jnp.mean(jnp.square(wide), axis=None if self.kind == "array" else -1, keepdims=True)
+        along = lambda channels: along_last(channels.astype(wide.dtype), x.ndim)
+        scaled = along(self.gain) * (wide * jax.lax.rsqrt(square + EPSILON))
+        return (scaled if self.offset is None else scaled + along(self.offset)).astype(x.dtype)
 
 
-class RMSNorm(eqx.Module):
-    """Each position's channels, divided by their root mean square:
-
-        y = gain * x / sqrt(mean(x^2) + 1e-5),    the mean over the channels of one position
-
-    **Preserves** equivariance under permutations, and under signs, as it is odd in x. Rescalings it takes away.
-
-    Raises:
-        ValueError: no channel.
-
-    Source: Zhang and Sennrich, arXiv 1910.07467.
-
-    Example:
-        >>> RMSNorm(2)(jnp.array([[3.0, -3.0], [0.5, 0.5]])).round(2).tolist()
-        [[1.0, -1.0], [1.0, 1.0]]
-    """
-
-    gain: Array
-
-    def __init__(self, channels: int):
-        check_number("channels of a norm", channels, low=1, integer=True)
-        self.gain = jnp.ones(channels)
-
-    def __call__(self, x: Float[Array, "*groups channels"]) -> Float[Array, "*groups channels"]:
-        return _along(self.gain, _unit(widened(x), -1), jnp.zeros_like(self.gain)).astype(x.dtype)
-
-
-class ArrayNorm(eqx.Module):
-    """All of an array, divided by its root mean square:
-
-        y = gain * x / sqrt(mean(x^2) + 1e-5) + offset,    the mean over all positions and channels
-
-    Neurons keep their sizes relative to each other, which the norms of single positions take away.
-
-    **Preserves** equivariance under permutations.
-
-    Raises:
-        ValueError: no channel.
-
-    Source: the group norm of Wu and He, arXiv 1803.08494, with one group; not centered, as the average over an array
-    is what an equivariant layer repeats.
-
-    Example:
-        >>> ArrayNorm(1)(jnp.array([[7.0], [-1.0]])).tolist()   # divided by 5
-        [[1.39...], [-0.19...]]
-    """
-
-    gain: Array
-    offset: Array
-
-    def __init__(self, channels: int):
-        check_number("channels of a norm", channels, low=1, integer=True)
-        self.gain, self.offset = jnp.ones(channels), jnp.zeros(channels)
-
-    def __call__(self, x: Float[Array, "*groups channels"]) -> Float[Array, "*groups channels"]:
-        return _along(self.gain, _unit(widened(x), None), self.offset).astype(x.dtype)
-
-
-NORMS: dict[str, Callable[[int], LayerNorm | RMSNorm | ArrayNorm]] = {
-    "layer": LayerNorm,
-    "rms": RMSNorm,
-    "array": ArrayNorm,
-}
-
-
-def _unit(x: Array, axis: int | None) -> Array:
-    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=axis, keepdims=True) + EPSILON)
-
-
-def _along(gain: Array, x: Array, offset: Array) -> Array:
-    """One gain and one offset for each channel."""
-    leading = (1,) * (x.ndim - 1)
-    gain, offset = gain.astype(x.dtype), offset.astype(x.dtype)
-    return gain.reshape(*leading, -1) * x + offset.reshape(*leading, -1)
+def along_last(vector: Float[Array, " channels"], rank: int) -> Array:
+    """A vector as an array of a rank, along its last axis."""
+    return vector.reshape((1,) * (rank - 1) + (-1,))

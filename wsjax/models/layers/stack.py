@@ -1,6 +1,9 @@
-"""Dense layers with ReLU between them, the head of most readers; and dropout, whose rate may be traced."""
+"""What readers share: the check of what they are made for, dropout whose rate may be traced, a head."""
 
+import abc
+from collections.abc import Sized
 from itertools import pairwise
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -8,18 +11,52 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from wsjax.errors import check_sizes
 from wsjax.models.layers.draws import linear
-from wsjax.typing import Key, Scalar
+from wsjax.symmetry import Symmetry
+from wsjax.typing import Key, Scalar, Weights
+
+Vector: TypeAlias = Float[Array, "_"]
+
+
+@runtime_checkable
+class Runnable(Protocol):
+    """The part of a network that a probing reader uses; `wsjax.networks.Network` has it."""
+
+    @property
+    def widths(self) -> tuple[int, ...]: ...
+
+    def apply(self, weights: Weights, points: Array, /) -> Array: ...
+
+
+def check_arguments(
+    given: Any, kinds: type | tuple[type, ...], out_size: Any, normalizer: Any = None, **sizes: int
+) -> None:
+    """Check what constructors share: `given` of one of the kinds, a normalizer or None, integers of at least 1.
+
+    `given` is the argument `symmetry` where `kinds` has Symmetry, else `network`. The message names the attribute of a
+    data set that is of the right type.
+    """
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    if not isinstance(given, kinds):
+        name, way_out = "symmetry", "pass dataset.symmetry"
+        if Symmetry not in kinds:
+            name, way_out = "network", "pass dataset.metadata.network, or where that is None a network of your own"
+        found = "None" if given is None else f"a {type(given).__name__}"
+        runs = {Runnable: "network that runs, with `widths` and `apply`"}
+        expected = " or ".join(f"a {runs.get(kind, kind.__name__)}" for kind in kinds)
+        raise TypeError(f"{name} is {found}; expected {expected}: {way_out}")
+    if normalizer is not None and not (callable(normalizer) and isinstance(normalizer, Sized)):
+        raise TypeError(
+            f"normalizer is a {type(normalizer).__name__}; expected a Normalizer or None: pass dataset.normalizer()"
+        )
+    check_sizes(out_size=out_size, **sizes)
 
 
 def dropout(x: Array, key: Key | None, rate: Float[ArrayLike, ""] | float, *, index: int) -> Array:
-    """Drop whole channels (the last axis) with probability `rate` and divide the rest by 1 - rate.
+    """Drop whole channels (the last axis) with probability `rate`, divide the rest by 1 - rate; without a key: nothing.
 
-    The same channels go at every position of one network, so equivariance holds. Without a key: the identity.
-
-    Example:
-        >>> dropout(jnp.ones(2), None, 0.5, index=0).tolist()
-        [1.0, 1.0]
+    The same channels go at every position of one network, so equivariance holds.
     """
     if key is None:
         return x
@@ -35,8 +72,7 @@ class Stack(eqx.Module):
     layers: tuple[eqx.nn.Linear, ...]
 
     def __init__(self, inputs: int, outputs: int, width: int, depth: int, *, key: Key):
-        sizes = [inputs, *[width] * depth, outputs]
-        pairs = pairwise(sizes)
+        pairs = pairwise([inputs, *[width] * depth, outputs])
         self.layers = tuple(linear(a, b, key=jax.random.fold_in(key, i)) for i, (a, b) in enumerate(pairs))
 
     @property
@@ -48,3 +84,17 @@ class Stack(eqx.Module):
         for i, layer in enumerate(self.layers[:-1]):
             x = dropout(jax.nn.relu(layer(x)), key, dropout_rate, index=i)
         return self.layers[-1](x)
+
+
+class HeadedReader(eqx.Module):
+    """head(features(weights)). A reader holds a `head`, and defines the `features` of one network."""
+
+    head: eqx.AbstractVar[Stack]
+
+    @abc.abstractmethod
+    def features(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
+        """The input of the head; with a key, what the reader drops is dropped at the given rate."""
+
+    def __call__(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
+        """Read one network; with a key, what features and head drop is dropped at the given rate."""
+        return self.head(self.features(weights, key=key, dropout_rate=dropout_rate), key=key, dropout_rate=dropout_rate)

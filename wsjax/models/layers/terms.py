@@ -25,6 +25,7 @@ from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from wsjax.models.layers.feature_layout import Feature
@@ -39,10 +40,6 @@ def largest_of(x: Array, axis: int | tuple[int, ...]) -> Array:
 
     The gradient of `jnp.max` searches entries equal to the maximum and divides by their number. Where a compiler
     makes entries and maximum anew with other roundings there are none, and the gradient is no number.
-
-    Example:
-        >>> jax.grad(lambda x: largest_of(x, 0))(jnp.array([1.0, 3.0, 3.0])).tolist()
-        [0.0, 1.0, 0.0]
     """
     return jnp.max(x, axis=axis)
 
@@ -51,16 +48,11 @@ def largest_of(x: Array, axis: int | tuple[int, ...]) -> Array:
 def _along(axis: int | tuple[int, ...], primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (x,), (gradient,) = primals, tangents
     axes = (axis,) if isinstance(axis, int) else axis
-    x_first, gradient_first = (_first(y, axes) for y in (x, gradient))
+    first = lambda y: jnp.moveaxis(y, axes, range(len(axes))).reshape(-1, *np.delete(y.shape, axes))
+    x_first, gradient_first = first(x), first(gradient)
     place = jnp.argmax(x_first, axis=0)
     chosen = jax.lax.broadcasted_iota(place.dtype, x_first.shape, 0) == place[None]
     return largest_of(x, axis), jnp.sum(jnp.where(chosen, gradient_first, 0), axis=0)
-
-
-def _first(x: Array, axes: tuple[int, ...]) -> Array:
-    """Some axes as one, before all others."""
-    moved = jnp.moveaxis(x, axes, range(len(axes)))
-    return moved.reshape(-1, *moved.shape[len(axes) :])
 
 
 POOLINGS: dict[str, Callable[..., Array]] = {"mean": jnp.mean, "sum": jnp.sum, "max": largest_of}
@@ -117,12 +109,7 @@ def _ordered(x: Array, order: list[int]) -> Array:
 
 
 def partitions(groups: tuple[str, ...]) -> list[tuple[tuple[int, ...], ...]]:
-    """Every way in which axes of the same group may share an index, all apart first.
-
-    Example:
-        >>> partitions(("g", "h", "h"))
-        [((0,), (1,), (2,)), ((0,), (1, 2))]
-    """
+    """Every way in which axes of the same group may share an index, all apart first: ((0,), (1,)), ((0, 1),) of two."""
     found: list[tuple[tuple[int, ...], ...]] = [()]
     for axis, group in enumerate(groups):
         grown = []
@@ -152,15 +139,7 @@ def patterns(feature: Feature, signed: frozenset[str]) -> list[tuple[Kind, Patte
 def terms(spec: tuple[Feature, ...], signed: frozenset[str] = frozenset()) -> tuple[Term, ...]:
     """All terms between the features of a Symmetry, those over fewer axes first, in a fixed order.
 
-    Args:
-        spec: `features(symmetry)`.
-        signed: the groups whose signs the maps must respect.
-
-    Example:
-        >>> from wsjax.models.layers.feature_layout import features
-        >>> from wsjax.symmetry import siren
-        >>> [[group for group, _ in term.kind] for term in terms(features(siren((2, 8, 8, 1))))]
-        [[], ['h1'], ['h2'], ['h1', 'h2']]
+    `spec` is `features(symmetry)`, `signed` the groups whose signs the maps must respect.
     """
     found = [patterns(feature, signed) for feature in spec]
     largest = max(len(feature.groups) for feature in spec)

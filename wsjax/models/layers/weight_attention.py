@@ -46,10 +46,6 @@ def attend(qkv: Float[Array, "tokens entries three_channels"], heads: int) -> Fl
         softmax over s of sum over e (q[t, e] . k[s, e]) / sqrt(entries * d),    times v[s, e]
 
     with d the width of a head.
-
-    Example:
-        >>> jax.eval_shape(lambda: attend(jnp.ones((5, 3, 12)), 2)).shape
-        (5, 3, 4)
     """
     tokens, entries, _ = qkv.shape
     by_head = jnp.transpose(qkv.reshape(tokens, entries, 3, heads, -1), (2, 3, 0, 1, 4))
@@ -62,12 +58,8 @@ def attend(qkv: Float[Array, "tokens entries three_channels"], heads: int) -> Fl
 def slices_attend(qkv: list[Array], tokens: Tokens, heads: int) -> list[Array]:
     """For each group, attention between the slices along it of all arrays that have it; an array's are added up.
 
-    An array that has a group on several axes gives its slices along each of them.
-
-    Args:
-        qkv: queries, keys and values of features, each (*groups, 3 * channels).
-        tokens: of those features.
-        heads: that share the channels.
+    `qkv` holds each feature's queries, keys and values, (*groups, 3 * channels). An array that has a group on several
+    axes gives its slices along each of them.
     """
     out = [jnp.zeros((*x.shape[:-1], x.shape[-1] // 3), x.dtype) for x in qkv]
     for group in tokens.groups:
@@ -84,12 +76,7 @@ def slices_attend(qkv: list[Array], tokens: Tokens, heads: int) -> list[Array]:
 
 
 def averages_attend(qkv: list[Array], heads: int) -> list[Array]:
-    """Attention between the averages of all arrays, repeated over each.
-
-    Args:
-        qkv: queries, keys and values of features, each (*groups, 3 * channels).
-        heads: that share the channels.
-    """
+    """Attention between the averages of all arrays, repeated over each."""
     means = jnp.stack([jnp.mean(x, axis=tuple(range(x.ndim - 1))) for x in qkv])
     mixed = attend(means[:, None], heads)[:, 0]
     return [jnp.broadcast_to(m, (*x.shape[:-1], m.shape[-1])) for m, x in zip(mixed, qkv, strict=True)]

@@ -5,13 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wsjax.floats import all_widened
-from wsjax.models.layers.activations import activations
-from wsjax.models.layers.arguments import check_arguments
 from wsjax.models.layers.draws import linear, uniform
-from wsjax.models.layers.generator import LinearGenerator
-from wsjax.models.layers.stack import Stack
-from wsjax.models.readers.probe import centered
+from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments
+from wsjax.models.readers.probe import NetworkProbes
 from wsjax.networks import Network
 from wsjax.symmetry import Group
 from wsjax.typing import Key, Scalar, Weights
@@ -23,16 +19,8 @@ class NeuronSet(eqx.Module):
         u = W (a / rms(a) where scales act, else a)
         features = mean over neurons of relu(V (relu(u + b) + relu(-u + b) where signs act, else relu(u + b)) + c)
 
-    The sum over both signs keeps all of a but its sign; absolute values alone lose where activations change sign.
-
-    **Preserves**: invariant to reordering the neurons, and to the signs, half turns and scales that the group allows.
-
-    Example:
-        >>> import numpy as np
-        >>> neurons = eqx.filter_jit(NeuronSet(Group(3, "tanh"), 5, 4, key=jax.random.key(0)))
-        >>> a = np.arange(15, dtype=np.float32).reshape(3, 5)
-        >>> np.allclose(neurons(a), neurons(-a[::-1]), rtol=1e-5)
-        True
+    The sum over both signs keeps all of a but its sign; absolute values alone lose where activations change sign. So it
+    is invariant to reordering the neurons, and to the signs, half turns and scales that the group allows.
     """
 
     first: eqx.nn.Linear
@@ -59,7 +47,7 @@ class NeuronSet(eqx.Module):
         return jnp.mean(jax.nn.relu(jax.vmap(self.second)(h)), axis=0)
 
 
-class ActivationProbe(eqx.Module):
+class ActivationProbe(HeadedReader):
     """Values of the network at learned coordinates, and activations of each hidden layer there, then dense layers.
 
     It depends on activations of hidden layers, which the function alone does not determine. It runs raw weights, so it
@@ -68,16 +56,9 @@ class ActivationProbe(eqx.Module):
     **Preserves**: the output is invariant to the whole group of the network's Symmetry.
 
     Args:
-        network: the architecture of the networks that are read.
-        out_size: the number of outputs.
-        probes: learned coordinates.
+        network: of the data set, `dataset.metadata.network`.
         neuron: features of each hidden neuron.
-        width, depth: width and number of the dense layers.
-        generator: linear layers that make the coordinates from latent vectors; 0 learns the coordinates themselves.
-        coordinate_range: of the coordinates that the networks were fitted on, over which the learned ones are
-            initialized.
-        value_range: of the decoded values.
-        key: a typed key.
+        probes, width, depth, generator, coordinate_range, value_range: as in a `Probe`.
 
     Raises:
         ValueError: an empty range.
@@ -94,11 +75,9 @@ class ActivationProbe(eqx.Module):
         [(10,), (10,)]
     """
 
-    points: LinearGenerator
+    probes: NetworkProbes
     neurons: tuple[NeuronSet, ...]
     head: Stack
-    network: Network = eqx.field(static=True)
-    value_range: tuple[float, float] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -116,27 +95,15 @@ class ActivationProbe(eqx.Module):
     ):
         check_arguments(network, Network, out_size, probes=probes, neuron=neuron, width=width, depth=depth)
         points_key, head_key, neurons_key = jax.random.split(key, 3)
-        self.network, self.value_range = network, value_range
-        inputs, channels = network.widths[0], network.widths[-1]
-        self.points = LinearGenerator(inputs, probes, generator, coordinate_range, key=points_key)
+        self.probes = NetworkProbes(network, probes, generator, coordinate_range, value_range, key=points_key)
         groups = network.symmetry.groups.values()
         keys = jax.random.split(neurons_key, len(groups))
         self.neurons = tuple(NeuronSet(g, probes, neuron, key=k) for g, k in zip(groups, keys, strict=True))
-        features = probes * channels + len(groups) * neuron
+        features = probes * network.widths[-1] + len(groups) * neuron
         self.head = Stack(features, out_size, width, depth, key=head_key)
 
-    def features(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " features"]:
+    def features(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
         """The values of one network, then the features of each hidden layer; nothing of them is dropped."""
-        run = all_widened(weights, self.points.latents)
-        hidden, values = activations(self.network, run, self.points())
-        features = centered(values, self.value_range).astype(self.head.dtype)
-        sets = [read(a.T.astype(features.dtype)) for read, a in zip(self.neurons, hidden, strict=True)]
-        return jnp.concatenate([features, *sets])
-
-    def __call__(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " outputs"]:
-        """Read one network; with a key, drop hidden units at the given rate."""
-        return self.head(self.features(weights, key=key, dropout_rate=dropout_rate), key=key, dropout_rate=dropout_rate)
+        hidden, values = self.probes.activations(weights)
+        sets = [read(a.T.astype(self.head.dtype)) for read, a in zip(self.neurons, hidden, strict=True)]
+        return jnp.concatenate([values.reshape(-1).astype(self.head.dtype), *sets])

@@ -5,18 +5,17 @@ import jax
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_sizes
-from wsjax.models.layers.arguments import check_arguments
 from wsjax.models.layers.draws import normal
 from wsjax.models.layers.normalizer import Normalizer
-from wsjax.models.layers.norms import LayerNorm
-from wsjax.models.layers.stack import Stack, dropout
+from wsjax.models.layers.norms import Norm
+from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments, dropout
 from wsjax.models.readers.nft import NFTTrunk
 from wsjax.models.readers.rows import Block
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
 
 
-class ArrayEncoder(eqx.Module):
+class ArrayEncoder(HeadedReader):
     """A network's weights as an array of a fixed shape, whatever the order of its neurons.
 
         z = latents + attention(queries latents, keys and values all weights),    then blocks of attention among z
@@ -29,18 +28,9 @@ class ArrayEncoder(eqx.Module):
     permutation of inputs and outputs as well.
 
     Args:
-        symmetry: of the networks that are read.
-        out_size: the number of outputs.
-        width: channels of each weight.
-        layers, heads: blocks, and heads that share the width.
-        head: of the head's layer.
-        frequencies: frequencies of the Fourier features, 0 for the weights themselves.
-        scale: their deviation, for weights of deviation one.
-        io_encoding: what distinguishes inputs and outputs, `"learned"`, `"sinusoidal"` or `"none"`.
+        symmetry, normalizer, width, layers, heads, head, frequencies, scale, io_encoding: as in an `NFT`.
         latents: rows of the array, each as wide as a weight has channels.
         mixing: blocks of attention among them.
-        normalizer: of the data set, `dataset.normalizer()`; None reads the weights as they are.
-        key: a typed key.
 
     Source: INR2Array, Zhou et al., arXiv 2305.13546, section 4, with 16 latents of 256 channels and a decoder back to
     weights, which is not here; the perceiver of arXiv 2103.03206.
@@ -60,10 +50,10 @@ class ArrayEncoder(eqx.Module):
 
     trunk: NFTTrunk
     latents: Array
-    asks: LayerNorm
-    gathers: eqx.nn.MultiheadAttention
+    query_norm: Norm
+    attention: eqx.nn.MultiheadAttention
     blocks: tuple[Block, ...]
-    norm: LayerNorm
+    norm: Norm
     head: Stack
 
     def __init__(
@@ -86,12 +76,11 @@ class ArrayEncoder(eqx.Module):
         check_arguments(symmetry, Symmetry, out_size, normalizer, head=head, latents=latents)
         check_sizes(low=0, mixing=mixing)
         keys = jax.random.split(key, 5)
-        attention = {"width": width, "layers": layers, "heads": heads}
-        lifting = {"frequencies": frequencies, "scale": scale, "io_encoding": io_encoding}
-        self.trunk = NFTTrunk(symmetry, **attention, **lifting, normalizer=normalizer, key=keys[0])
+        settings = (width, layers, heads, frequencies, scale, io_encoding)
+        self.trunk = NFTTrunk(symmetry, normalizer, *settings, key=keys[0])
         self.latents = normal(keys[1], (latents, width))
-        self.asks, self.norm = LayerNorm(width), LayerNorm(width)
-        self.gathers = eqx.nn.MultiheadAttention(heads, width, key=keys[2])
+        self.query_norm, self.norm = Norm("layer", width), Norm("layer", width)
+        self.attention = eqx.nn.MultiheadAttention(heads, width, key=keys[2])
         self.blocks = tuple(Block(width, heads, key=jax.random.fold_in(keys[3], i)) for i in range(mixing))
         self.head = Stack(latents * width, out_size, head, 1, key=keys[4])
 
@@ -101,19 +90,11 @@ class ArrayEncoder(eqx.Module):
         """One network as an array; with a key, hidden units of all blocks are dropped at the given rate."""
         first = 2 + len(self.blocks)
         x = self.trunk(weights, key=key, dropout_rate=dropout_rate, index=first)
-        z = self.latents + self.gathers(self.asks(self.latents), x, x)
+        z = self.latents + self.attention(self.query_norm(self.latents), x, x)
         for i, block in enumerate(self.blocks):
             z = block(z, key, dropout_rate, index=2 + i)  # the head takes index 0, and its input 1
         return self.norm(z)
 
-    def features(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " features"]:
+    def features(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
         """The array of one network, row after row; with a key, entries and hidden units are dropped."""
         return dropout(self.array(weights, key=key, dropout_rate=dropout_rate).reshape(-1), key, dropout_rate, index=1)
-
-    def __call__(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " outputs"]:
-        """Read one network; with a key, drop entries of the array and hidden units at the given rate."""
-        return self.head(self.features(weights, key=key, dropout_rate=dropout_rate), key=key, dropout_rate=dropout_rate)

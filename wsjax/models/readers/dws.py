@@ -1,20 +1,18 @@
 """The DWS network: equivariant layers, a pointwise activation, an invariant head."""
 
-from typing import ClassVar
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from wsjax.errors import check_choice, check_sizes
-from wsjax.models.layers.arguments import check_arguments
-from wsjax.models.layers.attention import EquivariantAttention
-from wsjax.models.layers.draws import linear
+from wsjax.models.layers.attention import EquivariantAttention, check_heads
 from wsjax.models.layers.equivariant import EquivariantLinear, invariant, pooled
 from wsjax.models.layers.feature_layout import Feature, features, lift
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
-from wsjax.models.layers.stack import dropout
+from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments, dropout
 from wsjax.models.layers.terms import POOLINGS
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
@@ -23,25 +21,15 @@ EquivariantLayer = EquivariantLinear | EquivariantAttention
 
 
 def equivariant_layers(
-    symmetry: Symmetry,
-    channels: int,
-    layers: int,
-    activation: str,
-    pooling: str,
-    maps: str,
-    heads: int,
-    keys: list[Key],
+    symmetry: Symmetry, channels: int, activation: str, pooling: str, maps: str, heads: int, keys: list[Key]
 ) -> tuple[EquivariantLayer, ...]:
-    """The equivariant layers of a `DWS` and of an `Editor`, untrained; the settings are theirs."""
-    check_sizes(channels=channels, layers=layers, heads=heads)
+    """The equivariant layers of a `DWS` and of an `Editor`, untrained, one for each key; the settings are theirs."""
+    check_sizes(channels=channels, heads=heads)
     check_choice("activation", activation, ("gated", "relu"))
     check_choice("pooling", pooling, tuple(POOLINGS))
     check_choice("maps", maps, ("linear", "attention"))
-    if maps == "attention" and channels % heads:
-        raise ValueError(
-            f"channels is {channels} and heads is {heads}; attention expects heads that divide the channels: set one "
-            f"of them to suit"
-        )
+    if maps == "attention":
+        check_heads("channels", channels, heads)
     width = channels * (2 if activation == "gated" else 1)
 
     def layer(inputs: int, key: Key) -> EquivariantLayer:
@@ -49,7 +37,7 @@ def equivariant_layers(
             return EquivariantLinear(symmetry, inputs, width, pooling=pooling, key=key)
         return EquivariantAttention(symmetry, inputs, width, heads=heads, pooling=pooling, key=key)
 
-    return tuple(layer(n, k) for n, k in zip([1, *[channels] * (layers - 1)], keys, strict=True))
+    return tuple(layer(n, k) for n, k in zip([1, *[channels] * (len(keys) - 1)], keys, strict=True))
 
 
 def activate(x: Array, activation: str) -> Array:
@@ -59,39 +47,30 @@ def activate(x: Array, activation: str) -> Array:
     return u * jnp.tanh(v)
 
 
-def run_trunk(layers: tuple[EquivariantLayer, ...], xs: list[Array], activation: str) -> list[Array]:
+def run_trunk(layers: Sequence[Callable[[list[Array]], list[Array]]], xs: list[Array], activation: str) -> list[Array]:
     """Layers and activations in turn, each but the first added to its input."""
-    return run_residual(layers[1:], [activate(y, activation) for y in layers[0](xs)], activation)
-
-
-def run_residual(layers: tuple[EquivariantLayer, ...], xs: list[Array], activation: str) -> list[Array]:
-    """Layers and activations in turn, each added to its input."""
-    for layer in layers:
+    xs = [activate(y, activation) for y in layers[0](xs)]
+    for layer in layers[1:]:
         xs = [x + activate(y, activation) for x, y in zip(xs, layer(xs), strict=True)]
     return xs
 
 
-class DWS(eqx.Module):
+class DWS(HeadedReader):
     """A reader of weights that is invariant to permutations of neurons.
 
     Normalize, lift, `layers` times (complete equivariant map, activation, each but the first added to its input),
-    pool over all neurons, two dense layers. It computes in the dtype of its parameters, whatever the networks are
-    stored in.
+    pool over all neurons, two dense layers. It computes in the dtype of its parameters, whatever that of the weights.
 
     **Preserves**: the output is invariant to every permutation of the Symmetry.
 
     Args:
-        symmetry: of the networks that are read.
-        out_size: the number of outputs.
-        channels: features for each weight.
-        layers: equivariant layers.
+        symmetry, normalizer: of the data set; without a normalizer the weights are read as they are.
+        channels, layers: features for each weight, and equivariant layers.
         head: width of the head's hidden layer.
         activation: `"gated"`, u * tanh(v) of two halves of the channels, which lets a layer multiply a weight by an
             average of its neighbors, or `"relu"` as published.
         pooling: how a layer and the head pool over neurons, `"mean"`, `"sum"` or `"max"`.
         maps: what mixes the neurons of one group, `"linear"` or `"attention"` with so many `heads`.
-        normalizer: of the data set, `dataset.normalizer()`; None reads the weights as they are.
-        key: a typed key.
 
     Source: Navon et al., arXiv 2301.12780. The default has linear set layers (identity and average), which span all
     equivariant linear maps, in place of the published attention and maximum, `maps="attention"` and
@@ -99,7 +78,6 @@ class DWS(eqx.Module):
 
     Example:
         >>> from wsjax import networks
-        >>> from wsjax.models import DWS
         >>> from wsjax.symmetry import siren
         >>> spec, w = siren((2, 4, 1)), networks.siren_init(jax.random.key(0), (2, 4, 1))
         >>> reader = DWS(spec, 3, channels=2, key=jax.random.key(1))
@@ -109,12 +87,9 @@ class DWS(eqx.Module):
         (3,)
     """
 
-    HEAD_FIELDS: ClassVar = ("hidden", "last")
-
     normalizer: Normalizer
     layers: tuple[EquivariantLayer, ...]
-    hidden: eqx.nn.Linear
-    last: eqx.nn.Linear
+    head: Stack
     symmetry: Symmetry = eqx.field(static=True)
     spec: tuple[Feature, ...] = eqx.field(static=True)
     activation: str = eqx.field(static=True)
@@ -136,40 +111,21 @@ class DWS(eqx.Module):
         key: Key,
     ):
         check_arguments(symmetry, Symmetry, out_size, normalizer, head=head, layers=layers)
-        keys = [jax.random.fold_in(key, i) for i in range(layers + 2)]
+        keys = [jax.random.fold_in(key, 2 + i) for i in range(layers)]  # the head takes 0 and 1
         self.normalizer, self.symmetry = normalizer_for(symmetry, normalizer), symmetry
         self.activation, self.pooling = activation, pooling
-        self.layers = equivariant_layers(symmetry, channels, layers, activation, pooling, maps, heads, keys[2:])
+        self.layers = equivariant_layers(symmetry, channels, activation, pooling, maps, heads, keys)
         self.spec = features(symmetry)
         summands = [pattern.pooled(f.sizes) for f in self.spec for pattern in pooled(f) for _ in range(f.fixed)]
-        self.hidden = linear(len(summands) * channels, head, key=keys[0])
+        self.head = Stack(len(summands) * channels, out_size, head, 1, key=key)
         if pooling == "sum":  # initialized as for the average
-            fractions = 1 / jnp.repeat(jnp.array(summands, self.hidden.weight.dtype), channels)
-            self.hidden = eqx.tree_at(
-                lambda linear: linear.weight, self.hidden, self.hidden.weight * fractions[None, :]
-            )
-        self.last = linear(head, out_size, key=keys[1])
+            fractions = 1 / jnp.repeat(jnp.array(summands, self.head.dtype), channels)
+            scaled = self.head.layers[0].weight * fractions[None, :]
+            self.head = eqx.tree_at(lambda stack: stack.layers[0].weight, self.head, scaled)
 
-    def features(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " features"]:
+    def features(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
         """The invariant features of one network; with a key, channels are dropped at the given rate."""
-        leaves = self.normalizer(self.symmetry.leaves(weights), self.hidden.weight.dtype)
+        leaves = self.normalizer(self.symmetry.leaves(weights), self.head.dtype)
         xs = run_trunk(self.layers, lift(leaves, self.spec), self.activation)
-        return dropout(invariant(xs, self.spec, self.pooling), key, dropout_rate, index=0)
-
-    def head(
-        self,
-        vector: Float[Array, " features"],
-        *,
-        key: Key | None = None,
-        dropout_rate: Scalar = 0.0,
-    ) -> Float[Array, " outputs"]:
-        """Two dense layers on the features; with a key, hidden units are dropped at the given rate."""
-        return self.last(dropout(jax.nn.relu(self.hidden(vector)), key, dropout_rate, index=1))
-
-    def __call__(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " outputs"]:
-        """Read one network; with a key, drop pooled channels and hidden units of the head at the given rate."""
-        return self.head(self.features(weights, key=key, dropout_rate=dropout_rate), key=key, dropout_rate=dropout_rate)
+        x = invariant(xs, self.spec, self.pooling)
+        return dropout(x, key, dropout_rate, index=1)  # the head's hidden layer takes index 0

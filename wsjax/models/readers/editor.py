@@ -6,11 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from wsjax.floats import common, floating
-from wsjax.models.layers.arguments import check_arguments
 from wsjax.models.layers.equivariant import EquivariantLinear
 from wsjax.models.layers.feature_layout import Feature, features, lift, unlift
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
-from wsjax.models.layers.stack import dropout
+from wsjax.models.layers.stack import check_arguments, dropout
 from wsjax.models.readers.dws import EquivariantLayer, equivariant_layers, run_trunk
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
@@ -29,10 +28,8 @@ class Editor(eqx.Module):
     shapes and dtypes stay; leaves that are not floating point are read, and pass untouched.
 
     Args:
-        symmetry: of the networks that are edited.
+        symmetry, normalizer: of the data set; without a normalizer the weights are read as they are.
         channels, layers, activation, pooling, maps, heads: of the layers, as in a `DWS`.
-        normalizer: of the data set, `dataset.normalizer()`; None reads the weights as they are.
-        key: a typed key.
 
     Source: Navon et al., arXiv 2301.12780, section 7, domain adaptation, theta + 0.01 * delta; here in units of each
     array's deviation and with a learned scale.
@@ -67,10 +64,10 @@ class Editor(eqx.Module):
         normalizer: Normalizer | None = None,
         key: Key,
     ):
-        check_arguments(symmetry, Symmetry, 1, normalizer)
+        check_arguments(symmetry, Symmetry, 1, normalizer, layers=layers)
         keys = [jax.random.fold_in(key, i) for i in range(layers + 1)]
         self.normalizer, self.symmetry, self.activation = normalizer_for(symmetry, normalizer), symmetry, activation
-        self.layers = equivariant_layers(symmetry, channels, layers, activation, pooling, maps, heads, keys[1:])
+        self.layers = equivariant_layers(symmetry, channels, activation, pooling, maps, heads, keys[1:])
         self.last = EquivariantLinear(symmetry, channels + 1, 1, pooling=pooling, key=keys[0])
         self.spec = features(symmetry)
         self.scale = jnp.asarray(0.01)
@@ -79,19 +76,22 @@ class Editor(eqx.Module):
         """Edit one network; with a key, channels of the last layer's input are dropped at the given rate."""
         leaves = self.symmetry.leaves(weights)
         plain = lift(self.normalizer(leaves, self.scale.dtype), self.spec)
-        ys = [
-            dropout(y, key, dropout_rate, index=i) for i, y in enumerate(run_trunk(self.layers, plain, self.activation))
-        ]
+        ys = run_trunk(self.layers, plain, self.activation)
+        ys = [dropout(y, key, dropout_rate, index=i) for i, y in enumerate(ys)]
         both = [jnp.concatenate([x, y], axis=-1) for x, y in zip(plain, ys, strict=True)]
         deltas = unlift(self.last(both), self.spec, self.symmetry)
-        deviations = self.normalizer.scale.value.astype(self.scale.dtype)
-        steps = [self.scale * deviation * d for deviation, d in zip(deviations, deltas, strict=True)]
-        return self.symmetry.unflatten([moved(leaf, step) for leaf, step in zip(leaves, steps, strict=True)])
+        return self.symmetry.unflatten(edited(leaves, deltas, self.scale, self.normalizer))
 
 
-def moved(leaf: Array, step: Array) -> Array:
-    """An array after its step, rounded once: a step in bfloat16 does not round the weights."""
-    if not floating(leaf):
-        return leaf
-    dtype = common((leaf, step))
-    return (leaf.astype(dtype) + step.astype(dtype)).astype(leaf.dtype)
+def edited(leaves: list[Array], deltas: list[Array], scale: Array, normalizer: Normalizer) -> list[Array]:
+    """theta + scale * deviation * delta for each array, rounded once: a step in bfloat16 does not round the weights."""
+
+    def moved(leaf: Array, step: Array) -> Array:
+        if not floating(leaf):
+            return leaf
+        dtype = common((leaf, step))
+        return (leaf.astype(dtype) + step.astype(dtype)).astype(leaf.dtype)
+
+    deviations = normalizer.scale.value.astype(scale.dtype)
+    steps = [scale * deviation * delta for deviation, delta in zip(deviations, deltas, strict=True)]
+    return [moved(leaf, step) for leaf, step in zip(leaves, steps, strict=True)]

@@ -4,17 +4,15 @@ import math
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from wsjax.floats import all_widened
-from wsjax.models.layers.arguments import check_arguments
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
-from wsjax.models.layers.stack import Stack
+from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments
 from wsjax.symmetry import Symmetry, canonicalize
 from wsjax.typing import Key, Scalar, Weights
 
 
-class FlatMLP(eqx.Module):
+class FlatMLP(HeadedReader):
     """Flatten, normalize, dense layers. The output depends on the order of neurons.
 
     With `canonical`, each network is first brought to its orbit's representative (`symmetry.canonicalize`), where that
@@ -25,12 +23,9 @@ class FlatMLP(eqx.Module):
     the networks as they are.
 
     Args:
-        symmetry: of the networks that are read.
-        out_size: the number of outputs.
+        symmetry, normalizer: of the data set; without a normalizer the weights are read as they are.
         width, depth: width and number of the hidden layers.
         canonical: bring each network to the representative of its orbit first.
-        normalizer: of the data set, `dataset.normalizer()`; None reads the weights as they are.
-        key: a typed key.
 
     Source: the baseline of arXiv 2301.12780; canonical weights in place of its alignment are ours.
 
@@ -62,20 +57,11 @@ class FlatMLP(eqx.Module):
     ):
         check_arguments(symmetry, Symmetry, out_size, normalizer, width=width, depth=depth)
         self.normalizer, self.symmetry, self.canonical = normalizer_for(symmetry, normalizer), symmetry, canonical
-        total = sum(map(math.prod, symmetry.shapes))
-        self.head = Stack(total, out_size, width, depth, key=key)
+        self.head = Stack(sum(map(math.prod, symmetry.shapes)), out_size, width, depth, key=key)
 
-    def features(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " entries"]:
+    def features(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
         """All normalized weights of one network as one vector; nothing of them is dropped."""
-        plain = all_widened(weights, self.head.layers[0].weight)
-        read = canonicalize(plain, self.symmetry) if self.canonical else plain
-        leaves = self.normalizer(self.symmetry.leaves(read), self.head.dtype)
+        weights = all_widened(weights, self.head.layers[0].weight)
+        weights = canonicalize(weights, self.symmetry) if self.canonical else weights
+        leaves = self.normalizer(self.symmetry.leaves(weights), self.head.dtype)
         return jnp.concatenate([leaf.reshape(-1) for leaf in leaves])
-
-    def __call__(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " outputs"]:
-        """Read one network; with a key, drop hidden units at the given rate."""
-        return self.head(self.features(weights, key=key, dropout_rate=dropout_rate), key=key, dropout_rate=dropout_rate)

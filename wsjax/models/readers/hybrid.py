@@ -6,19 +6,15 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
 
-from wsjax.floats import all_widened
-from wsjax.models.layers.activations import activations
-from wsjax.models.layers.arguments import check_arguments
 from wsjax.models.layers.draws import normal
-from wsjax.models.layers.generator import LinearGenerator
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
-from wsjax.models.readers.probe import centered
+from wsjax.models.layers.stack import Vector, check_arguments
+from wsjax.models.readers.probe import NetworkProbes
 from wsjax.models.readers.scale_gmn import ScaleGMN
 from wsjax.networks import Network
 from wsjax.symmetry import Axes, Fixed, Symmetry, symmetry_of
-from wsjax.symmetry.group import Group
 from wsjax.typing import Key, Reader, Scalar, Weights
 
 
@@ -36,10 +32,6 @@ def symmetry_with_probe_features(network: Network, probe_features: int) -> Symme
     The probe features of a hidden layer are one more array that its neurons produce, so they take its permutations,
     signs and scales. Phases are no part of it: a half turn moves a bias and leaves the size of an activation.
 
-    Args:
-        network: the architecture.
-        probe_features: of each neuron and each output.
-
     Example:
         >>> spec = symmetry_with_probe_features(Network("siren", (2, 8, 1)), 4)
         >>> spec.names[-2:], spec.shapes[-2:]
@@ -50,12 +42,9 @@ def symmetry_with_probe_features(network: Network, probe_features: int) -> Symme
     own = network.symmetry
     neurons = tuple(Axes(name, "probe_features") for name in own.groups)
     axes = WithProbeFeatures(own.unflatten(own.axes), neurons, Axes("out", "probe_features"))
-    groups = {name: _without_phase(group) for name, group in own.groups.items()}
+    without_phase = lambda group: replace(group, actions=tuple(a for a in group.actions or () if a != "phase"))
+    groups = {name: without_phase(group) for name, group in own.groups.items()}
     return symmetry_of(axes, {**dict(own.dimensions), **groups, "probe_features": Fixed(probe_features)})
-
-
-def _without_phase(group: Group) -> Group:
-    return replace(group, actions=tuple(action for action in group.actions or () if action != "phase"))
 
 
 class Hybrid(eqx.Module):
@@ -73,20 +62,12 @@ class Hybrid(eqx.Module):
     invariant to signs and positive scales, to those. Phases change the probe features.
 
     Args:
-        network: the architecture of the networks that are read.
-        out_size: the number of outputs.
-        reader: makes the reader of weights, `reader(symmetry, out_size, normalizer=, key=, **settings)`: `ScaleGMN` or
-            another.
-        settings: keyword arguments of it.
-        probes: learned inputs.
-        probe_features: numbers for each neuron and each output; the parameters of `DWS` and `NFN` grow with their
-            square, so 1 or 2 for those.
-        generator: linear layers that make the inputs from latent vectors; 0 learns them directly.
-        coordinate_range: of the coordinates that the networks were fitted on, over which the learned inputs are
-            initialized.
-        value_range: of the decoded values.
+        network: of the data set, `dataset.metadata.network`.
+        reader, settings: make the reader of weights, `reader(symmetry, out_size, normalizer=, key=, **settings)`.
+        probe_features: numbers for each neuron and each output. The parameters of `DWS` and `NFN` grow with the square
+            of their product with the channels: take few channels there rather than few probe features.
+        probes, generator, coordinate_range, value_range: as in a `Probe`.
         normalizer: of the data set, for the weights; probe features are not normalized.
-        key: a typed key.
 
     Raises:
         ValueError: an empty range; weights that are not the network's.
@@ -101,11 +82,9 @@ class Hybrid(eqx.Module):
         (10,)
     """
 
-    points: LinearGenerator
+    probes: NetworkProbes
     entries: tuple[Array, ...]
     reader: Any
-    network: Network = eqx.field(static=True)
-    value_range: tuple[float, float] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -129,32 +108,23 @@ class Hybrid(eqx.Module):
         own = normalizer_for(network.symmetry, normalizer)
         joined = own.extended(len(symmetry.names) - len(own))
         self.reader = reader(symmetry, out_size, normalizer=joined, key=reader_key, **(settings or {}))
-        self.network, self.value_range = network, value_range
-        inputs, layers = network.widths[0], len(network.widths) - 1
-        self.points = LinearGenerator(inputs, probes, generator, coordinate_range, key=points_key)
-        shape, variance = (probes, probe_features), 1 / probes
-        self.entries = tuple(normal(jax.random.fold_in(entries_key, i), shape, variance**0.5) for i in range(layers))
+        self.probes = NetworkProbes(network, probes, generator, coordinate_range, value_range, key=points_key)
+        keys = [jax.random.fold_in(entries_key, i) for i in range(len(network.widths) - 1)]
+        self.entries = tuple(normal(k, (probes, probe_features), probes**-0.5) for k in keys)
 
     def _with_probe_features(self, weights: Weights) -> WithProbeFeatures:
-        self.network.symmetry.leaves(weights)  # what does not fit is refused here, by the names of its own arrays
-        run = all_widened(weights, self.entries[0])
-        hidden, values = activations(self.network, run, self.points())
-        given = [*hidden, centered(values, self.value_range).reshape(values.shape)]
-        *neurons, last = [a.T.astype(e.dtype) @ e for a, e in zip(given, self.entries, strict=True)]
+        hidden, values = self.probes.activations(weights)
+        *neurons, last = [a.T.astype(e.dtype) @ e for a, e in zip((*hidden, values), self.entries, strict=True)]
         return WithProbeFeatures(weights, tuple(neurons), last)
 
-    def head(self, features: Array, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Float[Array, " outputs"]:
+    def head(self, features: Vector, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
         """The head of the reader of weights."""
         return self.reader.head(features, key=key, dropout_rate=dropout_rate)
 
-    def features(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " features"]:
+    def features(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
         """The features of the reader of weights."""
         return self.reader.features(self._with_probe_features(weights), key=key, dropout_rate=dropout_rate)
 
-    def __call__(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " outputs"]:
+    def __call__(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
         """Read one network; with a key, drop what the reader of weights drops."""
         return self.reader(self._with_probe_features(weights), key=key, dropout_rate=dropout_rate)

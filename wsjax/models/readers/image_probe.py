@@ -1,5 +1,6 @@
 """A reader of image classifiers: their logits at learned images."""
 
+import math
 from typing import ClassVar
 
 import equinox as eqx
@@ -9,14 +10,14 @@ from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
 from wsjax.floats import all_widened
-from wsjax.models.layers.arguments import check_arguments
 from wsjax.models.layers.draws import normal
 from wsjax.models.layers.generator import LATENT
-from wsjax.models.layers.stack import Stack
+from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments
 from wsjax.networks import CNN
 from wsjax.typing import Key, Layer, Scalar, Weights
 
 WINDOW, STRIDE = 4, 2
+LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 class ImageGenerator(eqx.Module):
@@ -25,23 +26,7 @@ class ImageGenerator(eqx.Module):
 
         image = middle + half * tanh(conv_depth(... conv_1(z K + b)))
 
-    Args:
-        image_shape: (rows, columns, channels) of an image.
-        probes: how many images.
-        depth: transposed convolutions.
-        channels: between them.
-        image_range: of a pixel.
-        key: a typed key.
-
-    Raises:
-        ValueError: a depth below 1.
-
     Source: ProbeGen, arXiv 2410.10811.
-
-    Example:
-        >>> make = lambda key: ImageGenerator((7, 5, 1), 3, 2, 4, (0.0, 1.0), key=key)()
-        >>> jax.eval_shape(make, jax.random.key(0)).shape
-        (3, 7, 5, 1)
     """
 
     KEEPS_DTYPE: ClassVar = True
@@ -66,11 +51,9 @@ class ImageGenerator(eqx.Module):
         keys = [jax.random.fold_in(key, i) for i in range(depth + 2)]
         self.image_shape, self.image_range = image_shape, image_range
         self.latents = normal(keys[0], (probes, LATENT))
-        rows, columns = _initial_size(image_shape, depth)
-        size = rows * columns * channels
+        size = math.prod(_initial_size(image_shape, depth)) * channels
         self.first = Layer(normal(keys[1], (LATENT, size), LATENT**-0.5), jnp.zeros(size))
-        taps = (WINDOW // STRIDE) ** 2  # that reach one pixel
-        deviation = (taps * channels) ** -0.5
+        deviation = ((WINDOW // STRIDE) ** 2 * channels) ** -0.5  # of so many inputs that reach one pixel
         self.convolutions = tuple(
             Layer(normal(k, (WINDOW, WINDOW, channels, made), deviation), jnp.zeros(made))
             for k, made in zip(keys[2:], [*[channels] * (depth - 1), image_shape[2]], strict=True)
@@ -83,9 +66,7 @@ class ImageGenerator(eqx.Module):
         x = self.latents @ self.first.kernel + self.first.bias[None, :]
         x = x.reshape(len(x), *_initial_size(self.image_shape, len(self.convolutions)), -1)
         for layer in self.convolutions:
-            x = jax.lax.conv_transpose(
-                x, layer.kernel, (STRIDE, STRIDE), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-            )
+            x = jax.lax.conv_transpose(x, layer.kernel, (STRIDE, STRIDE), "SAME", dimension_numbers=LAYOUT)
             x = x + layer.bias[None, None, None, :]
         return (low + high) / 2 + (high - low) / 2 * jnp.tanh(x[:, :rows, :columns])
 
@@ -96,21 +77,18 @@ def _initial_size(image_shape: tuple[int, int, int], depth: int) -> tuple[int, i
     return rows, columns
 
 
-class ImageProbe(eqx.Module):
+class ImageProbe(HeadedReader):
     """Logits of an image classifier at learned images, then dense layers. It runs raw weights, so it takes no
     normalizer.
 
     **Preserves**: the output is invariant to every symmetry that preserves the function, by construction.
 
     Args:
-        network: the architecture of the networks that are read.
-        out_size: the number of outputs.
         probes: learned images.
         width, depth: width and number of the dense layers on the logits.
         generator: transposed convolutions that make the images, each of which doubles their sides.
         channels: between them.
         image_range: of a pixel of the images that the networks were trained on.
-        key: a typed key.
 
     Source: ProbeGen, arXiv 2410.10811, which runs the networks one by one; here `vmap` runs them together.
 
@@ -139,23 +117,14 @@ class ImageProbe(eqx.Module):
         image_range: tuple[float, float] = (0.0, 1.0),
         key: Key,
     ):
-        check_arguments(
-            network, CNN, out_size, probes=probes, width=width, depth=depth, generator=generator, channels=channels
-        )
-        pictures_key, head_key = jax.random.split(key)
+        sizes = {"probes": probes, "width": width, "depth": depth, "generator": generator, "channels": channels}
+        check_arguments(network, CNN, out_size, **sizes)
+        images_key, head_key = jax.random.split(key)
         self.network = network
-        self.images = ImageGenerator(network.image_shape, probes, generator, channels, image_range, key=pictures_key)
+        self.images = ImageGenerator(network.image_shape, probes, generator, channels, image_range, key=images_key)
         self.head = Stack(probes * network.outputs, out_size, width, depth, key=head_key)
 
-    def features(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " logits"]:
+    def features(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
         """The logits of one network at the learned images; none is dropped."""
         run = all_widened(weights, self.images.latents)
         return self.network.apply(run, self.images()).reshape(-1).astype(self.head.dtype)
-
-    def __call__(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " outputs"]:
-        """Read one network; with a key, drop hidden units at the given rate."""
-        return self.head(self.features(weights, key=key, dropout_rate=dropout_rate), key=key, dropout_rate=dropout_rate)

@@ -19,20 +19,16 @@ class NeuralGraph(GraphReader):
     **Preserves**: the output is invariant to every permutation of the Symmetry, and to padding.
 
     Args:
-        symmetry: of the networks that are read; or a `union` of graphs, for a reader of what `pad` gives.
-        out_size: the number of outputs.
+        symmetry, normalizer: of the data set; without a normalizer the weights are read as they are. For a reader of
+            what `pad` gives a `union` of graphs, and None.
         width, edges: features of a node, and of an edge.
         layers: of the graph network.
         frequencies: Gaussian Fourier features of deviation `sigma` of each number; 0 takes the numbers themselves.
         readout: what the head reads, the `"outputs"` side by side, each with what reached it, or the average over all
             nodes of the `"graph"`.
         head, depth: width and number of the head's hidden layers.
-        probes: learned inputs at which the network runs for features of its neurons; 0 runs nothing.
-        generator: linear layers that make them from latent vectors; 0 learns them directly.
-        network: what runs at the learned inputs, for `probes`.
-        coordinate_range: of the coordinates that the networks were fitted on.
-        normalizer: of the data set, `dataset.normalizer()`; None reads the weights as they are. A union takes None.
-        key: a typed key.
+        probes: learned inputs at which `network` runs for features of its neurons; 0 runs nothing.
+        generator, coordinate_range: as in a `Probe`.
 
     Raises:
         ValueError: an array that no graph takes, too few layers for the readout, or probes without a network or for a
@@ -73,22 +69,7 @@ class NeuralGraph(GraphReader):
         key: Key,
     ):
         layer = lambda graph, step, key: MessageLayer(graph, step, width, edges, key=key)
-        super().__init__(
-            symmetry,
-            out_size,
-            layer,
-            width=width,
-            edges=edges,
-            layers=layers,
-            frequencies=frequencies,
-            sigma=sigma,
-            readout=readout,
-            head=head,
-            depth=depth,
-            probes=probes,
-            generator=generator,
-            network=network,
-            coordinate_range=coordinate_range,
-            normalizer=normalizer,
-            key=key,
-        )
+        lifting = {"width": width, "edges": edges, "frequencies": frequencies, "sigma": sigma}
+        reading = {"readout": readout, "head": head, "depth": depth, "layers": layers, "normalizer": normalizer}
+        run = {"network": network, "probes": probes, "generator": generator, "coordinate_range": coordinate_range}
+        super().__init__(symmetry, out_size, layer, **lifting, **reading, **run, key=key)

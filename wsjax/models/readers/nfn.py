@@ -2,18 +2,17 @@
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from wsjax.errors import check_choice, check_number
-from wsjax.models.layers.arguments import check_arguments
+from wsjax.errors import check_choice, check_sizes
 from wsjax.models.layers.equivariant import EquivariantLinear, invariant, pooled
 from wsjax.models.layers.feature_layout import Feature, features, lift
 from wsjax.models.layers.fourier import FourierFeatures, expanded
 from wsjax.models.layers.io_encoding import ENCODINGS, IOEncoding, permutable_io
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
-from wsjax.models.layers.norms import NORMS, ArrayNorm, LayerNorm, RMSNorm
-from wsjax.models.layers.stack import Stack, dropout
-from wsjax.models.readers.dws import activate
+from wsjax.models.layers.norms import NORMS, Norm
+from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments, dropout
+from wsjax.models.readers.dws import run_trunk
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
 
@@ -23,25 +22,17 @@ class NFNLayer(eqx.Module):
 
     linear: EquivariantLinear
     io_encoding: IOEncoding | None
-    norms: tuple[LayerNorm | RMSNorm | ArrayNorm, ...]
+    norms: tuple[Norm, ...]
 
     def __init__(
-        self,
-        symmetry: Symmetry,
-        inputs: int,
-        outputs: int,
-        *,
-        layer: str,
-        norm: str,
-        io_encoding: str = "none",
-        key: Key,
+        self, symmetry: Symmetry, inputs: int, outputs: int, *, layer: str, norm: str, io_encoding: str, key: Key
     ):
         own = permutable_io(symmetry) if layer == "np" else symmetry
         self.linear = EquivariantLinear(own, inputs, outputs, key=jax.random.fold_in(key, 0))
         widths = self.linear.layout.widths
         own_key = jax.random.fold_in(key, 1)
         self.io_encoding = None if io_encoding == "none" else IOEncoding(symmetry, widths, io_encoding, key=own_key)
-        self.norms = () if norm == "none" else tuple(NORMS[norm](width) for width in widths)
+        self.norms = () if norm == "none" else tuple(Norm(norm, width) for width in widths)
 
     def __call__(self, xs: list[Array]) -> list[Array]:
         ys = self.linear(xs)
@@ -49,7 +40,7 @@ class NFNLayer(eqx.Module):
         return [norm(y) for norm, y in zip(self.norms, ys, strict=True)] if self.norms else ys
 
 
-class NFN(eqx.Module):
+class NFN(HeadedReader):
     """A reader of weights by NP or HNP layers on Fourier features of each weight.
 
     Normalize, Fourier features, `layers` times (equivariant linear map, norm, activation, each but the first added to
@@ -62,19 +53,15 @@ class NFN(eqx.Module):
     permutation of inputs and outputs as well, so that it does not distinguish those.
 
     Args:
-        symmetry: of the networks that are read.
-        out_size: the number of outputs.
+        symmetry, normalizer: of the data set; without a normalizer the weights are read as they are.
         layer: `"hnp"`, inputs and outputs stay as they are, or `"np"`, they permute like neurons.
-        channels: features for each weight.
-        layers: equivariant layers.
+        channels, layers: features for each weight, and equivariant layers.
         head, depth: width and number of the head's hidden layers.
         activation: `"gated"` or `"relu"`, as in `DWS`.
-        frequencies: frequencies of the Fourier features, 0 for the weights themselves.
-        scale: their deviation, for weights of deviation one.
+        frequencies, scale: of the Fourier features, their number (0 takes the weights themselves) and their deviation,
+            for weights of deviation one.
         io_encoding: what distinguishes inputs and outputs for `"np"`: `"none"`, `"sinusoidal"` or `"learned"`.
         norm: after each layer, `"none"`, `"layer"`, `"rms"` or `"array"`.
-        normalizer: of the data set, `dataset.normalizer()`; None reads the weights as they are.
-        key: a typed key.
 
     Source: Zhou et al., arXiv 2302.14040. Its code leaves the bias before the last kernel out of an HNP layer's map to
     that kernel, and initializes with uniform numbers of one bound, 1 / sqrt(fan-in over all summands) for most blocks;
@@ -119,11 +106,9 @@ class NFN(eqx.Module):
         normalizer: Normalizer | None = None,
         key: Key,
     ):
-        check_arguments(
-            symmetry, Symmetry, out_size, normalizer, channels=channels, layers=layers, head=head, depth=depth
-        )
-        check_number("frequencies", frequencies, low=0, integer=True)
-        check_number("scale", scale, low=0, open_low=True)
+        sizes = {"channels": channels, "layers": layers, "head": head, "depth": depth}
+        check_arguments(symmetry, Symmetry, out_size, normalizer, **sizes)
+        check_sizes(low=0, frequencies=frequencies)
         check_choice("layer", layer, ("hnp", "np"))
         check_choice("activation", activation, ("gated", "relu"))
         check_choice("io_encoding", io_encoding, ENCODINGS)
@@ -147,19 +132,9 @@ class NFN(eqx.Module):
         count = sum(len(pooled(f)) * f.fixed * channels for f in self.spec)
         self.head = Stack(count, out_size, head, depth, key=keys[0])
 
-    def features(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " features"]:
+    def features(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
         """The invariant features of one network; with a key, channels are dropped at the given rate."""
         leaves = self.normalizer(self.symmetry.leaves(weights), self.head.dtype)
         xs = [expanded(x, self.fourier) for x in lift(leaves, self.spec)]
-        for i, layer in enumerate(self.layers):
-            ys = [activate(y, self.activation) for y in layer(xs)]
-            xs = [x + y for x, y in zip(xs, ys, strict=True)] if i else ys
+        xs = run_trunk(self.layers, xs, self.activation)
         return dropout(invariant(xs, self.spec), key, dropout_rate, index=len(self.head.layers))
-
-    def __call__(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " outputs"]:
-        """Read one network; with a key, drop pooled channels and hidden units of the head at the given rate."""
-        return self.head(self.features(weights, key=key, dropout_rate=dropout_rate), key=key, dropout_rate=dropout_rate)

@@ -5,8 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_choice, check_number, check_sizes
-from wsjax.models.layers.arguments import check_arguments
+from wsjax.errors import check_choice, check_sizes
 from wsjax.models.layers.attention import check_heads
 from wsjax.models.layers.draws import normal
 from wsjax.models.layers.equivariant import invariant, pooled
@@ -14,8 +13,8 @@ from wsjax.models.layers.feature_layout import Feature, features, lift
 from wsjax.models.layers.fourier import FourierFeatures, expanded
 from wsjax.models.layers.io_encoding import ENCODINGS, IOEncoding, permutable_io
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
-from wsjax.models.layers.norms import LayerNorm
-from wsjax.models.layers.stack import Stack, dropout
+from wsjax.models.layers.norms import Norm
+from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments, dropout
 from wsjax.models.layers.weight_attention import Tokens, averages_attend, slices_attend
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
@@ -33,21 +32,11 @@ class NFTBlock(eqx.Module):
 
         x = x + (slices(LN(x)) + averages(LN(x))) K_out,    x = x + gelu(LN(x) K_up + b_up) K_down + b_down
 
-    All arrays share the parameters; queries, keys and values have no bias, as the norm's offset serves for one.
-
-    **Preserves** equivariance under permutations of every group in the features.
-
-    Source: Zhou et al., arXiv 2305.13546, section 3, whose code has no product after the attention.
-
-    Example:
-        >>> from wsjax.symmetry import siren
-        >>> tokens = Tokens(features(permutable_io(siren((2, 3, 1)))))
-        >>> block = NFTBlock(4, 2, key=jax.random.key(0))
-        >>> jax.eval_shape(lambda x: block(x, tokens, None, 0.0, 0), jnp.ones((13, 4))).shape    # 13 weights
-        (13, 4)
+    All arrays share the parameters; queries, keys and values have no bias, as the norm's offset serves for one. It is
+    equivariant under permutations of every group in the features. The code of 2305.13546, section 3, has no K_out.
     """
 
-    norms: tuple[LayerNorm, LayerNorm]
+    norms: tuple[Norm, Norm]
     qkv: Array
     out: Array
     up: Array
@@ -58,7 +47,7 @@ class NFTBlock(eqx.Module):
 
     def __init__(self, width: int, heads: int, *, key: Key):
         keys = [jax.random.fold_in(key, i) for i in range(4)]
-        self.norms, self.heads = (LayerNorm(width), LayerNorm(width)), heads
+        self.norms, self.heads = (Norm("layer", width), Norm("layer", width)), heads
         self.qkv, self.out = _kernel(keys[0], width, 3 * width), _kernel(keys[1], width, width)
         self.up, self.down = _kernel(keys[2], width, 2 * width), _kernel(keys[3], 2 * width, width)
         self.up_bias, self.down_bias = jnp.zeros(2 * width), jnp.zeros(width)
@@ -77,20 +66,8 @@ class NFTBlock(eqx.Module):
 class NFTTrunk(eqx.Module):
     """Normalize, Fourier features, a linear map and an embedding for each array, an `IOEncoding`, blocks, a norm.
 
-    **Preserves** equivariance under every permutation of the Symmetry; with io_encoding `"none"` of inputs and outputs
-    too.
-
-    Args:
-        symmetry: of the networks that are read.
-        width, layers, heads, frequencies, scale, io_encoding: as in an `NFT`.
-        key: a typed key.
-
-    Example:
-        >>> from wsjax.symmetry import siren
-        >>> spec = siren((2, 3, 1))
-        >>> trunk = NFTTrunk(spec, width=4, heads=2, layers=1, key=jax.random.key(0))
-        >>> jax.eval_shape(trunk, spec.unflatten([jnp.ones(shape) for shape in spec.shapes])).shape
-        (13, 4)
+    It is equivariant under every permutation of the Symmetry; with io_encoding `"none"` of inputs and outputs too. The
+    settings are those of an `NFT`.
     """
 
     normalizer: Normalizer
@@ -99,26 +76,25 @@ class NFTTrunk(eqx.Module):
     arrays: Array
     io_encoding: IOEncoding | None
     blocks: tuple[NFTBlock, ...]
-    norm: LayerNorm
+    norm: Norm
     symmetry: Symmetry = eqx.field(static=True)
     spec: tuple[Feature, ...] = eqx.field(static=True)
 
     def __init__(
         self,
         symmetry: Symmetry,
+        normalizer: Normalizer | None,
+        width: int,
+        layers: int,
+        heads: int,
+        frequencies: int,
+        scale: float,
+        io_encoding: str,
         *,
-        width: int = 32,
-        layers: int = 2,
-        heads: int = 4,
-        frequencies: int = 8,
-        scale: float = 0.5,
-        io_encoding: str = "learned",
-        normalizer: Normalizer | None = None,
         key: Key,
     ):
         check_sizes(width=width, layers=layers, heads=heads)
-        check_number("frequencies", frequencies, low=0, integer=True)
-        check_number("scale", scale, low=0, open_low=True)
+        check_sizes(low=0, frequencies=frequencies)
         check_choice("io_encoding", io_encoding, ENCODINGS)
         check_heads("width", width, heads)
         keys = jax.random.split(key, 4)
@@ -131,10 +107,10 @@ class NFTTrunk(eqx.Module):
         widths = (width,) * len(self.spec)
         self.io_encoding = None if io_encoding == "none" else IOEncoding(symmetry, widths, io_encoding, key=keys[2])
         self.blocks = tuple(NFTBlock(width, heads, key=jax.random.fold_in(keys[3], i)) for i in range(layers))
-        self.norm = LayerNorm(width)
+        self.norm = Norm("layer", width)
 
     def __call__(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0, index: int = 0
+        self, weights: Weights, *, key: Key | None, dropout_rate: Scalar, index: int
     ) -> Float[Array, "positions width"]:
         """All positions of one network, array after array; with a key, hidden units are dropped at the given rate."""
         leaves = self.normalizer(self.symmetry.leaves(weights), self.arrays.dtype)
@@ -149,7 +125,7 @@ class NFTTrunk(eqx.Module):
         return self.norm(x)
 
 
-class NFT(eqx.Module):
+class NFT(HeadedReader):
     """A reader of weights by attention between them.
 
     The trunk gives each weight its channels; they are averaged over each array, and dense layers follow. Inputs and
@@ -160,15 +136,13 @@ class NFT(eqx.Module):
     permutation of inputs and outputs as well.
 
     Args:
-        symmetry: of the networks that are read.
-        out_size: the number of outputs.
+        symmetry, normalizer: of the data set; without a normalizer the weights are read as they are.
         width: channels of each weight.
         layers, heads: blocks, and heads that share the width.
-        head: of the head's layer.
-        frequencies: frequencies of the Fourier features, 0 for the weights themselves.
-        scale: their deviation, for weights of deviation one.
+        head: width of the head's hidden layer.
+        frequencies, scale: of the Fourier features, their number (0 takes the weights themselves) and their deviation,
+            for weights of deviation one.
         io_encoding: what distinguishes inputs and outputs, `"learned"`, `"sinusoidal"` or `"none"`.
-        key: a typed key.
 
     Source: Zhou et al., arXiv 2305.13546, with tokens from any Symmetry. Its code has the Fourier features as the
     channels themselves; here each array has a linear map of them.
@@ -202,24 +176,13 @@ class NFT(eqx.Module):
     ):
         check_arguments(symmetry, Symmetry, out_size, normalizer, head=head)
         trunk_key, head_key = jax.random.split(key)
-        attention = {"width": width, "layers": layers, "heads": heads}
-        lifting = {"frequencies": frequencies, "scale": scale, "io_encoding": io_encoding}
-        self.trunk = NFTTrunk(symmetry, **attention, **lifting, normalizer=normalizer, key=trunk_key)
+        settings = (width, layers, heads, frequencies, scale, io_encoding)
+        self.trunk = NFTTrunk(symmetry, normalizer, *settings, key=trunk_key)
         size = sum(len(pooled(f)) for f in self.trunk.spec) * width
         self.head = Stack(size, out_size, head, 1, key=head_key)
 
-    def features(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " features"]:
+    def features(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
         """The averages over each array of one network; with a key, hidden units and channels are dropped."""
-        spec = self.trunk.spec
-        x = self.trunk(
-            weights, key=key, dropout_rate=dropout_rate, index=2
-        )  # the head takes index 0, and what it reads 1
+        spec = self.trunk.spec  # the head takes index 0 of the draws of dropout, and what it reads 1
+        x = self.trunk(weights, key=key, dropout_rate=dropout_rate, index=2)
         return dropout(invariant(Tokens(spec).part(x), spec), key, dropout_rate, index=1)
-
-    def __call__(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " outputs"]:
-        """Read one network; with a key, drop hidden units and pooled channels at the given rate."""
-        return self.head(self.features(weights, key=key, dropout_rate=dropout_rate), key=key, dropout_rate=dropout_rate)

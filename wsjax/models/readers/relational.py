@@ -12,7 +12,7 @@ from wsjax.models.graph.reader import GraphReader
 from wsjax.models.graph.relational_attention import RelationalAttention
 from wsjax.models.layers.attention import check_heads
 from wsjax.models.layers.normalizer import Normalizer
-from wsjax.models.layers.norms import LayerNorm
+from wsjax.models.layers.norms import Norm
 from wsjax.networks import Network
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key
@@ -26,27 +26,18 @@ class RelationalLayer(eqx.Module):
 
     attend: RelationalAttention
     out: Affine
-    norms: tuple[LayerNorm, LayerNorm]
+    norms: tuple[Norm, Norm]
     up: Affine
     down: Affine
     edge: EdgeUpdate | None
 
     def __init__(
-        self,
-        step: Step,
-        *,
-        width: int,
-        edges: int,
-        attention: int,
-        heads: int,
-        hidden: int,
-        edge_hidden: int,
-        key: Key,
+        self, step: Step, width: int, edges: int, attention: int, heads: int, hidden: int, edge_hidden: int, *, key: Key
     ):
         keys = jax.random.split(key, 5)
         self.attend = RelationalAttention(step, width, edges, attention, heads, key=keys[0])
         self.out = Affine(attention, width, key=keys[1])
-        self.norms = LayerNorm(width), LayerNorm(width)
+        self.norms = Norm("layer", width), Norm("layer", width)
         self.up, self.down = Affine(width, hidden, key=keys[2]), Affine(hidden, width, key=keys[3])
         self.edge = None
         if step.updated:
@@ -78,26 +69,12 @@ class RelationalTransformer(GraphReader):
     **Preserves**: the output is invariant to every permutation of the Symmetry, and to padding.
 
     Args:
-        symmetry: of the networks that are read; or a `union` of graphs, for a reader of what `pad` gives.
-        out_size: the number of outputs.
-        width, edges: features of a node, and of an edge.
-        layers: of the graph network.
-        frequencies: Gaussian Fourier features of deviation `sigma` of each number; 0 takes the numbers themselves.
-        readout: what the head reads, the `"outputs"` side by side, each with what reached it, or the average over all
-            nodes of the `"graph"`.
-        head, depth: width and number of the head's hidden layers.
-        probes: learned inputs at which the network runs for features of its neurons; 0 runs nothing.
-        generator: linear layers that make them from latent vectors; 0 learns them directly.
         attention, heads: channels of all heads together, and their number.
         hidden, edge_hidden: widths inside the dense layers on nodes and on edges.
-        network: what runs at the learned inputs, for `probes`.
-        coordinate_range: of the coordinates that the networks were fitted on.
-        normalizer: of the data set, `dataset.normalizer()`; None reads the weights as they are. A union takes None.
-        key: a typed key.
+        symmetry, and all others: as in a `NeuralGraph`.
 
     Raises:
-        ValueError: an array that no graph takes, too few layers for the readout, or probes without a network or for a
-            union; at reading, a padded graph of which some block is larger than the reader's.
+        ValueError: what a `NeuralGraph` raises, and heads that do not divide the channels.
 
     Source: Kofinas et al., arXiv 2403.12143, whose transformer is that of Diao and Loynd, arXiv 2210.05062. Theirs
     keeps features for every pair of neurons and attends over all without a mask, to those that share no weight through
@@ -143,25 +120,9 @@ class RelationalTransformer(GraphReader):
     ):
         check_sizes(attention=attention, heads=heads, hidden=hidden, edge_hidden=edge_hidden)
         check_heads("attention", attention, heads)
-        widths = {"width": width, "edges": edges, "attention": attention, "heads": heads}
-        inner = {"hidden": hidden, "edge_hidden": edge_hidden}
-        layer = lambda graph, step, key: RelationalLayer(step, **widths, **inner, key=key)
-        super().__init__(
-            symmetry,
-            out_size,
-            layer,
-            width=width,
-            edges=edges,
-            layers=layers,
-            frequencies=frequencies,
-            sigma=sigma,
-            readout=readout,
-            head=head,
-            depth=depth,
-            probes=probes,
-            generator=generator,
-            network=network,
-            coordinate_range=coordinate_range,
-            normalizer=normalizer,
-            key=key,
-        )
+        widths = (width, edges, attention, heads, hidden, edge_hidden)
+        layer = lambda graph, step, key: RelationalLayer(step, *widths, key=key)
+        lifting = {"width": width, "edges": edges, "frequencies": frequencies, "sigma": sigma}
+        reading = {"readout": readout, "head": head, "depth": depth, "layers": layers, "normalizer": normalizer}
+        run = {"network": network, "probes": probes, "generator": generator, "coordinate_range": coordinate_range}
+        super().__init__(symmetry, out_size, layer, **lifting, **reading, **run, key=key)

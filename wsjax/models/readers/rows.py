@@ -1,16 +1,17 @@
 """A transformer baseline: the rows of every array are its tokens."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice
-from wsjax.models.layers.arguments import check_arguments
 from wsjax.models.layers.attention import check_heads
 from wsjax.models.layers.draws import linear, normal
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
-from wsjax.models.layers.stack import Stack, dropout
+from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments, dropout
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
 
@@ -40,7 +41,7 @@ class Block(eqx.Module):
         return x + jax.vmap(self.down)(dropout(hidden, key, dropout_rate, index=index))
 
 
-class RowTransformer(eqx.Module):
+class RowTransformer(HeadedReader):
     """A transformer over the rows of every array, each row with learned embeddings of its array and its place there.
 
         token[a, r] = K_a w_a[r, :] + array[a] + place[r]
@@ -50,14 +51,11 @@ class RowTransformer(eqx.Module):
     **Preserves**: nothing; the output depends on the order of neurons.
 
     Args:
-        symmetry: of the networks that are read.
-        out_size: the number of outputs.
+        symmetry, normalizer: of the data set; without a normalizer the weights are read as they are.
         width: of a token.
         layers, heads: of the encoder.
         head: width of the head's hidden layer.
         pool: `"mean"` over the tokens, or `"token"`, one more token that is learned and that gathers the others.
-        normalizer: of the data set, `dataset.normalizer()`; None reads the weights as they are.
-        key: a typed key.
 
     Source: the transformer baseline of arXiv 2402.04081, with norms before each part. The class token of its code
     never trains; here it does.
@@ -99,22 +97,17 @@ class RowTransformer(eqx.Module):
         check_heads("width", width, heads)
         keys = jax.random.split(key, 6)
         self.normalizer, self.symmetry = normalizer_for(symmetry, normalizer), symmetry
-        shapes = [rows(jnp.zeros(shape)).shape for shape in symmetry.shapes]
-        self.lifts = tuple(
-            linear(length, width, use_bias=False, key=jax.random.fold_in(keys[0], i))
-            for i, (_, length) in enumerate(shapes)
-        )
-        most = max(count for count, _ in shapes)
+        shapes = [(math.prod(shape[:-1]), shape[-1] if shape else 1) for shape in symmetry.shapes]
+        lifts = [(length, jax.random.fold_in(keys[0], i)) for i, (_, length) in enumerate(shapes)]
+        self.lifts = tuple(linear(length, width, use_bias=False, key=key) for length, key in lifts)
         self.arrays = normal(keys[1], (len(shapes), width), EMBEDDING)
-        self.places = normal(keys[2], (most, width), EMBEDDING)
+        self.places = normal(keys[2], (max(count for count, _ in shapes), width), EMBEDDING)
         self.token = normal(keys[3], (1, width), EMBEDDING) if pool == "token" else None
         self.blocks = tuple(Block(width, heads, key=jax.random.fold_in(keys[4], i)) for i in range(layers))
         self.norm = eqx.nn.LayerNorm(width)
         self.head = Stack(width, out_size, head, 1, key=keys[5])
 
-    def features(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " width"]:
+    def features(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
         """The pooled tokens of one network; with a key, drop hidden units of the blocks at the given rate."""
         leaves = self.normalizer(self.symmetry.leaves(weights), self.head.dtype)
         tokens = [] if self.token is None else [self.token]
@@ -125,12 +118,6 @@ class RowTransformer(eqx.Module):
             x = block(x, key, dropout_rate, index=i + 1)  # the head's hidden layer takes index 0
         x = jax.vmap(self.norm)(x)
         return jnp.mean(x, axis=0) if self.token is None else x[0]
-
-    def __call__(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " outputs"]:
-        """Read one network; with a key, drop hidden units at the given rate."""
-        return self.head(self.features(weights, key=key, dropout_rate=dropout_rate), key=key, dropout_rate=dropout_rate)
 
 
 def rows(leaf: Array) -> Float[Array, "rows length"]:

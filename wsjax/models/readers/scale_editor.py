@@ -7,11 +7,10 @@ from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice, check_number
 from wsjax.models.graph.graph import graph_of
-from wsjax.models.layers.arguments import check_arguments
 from wsjax.models.layers.feature_layout import Feature, unlift
 from wsjax.models.layers.normalizer import Normalizer
-from wsjax.models.layers.stack import dropout
-from wsjax.models.readers.editor import moved
+from wsjax.models.layers.stack import check_arguments, dropout
+from wsjax.models.readers.editor import edited
 from wsjax.models.scale.layer import Round, rounds
 from wsjax.models.scale.maps import normal
 from wsjax.models.scale.trunk import ScaleTrunk, wiring_of
@@ -34,10 +33,8 @@ class ScaleEditor(eqx.Module):
     a function was edited. Structure, shapes and dtypes stay; leaves that are not floating point pass untouched.
 
     Args:
-        symmetry: of the networks that are edited.
+        symmetry, normalizer: of the data set; without a normalizer the weights are read as they are.
         channels, layers, direction: as in a `ScaleGMN`.
-        normalizer: of the data set, `dataset.normalizer()`; None reads the weights as they are.
-        key: a typed key.
 
     Raises:
         ValueError: an array that no graph takes.
@@ -102,23 +99,17 @@ class ScaleEditor(eqx.Module):
 
     def __call__(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Weights:
         """Edit one network; with a key, channels of the inputs of the last maps are dropped at the given rate."""
-        symmetry, normalizer = self.trunk.symmetry, self.trunk.normalizer
-        states = self.trunk(weights)
+        symmetry, states = self.trunk.symmetry, self.trunk(weights)
         xs = [dropout(x, key, dropout_rate, index=i) for i, x in enumerate(states.nodes)]
         es = [dropout(e, key, dropout_rate, index=len(xs) + i) for i, e in enumerate(states.edges)]
         numbers = [n for i, x in enumerate(xs) for n in self._of_nodes(i, x, states.sizes[i][1])]
         numbers += [e @ kernel for e, kernel in zip(es, self.edges, strict=True)]
         deltas = unlift(numbers, self.spec, symmetry)
-        deviations = normalizer.scale.value.astype(self.scale.dtype)
-        steps = [self.scale * deviation * d for deviation, d in zip(deviations, deltas, strict=True)]
-        leaves = symmetry.leaves(weights)
-        return symmetry.unflatten([moved(leaf, step) for leaf, step in zip(leaves, steps, strict=True)])
+        return symmetry.unflatten(edited(symmetry.leaves(weights), deltas, self.scale, self.trunk.normalizer))
 
     def _of_nodes(self, i: int, x: Array, inverse: Float[Array, " size"]) -> list[Array]:
         """The numbers of each array that lives on a set of nodes, (size, its own)."""
         nodes, bias = self.trunk.graph.nodes[i], self.biases[i]
         both = jnp.concatenate([x @ self.made[i], (x @ self.read[i]) * inverse[:, None]], axis=1)
         both = both if bias is None else both + bias[None, :]
-        widths = [feature.fixed for feature in (*nodes.produced, *nodes.consumed)]
-        starts = [sum(widths[:i]) for i in range(len(widths))]
-        return [both[:, start : start + width] for start, width in zip(starts, widths, strict=True)]
+        return list(jax.lax.split(both, [feature.fixed for feature in (*nodes.produced, *nodes.consumed)], 1))

@@ -3,13 +3,12 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from wsjax.errors import check_choice, check_number
 from wsjax.models.graph.graph import graph_of
-from wsjax.models.layers.arguments import check_arguments
 from wsjax.models.layers.normalizer import Normalizer
-from wsjax.models.layers.stack import Stack, dropout
+from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments, dropout
 from wsjax.models.scale.layer import rounds
 from wsjax.models.scale.maps import Invariant
 from wsjax.models.scale.trunk import ScaleTrunk, wiring_of
@@ -17,32 +16,28 @@ from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
 
 
-class ScaleGMN(eqx.Module):
+class ScaleGMN(HeadedReader):
     """A reader of weights that is invariant to permutations, signs and positive scales of neurons.
 
     Each group of neurons is read by what its Symmetry allows: "sign" (tanh, sine), "rescale" (ReLU), both (linear) or
     neither; they mix freely in one network. Neurons and weights begin as linear maps of their numbers without
     constants, a map for each array; `layers` rounds of messages follow, `models.scale.layer`. Messages go forward, or
-    both ways, where the reciprocals of weights are had from the sizes of neurons, `models.scale.reciprocal`, and no
-    weight
-    is divided by: zeros, as in pruned networks, are read as they are. Its normalizer must not shift arrays that signs
-    or scales act on; `models.normalizer` does not.
+    both ways, where the reciprocals of weights come from the sizes of neurons, `models.scale.reciprocal`, and no weight
+    is divided by: zeros, as in pruned networks, are read as they are. A normalizer must not shift arrays that signs or
+    scales act on; `dataset.normalizer()` does not.
 
     **Preserves**: the output is invariant to every permutation of the Symmetry, to every sign and to every positive
     scale that its groups allow. Phase shifts of sines are no part of it: bring networks to one representative with
     `symmetry.canonicalize`, or augment with `augment.shift_phase`.
 
     Args:
-        symmetry: of the networks that are read. A group that should be read without its signs or scales is declared
-            with fewer `actions`.
-        out_size: the number of outputs.
+        symmetry, normalizer: of the data set; without a normalizer the weights are read as they are. A group that
+            should be read without its signs or scales is declared with fewer `actions`.
         channels: of each node and each weight.
         layers: rounds of messages.
         head: width of the head's hidden layer.
         direction: messages go `"forward"`, along the weights, or `"bidirectional"`.
         readout: the head receives all nodes of the `"graph"`, hidden ones averaged, or the `"outputs"` alone.
-        normalizer: of the data set, `dataset.normalizer()`; None reads the weights as they are.
-        key: a typed key.
 
     Raises:
         ValueError: an array that no graph takes, or too few layers for every array to reach the readout.
@@ -109,22 +104,13 @@ class ScaleGMN(eqx.Module):
         self.norm = eqx.nn.LayerNorm(width)
         self.head = Stack(width, out_size, head, 1, key=keys[3])
 
-    def features(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " features"]:
+    def features(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
         """The invariant features of one network; with a key, channels are dropped at the given rate."""
         xs = self.trunk(weights).nodes
-        return dropout(
-            self.norm(jnp.concatenate([self._pooled(i, xs[i]) for i in self.read])), key, dropout_rate, index=1
-        )
+        x = self.norm(jnp.concatenate([self._pooled(i, xs[i]) for i in self.read]))
+        return dropout(x, key, dropout_rate, index=1)
 
     def _pooled(self, node: int, x: Array) -> Array:
         if self.pool is None or self.trunk.wiring.roles[node] == "output":
             return x.reshape(-1)
         return jnp.mean(self.pool(x, self.trunk.wiring.gains[node]), axis=0)
-
-    def __call__(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " outputs"]:
-        """Read one network; with a key, drop features and hidden units of the head at the given rate."""
-        return self.head(self.features(weights, key=key, dropout_rate=dropout_rate), key=key, dropout_rate=dropout_rate)

@@ -5,9 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.floats import widened
-from wsjax.models.layers.arguments import check_arguments
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
-from wsjax.models.layers.stack import Stack
+from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
 
@@ -24,19 +23,15 @@ def seven(x: Float[Array, " entries"]) -> Float[Array, "7"]:
     return jnp.concatenate([jnp.stack([jnp.mean(x), jnp.var(x)]), jnp.quantile(x, jnp.asarray(QUANTILES, x.dtype))])
 
 
-class StatisticsMLP(eqx.Module):
+class StatisticsMLP(HeadedReader):
     """Mean, variance and quantiles of each normalized array, then dense layers.
 
     **Preserves**: the output is invariant to every reordering of the entries of an array, so to every permutation of
     the Symmetry and to many that change the function. Its accuracy is what the distributions of weights alone allow.
 
     Args:
-        symmetry: of the networks that are read.
-        out_size: the number of outputs.
+        symmetry, normalizer: of the data set; without a normalizer the weights are read as they are.
         width, depth: width and number of the hidden layers.
-
-        normalizer: of the data set, `dataset.normalizer()`; None reads the weights as they are.
-        key: a typed key.
 
     Source: Unterthiner et al., arXiv 2002.11448, as StatNN in arXiv 2302.14040.
 
@@ -68,15 +63,7 @@ class StatisticsMLP(eqx.Module):
         self.normalizer, self.symmetry = normalizer_for(symmetry, normalizer), symmetry
         self.head = Stack(7 * len(symmetry.shapes), out_size, width, depth, key=key)
 
-    def features(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " statistics"]:
+    def features(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
         """Seven numbers of each array of one network; none is dropped."""
         leaves = self.normalizer(self.symmetry.leaves(weights), self.head.dtype)
         return jnp.concatenate([seven(widened(leaf).reshape(-1)).astype(leaf.dtype) for leaf in leaves])
-
-    def __call__(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " outputs"]:
-        """Read one network; with a key, drop hidden units at the given rate."""
-        return self.head(self.features(weights, key=key, dropout_rate=dropout_rate), key=key, dropout_rate=dropout_rate)

@@ -8,10 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wsjax.errors import check_number
-from wsjax.models.graph.graph import Graph, edge_inputs, graph_of, node_inputs
-from wsjax.models.layers.arguments import check_arguments
+from wsjax.models.graph.graph import Graph, graph_inputs, graph_of
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
-from wsjax.models.layers.stack import Stack, dropout
+from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments, dropout
 from wsjax.models.scale.layer import Wiring
 from wsjax.models.scale.maps import Invariant
 from wsjax.models.scale.sweep import Sweep
@@ -20,7 +19,7 @@ from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
 
 
-class WeightGCN(eqx.Module):
+class WeightGCN(HeadedReader):
     """A reader that goes through the network as its own inputs do, with vectors in place of numbers, and back again.
 
     A neuron receives the sum of its inputs' vectors, each times the weight to it and a learned matrix,
@@ -34,13 +33,10 @@ class WeightGCN(eqx.Module):
     scale that its groups allow. Phase shifts of sines are no part of it.
 
     Args:
-        symmetry: of the networks that are read.
-        out_size: the number of outputs.
+        symmetry, normalizer: of the data set; without a normalizer the weights are read as they are.
         channels: of each node.
         sweeps: along the weights and against them, in turn.
         head: width of its hidden layer.
-        normalizer: of the data set, `dataset.normalizer()`; None reads the weights as they are.
-        key: a typed key.
 
     Raises:
         ValueError: an array that no graph takes.
@@ -100,19 +96,16 @@ class WeightGCN(eqx.Module):
         self.norm = eqx.nn.LayerNorm(width)
         self.head = Stack(width, out_size, head, 1, key=head_key)
 
-    def features(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " features"]:
+    def features(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:
         """The invariant features of one network; with a key, features are dropped at the given rate."""
         xs = self.vectors(weights)
-        return dropout(
-            self.norm(jnp.concatenate([self._pooled(i, xs[i]) for i in self.read])), key, dropout_rate, index=1
-        )
+        x = self.norm(jnp.concatenate([self._pooled(i, xs[i]) for i in self.read]))
+        return dropout(x, key, dropout_rate, index=1)
 
     def vectors(self, weights: Weights) -> list[Float[Array, "_ channels"]]:
         """Those of each set of nodes after all sweeps; they move with the gains and the order of neurons."""
         leaves = self.normalizer(self.symmetry.leaves(weights), self.head.dtype)
-        nodes, edges = node_inputs(self.graph, leaves), edge_inputs(self.graph, leaves)
+        nodes, edges = graph_inputs(self.graph, leaves)
         sizes = self._sizes(nodes, edges)
         xs = self.sweeps[0](None, nodes, edges, sizes)
         for sweep in self.sweeps[1:]:
@@ -124,9 +117,3 @@ class WeightGCN(eqx.Module):
 
     def _pooled(self, i: int, x: Array) -> Array:
         return jnp.mean(self.pools[i](x, self.wiring.gains[i]), axis=0) if i in self.pools else x.reshape(-1)
-
-    def __call__(
-        self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0
-    ) -> Float[Array, " outputs"]:
-        """Read one network; with a key, drop features and hidden units of the head at the given rate."""
-        return self.head(self.features(weights, key=key, dropout_rate=dropout_rate), key=key, dropout_rate=dropout_rate)

@@ -1,5 +1,6 @@
 """One round of messages between neurons whose signs and scales may change, and which rounds a reader needs."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from wsjax.models.layers.draws import full
 from wsjax.models.scale.maps import Equivariant, Gain, Invariant, Plain, even, normal, reciprocal_size
 from wsjax.models.scale.reciprocal import Wire
 from wsjax.typing import Key
@@ -41,15 +43,7 @@ class Round(NamedTuple):
 
 
 def rounds(wiring: Wiring, count: int, backward: bool, wanted: Iterable[int]) -> tuple[Round, ...]:
-    """The rounds that update the wanted sets of nodes, without updates that none of them depends on.
-
-    Example:
-        >>> chain = Wiring(("input", "moved", "output"), (Gain(), Gain(sign=True), Gain()), ((0, 1), (1, 2)))
-        >>> [one.nodes for one in rounds(chain, 2, False, [2])]
-        [(1, 2), (2,)]
-        >>> [one.nodes for one in rounds(chain, 2, True, [0, 1, 2])]
-        [(0, 1, 2), (0, 1, 2)]
-    """
+    """The rounds that update the wanted sets of nodes, without updates that none of them depends on."""
     needed, later, made = set(wanted), set(), []
     for _ in range(count):
         into = [w for w, (_, target) in enumerate(wiring.wires) if target in needed]
@@ -103,7 +97,7 @@ class ScaleLayer(eqx.Module):
             edge[-1] = fraction * edge[-1]
         self.edge = jnp.concatenate(edge, axis=1)
         self.gates = jnp.concatenate(draw(keys[5], len(parts)), axis=1)
-        self.bias, self.gate_biases = jnp.zeros(channels), jnp.ones(channels * len(parts))
+        self.bias, self.gate_biases = full(channels, 0.0), full(channels * len(parts), 1.0)
         self.updates = {}
         for i, role in enumerate(sorted({wiring.roles[node] for node in round.nodes})):
             kind = Equivariant if role == "moved" else Plain
@@ -117,11 +111,10 @@ class ScaleLayer(eqx.Module):
 
     def _directions(self, role: str) -> tuple[str, ...]:
         """The directions from which some set of this role gets messages."""
-        ends = {"forward": 1, "backward": 0}
         own = {i for i in self.round.nodes if self.wiring.roles[i] == role}
-        return tuple(
-            name for name, end in ends.items() if own & {self.wiring.wires[w][end] for w in getattr(self.round, name)}
-        )
+        ends = {"forward": [self.wiring.wires[w][1] for w in self.round.forward]}
+        ends["backward"] = [self.wiring.wires[w][0] for w in self.round.backward]
+        return tuple(name for name, found in ends.items() if own.intersection(found))
 
     def __call__(
         self,
@@ -133,18 +126,18 @@ class ScaleLayer(eqx.Module):
         gains, wires = self.wiring.gains, self.wiring.wires
         touched = {end for w in self.round.wires for end in wires[w]}
         invariants = {i: self.invariants(xs[i], gains[i]) for i in touched}
-        received: dict[tuple[str, int], Array] = {}
+        received: defaultdict[tuple[str, int], list[Array]] = defaultdict(list)
         new = list(es)
         for w in self.round.wires:
             source, target = wires[w]
             made = self._messages(es[w], invariants[source], invariants[target], gains[source].through(gains[target]))
             if w in self.round.forward:
                 sent = jnp.sum((xs[source] @ self.values[0])[:, None, :] * made["forward"], axis=0)
-                _add(received, ("forward", target), sent * len(xs[source]) ** -0.5)
+                received["forward", target].append(sent * len(xs[source]) ** -0.5)
             if w in self.round.backward:
                 turned = (xs[target] * sizes[target][1][:, None]) @ self.values[-1]
                 sent = jnp.sum(turned[None, :, :] * made["backward"], axis=1) * sizes[source][0][:, None]
-                _add(received, ("backward", source), sent * len(xs[target]) ** -0.5)
+                received["backward", source].append(sent * len(xs[target]) ** -0.5)
             if w in self.round.edges:
                 new[w] = es[w] + made["edges"]
         return [self._update(i, x, received) if i in self.round.nodes else x for i, x in enumerate(xs)], new
@@ -159,12 +152,7 @@ class ScaleLayer(eqx.Module):
         gates = jnp.split(gates, len(mapped), axis=-1)
         return {name: x * gate for name, x, gate in zip(self._parts, mapped, gates, strict=True)}
 
-    def _update(self, node: int, x: Array, received: dict[tuple[str, int], Array]) -> Array:
+    def _update(self, node: int, x: Array, received: dict[tuple[str, int], list[Array]]) -> Array:
         role = self.wiring.roles[node]
-        zeros = jnp.zeros_like(x)
-        messages = [received.get((direction, node), zeros) for direction in self._directions(role)]
+        messages = [sum(received[direction, node], jnp.zeros_like(x)) for direction in self._directions(role)]
         return x + self.updates[role](jnp.concatenate([x, *messages], axis=-1), self.wiring.gains[node])
-
-
-def _add(received: dict[tuple[str, int], Array], key: tuple[str, int], message: Array) -> None:
-    received[key] = received[key] + message if key in received else message

@@ -35,12 +35,6 @@ Wire = tuple[int, int]
 def order(count: int, wires: Sequence[Wire]) -> tuple[int, ...]:
     """Sets of nodes such that each comes after those that lead to it; a cycle, after all that leads to it, is entered
     at the first of its sets that one of those leads to, or at its first where none does.
-
-    Example:
-        >>> order(4, [(0, 3), (3, 1), (1, 2), (1, 1)])
-        (0, 3, 1, 2)
-        >>> order(3, [(1, 2), (2, 1), (1, 0)])
-        (1, 0, 2)
     """
     leads = set(wires)
     for through in range(count):
@@ -61,23 +55,10 @@ def squared_sizes(
     edges: Sequence[Float[Array, "_ _ _"]],
     wires: Sequence[Wire],
 ) -> list[Float[Array, " _"]]:
-    """D^2 of every neuron, ones in the sets that no scale acts on.
+    """D^2 of every neuron, for each set (size,), ones in the sets that no scale acts on.
 
-    Args:
-        rescaled: for each set of nodes, whether positive scales act on it.
-        nodes: for each set the entries of its own that have its gain, biases, (size, channels); channels may be 0.
-        edges: weights, (source size, target size, channels).
-        wires: for each array of weights the numbers of its source and target.
-
-    Returns:
-        For each set (size,) in the same dtype.
-
-    Example:
-        >>> kernels = [jnp.array([[3.0, 0.0]]), jnp.array([[1.0], [1.0]])]
-        >>> biases = [jnp.zeros((1, 0)), jnp.array([[1.0], [0.0]]), jnp.zeros((1, 0))]
-        >>> sizes = squared_sizes([False, True, False], biases, [k[:, :, None] for k in kernels], [(0, 1), (1, 2)])
-        >>> [s.tolist() for s in sizes]
-        [[1.0], [5.0, 0.0], [1.0]]
+    `rescaled` says where positive scales act, `nodes` holds the entries of each set that have its gain, biases,
+    (size, channels), of which there may be none, and `edges` the weights, (source size, target size, channels).
     """
     sizes = [jnp.full(len(x), float(not acts), x.dtype) for x, acts in zip(nodes, rescaled, strict=True)]
     incoming = [[(e, s) for e, (s, t) in zip(edges, wires, strict=True) if t == i] for i in range(len(rescaled))]

@@ -18,14 +18,7 @@ from wsjax.typing import Key
 def turned(y: Float[Array, "nodes channels"], gain: Gain) -> Float[Array, "nodes channels"]:
     """|y| f(y / |y|), f(y) where no scale acts; f is tanh where signs act, silu elsewhere. |y|: root mean square.
 
-    **Preserves** equivariance: turned(g y) = g turned(y) for every g that the gain allows.
-
-    Example:
-        >>> y = jax.random.normal(jax.random.key(0), (5, 3))
-        >>> bool((turned(-y, Gain(sign=True)) == -turned(y, Gain(sign=True))).all())
-        True
-        >>> bool((turned(4 * y, Gain(rescale=True)) == 4 * turned(y, Gain(rescale=True))).all())
-        True
+    So turned(g y) = g turned(y) for every g that the gain allows.
     """
     f = jnp.tanh if gain.sign else jax.nn.silu
     if not gain.rescale:
@@ -49,14 +42,6 @@ class Sweep(eqx.Module):
     after the first.
 
     **Preserves** equivariance: x_i moves with the gain of its neuron, and in the order of the neurons.
-
-    Args:
-        graph: the network's.
-        wiring: of it, by `scale.trunk.wiring_of`.
-        channels: of each node.
-        first: whether there are no vectors yet.
-        against: the weights, or along them.
-        key: a typed key.
     """
 
     initials: tuple[Initial, ...]
@@ -73,14 +58,12 @@ class Sweep(eqx.Module):
         incoming = {i: tuple(w for w, ends in enumerate(wiring.wires) if ends[receiver] == i) for i in places}
         self.turns = tuple((i, incoming[i]) for i in (reversed(places) if against else places) if incoming[i] or first)
         fold, updated = jax.random.fold_in, [i for i, _ in self.turns]
-        self.initials = tuple(
-            Initial(graph.nodes[i], wiring.roles[i], channels, key=fold(start_key, i)) for i in updated
-        )
+        initial = lambda i: Initial(graph.nodes[i], wiring.roles[i], channels, key=fold(start_key, i))
+        self.initials = tuple(map(initial, updated))
         self.kept = () if first else tuple(normal(fold(kept_key, i), channels, channels) for i in updated)
         draw = lambda w, place: normal(fold(fold(through_key, w), place), channels, channels)
-        self.through = tuple(
-            jnp.stack([draw(w, place) for place in range(edges.channels)]) for w, edges in enumerate(graph.edges)
-        )
+        stack = lambda w, edges: jnp.stack([draw(w, place) for place in range(edges.channels)])
+        self.through = tuple(stack(w, edges) for w, edges in enumerate(graph.edges))
 
     def __call__(
         self,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wsjax.models.graph.graph import Graph, Nodes, edge_inputs, graph_of, node_inputs
+from wsjax.models.graph.graph import Graph, Nodes, graph_inputs, graph_of
 from wsjax.models.layers import draws
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
 from wsjax.models.scale.layer import Round, ScaleLayer, Wiring
@@ -20,14 +20,7 @@ from wsjax.typing import Key, Weights
 
 
 def wiring_of(graph: Graph, symmetry: Symmetry) -> Wiring:
-    """The wiring of a graph: its sets of nodes with their gains, which decide the maps there.
-
-    Example:
-        >>> from wsjax.symmetry import siren
-        >>> spec = siren((2, 4, 1))
-        >>> wiring_of(graph_of(spec), spec).roles
-        ('input', 'moved', 'output')
-    """
+    """The wiring of a graph: its sets of nodes with their gains, which decide the maps there."""
     check_gains(symmetry, "layers with gains")
     groups = symmetry.groups
 
@@ -45,16 +38,7 @@ def wiring_of(graph: Graph, symmetry: Symmetry) -> Wiring:
 def sizes_of(
     graph: Graph, wiring: Wiring, nodes: Sequence[Float[Array, "_ _"]], edges: Sequence[Float[Array, "_ _ _"]]
 ) -> list[tuple[Float[Array, " _"], Float[Array, " _"]]]:
-    """D^2 and 1 / D^2 of every set of nodes, of what the arrays hold for nodes and weights; see `reciprocal`.
-
-    Example:
-        >>> from wsjax.symmetry import mlp
-        >>> spec = mlp((2, 4, 1))
-        >>> graph, leaves = graph_of(spec), [2 * jnp.ones(shape) for shape in spec.shapes]
-        >>> sizes = sizes_of(graph, wiring_of(graph, spec), node_inputs(graph, leaves), edge_inputs(graph, leaves))
-        >>> [float(square[0]) for square, _ in sizes]
-        [1.0, 4.0, 1.0]
-    """
+    """D^2 and 1 / D^2 of every set of nodes, of what the arrays hold for nodes and weights; see `reciprocal`."""
     own = [x[:, : _own(one)] for x, one in zip(nodes, graph.nodes, strict=True)]
     rescaled = [gain.rescale for gain in wiring.gains]
     return [(size, inverted(size)) for size in squared_sizes(rescaled, own, edges, wiring.wires)]
@@ -103,26 +87,9 @@ class States(NamedTuple):
 
 
 class ScaleTrunk(eqx.Module):
-    """Normalize, a linear map of each node's and each weight's numbers, then the given rounds of messages.
+    """Normalize, a linear map of each node's and each weight's numbers, then the rounds of messages of a plan.
 
     **Preserves** equivariance: vectors move with the gains of their neurons and weights, in the order of the neurons.
-
-    Args:
-        symmetry: of the networks that are read.
-        normalizer: of the data set; None reads the weights as they are.
-        channels: of each node and each weight.
-        plan: the rounds, of which `models.scale.layer.rounds` gives those that are needed.
-        key: a typed key.
-
-    Example:
-        >>> from wsjax.models.scale.layer import rounds
-        >>> from wsjax.symmetry import siren
-        >>> spec = siren((2, 4, 1))
-        >>> plan = rounds(wiring_of(graph_of(spec), spec), 2, False, [2])
-        >>> trunk = ScaleTrunk(spec, None, 3, plan, key=jax.random.key(0))
-        >>> states = jax.eval_shape(trunk, spec.unflatten([jnp.ones(shape) for shape in spec.shapes]))
-        >>> [x.shape for x in states.nodes], [e.shape for e in states.edges]
-        ([(2, 3), (4, 3), (1, 3)], [(2, 4, 3), (4, 1, 3)])
     """
 
     normalizer: Normalizer
@@ -152,7 +119,7 @@ class ScaleTrunk(eqx.Module):
     def __call__(self, weights: Weights) -> States:
         """Vectors of one network's nodes and weights after the rounds."""
         leaves = self.normalizer(self.symmetry.leaves(weights), jax.tree.leaves(self.edges)[0].dtype)
-        nodes, edges = node_inputs(self.graph, leaves), edge_inputs(self.graph, leaves)
+        nodes, edges = graph_inputs(self.graph, leaves)
         sizes = self._sizes(nodes, edges)
         xs = [initial(x, size) for initial, x, (size, _) in zip(self.initials, nodes, sizes, strict=True)]
         es = [x @ kernel for x, kernel in zip(edges, self.edges, strict=True)]

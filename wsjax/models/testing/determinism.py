@@ -1,47 +1,30 @@
 """Evaluation is evaluation: without a key nothing is random, and at rate 0 nothing is dropped."""
 
 import inspect
-from functools import partial
 
 import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from wsjax.models.testing.invariance import TOLERANCES
 from wsjax.models.testing.precise import Case, Module, case, difference, in_float64, read, same_program, to_float64
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Weights
 
 
 def check_deterministic(
-    reader: Module,
-    symmetry: Symmetry,
-    weights: Weights | None = None,
-    *,
-    key: Key,
-    tolerance: float | None = None,
+    reader: Module, symmetry: Symmetry, weights: Weights | None = None, *, key: Key, tolerance: float | None = None
 ) -> float:
     """Prove that a reader evaluates the same way each time, and that its dropout is off when it should be.
 
-    Two traces without a key agree in every operation, or else two compilations in every bit; so do two runs, and two
-    different keys at rate 0. Without a key at any rate,
-    and with any key at rate 0, the output is that of a plain call. A reader that does not take both `key` and `rate`,
-    by name or as `**settings`, is only run twice.
+    Two traces without a key agree in every operation, or else two compilations in every bit; so do two different keys
+    at rate 0. Without a key at any rate, and with any key at rate 0, the output is that of a plain call. A reader that
+    does not take both `key` and `dropout_rate`, by name or as `**settings`, is only run twice. Arguments are as in
+    `check_invariant`.
 
-    Args:
-        reader: `reader(weights, *, key=None, dropout_rate=0.0) -> output`, for one network.
-        symmetry: the networks' Symmetry.
-        weights: one network's weights; None draws random ones.
-        key: a typed key.
-        tolerance: the largest difference allowed to the plain call; None as in `check_invariant`.
+    Returns: the largest difference to the plain call, as a fraction of the output's root mean square.
 
-    Returns:
-        The largest difference to the plain call, as a fraction of the output's root mean square.
-
-    Raises:
-        AssertionError: naming the settings, the output and the difference.
-        ValueError: weights that do not fit the Symmetry.
+    Raises: AssertionError naming the settings, the output and the difference; ValueError for weights that do not fit.
 
     Example:
         >>> import jax
@@ -51,12 +34,11 @@ def check_deterministic(
     """
     with in_float64():
         reader = to_float64(reader)
-        return deterministic(case(partial(read, reader), symmetry, weights, key), reader, key, tolerance)
+        return deterministic(case(reader, symmetry, weights, key), reader, key, tolerance)
 
 
 def deterministic(one: Case, reader: Module, key: Key, tolerance: float | None = None) -> float:
     """`check_deterministic` of a case of a reader in float64."""
-    allowed = TOLERANCES[one.dtype] if tolerance is None else tolerance
     _check_same(one.evaluate(one.weights), one.output, "two calls without a key")
     accepted = inspect.signature(reader).parameters.values()
     passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted)
@@ -71,6 +53,7 @@ def deterministic(one: Case, reader: Module, key: Key, tolerance: float | None =
     first, second = (keyed(reader, one.weights, k, 0.0) for k in jax.random.split(key))
     _check_same(second, first, "two keys at rate 0")
     found["a key at rate 0"] = difference(first, one.output)
+    allowed = one.allowed(tolerance)
     for what, (fraction, leaf) in found.items():
         if not fraction <= allowed:
             raise AssertionError(

@@ -12,9 +12,11 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
 from wsjax.errors import check_choice
+from wsjax.models.layers.feature_layout import features
+from wsjax.models.layers.terms import partitions
 from wsjax.models.testing.precise import Module, generator, in_float64, to_float64
-from wsjax.symmetry import Group, Sum, Symmetry
-from wsjax.symmetry.axes import Axes, Entry, base, consumes
+from wsjax.symmetry import Group, Symmetry
+from wsjax.symmetry.axes import base, consumes, follows
 from wsjax.symmetry.group import Action
 from wsjax.typing import Key
 
@@ -30,13 +32,8 @@ def commutant_dimension(symmetry: Symmetry, *, actions: Sequence[Action] = ("per
     into at most n blocks; signs keep those whose blocks are even, scales those whose blocks produce on the one side
     what they produce on the other. Groups multiply, and fixed axes count in full.
 
-    Args:
-        symmetry: the networks' Symmetry, of any widths.
-        actions: what the maps commute with, of "permute", "sign" and "rescale", where a group allows them. Phases
-            shift biases, so they are no linear action.
-
-    Raises:
-        ValueError: another action.
+    `actions` is what the maps commute with, of "permute", "sign" and "rescale", where a group allows them; any other
+    raises ValueError: phases shift biases, so they are no linear action.
 
     Source: the basis from partitions is that of arXiv 2402.05232 with fixed axes besides; signs and scales as for any
     monomial representation.
@@ -50,9 +47,9 @@ def commutant_dimension(symmetry: Symmetry, *, actions: Sequence[Action] = ("per
     """
     for action in actions:
         check_choice("action for a linear map", action, ("permute", "sign", "rescale"))
-    kinds: Counter[tuple[str, ...]] = Counter()
-    for axes in symmetry.axes:
-        kinds.update(_entries(symmetry, axes))
+    kinds: Counter[tuple[str, ...]] = Counter()  # how many entries there are for each tuple of group indices
+    for feature in features(symmetry):
+        kinds[tuple(sorted(name for name in feature.names if base(name) in symmetry.groups))] += feature.fixed
     total = 0
     for (source, sources), (target, targets) in itertools.product(kinds.items(), repeat=2):
         orbits = [_orbits(name, group, source, target, actions) for name, group in symmetry.groups.items()]
@@ -60,49 +57,22 @@ def commutant_dimension(symmetry: Symmetry, *, actions: Sequence[Action] = ("per
     return total
 
 
-def _entries(symmetry: Symmetry, axes: Axes) -> Counter[tuple[str, ...]]:
-    """How many entries of an array there are for each tuple of group indices, by the groups those belong to."""
-    counted: Counter[tuple[str, ...]] = Counter()
-    for parts in itertools.product(*(_products(entry) for entry in axes.entries)):
-        names = [name for part in parts for name in part]
-        fixed = math.prod(symmetry.sizes[name] for name in names if name in symmetry.fixed)
-        counted[tuple(sorted(name for name in names if base(name) in symmetry.groups))] += fixed
-    return counted
-
-
-def _products(entry: Entry) -> list[tuple[str, ...]]:
-    """The products of names that an axis concatenates; one, unless it has a `Sum`."""
-    if isinstance(entry, str):
-        return [(entry,)]
-    if isinstance(entry, Sum):
-        return [product for part in entry.parts for product in _products(part)]
-    return [tuple(itertools.chain(*parts)) for parts in itertools.product(*(_products(part) for part in entry))]
-
-
 def _orbits(
     name: str, group: Group, source: tuple[str, ...], target: tuple[str, ...], actions: Sequence[Action]
 ) -> int:
+    """How many orbits of one group on pairs of index tuples have a stabiliser that acts trivially."""
     acts = {action: action in actions and group.allows(action) for action in ("permute", "sign", "rescale")}
-    exponent = lambda atom: -1 if consumes(atom) else 1
+    exponent = lambda atom: -1 if consumes(atom) else 0 if follows(atom) else 1
     slots = [exponent(atom) for atom in target if base(atom) == name]
     slots += [-exponent(atom) for atom in source if base(atom) == name]
     count = 0
-    for partition in _partitions(len(slots)):
-        blocks = len(set(partition))
-        powers = [sum(s for s, b in zip(slots, partition, strict=True) if b == block) for block in range(blocks)]
+    for blocks in partitions((name,) * len(slots)):
+        powers = [sum(slots[i] for i in block) for block in blocks]
         if (acts["rescale"] and any(powers)) or (acts["sign"] and any(power % 2 for power in powers)):
             continue
-        # math.perm is 0 for more blocks than neurons
-        count += bool(math.perm(group.size, blocks)) if acts["permute"] else math.perm(group.size, blocks)
+        places = math.perm(group.size, len(blocks))  # 0 for more blocks than neurons
+        count += bool(places) if acts["permute"] else places
     return count
-
-
-def _partitions(count: int) -> list[tuple[int, ...]]:
-    """Every partition of a set, as the number of each member's block, blocks in order of appearance."""
-    grown: list[tuple[int, ...]] = [()]
-    for _ in range(count):
-        grown = [(*labels, label) for labels in grown for label in range(len(set(labels)) + 1)]
-    return grown
 
 
 def rank(linear_map: Module, example: PyTree, *, key: Key, tolerance: float = 1e-9) -> int:
@@ -120,8 +90,7 @@ def rank(linear_map: Module, example: PyTree, *, key: Key, tolerance: float = 1e
         key: a typed key.
         tolerance: singular values below it, as a fraction of the largest, count as zero.
 
-    Raises:
-        ValueError: a module without parameters that train, or one that is not affine.
+    Raises: ValueError for a module without parameters that train, or one that is not affine.
 
     Example:
         >>> import equinox as eqx, jax

@@ -30,20 +30,16 @@ def check_gradients(
     float64.
 
     Args:
-        reader: `reader(weights) -> output`, for one network.
-        symmetry: the networks' Symmetry.
+        reader, symmetry, key: as in `check_invariant`.
         weights: one network's weights; None draws another for each draw.
         draws: the number of gradients; a weight between two ReLU has one in about a quarter of them.
         fraction: the least fraction of an array's entries that must get a gradient; 0 asks for one entry of each array.
-        key: a typed key.
         tolerance: a gradient below it, as a fraction of the largest, counts as none.
 
-    Returns:
-        The fraction of entries with a gradient, of the array where it is smallest.
+    Returns: the fraction of entries with a gradient, of the array where it is smallest.
 
-    Raises:
-        AssertionError: naming each array with parameters that no gradient reaches, or a gradient that is not finite.
-        ValueError: a reader without parameters that train, or weights that do not fit the Symmetry.
+    Raises: AssertionError naming each array with parameters that no gradient reaches, or whose gradient is not finite;
+    ValueError for a reader without parameters that train, or weights that do not fit the Symmetry.
 
     Example:
         >>> import equinox as eqx, jax
@@ -61,34 +57,34 @@ def check_gradients(
         if not jax.tree.leaves(varying):
             raise ValueError("the reader has no parameters that train; expected a module, or a Partial of one")
         rng = generator(key)
-        sizes = jax.tree.map(lambda leaf: float(np.sqrt(np.mean(np.asarray(leaf) ** 2))) if leaf.size else 0.0, varying)
-        redraw = lambda leaf, size: (size or 0.1) * rng.normal(size=leaf.shape)
+        scales = jax.tree.map(
+            lambda leaf: float(np.sqrt(np.mean(np.asarray(leaf) ** 2))) if leaf.size else 0.0, varying
+        )
+        redraw = lambda leaf, scale: (scale or 0.1) * rng.normal(size=leaf.shape)
         largest = jax.tree.map(lambda leaf: np.zeros(leaf.shape), varying)
         for _ in range(draws):
             drawn, angle = network(symmetry, weights, rng), np.asarray(rng.uniform(0, 2 * np.pi))
-            gradients = _gradients(jax.tree.map(redraw, varying, sizes), rest, drawn, angle)
+            gradients = _gradients(jax.tree.map(redraw, varying, scales), rest, drawn, angle)
             largest = jax.tree.map(lambda a, b: np.maximum(a, np.abs(b)), largest, gradients)
-    names, found = leaf_names(largest, "reader"), jax.tree.leaves(largest)
-    broken = [name for name, leaf in zip(names, found, strict=True) if not np.isfinite(leaf).all()]
+    found = dict(zip(leaf_names(largest, "reader"), jax.tree.leaves(largest), strict=True))
+    broken = [name for name, leaf in found.items() if not np.isfinite(leaf).all()]
     if broken:
         raise AssertionError(
             f"the gradient of {', '.join(broken)} is not finite; expected finite numbers: look for a root, a division "
             f"or a norm at zero"
         )
-    floor = tolerance * max(float(leaf.max(initial=0.0)) for leaf in found)
-    reached = [int((leaf > floor).sum()) for leaf in found]
-    dead = [
-        f"{name} ({n} of its {leaf.size} entries get one)"
-        for name, leaf, n in zip(names, found, reached, strict=True)
-        if leaf.size and n < max(1, fraction * leaf.size)
-    ]
+    floor = tolerance * max(float(leaf.max(initial=0.0)) for leaf in found.values())
+    sizes = {name: leaf.size for name, leaf in found.items() if leaf.size}
+    reached = {name: int((found[name] > floor).sum()) for name in sizes}
+    least = {name: max(1, fraction * size) for name, size in sizes.items()}
+    dead = [f"{name} ({n} of its {sizes[name]} entries get one)" for name, n in reached.items() if n < least[name]]
     if dead:
         raise AssertionError(
             f"no gradient reaches {'; '.join(dead)}: expected {fraction:.0%} of each array's entries, and one at "
             f"least, with a gradient above {tolerance:.2g} of the largest in one of {draws} draws. Use these "
             f"parameters on the way to the output, or remove them."
         )
-    return min(n / leaf.size for n, leaf in zip(reached, found, strict=True) if leaf.size)
+    return min(n / sizes[name] for name, n in reached.items())
 
 
 @eqx.filter_jit

@@ -6,7 +6,6 @@ from functools import partial
 from jax.tree_util import Partial
 from jaxtyping import PyTree
 
-from wsjax.models.testing.invariance import TOLERANCES
 from wsjax.models.testing.precise import (
     Module,
     case,
@@ -45,28 +44,14 @@ def evaluations(reader: Module, weights: Weights) -> tuple[Evaluate, Evaluate | 
 
 
 def check_parts(
-    reader: Module,
-    symmetry: Symmetry,
-    weights: Weights | None = None,
-    *,
-    key: Key,
-    tolerance: float | None = None,
+    reader: Module, symmetry: Symmetry, weights: Weights | None = None, *, key: Key, tolerance: float | None = None
 ) -> float:
     """Prove that a reader is the composition of its parts: f(w) = f.head(f.features(w)).
 
-    Args:
-        reader: a module with `features(weights) -> vector` and `head(vector) -> output`.
-        symmetry: the networks' Symmetry.
-        weights: one network's weights; None draws random ones.
-        key: a typed key.
-        tolerance: the largest difference allowed; None as in `check_invariant`.
+    Arguments, and the difference returned, are as in `check_invariant`.
 
-    Returns:
-        The largest difference found, as a fraction of the output's root mean square.
-
-    Raises:
-        AssertionError: a part that is missing, or the output and the difference.
-        ValueError: weights that do not fit the Symmetry.
+    Raises: AssertionError for a part that is missing, or with the output and the difference; ValueError for weights
+    that do not fit the Symmetry.
 
     Example:
         >>> import jax
@@ -87,13 +72,13 @@ def check_parts(
         reader, weights = to_float64(reader), network(symmetry, weights, generator(key))
         if same_program(reader, Partial(in_parts, reader), weights):
             return 0.0
-        weights, _, output, dtype = case(partial(read, reader), symmetry, weights, key)
-        found, leaf = difference(read(Partial(in_parts, reader), weights)[0], output)
-    allowed = TOLERANCES[dtype] if tolerance is None else tolerance
+        one = case(reader, symmetry, weights, key)
+        found, leaf = difference(read(Partial(in_parts, reader), weights)[0], one.output)
+    allowed = one.allowed(tolerance)
     if not found <= allowed:
         raise AssertionError(
             f"head(features(weights)) differs from the reader in {leaf} by {found:.2g} of its root mean square; "
-            f"expected at most {allowed:.2g}, computed in {dtype}. Let the reader call its own parts "
+            f"expected at most {allowed:.2g}, computed in {one.dtype}. Let the reader call its own parts "
             f"and do nothing besides."
         )
     return found

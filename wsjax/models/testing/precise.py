@@ -6,7 +6,6 @@ program is not compiled again.
 """
 
 import functools
-import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,15 +14,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from wsjax.errors import leaf_names
 from wsjax.floats import floating
+from wsjax.models.layers.draws import normal
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Weights
 
 Module = Callable[..., PyTree]
 """What is proved: an Equinox module, or any function of one network's weights."""
+
+TOLERANCES = {"float64": 1e-10, "float32": 1e-4}
+"""The largest difference allowed, as a fraction of an output's root mean square, by the type a module computes in."""
 
 
 def read(module: Module, weights: Weights, **settings: Any) -> PyTree:
@@ -32,20 +35,17 @@ def read(module: Module, weights: Weights, **settings: Any) -> PyTree:
 
 
 def same_program(module: Module, other: Module, weights: Weights, **settings: Any) -> bool:
-    """Whether `module(weights)` is traced to the program of `other(weights, **settings)`, or to one that gives more.
+    """Whether `other(weights, **settings)` is traced to the program of `module(weights)`, which may give more outputs.
 
     Then the outputs are equal, and one of the two need not be compiled.
     """
-    one, two = _traced(module, weights, {}), _traced(other, weights, settings)
-    outputs = two.outputs[: len(one.outputs)]
-    same = one.text == two.text and one.outputs == outputs and len(one.consts) == len(two.consts)
-    return same and all(map(_equal, one.consts, two.consts))
-
-
-def _equal(one: Any, two: Any) -> bool:
-    if jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
-        one, two = map(jax.random.key_data, (one, two))
-    return np.array_equal(one, two)
+    text, outputs, consts = _traced(module, weights, {})
+    other_text, other_outputs, other_consts = _traced(other, weights, settings)
+    if text != other_text or outputs != other_outputs[: len(outputs)]:
+        return False
+    plain = lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+    same = [np.array_equal(plain(a), plain(b)) for a, b in zip(consts, other_consts, strict=False)]
+    return len(consts) == len(other_consts) and all(same)
 
 
 def _parted(tree: PyTree) -> tuple[Any, list[Any]]:
@@ -64,18 +64,11 @@ def _run(static: Any, arrays: list[Any]) -> PyTree:
     return module(weights, **settings)
 
 
-class Traced(NamedTuple):
+def _traced(*arguments: Any) -> tuple[str, list[str], list[Any]]:
     """A program without the addresses of functions in it, the names of its outputs, and the arrays it closes over."""
-
-    text: str
-    outputs: list[str]
-    consts: list[Any]
-
-
-def _traced(*arguments: Any) -> Traced:
     closed = _run.trace(*_parted(arguments)).jaxpr
     text, outputs = _printed(closed.jaxpr)
-    return Traced(text, re.findall(r"[^\s,(){}]+", outputs), closed.consts)
+    return text, re.findall(r"[^\s,(){}]+", outputs), closed.consts
 
 
 @functools.lru_cache(maxsize=8)
@@ -87,6 +80,12 @@ def _printed(jaxpr: Any) -> list[str]:
 def generator(key: Key, *index: int) -> np.random.Generator:
     """Draws from a key that compile nothing."""
     return np.random.default_rng([*np.asarray(jax.random.key_data(key)).reshape(-1).tolist(), *index])
+
+
+def permutation(rng: np.random.Generator, count: int) -> np.ndarray:
+    """A random order, though never that of before."""
+    order = rng.permutation(count)
+    return np.roll(order, 1) if np.array_equal(order, np.arange(count)) else order
 
 
 @contextmanager
@@ -109,24 +108,15 @@ def to_float64(tree: PyTree) -> PyTree:
 def random_weights(key: Key, symmetry: Symmetry) -> Weights:
     """A network with nothing special about it: normal entries, variance one over an array's longest axis, no zeros.
 
-    Args:
-        key: a typed key.
-        symmetry: the network's.
-
     Example:
         >>> import jax
         >>> from wsjax.symmetry import siren
         >>> [layer.kernel.shape for layer in random_weights(jax.random.key(0), siren((2, 4, 1)))]
         [(2, 4), (4, 1)]
     """
-    return symmetry.unflatten(_normal(key, tuple(symmetry.shapes)))
-
-
-@functools.partial(jax.jit, static_argnames="shapes")
-def _normal(key: Key, shapes: tuple[tuple[int, ...], ...]) -> list[Array]:
-    ends = np.cumsum([math.prod(shape) for shape in shapes])
-    parts = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
-    return [x.reshape(shape) * max((1, *shape)) ** -0.5 for x, shape in zip(parts, shapes, strict=True)]
+    keys = [jax.random.fold_in(key, i) for i, _ in enumerate(symmetry.shapes)]
+    drawn = [normal(k, shape, max((1, *shape)) ** -0.5) for k, shape in zip(keys, symmetry.shapes, strict=True)]
+    return symmetry.unflatten(drawn)
 
 
 def network(symmetry: Symmetry, weights: Weights | None, rng: np.random.Generator) -> Weights:
@@ -146,25 +136,28 @@ class Case(NamedTuple):
     output: PyTree
     dtype: str
 
+    def allowed(self, tolerance: float | None) -> float:
+        """A tolerance, or for None that of the type."""
+        return TOLERANCES[self.dtype] if tolerance is None else tolerance
 
-def case(evaluate: Callable[[Weights], PyTree], symmetry: Symmetry, weights: Weights | None, key: Key) -> Case:
-    """What a check begins with, within `in_float64`; without weights they are drawn.
 
-    Raises:
-        ValueError: weights that do not fit the Symmetry.
-    """
+def case(
+    reader: Module, symmetry: Symmetry, weights: Weights | None, key: Key, evaluate: Callable | None = None
+) -> Case:
+    """What a check begins with, within `in_float64`: a reader and a network, drawn if None; `evaluate` reads a part."""
     weights = network(symmetry, weights, generator(key))
-    return Case(weights, evaluate, evaluate(weights), precision(evaluate, weights))
+    evaluate = functools.partial(read, to_float64(reader)) if evaluate is None else evaluate
+    output = evaluate(weights)
+    return Case(weights, evaluate, output, _precision(evaluate, weights, output))
 
 
-def precision(evaluate: Callable[[Weights], PyTree], weights: Weights) -> str:
+def _precision(evaluate: Callable[[Weights], PyTree], weights: Weights, output: PyTree) -> str:
     """The type a module computes in, found from outside: `"float64"`, or `"float32"` where it rounds by itself.
 
     It rounds its weights where a change of one part in ten changes the output and one of one part in 10^9 changes no
     bit of it, and its output where that is of a lower type.
     """
-    outputs = jax.tree.leaves(evaluate(weights))
-    if any(floating(leaf) and leaf.dtype != jnp.float64 for leaf in outputs):
+    if any(floating(leaf) and leaf.dtype != jnp.float64 for leaf in jax.tree.leaves(output)):
         return "float32"
     # From numbers of float32, which lie far from where rounding turns over.
     start = jax.tree.map(lambda w: np.asarray(w).astype(np.float32).astype(w.dtype) if floating(w) else w, weights)
@@ -177,17 +170,11 @@ def precision(evaluate: Callable[[Weights], PyTree], weights: Weights) -> str:
     return "float32" if changes(0.1) and not changes(1e-9) else "float64"
 
 
-def difference(found: PyTree, expected: PyTree, root: str = "output") -> tuple[float, str]:
-    """The largest difference over all outputs, as a fraction of the root mean square of the output it is in, and its
-    name.
-
-    Example:
-        >>> difference({"a": jnp.zeros(2)}, {"a": jnp.array([3.0, 3.0])})
-        (1.0, "output['a']")
-    """
+def difference(found: PyTree, expected: PyTree) -> tuple[float, str]:
+    """The largest difference, as a fraction of the root mean square of the output it is in, and that output's name."""
     fractions = []
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
         fractions.append(float(np.max(np.abs(a - b), initial=0.0) / (np.sqrt(np.mean(np.square(b))) or 1.0)))
     worst = int(np.argmax(fractions))  # NaN first
-    return fractions[worst], leaf_names(expected, root)[worst]
+    return fractions[worst], leaf_names(expected, "output")[worst]
