@@ -34,8 +34,8 @@ def networks(parts: list[Any]) -> dict[str, str]:
     """SHA-256 of each network's weights, by what it was fitted to."""
     found = {}
     for part in parts:
-        first = part.run if hasattr(part, "run") else part.row
-        for i, job in enumerate(zip(first.tolist(), part.view.tolist(), strict=True)):
+        jobs = part.number if hasattr(part, "number") else np.stack([part.row, part.view], axis=1)
+        for i, job in enumerate(jobs.tolist()):
             leaves = b"".join(np.ascontiguousarray(leaf[i]).tobytes() for leaf in jax.tree.leaves(part.weights))
             found[str(job)] = hashlib.sha256(leaves).hexdigest()
     return found

@@ -26,11 +26,12 @@ def main(process: int, port: str, out: Path, mode: str = "") -> None:
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")
     start_processes(f"localhost:{port}", PROCESSES, process, patience=10 if mode else 100)
-    from wsjax.data import Part, Recipe, fit, limit, load_images, stream
+    from wsjax.data import Recipe, fit, limit, load_images, stream
     from wsjax.data.store import shards
+    from wsjax.data.store.parts import Part
     from wsjax.networks import Network
     from wsjax.storage import orbax_calls
-    from wsjax.storage.digests import digest
+    from wsjax.storage.files import digest
 
     shards.SHARD_NETWORKS = 4
     if mode == "waits":

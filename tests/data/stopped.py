@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 
 from tests.data.conftest import RECIPE
-from wsjax.data import Part, WeightDataset, ZooRecipe, fit, limit, load_images
+from wsjax.data import WeightDataset, ZooRecipe, fit, limit, load_images
 from wsjax.data.store import shards
 from wsjax.data.zoo import zoo_network
 from wsjax.storage import orbax_calls
@@ -23,7 +23,7 @@ def refilled(path: Path) -> WeightDataset:
 
 
 def part(path: Path, number: int) -> WeightDataset | None:
-    return fit(limit(load_images("digits"), 10), recipe=STOPPING, out=path, part=Part(number, 2), progress=False)
+    return fit(limit(load_images("digits"), 10), recipe=STOPPING, out=path, part=f"{number}/2", progress=False)
 
 
 def zoo(path: Path) -> WeightDataset:

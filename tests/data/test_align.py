@@ -77,20 +77,22 @@ def test_networks_come_together_and_compute_what_they_did(dataset, near):
     for one in (near, align(dataset, reference=dataset.network(3))):
         assert spread(one) < 1.2 * APART
         assert change(values(one.weights), values(dataset.weights)) < 1e-4
-
-
-def test_labels_columns_and_the_metadata_stay_and_what_was_done_is_recorded(dataset, near):
-    np.testing.assert_array_equal(near.label, dataset.label)
-    chex.assert_trees_all_equal(near.columns, dataset.columns)
-    assert (near.metadata.symmetry, near.metadata.classes) == (dataset.metadata.symmetry, dataset.metadata.classes)
     done = near.metadata.source["alignment"]
-    assert near.metadata.source["who"] == "us"
-    assert (done["group"], done["to"]) == ("full", "center")
+    assert_all_else_stays(near, dataset, {"group": "full", "to": "center"})
     assert done["mean_squared_distance_after"] < done["mean_squared_distance_before"]
-    assert near.metadata.statistics != dataset.metadata.statistics
     assert data.Metadata.from_json(near.metadata.to_json()) == near.metadata
     once = align(dataset, rounds=1).metadata.source["alignment"]["mean_squared_distance"]
     assert 1 == len(once) < len(done["mean_squared_distance"])
+
+
+def assert_all_else_stays(near: WeightDataset, before: WeightDataset, done: dict[str, Any]) -> None:
+    """Labels, columns and metadata, which records what was done and has the statistics of the new training networks."""
+    np.testing.assert_array_equal(near.label, before.label)
+    chex.assert_trees_all_equal(near.columns, before.columns)
+    assert (near.metadata.symmetry, near.metadata.classes) == (before.metadata.symmetry, before.metadata.classes)
+    assert near.metadata.source["who"] == "us"
+    assert done.items() <= near.metadata.source["alignment"].items()
+    assert near.metadata.statistics == near.with_statistics().metadata.statistics != before.metadata.statistics
 
 
 def test_only_training_networks_move_the_center(dataset, near):
@@ -128,13 +130,6 @@ def test_an_aligned_data_set_mixes_without_matching():
     assert np.isfinite(near.weights[0].kernel).all()
 
 
-def test_a_reference_of_another_network_is_refused(dataset, untyped):
-    with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape \(2, 7\)"):
-        align(dataset, reference=random_weights(jax.random.key(0), ws.siren((2, 7, 1))))
-    with pytest.raises(ValueError, match=r"unknown group 'signs'"):
-        align(dataset, group="signs")
-
-
 def views() -> WeightDataset:
     """Three copies of each of four networks, each moved along its orbit and disturbed a little; views first."""
     split = np.array([0, 0, 0, 2] * 3, np.int8)
@@ -143,7 +138,7 @@ def views() -> WeightDataset:
 
 def test_views_of_an_object_come_together_and_objects_stay_apart():
     before = views()
-    near = data.align_within(before, chunk=4, progress=False)
+    near = data.align(before, within="image", chunk=4, progress=False)
     distance, earlier = squared_distances(near), squared_distances(before)
     for i in range(len(before)):
         first = i % 4
@@ -154,25 +149,16 @@ def test_views_of_an_object_come_together_and_objects_stay_apart():
     assert change(values(near.weights), values(before.weights)) < 1e-4
     for leaf, old in zip(jax.tree.leaves(near.weights), jax.tree.leaves(before.weights), strict=True):
         np.testing.assert_array_equal(leaf[:4], old[:4])  # the first of each stays, to the bit
-    assert near.metadata.source["alignment"]["to"] == "first of each image"
-    assert near.metadata.source["alignment"]["moved"] == 8
-    np.testing.assert_array_equal(near.label, before.label)
-    chex.assert_trees_all_equal(near.columns, before.columns)
-    again = near.metadata.with_statistics(near.weights, np.flatnonzero(near.columns["split"] == 0))
-    assert near.metadata.statistics == again.statistics != before.metadata.statistics
-
-
-def test_single_networks_of_an_object_stay_as_they_are():
-    alone = views().take(np.arange(4))
-    near = data.align_within(alone, chunk=4, progress=False)
-    chex.assert_trees_all_equal(near.weights, alone.weights)
+    assert_all_else_stays(near, before, {"to": "first of each image", "moved": 8})
 
 
 def test_an_object_in_two_splits_is_aligned_within_each():
-    """A network to train on is no reference of one to test on."""
+    """A network to train on is no reference of one to test on; one alone in its split stays as it is."""
+    alone = views().take(np.arange(4))
+    chex.assert_trees_all_equal(data.align(alone, within="image", chunk=4, progress=False).weights, alone.weights)
     both = views()
     both.columns["split"][:] = [0] * 4 + [2] * 8
-    near = data.align_within(both, chunk=4, progress=False)
+    near = data.align(both, within="image", chunk=4, progress=False)
     for leaf, old in zip(jax.tree.leaves(near.weights), jax.tree.leaves(both.weights), strict=True):
         np.testing.assert_array_equal(leaf[:8], old[:8])
     for row in range(8, 12):
@@ -181,15 +167,19 @@ def test_an_object_in_two_splits_is_aligned_within_each():
 
 @pytest.mark.usefixtures("untyped")
 def test_what_cannot_be_is_refused_though_no_network_would_move():
-    with pytest.raises(ValueError, match=r"unknown column 'object'; the valid ones are: .*image"):
-        data.align_within(views(), column="object")
-    wrong: Any = "signd"
-    with pytest.raises(ValueError, match=r"unknown group 'signd'; the valid ones are"):
-        data.align_within(views(), group=wrong)
-    scored = views()
-    scored.columns["psnr"] = np.linspace(20, 30, len(scored), dtype=np.float32)
-    with pytest.raises(ValueError, match=r"column 'psnr' holds float32; expected integers or names.*'image'"):
-        data.align_within(scored, column="psnr")
+    several = views()
+    several.columns["psnr"] = np.linspace(20, 30, len(several), dtype=np.float32)
+    other: Any = random_weights(jax.random.key(0), ws.siren((2, 7, 1)))
+    for settings, message in (
+        ({"reference": other}, r"weights\[0\].kernel has shape \(2, 7\)"),
+        ({"group": "signs"}, "unknown group 'signs'; the valid ones are"),
+        ({"within": "image", "group": "signs"}, "unknown group 'signs'; the valid ones are"),
+        ({"within": "object"}, "unknown column 'object'; the valid ones are: .*image"),
+        ({"within": "psnr"}, "column 'psnr' holds float32; expected integers or names.*'image'"),
+        ({"within": "image", "reference": other}, "a reference and within='image'; expected one of them"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            align(several, **settings)
 
 
 def test_a_network_that_is_not_finite_is_named_and_what_lies_along_no_group_comes_back_as_it_came():
@@ -201,6 +191,6 @@ def test_a_network_that_is_not_finite_is_named_and_what_lies_along_no_group_come
     aligned = data.align(numbered, rounds=1, progress=False)
     assert aligned.weights["id"].tolist() == [2**40 + i for i in range(4)]
     numbered.weights["k"][2] = np.nan
-    for align in (data.align, data.align_within):
+    for within in (None, "image"):
         with pytest.raises(DataError, match=r"weights\['k'\] is not finite in 1 of 4 networks \(rows 2\)"):
-            align(numbered, progress=False)
+            data.align(numbered, within=within, progress=False)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.data.test_dataset import assert_same
-from wsjax.data import Collection, WeightDataset, collect, load, save
-from wsjax.data.store.directory import read_stored_json
+from wsjax.data import Collection, WeightDataset, load, save
+from wsjax.data.store.index import read_stored_json
 from wsjax.errors import DataError
 from wsjax.storage.files import write_checked_json
 from wsjax.symmetry import siren
@@ -33,7 +33,7 @@ def member(name: str, **settings) -> WeightDataset:
 
 @pytest.fixture
 def collection() -> Collection:
-    return collect({name: member(name) for name in LABELS}, ORDER)
+    return Collection.from_datasets({name: member(name) for name in LABELS}, ORDER)
 
 
 def assert_same_collection(a: Collection, b: Collection) -> None:
@@ -52,13 +52,10 @@ def test_the_index_numbers_every_network_through(collection):
     for number in range(len(collection)):
         name, weights = collection.network(number)
         assert name == ORDER[number]
-        np.testing.assert_array_equal(
-            weights[0].kernel, collection.members[name].network(int(collection.row[number]))[0].kernel
-        )
-
-
-def test_without_an_order_one_member_follows_the_other():
-    together = collect({name: member(name) for name in LABELS})
+        expected = collection.members[name].network(int(collection.row[number]))
+        np.testing.assert_array_equal(weights[0].kernel, expected[0].kernel)
+    # Without an order one member follows the other.
+    together = Collection.from_datasets(collection.members)
     assert together.label.tolist() == [0, 1, 2, 2, 0, 1, 1, 0, 2]
     assert together.row.tolist() == [0, 1, 2, 0, 1, 0, 1, 2, 3]
 
@@ -86,12 +83,10 @@ def test_splits_conditions_and_groups_go_over_all_members(collection):
     assert {image: len(group) for image, group in collection.groups("image")}[40] == 2
     with pytest.raises(ValueError, match="unknown split 'all'"):
         collection.split("all")
-
-
-def test_a_column_that_one_member_lacks_is_left_to_the_others(collection):
+    # A column that one member lacks is no column of all.
     narrow = member("narrow")
     scored = dataclasses.replace(narrow, columns={**narrow.columns, "psnr": np.ones(3)})
-    assert "psnr" not in collect({**collection.members, "narrow": scored}, ORDER).columns
+    assert "psnr" not in Collection.from_datasets({**collection.members, "narrow": scored}, ORDER).columns
 
 
 def test_an_order_that_is_not_all_networks_once_is_refused():
@@ -102,16 +97,16 @@ def test_an_order_that_is_not_all_networks_once_is_refused():
         ([], r"0.* times; they have 3, 2, 4"),
     ):
         with pytest.raises(ValueError, match=message):
-            collect({name: member(name) for name in LABELS}, order)
+            Collection.from_datasets({name: member(name) for name in LABELS}, order)
 
 
 def test_members_must_share_the_meaning_of_their_labels():
     with pytest.raises(DataError, match=r"'wide' .there. and 'narrow' .here. do not share.*classes\[2\] is 'd' there"):
-        collect({"narrow": member("narrow"), "wide": member("wide", classes=("a", "b", "d"))})
+        Collection.from_datasets({"narrow": member("narrow"), "wide": member("wide", classes=("a", "b", "d"))})
     with pytest.raises(DataError, match="label is 'target' there and 'class' here"):
-        collect({"narrow": member("narrow"), "wide": member("wide", labels=[0.5, 0.25], classes=())})
+        Collection.from_datasets({"narrow": member("narrow"), "wide": member("wide", labels=[0.5, 0.25], classes=())})
     with pytest.raises(ValueError, match="a collection has no members"):
-        collect({})
+        Collection.from_datasets({})
 
 
 def test_a_collection_survives_the_disk(tmp_path, collection):
@@ -139,7 +134,7 @@ def test_a_member_without_networks_is_left_out_on_disk(tmp_path, collection):
 def test_a_name_that_no_directory_can_have_is_refused(tmp_path):
     for name in ("a/b", "..", "", "index.json", "lock"):
         with pytest.raises(ValueError, match="cannot name a directory; expected letters"):
-            collect({name: member("wide")}).save(tmp_path / "all")
+            Collection.from_datasets({name: member("wide")}).save(tmp_path / "all")
 
 
 def test_an_exchanged_or_missing_member_is_named(tmp_path, collection):
@@ -151,13 +146,9 @@ def test_an_exchanged_or_missing_member_is_named(tmp_path, collection):
     save(member("wide", labels=[0, 2]), path / "wide")
     with pytest.raises(DataError, match=r"does not hold the members that index.json was written with: wide is '"):
         Collection.load(path)
-
-
-def test_a_kill_before_the_index_leaves_no_collection(tmp_path, collection):
-    collection.save(tmp_path / "all")
-    (tmp_path / "all" / "index.json").unlink()
+    (path / "index.json").unlink()  # which is written last
     with pytest.raises(DataError, match=r"index.json cannot be read"):
-        Collection.load(tmp_path / "all")
+        Collection.load(path)
 
 
 def test_one_kind_of_directory_is_not_read_as_the_other(tmp_path, collection):

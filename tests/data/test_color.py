@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from wsjax.data import Images, Recipe, fit, limit, load, load_images, open_dataset, recipe_named, verify
+from wsjax.data import Images, Recipe, fit, limit, load, load_images, open_dataset, verify
 from wsjax.networks import Network, grid
 from wsjax.viz import decode, fits, pictures
 
@@ -31,9 +31,9 @@ def stored(color, tmp_path_factory):
 def test_the_stored_networks_give_back_the_colors(stored, color):
     found = load(stored)
     assert found.metadata.image_shape == (8, 6, 3)
-    points, network = grid((8, 6)), found.metadata.network
+    network = found.metadata.network
     assert network
-    decoded = jax.jit(jax.vmap(lambda w: network.apply(w, points)))(found.weights)
+    decoded = jax.jit(jax.vmap(lambda w: network.apply(w, grid((8, 6)))))(found.weights)
     decoded = np.asarray(decoded).reshape(color.pixels.shape)
     error = np.square(decoded - color.pixels).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(found.columns["psnr"], -10 * np.log10(error), rtol=1e-4)
@@ -63,8 +63,3 @@ def test_pictures_are_in_color(stored, color, tmp_path):
     assert [picture.shape for picture in shown[:4]] == [(8, 6, 3)] * 4
     np.testing.assert_allclose(shown[0], color.pixels[0])
     assert np.asarray(pictures(found, found.weights).axes[0].images[0].get_array()).shape == (8, 6, 3)
-
-
-def test_named_recipes_take_colors(color):
-    with pytest.raises(ValueError, match=r"widths \(2, 32, 32, 1\); color needs 2 inputs and 3 outputs"):
-        fit(color, recipe=recipe_named("fast"), out="/nowhere", progress=False)

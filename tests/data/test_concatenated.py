@@ -10,7 +10,7 @@ import pytest
 from tests.data.test_collection import assert_same_collection, member
 from tests.data.test_dataset import assert_same
 from tests.data.test_stored import reads as reads  # a fixture
-from wsjax.data import Collection, collect, concatenate, load, open_dataset, save, stream
+from wsjax.data import Collection, concatenate, load, open_dataset, save, stream
 from wsjax.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("plain_module")
@@ -119,7 +119,7 @@ def test_a_store_written_anew_between_two_openings_is_not_read_for_the_old_one(t
 def collections(tmp_path_factory, plain_module):
     """Two stored collections that share a member."""
     names, root = (("narrow", "wide"), ("deep", "narrow")), tmp_path_factory.mktemp("collections")
-    both = [collect({name: member(name) for name in some}) for some in names]
+    both = [Collection.from_datasets({name: member(name) for name in some}) for some in names]
     for i, one in enumerate(both):
         one.save(root / str(i))
     return both, [root / "0", root / "1"]

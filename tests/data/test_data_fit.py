@@ -1,6 +1,9 @@
 """`data.fit` in all its forms, images of one's own, random splits, and a data set as a sequence."""
 
 import dataclasses
+import sys
+import threading
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,11 +14,10 @@ import pytest
 from tests.data.conftest import RECIPE
 from tests.data.test_dataset import assert_same
 from wsjax import data
-from wsjax.data import Part, WeightDataset, fit, load, sources
-from wsjax.data.zoo import ZooRecipe, zoo_network
+from wsjax.data import WeightDataset, ZooRecipe, fit, load, sources
+from wsjax.data.zoo import zoo_network
 from wsjax.errors import DataError
 from wsjax.networks import Network
-from wsjax.symmetry import siren
 
 pytestmark = pytest.mark.usefixtures("plain_module")
 
@@ -39,9 +41,9 @@ def test_a_source_by_name_images_and_pixels_become_the_same_networks(images, fit
 
 
 def test_parts_end_in_the_data_set_of_one_fit(images, fitted, small_shards, tmp_path, capsys):
-    assert fit(images, recipe=RECIPE, out=tmp_path, part=Part(2, 2), progress=False) is None
+    assert fit(images, recipe=RECIPE, out=tmp_path, part="2/2", progress=False) is None
     assert "part 1 of 2 is missing" in capsys.readouterr().out
-    whole = fit(images, recipe=RECIPE, out=tmp_path, part=Part(1, 2), progress=False)
+    whole = fit(images, recipe=RECIPE, out=tmp_path, part="1/2", progress=False)
     assert whole is not None
     assert_same(whole, fitted)
 
@@ -53,25 +55,15 @@ def test_a_zoo_in_memory_is_the_one_in_a_directory(images, tmp_path):
     assert_same(fit(images, recipe=recipe, out=tmp_path, progress=False), zoo)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("digits", [0]), "labels are given, and 'digits' has its own"),
-        (("digit",), "unknown source 'digit'"),
-        ((np.zeros((2, 4, 4, 3)),), None),
-    ],
-)
-def test_sources_that_are_refused(arguments, message, monkeypatch):
-    with pytest.raises((ValueError, DataError), match=message or "widths"):
-        fit(*arguments, recipe=None if message else RECIPE, progress=False)
-
-
-def test_recipes_and_parts_that_are_refused(images):
+def test_sources_recipes_and_parts_that_are_refused(images):
     signals = sources.sines(count=10)
     zoo = ZooRecipe(zoo_network("mlp", images, (4,)), count=1, steps=1, slots=1)
     cases: list[tuple[Any, dict[str, Any], str]] = [
-        (images, {"recipe": "dsw"}, "unknown recipe 'dsw'.* Did you mean 'dws'"),
-        (images, {"recipe": RECIPE, "part": Part(1, 2)}, "part is part 1 of 2 and out is None; .*: give out"),
+        ("digits", {"labels": [0]}, "labels are given, and 'digits' has its own"),
+        ("digit", {}, "unknown source 'digit'"),
+        (np.zeros((2, 4, 4, 3)), {"recipe": RECIPE}, r"has widths \(2, 4, 4, 1\); images needs 2 inputs and 3 outputs"),
+        (images, {"recipe": "dsw"}, "unknown recipe 'dsw'; the valid ones are: dws, nfn, .* Did you mean 'dws'"),
+        (images, {"recipe": RECIPE, "part": "1/2"}, "part is 1/2 and out is None; .*: give out"),
         (signals, {}, "recipe is None; expected a Recipe for the signals of sines"),
         (signals, {"recipe": zoo}, "a zoo is of classifiers of images; sines gives other signals"),
     ]
@@ -102,8 +94,10 @@ def test_images_that_are_refused():
         (good, {"labels": [0, 1, 2]}, r"labels have shape \(3,\).*; expected \(4,\) integers from 0"),
         (good, {"labels": np.zeros(4)}, "labels have .* dtype float64; expected"),
         (good, {"labels": [0, 1, 2, -1]}, "expected .* integers from 0"),
-        (good, {"labels": [0, 1, 2, 0], "classes": ("a", "b")}, "label runs to 2; there are 2 class names"),
+        (good, {"labels": [0, 1, 2, 0], "classes": ("a", "b")}, "label runs from 0 to 2; there are 2 class names"),
+        (good, {"labels": [0, 1, 2, 2**32]}, "expected .* integers from 0"),  # not cut to the 32 bits of a 0
         (good, {"split": [0, 1, 2, 3]}, "split of row 3 is 3; expected 0, 1 or 2"),
+        (good, {"split": [0, 1, 2, 256]}, "split of row 3 is 256; expected 0, 1 or 2"),  # nor to 8 bits
         (np.zeros((4, 3, 8, 8)), {}, r"has shape \(4, 3, 8, 8\), with 8 channels; .*numpy.moveaxis\(pixels, 1, -1\)"),
         (good, {"split": (0.5, 0.4)}, r"the fractions of the split are \[0\.5, 0\.4\]; expected three that sum to 1"),
         (good, {"split": (0.5, 0.4, 0.2)}, "expected three that sum to 1"),
@@ -142,9 +136,12 @@ def test_all_views_of_an_object_are_in_one_part_of_a_random_split(of_objects, fr
     assert found.metadata.statistics == own.statistics
 
 
-def test_a_random_split_follows_its_key(of_objects):
+def test_a_random_split_follows_its_key_and_needs_no_column_of_objects(of_objects):
     split = lambda seed: of_objects.random_split(jax.random.key(seed), (0.6, 0.2, 0.2)).columns["split"].tolist()
     assert split(0) == split(0) != split(1)
+    alone = dataclasses.replace(of_objects, columns={"split": of_objects.columns["split"]})
+    found = alone.random_split(jax.random.key(0), (0.8, 0.1, 0.1)).columns["split"]
+    assert np.bincount(found).tolist() == [40, 5, 5]
 
 
 @pytest.mark.parametrize("fractions", [(0.8, 0.2), (0.8, 0.1, 0.2), (-0.1, 0.6, 0.5), (np.nan, 0.5, 0.5)])
@@ -179,14 +176,25 @@ def test_the_normalizer_is_that_of_the_training_split(fitted):
         bare.normalizer()
 
 
-def test_own_networks_are_split_at_random():
-    net = Network("siren", (2, 3, 1))
-    networks = [net.init(jax.random.key(i)) for i in range(10)]
-    own = WeightDataset.from_networks(networks, np.arange(10) % 2, symmetry=siren((2, 3, 1)))
-    found = own.random_split(jax.random.key(0), (0.8, 0.1, 0.1))
-    assert [len(found.split(name)) for name in data.SPLITS] == [8, 1, 1]
+def test_a_fit_touches_few_files(images, tmp_path):
+    """Whoever reads how a fit works reads no more than these."""
+    root, files = str(Path(data.__file__).parents[1]), set()
+
+    def note(frame, event, _):
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(root) and code.co_name != "<module>":
+            files.add(code.co_filename)
+
+    sys.setprofile(note)
+    threading.setprofile(note)
+    try:
+        fit(images, recipe=RECIPE, out=tmp_path / "set", progress=False)
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)  # pyright: ignore[reportArgumentType]
+    assert 15 < len(files) <= 35, sorted(files)
 
 
 def test_what_is_public_is_what_is_listed():
     assert dir(data) == sorted(data.__all__)
-    assert len(data.__all__) <= 32
+    assert len(data.__all__) <= 25

@@ -17,7 +17,7 @@ import pytest
 from wsjax.data import fit, load, stream
 from wsjax.data.store.index import read_index
 from wsjax.errors import DataError
-from wsjax.storage.digests import digest
+from wsjax.storage.files import digest
 
 PATIENCE = 300
 

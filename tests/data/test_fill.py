@@ -8,14 +8,12 @@ import pytest
 
 from tests.data.producer import COUNT, EACH, METADATA, Producer, assert_all_there, networks
 from wsjax.data import load, verify
-from wsjax.data.store.directory import read_stored_json
-from wsjax.data.store.index import read_index
+from wsjax.data.store.index import read_index, read_stored_json
 from wsjax.data.store.job import Job
 from wsjax.data.store.write_shards import write_shards
 from wsjax.errors import DataError
 from wsjax.storage import orbax_calls
-from wsjax.storage.files import write_checked_json
-from wsjax.storage.locks import locked
+from wsjax.storage.files import locked, write_checked_json
 
 pytestmark = pytest.mark.usefixtures("plain_shards")
 
@@ -50,7 +48,17 @@ def test_what_is_there_is_not_made_again(unbroken, capsys):
     assert again.asked[4:] == [6, 7, 8]
 
 
-def test_an_interrupt_says_what_is_safe_and_closes_the_producer(tmp_path, capsys):
+def test_an_interrupt_says_what_is_safe_and_it_or_a_failed_write_closes_the_producer(tmp_path, capsys, monkeypatch):
+    def fails(*_):
+        raise orbax_calls.OrbaxError("no room")
+
+    failed = Producer()
+    with monkeypatch.context() as patch:
+        patch.setattr(orbax_calls, "save", fails)
+        with pytest.raises(OSError, match=r"shard 00000 cannot be written .*: no room"):
+            write_shards(tmp_path, Job(METADATA, COUNT, EACH, failed))
+    assert failed.closed
+
     def interrupted(piece):
         if piece == 4:
             raise KeyboardInterrupt
@@ -65,17 +73,6 @@ def test_an_interrupt_says_what_is_safe_and_closes_the_producer(tmp_path, capsys
     assert (rest.asked, rest.done) == (list(range(6, 13)), [6])
 
 
-def test_a_failed_write_closes_the_producer(tmp_path, monkeypatch):
-    def fails(*_):
-        raise orbax_calls.OrbaxError("no room")
-
-    monkeypatch.setattr(orbax_calls, "save", fails)
-    producer = Producer()
-    with pytest.raises(OSError, match=r"shard 00000 cannot be written under .*: no room"):
-        write_shards(tmp_path, Job(METADATA, COUNT, EACH, producer))
-    assert producer.closed
-
-
 def test_a_producer_that_ends_early_is_named(tmp_path):
     def three(missing):
         yield networks(np.arange(4))
@@ -86,22 +83,14 @@ def test_a_producer_that_ends_early_is_named(tmp_path):
         load(tmp_path)
 
 
-def test_other_settings_are_refused_by_name_once_a_shard_is_there(unbroken):
+def test_other_settings_take_over_where_no_shard_is_listed_and_leave_none_beside(unbroken):
     other = dataclasses.replace(METADATA, recipe={"steps": 4}, classes=("a", "b"))
     message = "with other settings: classes.0. is 'even' there and 'a' here, .*recipe.steps is 3 there and 4 here"
     with pytest.raises(ValueError, match=message):
         write_shards(unbroken, Job(other, COUNT, EACH, Producer()))
     write_checked_json(unbroken / "index.json", read_index(unbroken)._replace(shards={})._asdict())
     assert write_shards(unbroken, Job(other, COUNT, EACH, Producer())).metadata.recipe == {"steps": 4}
-    # The shards that were written before are gone, not left beside.
     assert (verify(unbroken, sample=0).ok, verify(unbroken, sample=0).notes) == (True, ())
-
-
-def test_metadata_of_another_format_is_not_called_other_settings(unbroken):
-    metadata = read_stored_json(unbroken / "metadata.json")
-    write_checked_json(unbroken / "metadata.json", {**metadata, "format_version": 2, "invented": True})
-    with pytest.raises(DataError, match=r"metadata.json has format_version 2; this wsjax reads 1: use the wsjax that"):
-        write_shards(unbroken, Job(METADATA, COUNT, EACH, Producer()))
 
 
 def test_locks_say_who_may(tmp_path):

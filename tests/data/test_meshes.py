@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from wsjax.data import SPLITS, Signals, load_source
-from wsjax.data.sources import check_signals, meshes
+from wsjax.data.sources import SPLITS, load_source, meshes
 from wsjax.data.sources.distances import box, torus
-from wsjax.data.sources.mesh_files import read_off
-from wsjax.data.sources.meshes import _filled
+from wsjax.data.sources.meshes import _filled, read_off
+from wsjax.data.sources.signals import check_signals
 from wsjax.data.sources.triangles import surface_points, triangle_distance, winding_number
 from wsjax.errors import DataError
 
@@ -66,26 +65,16 @@ def test_a_closed_surface_winds_once_about_what_is_inside(closed):
     np.testing.assert_allclose(windings(POINTS, filled(closed.triangles)[:, ::-1]), -inside, atol=1e-3)
 
 
-def test_distances_to_a_box_are_the_formulas():
-    triangles = filled(CLOSED["box"].triangles)
-    inside = np.asarray(windings(POINTS, triangles)) > 0.5
-    found = np.where(inside, -1, 1) * np.asarray(distance_to(POINTS, triangles))
-    np.testing.assert_allclose(found, formula(box, POINTS, 0.5, 0.6, 0.3), atol=1e-6)
-
-
 def test_an_open_box_lacks_the_angle_of_its_lid():
-    whole = CLOSED["box"]
-    cube = trimesh.creation.box((1, 1, 1))
-    lid = cube.face_normals[:, 2] > 0.9
-    middle = np.zeros_like(POINTS)
-    np.testing.assert_allclose(windings(middle, filled(cube.triangles[~lid])), 5 / 6, atol=1e-6)
+    whole, cube = CLOSED["box"], trimesh.creation.box((1, 1, 1))
+    sides = filled(cube.triangles[cube.face_normals[:, 2] < 0.9])
+    np.testing.assert_allclose(windings(np.zeros_like(POINTS), sides), 5 / 6, atol=1e-6)
     # Far from the hole the winding still tells inside from outside.
     open_box = filled(whole.triangles[whole.face_normals[:, 2] < 0.9])
     deep = (formula(box, POINTS, 0.5, 0.6, 0.3) < 0) & (POINTS[:, 2] < 0)
-    away = POINTS[:, 2] < -0.4
     found = np.asarray(windings(POINTS, open_box))
     assert deep.sum() > 10
-    assert found[deep].min() > 0.5 > found[away].max()
+    assert found[deep].min() > 0.5 > found[POINTS[:, 2] < -0.4].max()
 
 
 def test_corners_edges_and_triangles_without_area():
@@ -177,17 +166,12 @@ def test_a_file_that_is_none_is_named(tmp_path, text, message):
     assert "leave the file out" in str(caught.value)
 
 
-def test_the_largest_numbers_are_scaled_too(tmp_path):
+def test_the_largest_numbers_are_scaled_too_and_without_trimesh_the_extra_is_named(tmp_path, monkeypatch):
     (tmp_path / "box").mkdir()
     for name, size in (("large", 1e308), ("small", 1e-300)):
         (tmp_path / "box" / f"{name}.off").write_text(off((CORNERS - 8) * [size, size, size / 4], HALVES))
     found = check_signals(meshes(tmp_path, points=512))
     assert np.isfinite(found.values).all()
-
-
-def test_without_trimesh_the_extra_is_named(tmp_path, monkeypatch):
-    (tmp_path / "box").mkdir()
-    (tmp_path / "box" / "one.off").write_text(BOX)
     monkeypatch.setitem(sys.modules, "trimesh.exchange.off", None)
     with pytest.raises(ImportError, match=r"pip install 'wsjax\[formats\]'"):
         meshes(tmp_path, points=16)
@@ -219,8 +203,8 @@ def signals(modelnet):
 def test_classes_splits_and_numbers_follow_the_folders(signals):
     assert signals.classes == ("box", "flat", "torus")
     assert np.bincount(signals.label).tolist() == [22, 1, 11]
-    counts = [np.bincount(signals.split[signals.label == label], minlength=3).tolist() for label in range(3)]
-    assert counts == [[18, 2, 2], [1, 0, 0], [9, 0, 2]]
+    for label, counts in enumerate(([18, 2, 2], [1, 0, 0], [9, 0, 2])):
+        assert np.bincount(signals.split[signals.label == label], minlength=3).tolist() == counts
     assert (signals.split[:2] == SPLITS.index("test")).all()
     assert signals.index.tolist() == list(range(34))
     assert signals.options == {"points": 512, "quantity": "signed distance", "seed": 0}
@@ -262,15 +246,15 @@ def test_other_quantities_are_of_the_same_points(modelnet, signals):
 
 def test_the_same_directory_gives_the_same_signals(modelnet, signals):
     again = load_source("meshes", modelnet, {"points": 512})
-    assert isinstance(again, Signals)
-    np.testing.assert_array_equal(again.points, signals.points)
-    np.testing.assert_array_equal(again.values, signals.values)
+    for one, other in zip(again, signals, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_directory_without_meshes_says_what_is_expected(tmp_path, untyped):
-    with pytest.raises(DataError, match=r"holds no meshes; expected CLASS/train/\*.off and CLASS/test/\*.off"):
-        meshes(tmp_path)
-    with pytest.raises(DataError, match="is no directory; expected one with a folder of OFF files for each class"):
-        meshes(tmp_path / "none")
-    with pytest.raises(ValueError, match="unknown quantity 'sdf'; the valid ones are: signed distance, distance"):
-        meshes(tmp_path, quantity="sdf")  # type: ignore[arg-type]
+    for directory, settings, message in (
+        (tmp_path, {}, r"holds no meshes; expected CLASS/train/\*.off and CLASS/test/\*.off"),
+        (tmp_path / "none", {}, "is no directory; expected one with a folder of OFF files for each class"),
+        (tmp_path, {"quantity": "sdf"}, "unknown quantity 'sdf'; the valid ones are: signed distance, distance"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            meshes(directory, **settings)  # pyright: ignore[reportArgumentType]

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.data.test_dataset import assert_same
 from wsjax.data import Metadata, WeightDataset, load, open_dataset, save, stream
 from wsjax.data.dataset import STORABLE
 from wsjax.data.formats import write_arrays, write_state_dicts
@@ -101,20 +100,12 @@ def test_labels_and_columns_are_refused_by_name_too():
     for column, message in (
         (np.zeros(3, bool), r"column 'image' has shape \(3,\) and dtype bool; expected \(3,\) numbers"),
         (np.zeros(3), "column 'image' has dtype float64; expected integers: convert it"),
-        (
-            np.array([0, 1, 2**63], np.uint64),
-            "column 'image' runs from 0 to 9223372036854775808; expected integers",
-        ),
+        (np.array([0, 1, 2**63], np.uint64), "column 'image' runs from 0 to 9223372036854775808; expected integers"),
     ):
         with pytest.raises(DataError, match=message):
             dataset(weights, image=column)
     with pytest.raises(DataError, match=r"label has shape \(3, 0\); expected a number, or several, for each network"):
         WeightDataset(weights, np.zeros((3, 0)), {"split": rows}, dataset(weights).metadata)
-
-
-def test_a_set_without_statistics_is_saved_whole(tmp_path, fitted):
-    save(dataclasses.replace(fitted, metadata=dataclasses.replace(fitted.metadata, statistics={})), tmp_path / "set")
-    assert_same(load(tmp_path / "set"), fitted)
 
 
 @pytest.mark.usefixtures("untyped")

@@ -15,17 +15,16 @@ import pytest
 
 from tests.data.producer import COUNT, EACH, METADATA, Killed, Producer, assert_all_there, nothing
 from wsjax import cli
-from wsjax.data import Part, join, load, open_dataset, verify
+from wsjax.data import load, open_dataset, verify
 from wsjax.data.store import save_load as store
 from wsjax.data.store import shards
 from wsjax.data.store import write_shards as writing
-from wsjax.data.store.directory import read_stored_json
-from wsjax.data.store.index import Index, read_index
+from wsjax.data.store.index import Index, read_index, read_stored_json
 from wsjax.data.store.job import Job
+from wsjax.data.store.parts import Part
 from wsjax.errors import DataError
 from wsjax.storage import files, orbax_calls
-from wsjax.storage.files import write_checked_json
-from wsjax.storage.locks import locked
+from wsjax.storage.files import locked, write_checked_json
 
 SETTINGS = (METADATA, COUNT, EACH)
 
@@ -97,31 +96,24 @@ def test_parts_in_any_order_make_the_unbroken_data_set(tmp_path, unbroken, capsy
     assert_all_there(part_of(tmp_path, 1, count, nothing))
 
 
-def test_writers_at_the_same_time_make_the_unbroken_data_set(tmp_path, unbroken):
-    """All end at the same moment: each looks, once its own lock is let go, whether it was the last."""
-    meet = threading.Barrier(4, timeout=60)
-    for attempt in range(3):
-        path = tmp_path / str(attempt)
-        waits = [Producer(before=lambda piece: meet.wait() if piece == 0 else None) for _ in range(4)]
-        with ThreadPoolExecutor(4) as pool:
-            found = [f.result() for f in [pool.submit(part_of, path, i + 1, 4, waits[i]) for i in range(4)]]
-        assert sum(one is not None for one in found) >= 1
-        assert_as_unbroken(path, unbroken)
-
-
-def test_whoever_ends_last_joins_even_if_all_look_at_once(tmp_path, unbroken, monkeypatch):
-    meet, looks = threading.Barrier(3, timeout=60), writing._all_there
+def test_writers_at_the_same_time_make_the_unbroken_data_set_even_if_all_look_at_once(tmp_path, unbroken, monkeypatch):
+    """Each looks, once its own lock is let go, whether it was the last."""
+    meet, looks = threading.Barrier(4, timeout=60), writing._all_there
 
     def together(path):
         meet.wait()
         return looks(path)
 
-    monkeypatch.setattr(writing, "_all_there", together)
-    with ThreadPoolExecutor(3) as pool:
-        found = [f.result() for f in [pool.submit(part_of, tmp_path, i + 1, 3) for i in range(3)]]
-    # One that finds the others at the joining leaves it to them, or finds it done and reads it.
-    assert any(one is not None for one in found)
-    assert_as_unbroken(tmp_path, unbroken)
+    for attempt in range(3):
+        path = tmp_path / str(attempt)
+        if attempt == 2:
+            monkeypatch.setattr(writing, "_all_there", together)
+        waits = [Producer(before=lambda piece: meet.wait() if piece == 0 else None) for _ in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            found = [f.result() for f in [pool.submit(part_of, path, i + 1, 4, waits[i]) for i in range(4)]]
+        # One that finds the others at the joining leaves it to them, or finds it done and reads it.
+        assert any(one is not None for one in found)
+        assert_as_unbroken(path, unbroken)
 
 
 def test_a_part_that_ends_between_two_looks_is_not_called_missing(tmp_path, unbroken, monkeypatch):
@@ -138,7 +130,7 @@ def test_a_part_that_ends_between_two_looks_is_not_called_missing(tmp_path, unbr
 
 def test_before_they_are_joined_the_missing_parts_are_named(tmp_path):
     part_of(tmp_path, 2, 4)
-    for call in (load, open_dataset, join):
+    for call in (load, open_dataset):
         with pytest.raises(DataError, match=r"3 of 13 networks are there; parts 1, 3, 4 of 4 are missing"):
             call(tmp_path)
     with pytest.raises(DataError, match=r"same command for each, such as --part 1/4, or once without --part"):
@@ -155,7 +147,7 @@ def test_parts_that_are_whole_and_not_joined_say_how(tmp_path, unbroken, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(writing, "_join_if_last", lambda *_: None)
         part_of(tmp_path, 2, 2)
-    with pytest.raises(DataError, match=r"13 of 13 networks .* parts are complete and not joined yet; .* data.join"):
+    with pytest.raises(DataError, match=r"13 of 13 networks .* not joined yet: give the same fit again to join them"):
         load(tmp_path)
     with locked(tmp_path):  # as the one who joins does
         assert part_of(tmp_path, 1, 2, nothing) is None
@@ -164,12 +156,8 @@ def test_parts_that_are_whole_and_not_joined_say_how(tmp_path, unbroken, monkeyp
     assert_all_there(writing.write_shards(tmp_path / "copy", Job(*SETTINGS, nothing)))
     assert_as_unbroken(tmp_path / "copy", unbroken)
     shutil.rmtree(tmp_path / "copy")
-    assert_all_there(join(tmp_path))
+    assert_all_there(part_of(tmp_path, 1, 2, nothing))
     assert_as_unbroken(tmp_path, unbroken)
-    assert_all_there(join(tmp_path))
-    with pytest.raises(DataError, match="cannot be read: No such file"):
-        join(tmp_path / "nowhere")
-    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_whole_fill_takes_over_what_stopped_parts_made(tmp_path, unbroken):
@@ -254,7 +242,6 @@ def test_who_writes_what_excludes_whom(tmp_path, unbroken):
                 lambda: writing.write_shards(tmp_path, Job(*SETTINGS, Producer())),
                 "is being written by another process; expected one",
             ),
-            (lambda: join(tmp_path), "is being written by another process"),
         ):
             with pytest.raises(OSError, match=message):
                 call()
@@ -266,7 +253,7 @@ def test_who_writes_what_excludes_whom(tmp_path, unbroken):
         begun.rmdir()
 
     assert_all_there(part_of(tmp_path, 1, 2, Producer(before=meanwhile)))
-    assert len(refused) == 4
+    assert len(refused) == 3
     assert_as_unbroken(tmp_path, unbroken)
 
     def beside(piece):
@@ -278,10 +265,12 @@ def test_who_writes_what_excludes_whom(tmp_path, unbroken):
 
 
 def test_a_foreign_directory_is_left_alone(tmp_path):
-    (tmp_path / "precious").write_text("mine")
-    with pytest.raises(ValueError, match="holds files and no data set; expected an empty or new directory"):
-        part_of(tmp_path, 1, 2)
-    assert (tmp_path / "precious").read_text() == "mine"
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "precious").write_text("mine")
+    for write in (lambda: part_of(tmp_path, 1, 2), lambda: writing.write_shards(tmp_path, Job(*SETTINGS, Producer()))):
+        with pytest.raises(ValueError, match="holds files and no data set; expected an empty or new directory"):
+            write()
+    assert (tmp_path / "shards" / "precious").read_text() == "mine"
 
 
 def test_an_index_that_does_not_belong_is_named(tmp_path):

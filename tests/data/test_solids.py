@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from wsjax.data import SPLITS, fit
-from wsjax.data.sources import check_signals, solid, solids
+from wsjax.data import fit
+from wsjax.data.sources import SOURCES, SPLITS, solid, solids
 from wsjax.data.sources.distances import SOLIDS
-from wsjax.data.sources.poses import SHIFT, draw_pose, key_of, posed
-from wsjax.data.sources.solids import RANGES, SOLIDS_RECIPE, SPREAD
+from wsjax.data.sources.signals import check_signals
+from wsjax.data.sources.solids import RANGES, SHIFT, SPREAD, draw_pose, key_of, posed
 
 NAMES = tuple(SOLIDS)
 POINTS = np.random.default_rng(0).uniform(-1, 1, (1500, 3)).astype(np.float32)
@@ -62,16 +62,12 @@ def measured():
         sizes = jnp.array(kind.low) * (1 - fraction) + jnp.array(kind.high) * fraction
         sizes = 0.8 * sizes / kind.reach(sizes)
         distance, pull = jax.vjp(lambda points: kind.distance(points, sizes), points)
-        (slope,) = pull(jnp.ones_like(distance))
-        feet = points - distance[:, None] * slope
-        return sizes, kind.reach(sizes), distance, slope, feet, kind.distance(feet, sizes)
+        (gradient,) = pull(jnp.ones_like(distance))
+        feet = points - distance[:, None] * gradient
+        return sizes, kind.reach(sizes), distance, gradient, feet, kind.distance(feet, sizes)
 
     found = jax.jit(lambda points: {name: one(kind, points) for name, kind in SOLIDS.items()})(POINTS)
     return jax.tree.map(np.asarray, found)
-
-
-def test_the_table_of_definitions_is_whole():
-    assert set(INSIDE) == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,27 +78,17 @@ def test_negative_is_inside(measured, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_gradient_has_length_one_and_leads_to_the_surface(measured, name):
-    """With the next law it is exact: the surface is no farther than |distance|, and no nearer."""
-    _, reach, _, slope, feet, there = measured[name]
-    np.testing.assert_allclose(norm(slope), 1, atol=1e-4)
+def test_the_distance_is_exact(measured, name):
+    """The surface is no farther than |distance|: there the gradient leads; and no nearer: distances differ by no more
+    than the points do. So says brute force too, over a lattice that is sorted by the solid's definition alone."""
+    sizes, reach, distance, gradient, feet, there = measured[name]
+    np.testing.assert_allclose(norm(gradient), 1, atol=1e-4)
     np.testing.assert_allclose(there, 0, atol=2e-6)
     # The reach is the distance to the farthest point.
     assert 0.8 - 0.03 < norm(feet).max() < 0.8 + 1e-5
     np.testing.assert_allclose(reach, 0.8, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_no_two_distances_differ_by_more_than_the_points_do(measured, name):
-    distance = measured[name][2]
     apart = np.linalg.norm(POINTS[:, None] - POINTS[None, :300], axis=-1)
     assert (np.abs(distance[:, None] - distance[None, :300]) <= apart + 1e-6).all()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_other_side_begins_at_that_distance(measured, name):
-    """By brute force, over a lattice that is sorted by the solid's definition alone."""
-    sizes, _, distance, *_ = measured[name]
     within = INSIDE[name](LATTICE, sizes)
     to_solid, to_rest = (KDTree(LATTICE[rows]).query(POINTS)[0] for rows in (within, ~within))
     found = np.where(distance > 0, to_solid, to_rest)
@@ -139,7 +125,7 @@ def poses(many):
     return jax.tree.map(np.asarray, drawn(numbers, points))
 
 
-def test_solids_are_what_they_are_told_to_be(many, poses):
+def test_solids_have_the_classes_and_distances_of_their_numbers(many, poses):
     assert many.classes == NAMES
     np.testing.assert_array_equal(many.label, np.arange(100) % 10)
     assert (many.points.shape, many.values.shape, many.quantity) == ((100, 65, 3), (100, 65, 1), "signed distance")
@@ -148,7 +134,11 @@ def test_solids_are_what_they_are_told_to_be(many, poses):
         np.testing.assert_allclose(distances[number, len(CORNERS) :], many.values[number, :, 0], atol=1e-6)
 
 
-def test_every_split_has_its_part_of_each_class(many):
+def test_every_split_has_its_part_of_each_class_and_occupancy_is_where_the_distance_is_negative(many):
+    held = check_signals(solids(100, points=65, quantity="occupancy"))
+    np.testing.assert_array_equal(held.points, many.points)
+    np.testing.assert_array_equal(held.values, many.values < 0)
+    assert held.value_range == (0.0, 1.0)
     for label in range(10):
         assert np.bincount(many.split[many.label == label], minlength=len(SPLITS)).tolist() == [8, 1, 1]
 
@@ -179,13 +169,6 @@ def test_a_solid_depends_on_its_number_and_the_seed_alone(many):
     assert few.options == {"count": 13, "points": 65, "quantity": "signed distance", "seed": 0}
 
 
-def test_occupancy_is_where_the_distance_is_negative(many):
-    held = check_signals(solids(100, points=65, quantity="occupancy"))
-    np.testing.assert_array_equal(held.points, many.points)
-    np.testing.assert_array_equal(held.values, many.values < 0)
-    assert held.value_range == (0.0, 1.0)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_poses_and_proportions_vary_within_the_cube(name, poses):
     sizes, turn, middle, distances, reach = poses[name]
@@ -200,8 +183,8 @@ def test_poses_and_proportions_vary_within_the_cube(name, poses):
     assert abs(middle).max() <= SHIFT
     kind = SOLIDS[name]
     varied = np.array(kind.low) < np.array(kind.high)
-    shares = sizes / sizes[:, :1]
-    assert (shares.std(axis=0)[1:] > 0.05).all() or not varied.any()
+    proportions = sizes / sizes[:, :1]
+    assert (proportions.std(axis=0)[1:] > 0.05).all() or not varied.any()
     assert np.std(reach) > 0.05
 
 
@@ -229,7 +212,7 @@ def test_settings_that_make_no_sense(untyped):
 
 @pytest.mark.slow
 def test_the_recipe_decodes_to_the_solid():
-    recipe = replace(SOLIDS_RECIPE, slots=4)
+    recipe = replace(SOURCES["solids"].recipe, slots=4)
     networks = fit(solids(4), recipe=recipe, workers=1, progress=False)
     assert networks.columns["psnr"].min() > 48
     where = np.random.default_rng(1).uniform(-1, 1, (8192, 3)).astype(np.float32)

@@ -22,11 +22,12 @@ from wsjax.storage.files import write_checked_json
 def reads(monkeypatch):
     """The numbers of the shards read from the disk, whole ones and parts of them, as they are read."""
     whole, parts = [], []
-    read_shard, read_part = shards.read_shard, shards.read_part
-    monkeypatch.setattr(shards, "read_shard", lambda p, i, number: (whole.append(number), read_shard(p, i, number))[1])
-    monkeypatch.setattr(
-        shards, "read_part", lambda p, i, number, n: (parts.append(number), read_part(p, i, number, n))[1]
-    )
+
+    def read(path, index, number, names=None, real=shards.read_shard):
+        (parts if names else whole).append(number)
+        return real(path, index, number, names)
+
+    monkeypatch.setattr(shards, "read_shard", read)
     return whole, parts
 
 
@@ -92,6 +93,12 @@ def test_damage_is_named_when_its_shard_is_read(stored, fitted):
     shutil.rmtree(stored / "shards" / "00001")
     with pytest.raises(DataError, match="shard 00001 is missing"):
         open_dataset(stored)
+    index = read_index(stored)
+    write_checked_json(stored / "index.json", index._replace(shards={"00000": index.shards["00000"]})._asdict())
+    with pytest.raises(DataError, match="is unfinished: 4 of 10 networks are there"):
+        open_dataset(stored)
+    with pytest.raises(DataError, match=r"index.json cannot be read: No such file"):
+        open_dataset(stored.parent)
 
 
 def test_columns_that_were_altered_do_not_open(tmp_path, fitted):
@@ -121,15 +128,6 @@ def test_columns_that_were_altered_do_not_open(tmp_path, fitted):
         file.write_bytes(original)
     assert named
     assert named + weights == flips
-
-
-def test_an_unfinished_or_foreign_directory_does_not_open(stored, tmp_path):
-    index = read_index(stored)
-    write_checked_json(stored / "index.json", index._replace(shards={"00000": index.shards["00000"]})._asdict())
-    with pytest.raises(DataError, match="is unfinished: 4 of 10 networks are there"):
-        open_dataset(stored)
-    with pytest.raises(DataError, match=r"index.json cannot be read: No such file"):
-        open_dataset(tmp_path)
 
 
 def test_reading_needs_no_pickle_and_runs_no_code(stored, tmp_path, monkeypatch):

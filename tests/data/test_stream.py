@@ -15,8 +15,8 @@ from orbax.checkpoint import v1 as ocp
 from tests.data.conftest import largest
 from wsjax.data import WeightDataset, load, open_dataset, save, stream
 from wsjax.data.store import shards
-from wsjax.data.store.batch_order import BatchOrder
 from wsjax.data.store.index import read_index
+from wsjax.data.store.stream import BatchOrder
 from wsjax.errors import DataError
 
 SHARDS = grain.sharding.ShardOptions
@@ -48,7 +48,14 @@ def arrays(path, number, read=shards.read_shard):
 def reads(monkeypatch):
     """The numbers of the shards that are read."""
     numbers = []
-    monkeypatch.setattr(shards, "read_shard", lambda path, _, number: (numbers.append(number), arrays(path, number))[1])
+
+    def read(path, index, number, names=None, real=shards.read_shard):
+        if names:
+            return real(path, index, number, names)
+        numbers.append(number)
+        return arrays(path, number)
+
+    monkeypatch.setattr(shards, "read_shard", read)
     return numbers
 
 
@@ -93,8 +100,7 @@ def test_the_order_looks_random():
 
 
 def test_nothing_is_dropped_unless_asked(big):
-    kept = order_of(stream(big, 8, epochs=1))
-    assert [len(rows) for rows in kept] == [8, 8, 8, 6]
+    assert [len(rows) for rows in order_of(stream(big, 8, epochs=1))] == [8, 8, 8, 6]
     left = order_of(stream(big, 8, epochs=2, drop_remainder=True))
     assert [len(rows) for rows in left] == [8] * 6
     first, second = (set(itertools.chain(*left[i : i + 3])) for i in (0, 3))
@@ -107,6 +113,10 @@ def test_a_shard_is_read_once_an_epoch_whatever_the_batch(big, reads):
         reads.clear()
         list(stream(big, batch_size, epochs=1, window=window))
         assert sorted(reads) == list(range(8)), (batch_size, window)
+    reads.clear()
+    for process in range(2):
+        list(stream(big, 5, epochs=1, window=1, process=SHARDS(process, 2)))
+    assert len(reads) <= 8 + 2  # processes read few of the others' shards
 
 
 @pytest.mark.parametrize("at", [0, 1, 5, 9])
@@ -157,22 +167,13 @@ def test_processes_divide_every_epoch_in_as_many_steps(big, batch_size, processe
     assert len({len(part) for part in dropped}) <= 1
 
 
-def test_processes_read_few_of_the_others_shards(big, reads):
-    for process in range(2):
-        list(stream(big, 5, epochs=1, window=1, process=SHARDS(process, 2)))
-    assert len(reads) <= 8 + 2
-
-
-@pytest.mark.parametrize("name", ["train", "validation", "test"])
-def test_a_split_alone(big, thirty, name):
-    seen = list(itertools.chain(*order_of(stream(big, 4, split=name, epochs=1))))
-    assert sorted(seen) == sorted(thirty.split(name).columns["image"].tolist())
-
-
-def test_views_and_data_sets_in_memory_stream_too(big, thirty):
+def test_splits_views_directories_and_data_sets_in_memory_stream_too(big, thirty, stored):
+    seen = lambda *source, **settings: sorted(itertools.chain(*order_of(stream(*source, epochs=1, **settings))))
+    for name in ("train", "validation", "test"):
+        assert seen(big, 4, split=name) == sorted(thirty.split(name).columns["image"].tolist())
     for source in (dataset.where(thirty.columns["view"] == 1) for dataset in (big, thirty)):
-        seen = list(itertools.chain(*order_of(stream(source, 4, epochs=1))))
-        assert sorted(seen) == list(range(1, 30, 3))
+        assert seen(source, 4) == list(range(1, 30, 3))
+    assert seen(str(stored), 4) == sorted(load(stored).columns["image"].tolist())
 
 
 def test_targets_stay_targets(thirty):
@@ -180,11 +181,6 @@ def test_targets_stay_targets(thirty):
     targets = dataclasses.replace(thirty, label=np.linspace(0, 1, 30, dtype=np.float32), metadata=metadata)
     batch = next(iter(stream(targets, 4, seed=None)))
     np.testing.assert_array_equal(batch.label, targets.label[:4])
-
-
-def test_a_fitted_directory_streams(stored):
-    seen = list(itertools.chain(*order_of(stream(str(stored), 4, epochs=1))))
-    assert sorted(seen) == sorted(load(stored).columns["image"].tolist())
 
 
 def test_damage_ends_the_stream_and_is_named(stored):

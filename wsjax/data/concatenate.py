@@ -12,9 +12,8 @@ from wsjax.data.collection import Collection
 from wsjax.data.dataset import WeightDataset, training_rows
 from wsjax.data.metadata import Metadata
 from wsjax.data.store.index import Index
-from wsjax.data.store.lazy import StoredDataset
+from wsjax.data.store.lazy import ShardCache, StoredDataset
 from wsjax.data.store.save_load import COLUMN
-from wsjax.data.store.shard_cache import ShardCache
 from wsjax.errors import DataError, json_differences, listing
 
 WAY_OUT = (
@@ -38,9 +37,8 @@ def concatenate(datasets: Sequence[Joined]) -> Joined:
         datasets: at least one, all in memory, all stored, or all collections.
 
     Raises:
-        ValueError: there is none, or they are not all alike.
-        DataError: metadata, columns or dtypes that differ, each difference is named; or a directory that was written
-            anew between two openings.
+        ValueError: there is none, or they are not all alike; of these a DataError: metadata, columns or dtypes that
+            differ, each difference is named, or a directory that was written anew between two openings.
 
     Example:
         `networks` is a data set of 40 SIRENs.
@@ -57,32 +55,27 @@ def concatenate(datasets: Sequence[Joined]) -> Joined:
                 f"data set {number} is a {type(other).__name__} and data set 0 a {type(first).__name__}; expected all "
                 f"in memory or all stored: load() the stored ones"
             )
+    alike: Any = datasets
     if isinstance(first, Collection):
-        return _collections(datasets)  # pyright: ignore[reportArgumentType]
-    _check_kind(datasets)  # pyright: ignore[reportArgumentType]
-    if isinstance(first, StoredDataset):
-        return _stored(datasets)  # pyright: ignore[reportArgumentType]
-    return _in_memory(datasets)  # pyright: ignore[reportArgumentType]
-
-
-def _check_kind(datasets: Sequence[WeightDataset] | Sequence[StoredDataset]) -> None:
-    first = datasets[0]
-    for number, other in enumerate(datasets[1:], 1):
-        differences = json_differences(_kind(other), _kind(first))
-        if differences:
+        return _collections(alike)
+    for number, other in enumerate(alike[1:], 1):
+        if differences := json_differences(_kind(other), _kind(first)):
             raise DataError(
                 f"data sets 0 ({first.metadata.name}) and {number} ({other.metadata.name}) are not of one kind, "
                 f"comparing {number} (there) with 0 (here): {listing(differences[:6])}. {WAY_OUT}"
             )
+    if isinstance(first, StoredDataset):
+        return _stored(alike)
+    return _in_memory(alike)  # pyright: ignore[reportReturnType]
 
 
 def _in_memory(datasets: Sequence[WeightDataset]) -> WeightDataset:
     parts = [(d.weights, d.label, d.columns) for d in datasets]
     weights, label, columns = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(x) for x in leaves]), *parts)
     metadata = datasets[0].metadata
-    if any(d.metadata.statistics != metadata.statistics for d in datasets):
-        metadata = metadata.with_statistics(weights, training_rows(columns["split"]))
-    return WeightDataset(weights, label, columns, metadata)
+    joined = WeightDataset(weights, label, columns, metadata)
+    same = all(d.metadata.statistics == metadata.statistics for d in datasets)
+    return joined if same else joined.with_statistics()
 
 
 def _stored(datasets: Sequence[StoredDataset]) -> StoredDataset:
@@ -100,26 +93,23 @@ def _stored(datasets: Sequence[StoredDataset]) -> StoredDataset:
 
 def _rows_in(cache: ShardCache, dataset: StoredDataset) -> np.ndarray:
     """The numbers that the networks of a view have in another cache."""
-    own = dataset.cache
-    starts = np.array([own.start_of(path) for path, _ in own.places])
-    place = np.searchsorted(starts, dataset.rows, "right") - 1
-    moved = np.array([cache.start_of(path) for path, _ in own.places])
-    return dataset.rows + (moved - starts)[place]
+    paths = [path for path, _ in dataset.cache.places]
+    starts, moved = (np.array([one.start_of(path) for path in paths]) for one in (dataset.cache, cache))
+    return dataset.rows + (moved - starts)[np.searchsorted(starts, dataset.rows, "right") - 1]
 
 
 def _pooled(datasets: Sequence[StoredDataset]) -> Metadata:
     """The first metadata, with statistics pooled over all where they differ."""
-    described = [d.metadata for d in datasets]
+    first, stated = datasets[0].metadata, [d.metadata.statistics for d in datasets]
     counts = np.array([len(training_rows(d.columns["split"])) for d in datasets], np.float64)
-    if all(one.statistics == described[0].statistics for one in described) or not counts.any():
-        return described[0]
-    fractions = counts / counts.sum()
+    if all(one == first.statistics for one in stated) or not counts.any():
+        return first
     pooled = {}
-    for name in described[0].statistics:
-        mean = float(fractions @ [one.statistics[name]["mean"] for one in described])
-        square = float(fractions @ [one.statistics[name]["rms"] ** 2 for one in described])
+    for name in first.statistics:
+        mean = float(np.average([one[name]["mean"] for one in stated], weights=counts))
+        square = float(np.average([one[name]["rms"] ** 2 for one in stated], weights=counts))
         pooled[name] = {"mean": mean, "rms": square**0.5, "std": max(0.0, square - mean**2) ** 0.5}
-    return replace(described[0], statistics=pooled)
+    return replace(first, statistics=pooled)
 
 
 def _collections(collections: Sequence[Collection]) -> Collection:
@@ -137,20 +127,18 @@ def _collections(collections: Sequence[Collection]) -> Collection:
 
 def _kind(dataset: WeightDataset | StoredDataset) -> dict[str, Any]:
     """What must agree, as JSON. The dtypes and shapes stand beside the metadata's fields."""
-    metadata = dataset.metadata.settings
-    # The Symmetry of a known network follows from it, which says it shorter.
-    metadata["symmetry"] = None if dataset.metadata.network else metadata["symmetry"]
+    settings = dataset.metadata.settings
+    if isinstance(dataset, StoredDataset):
+        arrays = dataset.cache.index.arrays
+        dtypes = {n: a["dtype"] for n, a in arrays.items() if n != "label" and not n.startswith(COLUMN)}
+    else:
+        leaves = jax.tree.leaves(dataset.weights)
+        dtypes = {name: str(leaf.dtype) for name, leaf in zip(dataset.symmetry.names, leaves, strict=True)}
     return {
-        **metadata,
-        "weights": _dtypes(dataset),
+        **settings,
+        # The Symmetry of a known network follows from it, which says it shorter.
+        "symmetry": None if dataset.metadata.network else settings["symmetry"],
+        "weights": dtypes,
         "label dtype and shape": [str(dataset.label.dtype), list(dataset.label.shape[1:])],
         "columns": {name: str(column.dtype) for name, column in dataset.columns.items()},
     }
-
-
-def _dtypes(dataset: WeightDataset | StoredDataset) -> dict[str, str]:
-    if isinstance(dataset, StoredDataset):
-        arrays = dataset.cache.index.arrays
-        return {n: a["dtype"] for n, a in arrays.items() if n != "label" and not n.startswith(COLUMN)}
-    leaves = jax.tree.leaves(dataset.weights)
-    return {name: str(leaf.dtype) for name, leaf in zip(dataset.metadata.symmetry.names, leaves, strict=True)}

@@ -1,19 +1,20 @@
 """`WeightDataset`: stacked networks with labels, columns and metadata."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Sharding
+from jax.typing import DTypeLike
 from jaxtyping import ArrayLike, PyTree, Shaped
 
 from wsjax.data.metadata import Metadata
-from wsjax.data.sources.arrays import divided
-from wsjax.data.sources.images import SPLITS, check_splits, split_counts
-from wsjax.data.views import Condition, gather, group_rows, rows_where, split_rows
-from wsjax.errors import DataError, check_finite, check_index, check_shape, check_structure, leaf_names
+from wsjax.data.sources.images import SPLITS, check_splits, divided, split_counts
+from wsjax.data.views import Selectable, gather
+from wsjax.errors import DataError, check_choice, check_finite, check_index, check_shape, check_structure, leaf_names
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry import check as prove
 from wsjax.typing import Key
@@ -28,10 +29,13 @@ STORABLE = (
 """The dtypes of a data set's arrays."""
 KINDS = {"image": np.int32, "view": np.int32, "split": np.int8}
 """The columns that tell networks apart, which are integers, and their usual dtypes."""
+FLOATS = ("float32", "bfloat16", "float16")
+"""The dtypes that weights may be given."""
+Place: TypeAlias = jax.Device | Sharding  # pyright: ignore[reportInvalidTypeForm]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class WeightDataset:
+class WeightDataset(Selectable):
     """Networks stacked in one pytree, with a leading axis of networks.
 
     weights: the networks, NumPy or JAX arrays; label: (networks,) int32 classes, or (networks, ...) float targets;
@@ -58,9 +62,8 @@ class WeightDataset:
         check_structure(self.weights, self.symmetry.treedef, f"the metadata of {self.metadata.name}")
         leaves = jax.tree.leaves(self.weights)
         for name, leaf, shape in zip(self.symmetry.names, leaves, self.symmetry.shapes, strict=True):
-            check_shape(
-                name, np.shape(leaf), (count, *shape), f"{count} labels and the metadata of {self.metadata.name}"
-            )
+            expected = f"{count} labels and the metadata of {self.metadata.name}"
+            check_shape(name, np.shape(leaf), (count, *shape), expected)
         for name, column in self.columns.items():
             if np.shape(column) != (count,) or not jnp.issubdtype(column.dtype, np.number):
                 found = f"shape {np.shape(column)} and dtype {column.dtype}"
@@ -85,7 +88,7 @@ class WeightDataset:
         return self.metadata.symmetry
 
     def __getitem__(self, row: int) -> tuple[PyTree, np.ndarray | np.generic]:
-        """One network and its label. Raises IndexError for a row that there is not, TypeError for a slice."""
+        """One network and its label; raises IndexError for a row that there is not, TypeError for a slice."""
         if isinstance(row, slice):
             raise TypeError(f"the number of a network is {row}; expected one integer: for several, call take({row})")
         return self.network(row), self.label[row]
@@ -95,28 +98,74 @@ class WeightDataset:
         return (self[row] for row in range(len(self)))
 
     def normalizer(self) -> "Normalizer":
-        """The normalizer of readers of this data set, from the statistics of its training split.
-
-        Raises:
-            ValueError: the metadata lacks statistics of an array.
-        """
+        """The normalizer of readers of this data set; raises ValueError where the metadata lacks statistics."""
         from wsjax.models.layers.normalizer import normalizer
 
         return normalizer(self.symmetry, self.metadata.statistics)
 
+    def with_statistics(self) -> "WeightDataset":
+        """The same networks, with the statistics of their training split in the metadata."""
+        return replace(self, metadata=self.metadata.with_statistics(self.weights, training_rows(self.columns["split"])))
+
+    def astype(self, dtype: DTypeLike) -> "WeightDataset":
+        """The networks with floating-point weights in float32, bfloat16 or float16, and the statistics of those.
+
+        Raises:
+            ValueError: another dtype; a DataError: a number too large for it.
+
+        Example:
+            `networks` is a data set of 40 SIRENs.
+
+            >>> networks.astype("bfloat16").weights[0].kernel.dtype
+            dtype(bfloat16)
+        """
+        check_choice("dtype", dtype if isinstance(dtype, str) else jnp.dtype(dtype).name, FLOATS)
+        one = lambda x: np.asarray(x).astype(jnp.dtype(dtype)) if jnp.issubdtype(x.dtype, jnp.floating) else x
+        with np.errstate(over="ignore"):
+            weights = jax.tree.map(one, self.weights)
+        way_out = "Those numbers are too large for it: take bfloat16 or float32."
+        check_finite(weights, f"converting {self.metadata.name} to {jnp.dtype(dtype)}", way_out)
+        return replace(self, weights=weights).with_statistics()
+
+    def to_device(self, place: Place | None = None) -> "WeightDataset":
+        """All networks as arrays on a device; labels and columns, a few bytes each, stay on the host.
+
+        Args:
+            place: a device, or a sharding of the leading axis such as `NamedSharding(devices.data_mesh(), P("batch"))`;
+                None takes the default device.
+
+        Raises:
+            ValueError: weights of 64 bits where JAX has none, or networks that a sharding does not divide.
+        """
+        for name, leaf in zip(self.symmetry.names, jax.tree.leaves(self.weights), strict=True):
+            narrowed = jax.dtypes.canonicalize_dtype(leaf.dtype)
+            if narrowed != leaf.dtype:
+                floats = "call astype('float32'), or " * jnp.issubdtype(leaf.dtype, jnp.floating)
+                raise ValueError(
+                    f"{name} is {leaf.dtype}, which JAX would make {narrowed}; expected a dtype that it has: {floats}"
+                    f"set jax_enable_x64"
+                )
+        if isinstance(place, Sharding):
+            try:
+                place.shard_shape((len(self),))
+            except ValueError as error:
+                raise ValueError(
+                    f"{len(self)} networks do not divide over the sharding {place} ({error}); expected the same number "
+                    f"for each device: take() as many"
+                ) from None
+        return replace(self, weights=jax.device_put(self.weights, place))
+
     def random_split(self, key: Key, fractions: Sequence[float]) -> "WeightDataset":
         """The same networks in other splits, drawn at random, with statistics of the new training split.
 
-        All networks of one object (equal numbers in the column "image") come into one split, so that none of its views
-        in the test split has another in the training split.
+        All networks of one object (equal numbers in the column "image") come into one split.
 
         Args:
             key: a typed key.
             fractions: of the objects, for training, validation and test, such as `(0.8, 0.1, 0.1)`; they sum to 1.
 
         Raises:
-            TypeError: a number in place of a key.
-            ValueError: other than three fractions in [0, 1] that sum to 1.
+            TypeError, ValueError: a number in place of a key; other than three fractions in [0, 1] that sum to 1.
 
         Example:
             `networks` is a data set of 40 networks.
@@ -129,8 +178,7 @@ class WeightDataset:
         objects, place = np.unique(self.columns.get("image", np.arange(len(self))), return_inverse=True)
         order = np.asarray(jax.random.permutation(key, len(objects)))
         split = divided(order, np.asarray(fractions, float))[place]
-        metadata = self.metadata.with_statistics(self.weights, training_rows(split))
-        return WeightDataset(self.weights, self.label, {**self.columns, "split": split}, metadata)
+        return replace(self, columns={**self.columns, "split": split}).with_statistics()
 
     def network(self, row: int) -> PyTree:
         """One network's weights. Raises IndexError for a row that there is not."""
@@ -145,32 +193,11 @@ class WeightDataset:
         weights, label, columns = gather((self.weights, self.label, self.columns), rows, len(self))
         return WeightDataset(weights, label, columns, self.metadata)
 
-    def split(self, name: str) -> "WeightDataset":
-        """The networks of a split: `"train"`, `"validation"` or `"test"`.
+    view = take
 
-        Raises:
-            ValueError: an unknown split.
-        """
-        return self.take(split_rows(self.columns, name))
-
-    def where(self, condition: Condition) -> "WeightDataset":
-        """The networks for which a condition holds: `dataset.where(lambda columns: columns["psnr"] > 30)`.
-
-        Args:
-            condition: a boolean for each network, or a function from the columns to that.
-
-        Raises:
-            ValueError: the condition is not one boolean a network.
-        """
-        return self.take(rows_where(self.columns, condition))
-
-    def groups(self, column: str) -> Iterator[tuple[int | float, "WeightDataset"]]:
-        """Each value of a column with its networks: `groups("image")` gives the views of every image.
-
-        Raises:
-            ValueError: no column of that name.
-        """
-        return ((value, self.take(rows)) for value, rows in group_rows(self.columns, column).items())
+    def in_memory(self) -> "WeightDataset":
+        """Itself; stored data sets and collections are read."""
+        return self
 
     @classmethod
     def from_networks(
@@ -192,9 +219,9 @@ class WeightDataset:
             networks: each network's weights: any pytree of arrays, a Flax variables dict for example.
             labels: one a network: integers for classes, floats for targets.
             symmetry: of the networks, a tree of `Axes` closed by `symmetry_of`.
-            apply: `apply(weights, *inputs)`; given, the Symmetry is proved on the first network by `symmetry.check`.
-            inputs: what `apply` takes after the weights.
-            columns: further numbers, one a network; `split` holds indices into `SPLITS`, without it all is training.
+            apply, inputs: `apply(weights, *inputs)`; given, `symmetry.check` proves the Symmetry on the first network.
+            columns: further numbers, one a network; `split` holds 0, 1, 2 for training, validation and test, without it
+                all is training.
             name: the data set's.
             classes: the labels' names; numbers without it.
             source: where the networks come from; must be JSON.
@@ -202,8 +229,7 @@ class WeightDataset:
         Raises:
             TypeError: stacked networks, or another thing than a list.
             ValueError: a network of another structure, shape or dtype (its position and leaf are named), labels or
-                columns of another length, or a Symmetry that `apply` refutes.
-            DataError: a number that is not finite.
+                columns of another length, a number that is not finite, or a Symmetry that `apply` refutes.
 
         Example:
             >>> import numpy as np
@@ -242,21 +268,11 @@ class WeightDataset:
         filled = {"image": rows, "view": np.zeros_like(rows), "split": np.zeros(len(rows), np.int8), **given}
         kind = "class" if integers else "target"
         metadata = Metadata(name, None, symmetry, label=kind, classes=tuple(names), source=dict(source or {}))
-        return cls(weights, label, filled, metadata.with_statistics(weights, training_rows(filled["split"])))
+        return cls(weights, label, filled, metadata).with_statistics()
 
 
 def storable(name: str, array: Any) -> Any:
-    """An array of numbers that every part of the library, and a store, holds: those of others are refused here.
-
-    Big-endian arrays, as from IDX, FITS or `.npy` files of other machines, become the machine's own.
-
-    Raises:
-        DataError: another dtype, such as strings, objects, float8 or float128.
-
-    Example:
-        >>> storable("label", np.arange(2, dtype=">i4")).dtype.isnative
-        True
-    """
+    """An array in the machine's byte order, of a dtype that a store holds; raises DataError for others."""
     refuse_keys([name], [array])
     if isinstance(array, np.ndarray | np.generic):
         array = np.asarray(array)
@@ -280,15 +296,7 @@ def refuse_keys(names: Sequence[str], leaves: Sequence[Any]) -> None:
 
 
 def as_integers(name: str, numbers: Any, dtype: Any) -> np.ndarray:
-    """Integers in another dtype. Raises DataError for floats, and for one that the dtype would cut to another.
-
-    Example:
-        >>> as_integers("label", [3], np.int8)
-        array([3], dtype=int8)
-        >>> as_integers("label", [2**40], np.int32)
-        Traceback (most recent call last):
-        wsjax.errors.DataError: label runs from 1099511627776 to 1099511627776; expected integers of int32, ...
-    """
+    """Integers in another dtype. Raises DataError for floats, and for one that the dtype would cut to another."""
     array, limits = np.asarray(numbers), np.iinfo(dtype)
     if not np.issubdtype(array.dtype, np.integer):
         raise DataError(f"{name} has dtype {array.dtype}; expected integers: convert it, as by array.astype(int)")

@@ -46,17 +46,12 @@ def fidelity(sample: WeightDataset, found: Images | Signals | None, directory: s
 
 
 def decoded_fidelity(sample: WeightDataset, found: Images | Signals | None, directory: str | Path | None) -> Fidelity:
-    """Decode some networks and compare their PSNR with the column `psnr`.
-
-    Networks of images are decoded at their pixels even where the images are not at hand; those of other signals at the
-    points of these, which only their source gives.
-    """
+    """Decode some networks, those of images at their pixels even without the images, and compare their PSNR."""
     metadata, why = sample.metadata, f"there are no columns psnr and image in {sample.metadata.name}"
     holds_image = metadata.image_shape is not None
     if metadata.network is None or not (holds_image or isinstance(found, Signals) or "signals" in metadata.source):
-        return Fidelity(
-            0, notes=(f"no network was decoded: the metadata of {metadata.name} describes no image network",)
-        )
+        note = f"no network was decoded: the metadata of {metadata.name} describes no image network"
+        return Fidelity(0, notes=(note,))
     signals, excuses = None, []
     if {"psnr", "image"} <= set(sample.columns):
         try:
@@ -87,8 +82,7 @@ def decoded_fidelity(sample: WeightDataset, found: Images | Signals | None, dire
         f"of {metadata.name} number {sample.columns['image'][worst]} has {quality[worst]:.2f} dB, recorded "
         f"{recorded[worst]:.2f} dB"
     )
-    excuses += half_types(sample)
-    if excuses:
+    if excuses := excuses + half_types(sample):
         return Fidelity(*means, notes=(f"{line}: {' and '.join(excuses)}",))
     return Fidelity(*means, damage=(line,))
 
@@ -100,11 +94,7 @@ def half_types(sample: WeightDataset) -> list[str]:
 
 
 def signals_of(sample: WeightDataset, found: Images | Signals) -> Signals:
-    """What each network of a sample was fitted to, a row a network.
-
-    Raises:
-        DataError: a number is not among the images or signals, or they do not fit the networks.
-    """
+    """What each network of a sample was fitted to, a row a network; raises DataError where that is not found."""
     metadata, rows = sample.metadata, rows_of(found, sample.columns["image"])
     few = found.take(rows)
     if isinstance(few, Images):
@@ -140,7 +130,7 @@ def decoded(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _decoded(network: Network, weights: PyTree, points: Float[Array | np.ndarray, "*own points inputs"]) -> Array:
+    shared = points.ndim == 2
+    decode = lambda one: network.apply(one[0], points if shared else one[1])
     # A few networks at a time: the layers of all at many points are large.
-    if points.ndim == 2:
-        return jax.lax.map(lambda one: network.apply(one, points), weights, batch_size=TOGETHER)
-    return jax.lax.map(lambda one: network.apply(*one), (weights, points), batch_size=TOGETHER)
+    return jax.lax.map(decode, (weights, None if shared else points), batch_size=TOGETHER)

@@ -11,13 +11,12 @@ from wsjax.data.dataset import WeightDataset
 from wsjax.data.fitting.job import fit_job
 from wsjax.data.fitting.recipes import recipe_named
 from wsjax.data.recipe import InitializedRecipe, Recipe
-from wsjax.data.sources.arrays import images
-from wsjax.data.sources.images import Images
+from wsjax.data.sources.images import Images, images
 from wsjax.data.sources.registry import load_source
 from wsjax.data.sources.signals import Signals
 from wsjax.data.store.parts import Part
 from wsjax.data.store.write_shards import in_memory, write_part, write_shards
-from wsjax.data.zoo.job import zoo_job
+from wsjax.data.zoo.fit import zoo_job
 from wsjax.data.zoo.recipe import ZooRecipe
 
 AnyRecipe: TypeAlias = Recipe | InitializedRecipe | ZooRecipe
@@ -41,7 +40,7 @@ def fit(
     *,
     recipe: AnyRecipe | str | None = None,
     out: str | Path,
-    part: Part,
+    part: str,
     workers: int | None = None,
     progress: bool = True,
 ) -> WeightDataset | None: ...
@@ -51,7 +50,7 @@ def fit(
     *,
     recipe: AnyRecipe | str | None = None,
     out: str | Path | None = None,
-    part: Part | None = None,
+    part: str | None = None,
     workers: int | None = None,
     progress: bool = True,
 ) -> WeightDataset | None:
@@ -62,23 +61,17 @@ def fit(
     holds the whole fit is read, not fitted again. Several processes that JAX knows of (`devices.start_processes`) share
     the work, and all return the same data set.
 
-    Networks of pixels all come into the training split, while `train.fit` needs a validation split too: divide the
-    data set, `dataset.random_split(jax.random.key(0), (0.8, 0.1, 0.1))`, or the images before they are fitted,
-    `data.images(pixels, labels, split=(0.8, 0.1, 0.1))`.
-
     Args:
-        source: a name in `sources.SOURCES`; images or signals; or pixels, as `images` takes them.
+        source: a name in `sources.SOURCES`; images or signals; or pixels, as `images` takes them, all for training.
         labels: of pixels, one for each.
         recipe: how, also `recipe.starting_from(weights)`; or the name of a recipe for images, `"dws"`, `"nfn"` or
             `"fast"`; None takes the source's own, and `"fast"` for images of your own.
         out: a directory; None keeps the data set in memory.
-        part: one part of the work, such as `Part(1, 4)`; other processes, on this machine or others, fit the other
-            parts into the same directory, and the process that ends last joins them.
+        part: one part of the work, such as `"1/4"`, the first of four; other processes, on this machine or others, fit
+            the other parts into the same directory. The last to end joins them; the others return None and say which
+            parts are missing.
         workers: host threads; None takes one a core on a CPU, one a device on accelerators.
         progress: show a bar.
-
-    Returns:
-        The data set; None of a part where others are missing, which a line names.
 
     Raises:
         ValueError: a recipe that does not fit the source; `labels` of a source that has its own; a part without a
@@ -96,10 +89,11 @@ def fit(
         >>> fit(pixels, [0, 1, 0, 1], recipe=recipe, progress=False)
         WeightDataset('images', 4 networks: 4 train, 0 validation, 0 test)
     """
+    own = None if part is None else Part.parse(part)
+    if own is not None and out is None:
+        raise ValueError(f"part is {part} and out is None; expected a directory that the parts share: give out")
     found = _found(source, labels)
     recipe = _recipe(recipe, source, found)
-    if part is not None and out is None:
-        raise ValueError(f"part is {part} and out is None; expected a directory that the parts share: give out")
     settings = {"workers": workers, "progress": progress}
     if not isinstance(recipe, ZooRecipe):
         job = fit_job(found, recipe, **settings)
@@ -109,7 +103,7 @@ def fit(
         raise ValueError(f"a zoo is of classifiers of images; {found.name} gives other signals: expected images")
     if out is None:
         return in_memory(job)
-    return write_shards(out, job) if part is None else write_part(out, job, part)
+    return write_shards(out, job) if own is None else write_part(out, job, own)
 
 
 def _found(source: str | Images | Signals | ArrayLike, labels: ArrayLike | Sequence[int] | None) -> Images | Signals:

@@ -1,7 +1,7 @@
 """`Metadata`: everything needed to decode a data set's networks, and to find where they come from."""
 
 import json
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import jax
@@ -9,11 +9,12 @@ import numpy as np
 from jaxtyping import PyTree
 
 from wsjax.data.recipe import NAMED
-from wsjax.data.symmetry_json import symmetry_from_json, symmetry_to_json
 from wsjax.errors import DataError, check_choice, check_range, leaf_names, listing
 from wsjax.networks import Network
 from wsjax.networks.grid import Order
-from wsjax.symmetry import Symmetry
+from wsjax.symmetry import Axes, Fixed, Group, Sum, Symmetry, symmetry_of
+from wsjax.symmetry.axes import Entry
+from wsjax.typing import Layer
 
 FORMAT_VERSION = 1
 STATISTICS_CHUNK = 4096
@@ -80,8 +81,7 @@ class Metadata:
                 f"the metadata has format_version {version}; this wsjax reads {FORMAT_VERSION}: use the wsjax that "
                 f"wrote it"
             )
-        wrong = sorted({f.name for f in fields(cls)} ^ set(content))
-        if wrong:
+        if wrong := sorted({f.name for f in fields(cls)} ^ set(content)):
             raise DataError(f"the metadata's fields are not those of format_version {version}: {listing(wrong)} differ")
         pairs = ("coordinate_range", "value_range", "classes", "image_shape")
         tuples = {name: None if content[name] is None else tuple(content[name]) for name in pairs}
@@ -105,45 +105,106 @@ class Metadata:
 
 
 def settings_of(content: dict[str, Any]) -> dict[str, Any]:
-    """`Metadata.settings`, from the JSON of the metadata.
-
-    Example:
-        >>> settings_of({"name": "digits", "recipe": {"named": "fast", "steps": 3}, "statistics": {"a": 1}})
-        {'name': 'digits', 'recipe': {'steps': 3}, 'statistics': {}}
-    """
+    """`Metadata.settings`, from the JSON of the metadata."""
     recipe = content["recipe"]
     plain = None if recipe is None else {name: value for name, value in recipe.items() if name != NAMED}
     return {**content, "recipe": plain, "statistics": {}}
 
 
 def leaf_statistics(weights: PyTree, rows: np.ndarray) -> dict[str, dict[str, float]]:
-    """Mean, root mean square and standard deviation of each leaf over all its entries in some rows, in float64.
-
-    Example:
-        >>> import numpy as np
-        >>> leaf_statistics((np.array([[1.0, 3.0], [9.0, 9.0]]),), np.array([0]))["weights[0]"]["std"]
-        1.0
-    """
-    return {
-        name: _statistics(np.asarray(leaf), rows)
-        for name, leaf in zip(leaf_names(weights), jax.tree.leaves(weights), strict=True)
-    }
+    """Mean, root mean square and standard deviation of each leaf over all its entries in some rows, in float64."""
+    found = [_statistics(np.asarray(leaf), rows) for leaf in jax.tree.leaves(weights)]
+    return dict(zip(leaf_names(weights), found, strict=True))
 
 
 def _statistics(leaf: Any, rows: np.ndarray) -> dict[str, float]:
     total = squares = 0.0
-    parts = 2 if np.iscomplexobj(leaf) else 1  # real and imaginary parts count as entries
-    count = parts * len(rows) * int(np.prod(leaf.shape[1:]))
-    sides = (leaf.real, leaf.imag) if parts == 2 else (leaf,)
+    sides = (leaf.real, leaf.imag) if np.iscomplexobj(leaf) else (leaf,)  # each counts as an entry
+    count = len(sides) * len(rows) * int(np.prod(leaf.shape[1:]))
     wide = leaf.dtype.kind in "fc" and leaf.size
     largest = max(abs(float(end)) for side in sides for end in (side.min(), side.max())) if wide else 0.0
     scale = largest if largest > 1e100 else 1.0  # the squares of such numbers are none in float64
     # In chunks: a whole leaf in float64 would be twice as large as the leaf itself.
     for start in range(0, len(rows), STATISTICS_CHUNK):
-        part: Any = leaf[rows[start : start + STATISTICS_CHUNK]]
-        part = (np.stack([part.real, part.imag]) if parts == 2 else part).astype(np.float64) / scale
+        part = np.stack([side[rows[start : start + STATISTICS_CHUNK]] for side in sides]).astype(np.float64) / scale
         total += float(part.sum())
         squares += float(np.square(part).sum())
     mean, square = total / count, squares / count
     found = {"mean": mean, "rms": square**0.5, "std": max(0.0, square - mean**2) ** 0.5}
     return {name: scale * number for name, number in found.items()}
+
+
+def symmetry_to_json(symmetry: Symmetry) -> dict[str, Any]:
+    """A Symmetry of tuples, lists, dicts, `Layer`s and None as JSON; raises ValueError for other containers.
+
+        {"structure": {"tuple": [{"layer": [0, 1]}, {"layer": [2, 3]}]},
+         "axes": [{"entries": ["in", "h1"], "bias": false}, ...],
+         "dimensions": [["in", {"fixed": {"size": 2, "role": "input"}}], ["h1", {"group": {"size": 8, ...}}], ...]}
+
+    The numbers of a structure are leaves, in order; a product axis is {"product": [...]}, a Sum {"sum": [...]}.
+    """
+    numbered = symmetry.unflatten(range(len(symmetry.axes)))
+    return {
+        "structure": _structure(numbered),
+        "axes": [{"entries": [_entry(e) for e in axes.entries], "bias": axes.bias} for axes in symmetry.axes],
+        "dimensions": [
+            [name, {"group" if isinstance(dimension, Group) else "fixed": asdict(dimension)}]
+            for name, dimension in symmetry.dimensions
+        ],
+    }
+
+
+def symmetry_from_json(fields: dict[str, Any]) -> Symmetry:
+    """The Symmetry that `symmetry_to_json` described; validated anew by `symmetry_of`."""
+    axes = [Axes(*[_entry_from(e) for e in a["entries"]], bias=a["bias"]) for a in fields["axes"]]
+    return symmetry_of(
+        jax.tree.map(lambda leaf: axes[leaf], _structure_from(fields["structure"])),
+        {name: _dimension_from(dimension) for name, dimension in fields["dimensions"]},
+    )
+
+
+def _structure(node: PyTree) -> Any:
+    if node is None or isinstance(node, int):
+        return node
+    if type(node) is Layer:
+        return {"layer": [_structure(child) for child in node]}
+    if type(node) in (tuple, list):
+        return {type(node).__name__: [_structure(child) for child in node]}
+    if type(node) is dict and all(isinstance(name, str) for name in node):
+        return {"dict": {name: _structure(child) for name, child in node.items()}}
+    raise ValueError(
+        f"the weights hold a {type(node).__name__}, which a file cannot bring back; expected tuples, lists, dicts with "
+        f"string keys and Layers. Turn it into a dict before WeightDataset.from_networks, and its Axes likewise: "
+        f"flax.serialization.to_state_dict does so for Flax; for an Equinox module, collect eqx.filter's arrays"
+    )
+
+
+def _structure_from(described: Any) -> PyTree:
+    if described is None or isinstance(described, int):
+        return described
+    ((kind, children),) = described.items()
+    if kind == "dict":
+        return {name: _structure_from(child) for name, child in children.items()}
+    parts = [_structure_from(child) for child in children]
+    return Layer(*parts) if kind == "layer" else tuple(parts) if kind == "tuple" else parts
+
+
+def _entry(entry: Entry) -> Any:
+    if isinstance(entry, str):
+        return entry
+    if isinstance(entry, Sum):
+        return {"sum": [_entry(part) for part in entry.parts]}
+    return {"product": [_entry(part) for part in entry]}
+
+
+def _entry_from(described: Any) -> Entry:
+    if isinstance(described, str):
+        return described
+    ((kind, parts),) = described.items()
+    entries = [_entry_from(part) for part in parts]
+    return Sum(*entries) if kind == "sum" else tuple(entries)
+
+
+def _dimension_from(described: dict[str, Any]) -> Group | Fixed:
+    ((kind, fields),) = described.items()
+    return Fixed(**fields) if kind == "fixed" else Group(**{**fields, "actions": tuple(fields["actions"])})

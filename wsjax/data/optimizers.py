@@ -30,9 +30,8 @@ _registered: dict[str, Factory] = {}
 def register_optimizer(name: str, factory: Factory) -> None:
     """Give an optimizer of your own a name, which a `Recipe` takes and the metadata of what it fits records.
 
-    A stored data set opens without it. To go on with a fit, or to repeat one, the name must be registered again, so do
-    it where your program begins. The name answers for what the factory does: give one that does something else another
-    name. The metadata also has a digest of the state that it keeps for a network.
+    A stored data set opens without it; to go on with a fit, or to repeat one, the name must be registered again, so do
+    it where your program begins. Give a factory that does something else another name.
 
     Args:
         name: none of optax's.
@@ -65,15 +64,7 @@ def is_registered(name: str) -> bool:
 
 
 def factory_of(name: str) -> Factory:
-    """What makes the optimizer of a name.
-
-    Raises:
-        ValueError: neither optax nor a user gave one that name.
-
-    Example:
-        >>> factory_of("sgd") is optax.sgd
-        True
-    """
+    """What makes the optimizer of a name; raises ValueError where neither optax nor a user gave one that name."""
     factory: Factory | None = _registered.get(name) or getattr(optax, name, None)
     if not callable(factory):
         raise ValueError(
@@ -85,21 +76,9 @@ def factory_of(name: str) -> Factory:
 
 
 def check_optimizer(name: str, settings: tuple[tuple[str, Any], ...], scheduled: bool, network: Network) -> None:
-    """Check that an optimizer makes steps from a network's gradient; it is traced once, and nothing is computed.
+    """Raise ValueError unless an optimizer with these settings makes steps from a network's gradient alone.
 
-    Args:
-        name: the optimizer's.
-        settings: its keyword arguments.
-        scheduled: whether its learning rate is a schedule.
-        network: whose weights it moves.
-
-    Raises:
-        ValueError: no optimizer, settings that it does not take, or an update that asks for more than the gradient.
-
-    Example:
-        >>> check_optimizer("lbfgs", (), False, Network("siren", (2, 4, 1)))
-        Traceback (most recent call last):
-        ValueError: the optimizer 'lbfgs' cannot make a step from a gradient alone: ...
+    It is traced once, with or without a schedule of its learning rate, and nothing is computed.
     """
     factory = factory_of(name)
     if name not in _registered and "learning_rate" not in inspect.signature(factory).parameters:
@@ -137,29 +116,14 @@ def _fault(factory: Factory, settings: tuple[tuple[str, Any], ...], scheduled: b
 
 
 def over_slots(name: str, optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """An optimizer of one network for networks with a leading axis, each by itself.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> clip, two = optax.clip_by_global_norm(1.0), jnp.array([[3.0, 4.0], [0.3, 0.4]])
-        >>> slots = over_slots("clip_by_global_norm", clip)
-        >>> updates, _ = slots.update(two, slots.init(two))
-        >>> [[round(float(x), 3) for x in row] for row in updates]
-        [[0.6, 0.8], [0.3, 0.4]]
-    """
+    """An optimizer of one network for networks with a leading axis, each by itself."""
     if name in ELEMENTWISE:
         return optimizer
     return optax.GradientTransformation(jax.vmap(optimizer.init), jax.vmap(optimizer.update))
 
 
 def state_sha256(optimizer: optax.GradientTransformation, weights: PyTree) -> str:
-    """SHA-256 of the structure, shapes and dtypes of what an optimizer remembers of one network.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> state_sha256(optax.sgd(1.0), jnp.zeros(3)) == state_sha256(optax.adam(1.0), jnp.zeros(3))
-        False
-    """
+    """SHA-256 of the structure, shapes and dtypes of what an optimizer remembers of one network."""
     state = jax.eval_shape(optimizer.init, weights)
     leaves = [f"{leaf.shape} {leaf.dtype}" for leaf in jax.tree.leaves(state)]
     return hashlib.sha256(f"{jax.tree.structure(state)} {leaves}".encode()).hexdigest()

@@ -7,11 +7,7 @@ EXTRAS = {"torch": "torch", "safetensors": "formats", "h5py": "formats", "trimes
 
 
 def require(module: str, what: str) -> Any:
-    """A module of an optional package.
-
-    Raises:
-        ImportError: it is not installed; the extra that brings it is named.
-    """
+    """A module of an optional package; the ImportError names the extra that brings it."""
     try:
         return importlib.import_module(module)
     except ImportError:

@@ -16,24 +16,15 @@ Job = TypeVar("Job")
 Done = TypeVar("Done")
 
 
-def default_workers() -> int:
-    """One a core on a CPU, one a device on accelerators."""
+def workers_of(workers: int | None = None) -> int:
+    """How many workers were asked for; None is one a core on a CPU, one a device on accelerators."""
+    if workers is not None:
+        check_number("workers", workers, low=1, integer=True)
+        return workers
     if jax.default_backend() != "cpu":
         return jax.local_device_count()
     # The cores this process may use, where the system tells.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def workers_of(workers: int | None) -> int:
-    """How many workers were asked for, or the default.
-
-    Raises:
-        ValueError: fewer than one.
-    """
-    if workers is None:
-        return default_workers()
-    check_number("workers", workers, low=1, integer=True)
-    return workers
 
 
 def in_turn(
@@ -43,10 +34,6 @@ def in_turn(
 
     Closing the generator, or an exception in the loop that reads it (Ctrl-C), abandons the jobs not yet begun, sets
     `stopped`, at which those that are at work may give up, and waits for them.
-
-    Example:
-        >>> list(in_turn(lambda job, device, stopped: device * job, [1, 2, 3], ["a", "b"], 2))
-        ['a', 'bb', 'aaa']
     """
     stopped = Event()
     with ThreadPoolExecutor(threads) as pool:

@@ -82,10 +82,7 @@ class Recipe:
             )
 
     def starting_from(self, weights: PyTree) -> "InitializedRecipe":
-        """This recipe with the weights that all of its networks start from, which `fit` takes in place of a recipe.
-
-        Args:
-            weights: of one network.
+        """This recipe with one network's weights, from which all start; `fit` takes it in place of a recipe.
 
         Raises:
             ValueError: weights of another network.
@@ -104,11 +101,7 @@ class Recipe:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Recipe":
-        """The recipe of metadata: `Recipe.from_json(dataset.metadata.recipe)`.
-
-        Raises:
-            ValueError: an optimizer of somebody's own that is not registered here.
-        """
+        """The recipe of metadata; raises ValueError for an optimizer of somebody's own that is not registered here."""
         pairs = tuple((name, value) for name, value in fields["optimizer_settings"])
         plain = {name: value for name, value in fields.items() if name not in (NAMED, *DIGESTS)}
         plain |= {"optimizer_settings": pairs, "value_range": tuple(fields["value_range"])}
@@ -119,26 +112,14 @@ class Recipe:
 @functools.partial(jax.tree_util.register_dataclass, meta_fields=["recipe"], data_fields=["weights"])
 @dataclass(frozen=True, eq=False)
 class InitializedRecipe:
-    """A recipe and, for the initialization "given", the weights that all networks start from. `initialized` checks it.
-
-    To compiled functions the recipe is static, and the weights are an argument.
-    """
+    """A recipe, static to compiled functions, and the weights that all networks start from, where they are "given"."""
 
     recipe: Recipe
     weights: PyTree = None
 
 
 def initialized(recipe: Recipe | InitializedRecipe) -> InitializedRecipe:
-    """A recipe with what its networks start from.
-
-    Raises:
-        ValueError: weights without the initialization "given", or the other way round.
-
-    Example:
-        >>> initialized(Recipe(Network("siren", (2, 4, 1)), initialization="given"))
-        Traceback (most recent call last):
-        ValueError: the recipe's initialization is 'given', and there are no weights; expected ...
-    """
+    """A recipe with what its networks start from; raises ValueError for weights without "given", or "given" alone."""
     if isinstance(recipe, Recipe):
         recipe = InitializedRecipe(recipe)
     kind = recipe.recipe.initialization
@@ -152,13 +133,7 @@ def initialized(recipe: Recipe | InitializedRecipe) -> InitializedRecipe:
 
 
 def optimizer_of(recipe: Recipe) -> optax.GradientTransformation:
-    """The recipe's optimizer with its schedule.
-
-    Example:
-        >>> momentum = Recipe(Network("siren", (2, 4, 1)), optimizer="sgd", optimizer_settings=(("momentum", 0.9),))
-        >>> callable(optimizer_of(momentum).update)
-        True
-    """
+    """The recipe's optimizer with its schedule."""
     rate = recipe.learning_rate
     schedule = optax.cosine_decay_schedule(rate, recipe.steps) if recipe.schedule == "cosine" else rate
     return factory_of(recipe.optimizer)(schedule, **dict(recipe.optimizer_settings))

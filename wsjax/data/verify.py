@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wsjax.data.collection import members_in
 from wsjax.data.concatenate import concatenate
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.fidelity import Fidelity, fidelity
@@ -12,34 +13,32 @@ from wsjax.data.metadata import Metadata
 from wsjax.data.sources.images import Images
 from wsjax.data.sources.signals import Signals
 from wsjax.data.store import shards
-from wsjax.data.store.collection_store import members_in
-from wsjax.data.store.directory import INDEX, METADATA, SHARDS, read_stored_json
-from wsjax.data.store.index import Index, read_index, shard_name
-from wsjax.data.store.save_load import absolute_path, check_metadata, from_arrays, unfinished
+from wsjax.data.store.index import INDEX, SHARDS, Index, shard_name
+from wsjax.data.store.save_load import absolute_path, check_metadata, described, from_arrays, unfinished
 from wsjax.errors import DataError, check_number
-from wsjax.storage.digests import checksum
+from wsjax.storage.files import checksum
 
 
 @dataclass(frozen=True)
 class Verified:
     """What `verify` found; printed, it is a summary.
 
-    networks: that the index promises; shards: found whole; damage: a line for each thing that is wrong; notes: what
-    could not be checked and why, and what does no harm; decoded: how many networks were decoded, or run on images;
-    psnr, recorded: their mean PSNR in dB, now and as the data set records it, None where it was not compared;
-    fingerprint: SHA-256 of the metadata and all arrays, the same for the same networks however they were written;
-    accuracy, recorded_accuracy: of a zoo's classifiers on the test images, as psnr and recorded.
+    networks: that the index promises; shards: found whole; fingerprint: SHA-256 of the metadata and all arrays, however
+    they were written; decoded: how many networks were decoded, or run on images; psnr,
+    recorded: their mean PSNR in dB, now and as the data set records it, None where it was not compared; damage: a line
+    for each thing that is wrong; notes: what could not be checked and why, and what does no harm; accuracy,
+    recorded_accuracy: of a zoo's classifiers on the test images, as psnr and recorded.
     """
 
     path: Path
     networks: int
     shards: int
-    damage: tuple[str, ...]
-    notes: tuple[str, ...]
+    fingerprint: str
     decoded: int
     psnr: float | None
     recorded: float | None
-    fingerprint: str
+    damage: tuple[str, ...]
+    notes: tuple[str, ...]
     accuracy: float | None = None
     recorded_accuracy: float | None = None
 
@@ -71,14 +70,13 @@ def verify(
     """Check a stored data set or collection: all checksums, and a sample of networks decoded beside what they hold.
 
     Every shard is read, one at a time, and all damage is reported, not only the first. Networks spread evenly over the
-    data set are decoded, and their PSNR is compared with the column `psnr`. Those of a zoo are run on the images that
-    they saw and on the test images, and compared with their recorded accuracies. Nothing is written or downloaded.
+    data set are decoded, and their PSNR is compared with the column `psnr`; those of a zoo are run on images, and
+    compared with their recorded accuracies. Nothing is written or downloaded.
 
     Args:
         path: the directory.
         sample: how many networks to decode or to run, of each member of a collection.
-        images: the images or signals that were fitted; None looks for the source that the metadata names among the
-            files at hand, or makes its signals again where they need none.
+        images: the images or signals that were fitted; None looks for the source that the metadata names.
         directory: where that source's files are.
 
     Raises:
@@ -90,9 +88,8 @@ def verify(
         >>> import tempfile
         >>> from wsjax.data import save
         >>> save(networks, path := tempfile.mkdtemp())
-        >>> found = verify(path)
-        >>> found.ok, found.networks, found.decoded
-        (True, 40, 40)
+        >>> verify(path).ok
+        True
     """
     check_number("sample", sample, low=0, integer=True)
     target = absolute_path(path)
@@ -103,7 +100,7 @@ def verify(
 
 
 def _verify_one(path: Path, sample: int, images: Images | Signals | None, directory: str | Path | None) -> Verified:
-    index, metadata = read_index(path), Metadata.from_json(read_stored_json(path / METADATA))
+    index, metadata = described(path)
     damage = []
     if index.unfinished or not metadata.statistics:
         damage.append(unfinished(path, index, metadata))
@@ -115,23 +112,13 @@ def _verify_one(path: Path, sample: int, images: Images | Signals | None, direct
         known = None
     parts, broken = _read(path, index, known, sample)
     found = fidelity(concatenate(parts), images, directory) if parts else Fidelity(0)
-    remains = shards.remains(path, index)
     by_hand = index.unfinished and not metadata.recipe  # only a fit goes on
     way_out = "remove the whole directory, as nothing goes on there" if by_hand else "the next start removes it"
+    remains = shards.remains(path, index)
     left = (f"{entry} is not in the index: a kill left it; {way_out}" for entry in remains)
-    return Verified(
-        path,
-        index.networks,
-        len(index.shards) - len(broken),
-        (*damage, *broken, *found.damage),
-        (*left, *found.notes),
-        found.decoded,
-        found.psnr,
-        found.recorded,
-        index.fingerprint,
-        found.accuracy,
-        found.recorded_accuracy,
-    )
+    told = {"damage": (*damage, *broken, *found.damage), "notes": (*left, *found.notes)}
+    whole = len(index.shards) - len(broken)
+    return Verified(path, index.networks, whole, index.fingerprint, **{**found._asdict(), **told})
 
 
 def _read(path: Path, index: Index, metadata: Metadata | None, sample: int) -> tuple[list[WeightDataset], list[str]]:
@@ -171,22 +158,17 @@ def _joined(
         damage += [f"{name}: {line}" for line in (*exchanged, *one.damage)]
         notes += [f"{name}: {line}" for line in one.notes]
     whole = list(found.values())
+    networks, shard_count, decoded = (
+        sum(getattr(one, field) for one in whole) for field in ("networks", "shards", "decoded")
+    )
+    means = {field: _mean(whole, field) for field in ("psnr", "recorded", "accuracy", "recorded_accuracy")}
+    fingerprint = checksum({name: one.fingerprint for name, one in found.items()})
     return Verified(
-        path,
-        sum(one.networks for one in whole),
-        sum(one.shards for one in whole),
-        tuple(damage),
-        tuple(notes),
-        sum(one.decoded for one in whole),
-        _means(whole, "psnr"),
-        _means(whole, "recorded"),
-        checksum({name: one.fingerprint for name, one in found.items()}),
-        _means(whole, "accuracy"),
-        _means(whole, "recorded_accuracy"),
+        path, networks, shard_count, fingerprint, decoded, damage=tuple(damage), notes=tuple(notes), **means
     )
 
 
-def _means(whole: list[Verified], field: str) -> float | None:
+def _mean(whole: list[Verified], field: str) -> float | None:
     """The mean of one field over the networks of those members in which it was compared."""
     known = [(one.decoded, getattr(one, field)) for one in whole if getattr(one, field) is not None]
     total = sum(count for count, _ in known)

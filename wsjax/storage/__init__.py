@@ -1,1 +1,1 @@
-"""Files written completely or not at all: JSON with checksums, digests, locks and Orbax, for `data` and `train`."""
+"""Files written completely or not at all, and Orbax, for `data` and `train`."""

@@ -1,29 +1,50 @@
-"""Text and JSON files that are written completely or not at all; JSON may carry its own checksum."""
+"""Files written completely or not at all: text, JSON with its own checksum, digests, and locks on directories."""
 
 import contextlib
+import fcntl
+import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wsjax.errors import DataError
-from wsjax.storage.digests import checksum
 
 CHECKSUM = "checksum"
+LOCK = "lock"
+ALONE, SHARED, IN_TURN = fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_SH | fcntl.LOCK_NB, fcntl.LOCK_EX
+"""How to hold a lock: by one process; by several that all hold it so; by one, and whoever comes later waits."""
+
+
+def checksum(content: dict[str, Any]) -> str:
+    """SHA-256 of JSON content, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def digest(array: np.ndarray) -> str:
+    """SHA-256 of an array's dtype, shape and bytes."""
+    sha = hashlib.sha256(f"{array.dtype} {array.shape} ".encode())
+    sha.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return sha.hexdigest()
+
+
+def file_digests(directory: Path) -> dict[str, str]:
+    """SHA-256 of each file under a directory, by its path there."""
+    found = {}
+    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            found[path.relative_to(directory).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def write_text(path: Path, text: str) -> None:
     """Replace a file, and return once the text is on the disk; a kill leaves the old file or the new one.
 
-    Raises:
-        OSError: naming the file, why, and how much room there is.
-
-    Example:
-        >>> import tempfile
-        >>> write_text(path := Path(tempfile.mkdtemp()) / "note.txt", "one line\\n")
-        >>> path.read_text(encoding="utf-8")
-        'one line\\n'
+    An OSError names the file, why, and how much room there is.
     """
     draft = path.with_name(f"{path.name}.tmp")
     try:
@@ -47,11 +68,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read what `write_json` wrote.
-
-    Raises:
-        DataError: the file is missing or is not JSON; it is named.
-    """
+    """Read what `write_json` wrote. Raises DataError where the file is missing or is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -68,25 +85,9 @@ def write_checked_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_checked_json(path: Path, *, expected: str, way_out: str) -> dict[str, Any]:
-    """Read what `write_checked_json` wrote.
+    """Read what `write_checked_json` wrote. Raises DataError where it is missing, is not JSON, or was changed.
 
-    Args:
-        path: the file.
-        expected: what should be there, and who writes it, for the message where the file cannot be read.
-        way_out: what to do, for the message where it was changed.
-
-    Raises:
-        DataError: the file is missing, is not JSON, or was changed.
-
-    Example:
-        >>> import tempfile
-        >>> write_checked_json(path := Path(tempfile.mkdtemp()) / "a.json", {"size": 3})
-        >>> read_checked_json(path, expected="a note", way_out="Write it again.")
-        {'size': 3}
-        >>> _ = path.write_text(path.read_text().replace("3", "4"))
-        >>> read_checked_json(path, expected="a note", way_out="Write it again.")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        wsjax.errors.DataError: ...a.json is altered: it has SHA-256 ...; it states ... Write it again.
+    The messages say what should be there and who writes it (`expected`), and what to do where it was changed.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -108,3 +109,41 @@ def why(error: Exception, path: Path) -> str:
     except OSError:
         return reason
     return f"{reason} ({free / 1e6:.1f} MB are free there)"
+
+
+@contextlib.contextmanager
+def locked(path: Path, name: str = LOCK, how: int = ALONE, what: str | None = None) -> Iterator[None]:
+    """Make a directory and hold a lock of it, a file there of that name; the system releases it when a process ends.
+
+    It is a `flock`, which Linux also keeps between the machines of a shared disk (NFS). A BlockingIOError says that
+    another process holds it while `what` is written, an OSError that the directory cannot be made, written or locked.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        # To read and to write: over NFS a shared lock needs the one, a lone one the other.
+        file = (path / name).open("ab+")
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {error.strerror}; name a directory that you may write to") from None
+    with file:
+        try:
+            fcntl.flock(file, how)
+        except BlockingIOError:
+            raise BlockingIOError(
+                f"{what or path} is being written by another process; expected one writer: wait, or name another "
+                f"directory"
+            ) from None
+        except OSError as error:
+            raise OSError(f"{path} cannot be locked: {error.strerror}; name a directory on a disk with locks") from None
+        yield
+
+
+def is_held(path: Path, name: str) -> bool:
+    """Whether a process holds a lock."""
+    try:
+        with (path / name).open("rb") as file:
+            fcntl.flock(file, SHARED)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False

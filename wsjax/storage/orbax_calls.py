@@ -38,11 +38,7 @@ def load(path: Path, described: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _quietly(call: Callable[[], T]) -> T:
-    """Call Orbax; a failure becomes one `OrbaxError`.
-
-    Its error paths log a traceback for each thread, leave coroutines that warn when they are collected, and writes that
-    end when their event loop is closed; all are kept from the user here, once the frames that hold them are gone.
-    """
+    """Call Orbax; a failure becomes one `OrbaxError`, without the tracebacks and warnings that its threads leave."""
     if os.getpid() != PROCESS:
         raise RuntimeError(
             "this process was forked from one that had read or written stored data sets, whose threads are not in it; "
@@ -85,11 +81,8 @@ def _by_itself() -> ocp.Context:
 
 
 def _alone(save: Callable[[], None]) -> None:
-    """Save as if JAX knew of one process only.
-
-    Orbax 0.12 has no setting for that: it compares the paths of all processes before it looks at who takes part, and
-    only the first process writes NumPy arrays. It asks these two functions, and JAX itself asks others.
-    """
+    """Save as if JAX knew of one process: Orbax 0.12 compares the paths of all, and only the first writes NumPy."""
+    # Orbax asks these two functions, and JAX itself asks others.
     index, count = jax.process_index, jax.process_count
     if count() == 1:
         return save()

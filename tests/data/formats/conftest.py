@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 
-from tests.data.formats import references_cnn
-from tests.data.formats.references import MLP_OUTPUTS, OUTPUTS, POINTS
+from tests.data.formats import references
 from tests.helpers import change
 from wsjax import symmetry
 from wsjax.data import WeightDataset
+from wsjax.errors import DataError
 
 
 def save_state(path: Path, state: dict[str, np.ndarray], **extras: Any) -> Path:
@@ -24,6 +23,15 @@ def save_state(path: Path, state: dict[str, np.ndarray], **extras: Any) -> Path:
     return path
 
 
+def refused(read: Callable, message: str, *arguments: Any, **settings: Any) -> None:
+    with pytest.raises(DataError, match=message):
+        read(*arguments, **settings)
+
+
+def known(name: str, numbers: list[int]) -> list[list[float]]:
+    return [references.OUTPUTS[f"{name} {number}"] for number in numbers]
+
+
 @pytest.fixture
 def agrees() -> Callable[[WeightDataset, list[int]], None]:
     """Check that each SIREN or MLP of a set computes what PyTorch computed from the state dict of its number."""
@@ -31,14 +39,10 @@ def agrees() -> Callable[[WeightDataset, list[int]], None]:
     def check(dataset: WeightDataset, numbers: list[int]) -> None:
         network = dataset.metadata.network
         assert network is not None
-        found = np.asarray(jax.jit(jax.vmap(lambda weights: network.apply(weights, POINTS)))(dataset.weights))
-        outputs = network.widths[-1]
-        if network.kind == "mlp":
-            known = [MLP_OUTPUTS[network.widths, network.activation, number] for number in numbers]
-        else:
-            known = [OUTPUTS[outputs, number] for number in numbers]
-        expected = [np.reshape(values, (len(POINTS), outputs)) for values in known]
-        np.testing.assert_allclose(found - network.offset, np.stack(expected), rtol=0, atol=1e-6)
+        apply = jax.jit(jax.vmap(lambda weights: network.apply(weights, references.POINTS)))
+        found = np.asarray(apply(dataset.weights)).reshape(len(numbers), -1)
+        expected = known(f"{'-'.join(map(str, network.widths))} {network.activation}", numbers)
+        np.testing.assert_allclose(found - network.offset, expected, rtol=0, atol=1e-6)
 
     return check
 
@@ -48,17 +52,16 @@ def agrees_cnn() -> Callable[[WeightDataset, str, str, list[int]], None]:
     """Check that each network computes what PyTorch computed with its number, and that its Symmetry is one."""
 
     def check(dataset: WeightDataset, architecture: str, activation: str, numbers: list[int]) -> None:
-        images = jnp.asarray(references_cnn.images(architecture))
+        images = jax.device_put(np.moveaxis(references.IMAGES[architecture], 1, -1))
 
         @jax.jit
         @jax.vmap
         def both(weights, key):
             moved = symmetry.act(symmetry.sample(key, dataset.symmetry), weights)
-            return [references_cnn.FUNCTIONS[architecture](w, images, activation) for w in (weights, moved)]
+            return [references.FUNCTIONS[architecture](w, images, activation) for w in (weights, moved)]
 
         found, moved = both(dataset.weights, jax.random.split(jax.random.key(0), len(numbers)))
-        expected = [np.ravel(references_cnn.OUTPUTS[architecture, activation, number]) for number in numbers]
-        np.testing.assert_allclose(found[:, 0], expected, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(found[:, 0], known(f"{architecture} {activation}", numbers), rtol=0, atol=1e-6)
         assert change(moved, found) < 1e-5
 
     return check

@@ -1,20 +1,23 @@
 """CNN Wild Park, in exactly its layout: architectures that differ, configurations pickled as OmegaConf's classes."""
 
+import functools
 import json
 import sys
 import types
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.data.formats.references_cnn import PARK, cnn_state
+from tests.data.formats.conftest import refused
+from tests.data.formats.references import PARK, cnn_state
 from tests.data.formats.test_contents import Malicious
 from wsjax.data import Collection
-from wsjax.data.formats.cnn_park import read_cnn_park
-from wsjax.data.formats.residual_symmetry import residual_symmetry
-from wsjax.errors import DataError
+from wsjax.data.formats.cnn_park import Architecture, read_cnn_park
+from wsjax.data.formats.cnn_symmetry import cnn_symmetry, residual_symmetry
 from wsjax.symmetry import Sum
+from wsjax.symmetry.group import actions_of
 
 CONFIG = {
     "n_layers": 4,
@@ -80,6 +83,10 @@ def small_state(number):
     return {name: np.full(shape, number + 0.5, np.float32) for name, shape in shapes}
 
 
+def read(root):
+    return read_cnn_park(root, progress=False)
+
+
 @pytest.fixture
 def zoo(tmp_path, as_omegaconf):
     root = tmp_path / "cifar10_zooV2"
@@ -97,17 +104,16 @@ def zoo(tmp_path, as_omegaconf):
 
 
 def test_architectures_under_one_index(zoo, agrees_cnn, tmp_path):
-    park = read_cnn_park(zoo, progress=False)
+    park = read(zoo)
     assert list(park.members) == [
         "c3-8-4-16-8_k3-5-3-3_s1-1-1-1_p1-2-1-1_rn-n-0-1_tanh-relu-tanh-leaky_relu",
         "c3-8_k3_s1_p1_rn_gelu",
     ]
     assert park.label.tolist() == pytest.approx([0.1, 0.2, 0.1, 0.2, 0.9])
-    assert park.columns["image"].tolist() == [0, 0, 1, 1, 2]
-    assert park.columns["steps"].tolist() == [1, 2, 1, 2, 2]
-    assert park.columns["split"].tolist() == [0, 0, 1, 1, 2]
+    columns = {"image": [0, 0, 1, 1, 2], "steps": [1, 2, 1, 2, 2], "split": [0, 0, 1, 1, 2]}
+    assert {name: park.columns[name].tolist() for name in columns} == columns
     first, second = park.members.values()
-    agrees_cnn(first, "park", "", [1, 1, 0, 0])
+    agrees_cnn(first, "park", "own", [1, 1, 0, 0])
     assert first.symmetry.groups["c1_3"].actions == ("permute", "sign")  # tanh both
     assert first.symmetry.groups["c2_4"].actions == ("permute", "rescale")  # relu and leaky_relu
     assert first.symmetry.axes[6].entries[2:] == (Sum("c1_3*", "c3*"), Sum("c2_4", "c4"))
@@ -119,51 +125,50 @@ def test_architectures_under_one_index(zoo, agrees_cnn, tmp_path):
 
 def test_without_a_splits_json_checkpoints_of_a_run_stay_together(zoo):
     (zoo / "cnn_park_splits.json").unlink()
-    columns = read_cnn_park(zoo, progress=False).columns
-    assert columns["split"][0] == columns["split"][1]
-    assert columns["split"][2] == columns["split"][3]
-    assert set(columns["split"]) == {0, 2}
+    split = read(zoo).columns["split"]
+    assert (split[0], split[2], set(split)) == (split[1], split[3], {0, 2})
 
 
 def test_a_configuration_that_does_not_fit_is_named(tmp_path):
     for change, message in (
         ({"channels": [3, 8, 4]}, "expected as many entries as layers"),
+        ({name: [] for name in Architecture._fields} | {"channels": [3]}, "expected as many entries as layers"),
         ({"residual": [0]}, "earlier layers"),
-        ({"activation": ["swish"]}, "expected as many entries as layers"),
+        ({"activation": ["swish"]}, "activations among relu"),
         ({"kernel_size": [0]}, "positive sizes"),
         ({"kernel_size": [5]}, r"weights\[0\].kernel has shape \(3, 3, 3, 8\); .* expects \(5, 5, 3, 8\)"),
         ({"kernel_size": 3}, "config lacks"),
     ):
         path = write(tmp_path, "run", 1, small_state(0), {**PLAIN, **change})
-        with pytest.raises(DataError, match=message) as caught:
-            read_cnn_park(tmp_path, progress=False)
-        assert str(path) in str(caught.value)
+        refused(read, f"{path}.*{message}", tmp_path)
 
 
 def test_anything_but_arrays_and_a_configuration_is_refused(tmp_path, as_omegaconf):
-    target = tmp_path / "written"
-    write(tmp_path / "zoo", "run", 1, small_state(0), PLAIN, more=Malicious(target))
-    with pytest.raises(DataError, match=r"would call posix.system when loaded"):
-        read_cnn_park(tmp_path / "zoo", progress=False)
+    target, deep = tmp_path / "written", functools.reduce(lambda inner, _: [inner], range(50), [])
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"more": Malicious(target)}, "would call posix.system when loaded"),
+        ({"config": {**PLAIN, "n_layers": torch.ones(2)}}, "config.n_layers holds a ndarray; expected numbers, text"),
+        ({"config": {**PLAIN, "n_layers": as_omegaconf(deep)}}, "nested more than 20 deep"),
+        ({"accuracy": None}, "has test/acc None and iteration 1; expected two numbers"),
+    ]
+    for changed, message in cases:
+        write(tmp_path / "zoo", "run", 1, small_state(0), **{"config": PLAIN, **changed})
+        refused(read, message, tmp_path / "zoo")
     assert not target.exists()
-    write(tmp_path / "zoo", "run", 1, small_state(0), {**PLAIN, "n_layers": torch.ones(2)})
-    with pytest.raises(DataError, match=r"config.n_layers holds a ndarray; expected numbers, text, lists and dicts"):
-        read_cnn_park(tmp_path / "zoo", progress=False)
-    deep: list = []
-    for _ in range(50):
-        deep = [deep]
-    write(tmp_path / "zoo", "run", 1, small_state(0), {**PLAIN, "n_layers": as_omegaconf(deep)})
-    with pytest.raises(DataError, match="nested more than 20 deep"):
-        read_cnn_park(tmp_path / "zoo", progress=False)
-    write(tmp_path / "zoo", "run", 1, small_state(0), PLAIN, accuracy=None)
-    with pytest.raises(DataError, match="has test/acc None and iteration 1; expected two numbers"):
-        read_cnn_park(tmp_path / "zoo", progress=False)
 
 
 def test_chains_of_additions_tie_what_they_share():
-    spec = residual_symmetry((3, 8, 4, 16, 32), (3,) * 4, (-1, -1, 0, 1), ("relu", "tanh", "gelu", "sigmoid"), 10)
-    sizes = {name: group.size for name, group in spec.groups.items()}
-    assert sizes == {"c1_3": 8, "c2_4": 4, "c3": 8, "c4": 28}
-    chained = residual_symmetry((3, 8, 4, 16, 32), (3,) * 4, (-1, -1, 0, 2), ("relu",) * 4, 10)
-    assert {name: g.size for name, g in chained.groups.items()} == {"c1_3_4": 8, "c2": 4, "c3_4": 8, "c4": 16}
-    assert chained.shapes[6] == (3, 3, 16, 32)
+    for residual, activations, expected in (
+        ((-1, -1, 0, 1), ("relu", "tanh", "gelu", "sigmoid"), {"c1_3": 8, "c2_4": 4, "c3": 8, "c4": 28}),
+        ((-1, -1, 0, 2), ("relu",) * 4, {"c1_3_4": 8, "c2": 4, "c3_4": 8, "c4": 16}),
+    ):
+        spec = residual_symmetry((3, 8, 4, 16, 32), (3,) * 4, residual, activations, 10)
+        assert {name: group.size for name, group in spec.groups.items()} == expected
+        assert spec.shapes[6] == (3, 3, 16, 32)
+
+
+def test_max_pooling_before_an_odd_activation_keeps_permutations_and_scales_alone():
+    for activation, expected in (("sine", ("permute",)), ("relu", ("permute", "rescale"))):
+        spec = cnn_symmetry([(3, 3, 1, 4), (3, 3, 4, 5), (5, 10)], activation, pooled={0})
+        assert spec.groups["c1"].actions == expected
+        assert spec.groups["c2"].actions == actions_of(activation)

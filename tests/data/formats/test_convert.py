@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.data.formats.conftest import save_state
+from tests.data.formats.conftest import refused, save_state
 from tests.data.formats.references import DWS_WIDTHS, dense_state
 from tests.data.formats.test_cnn_park import PLAIN, small_state, write
 from tests.data.formats.test_contents import Malicious
@@ -20,7 +20,6 @@ from tests.data.test_dataset import assert_same
 from wsjax.data import Collection, WeightDataset, load, verify
 from wsjax.data.formats import FORMATS, convert, read_state_dicts
 from wsjax.data.store import shards
-from wsjax.errors import DataError
 from wsjax.storage import orbax_calls
 
 NAMES = ["seq.0", "seq.1", "seq.2"]
@@ -55,17 +54,19 @@ def test_several_architectures_become_a_collection(tmp_path):
 
 
 def test_options_are_checked_before_anything_is_read_or_written(states, tmp_path):
-    with pytest.raises(ValueError, match=r"unknown format 'dws-mnits'.*Did you mean 'dws-mnist'"):
-        convert("dws-mnits", states, tmp_path / "ours")
-    with pytest.raises(ValueError, match=r"unknown option 'view' of nfn-sirens; .*Did you mean 'views'"):
-        convert("nfn-sirens", states, tmp_path / "ours", view=2)
-    with pytest.raises(ValueError, match="network has fields width; those of a Network are: kind, widths"):
-        convert("state-dicts", states, tmp_path / "ours", network={"kind": "mlp", "width": [2, 3, 1]})
+    out = tmp_path / "ours"
+    for format, options, message in (
+        ("dws-mnits", {}, r"unknown format 'dws-mnits'.*Did you mean 'dws-mnist'"),
+        ("nfn-sirens", {"view": 2}, r"unknown option 'view' of nfn-sirens; .*Did you mean 'views'"),
+        ("dws-mnist", {"images": "fashion-mnist"}, "unknown option 'images' of dws-mnist"),
+        ("state-dicts", {"network": {"kind": "mlp", "width": [2, 3, 1]}}, "network has fields width; those of a Net"),
+        ("dws-mnist", {}, "holds no file whose path matches"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            convert(format, states, out, **options)
+        assert not out.exists()
     with pytest.raises(ValueError, match="is not empty; expected a new directory"):
         convert("dws-mnist", states, states)
-    with pytest.raises(DataError, match="holds no file whose path matches"):
-        convert("dws-mnist", states, tmp_path / "ours")
-    assert not (tmp_path / "ours").exists()
     assert len(FORMATS) == 10
 
 
@@ -77,12 +78,12 @@ def test_a_hostile_file_runs_nothing_and_leaves_nothing(states, tmp_path, bare):
         (states / "1.pth").write_bytes(pickle.dumps(hostile))
     else:
         torch.save(hostile, states / "1.pth")
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(DataError, match=r"1\.pth (would call posix.system when loaded|is no whole zip archive)"):
-        convert("state-dicts", states, tmp_path / "ours", network=NETWORK, labels=LABELS, progress=False)
-    assert not marker.exists()
-    assert not (tmp_path / "ours").exists()
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    contents = lambda: {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    before = contents()
+    message = r"1\.pth (would call posix.system when loaded|is no whole zip archive)"
+    settings: dict[str, Any] = {"network": NETWORK, "labels": LABELS, "progress": False}
+    refused(convert, message, "state-dicts", states, tmp_path / "ours", **settings)
+    assert (contents(), marker.exists(), (tmp_path / "ours").exists()) == (before, False, False)
     # The file would write the marker, were it run.
     pickle.loads(pickle.dumps(hostile))
     assert marker.exists()
@@ -102,8 +103,7 @@ def test_a_killed_conversion_is_not_taken_for_whole_and_its_way_out_works(states
     monkeypatch.setattr(shards, "SHARD_BYTES", 1)  # a network in each shard
     with mock.patch.object(orbax_calls.ocp, "save", killed), pytest.raises(Killed):
         again()
-    with pytest.raises(DataError, match="is unfinished: 1 of 3 networks are there; to go on, remove the directory"):
-        load(path)
+    refused(load, "is unfinished: 1 of 3 networks are there; to go on, remove the directory", path)
     found = verify(path)
     assert not found.ok
     assert "a kill left it; remove the whole directory, as nothing goes on there" in found.notes[0]

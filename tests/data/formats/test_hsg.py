@@ -1,15 +1,16 @@
 """HSG's raw model zoos, in exactly their layout."""
 
+import functools
 import json
 
 import numpy as np
 import pytest
 
-from tests.data.formats.conftest import save_state
-from tests.data.formats.references_cnn import cnn_state
+from tests.data.formats.conftest import refused, save_state
+from tests.data.formats.references import cnn_state
 from wsjax.data.formats.hsg import read_hsg_zoo
-from wsjax.errors import DataError
 
+read = functools.partial(read_hsg_zoo, progress=False)
 SMALL, DROPOUT, LARGE = (0, 3, 6, 9, 11), (0, 4, 8, 11, 14), (0, 4, 8, 13, 16)
 
 
@@ -34,7 +35,7 @@ def test_small_networks_with_and_without_dropout(tmp_path, agrees_cnn, activatio
     root = tmp_path / "tune_zoo_mnist"
     write_trial(root, "NN_tune_trainable_a_1", 0, nlin=activation)
     write_trial(root, "NN_tune_trainable_b_2", 1, nlin=activation, places=DROPOUT, padded=True)
-    data = read_hsg_zoo(root, progress=False)
+    data = read(root)
     agrees_cnn(data, "hsg", activation, [0, 1])
     np.testing.assert_allclose(data.label, [0.2, 0.2])
     np.testing.assert_allclose(data.columns["train_accuracy"], [0.4, 0.4])
@@ -44,14 +45,14 @@ def test_small_networks_with_and_without_dropout(tmp_path, agrees_cnn, activatio
     assert plain == (("permute", "sign") if activation == "tanh" else ("permute", "rescale"))
     assert sum(leaf[0].size for layer in data.weights for leaf in layer) == 2464
     assert (data.metadata.source["epoch"], data.metadata.source["activations"]) == (2, [activation])
-    first = read_hsg_zoo(root, epoch=1, progress=False)
+    first = read(root, epoch=1)
     np.testing.assert_allclose(first.label, [0.1, 0.1])
 
 
 def test_large_networks_pool_every_convolution(tmp_path, agrees_cnn):
     for number in range(2):
         write_trial(tmp_path, f"trial_{number}", number, architecture="hsg large", places=LARGE)
-    data = read_hsg_zoo(tmp_path, progress=False)
+    data = read(tmp_path)
     agrees_cnn(data, "hsg large", "tanh", [0, 1])
     assert data.symmetry.groups["c3"].actions == ("permute",)
     assert data.symmetry.groups["h1"].actions == ("permute", "sign")
@@ -60,38 +61,37 @@ def test_large_networks_pool_every_convolution(tmp_path, agrees_cnn):
 def test_several_activations_and_the_splits(tmp_path):
     for number in range(20):
         write_trial(tmp_path, f"trial_{number}", 0, epochs=(0,), nlin=("leakyrelu", "tanh")[number % 2])
-    data = read_hsg_zoo(tmp_path, progress=False)
+    data = read(tmp_path)
     assert data.columns["image"].tolist() == list(range(20))
     assert np.bincount(data.columns["split"]).tolist() == [14, 3, 3]
     assert {group.actions for group in data.symmetry.groups.values()} == {("permute",)}
-    tanh = read_hsg_zoo(tmp_path, activation="leaky_relu", progress=False)
-    assert tanh.symmetry.groups["c1"].actions == ("permute", "rescale")
-    assert tanh.columns["image"].tolist() == list(range(0, 20, 2))
-    np.testing.assert_array_equal(tanh.columns["split"], data.columns["split"][::2])
-    assert tanh.metadata.source["left_out"] == {"trials": [], "other activations": 10}
+    leaky = read(tmp_path, activation="leaky_relu")
+    assert leaky.symmetry.groups["c1"].actions == ("permute", "rescale")
+    assert leaky.columns["image"].tolist() == list(range(0, 20, 2))
+    np.testing.assert_array_equal(leaky.columns["split"], data.columns["split"][::2])
+    assert leaky.metadata.source["left_out"] == {"trials": [], "other activations": 10}
     with pytest.raises(ValueError, match="unknown activation 'relu'"):
-        read_hsg_zoo(tmp_path, activation="relu")
-
-
-def refused(root, message, **arguments):
-    with pytest.raises(DataError, match=message):
-        read_hsg_zoo(root, progress=False, **arguments)
+        read(tmp_path, activation="relu")
 
 
 def test_a_trial_that_lacks_something_is_named(tmp_path):
     write_trial(tmp_path, "trial_1", 0)
     write_trial(tmp_path, "trial_2", 0, epochs=(1,))
-    refused(tmp_path, r"1 trials have no checkpoint of epoch 2, trial_2 first; .* leave_out=\['trial_2'\]")
-    assert len(read_hsg_zoo(tmp_path, leave_out=["trial_2"], progress=False)) == 1
-    assert len(read_hsg_zoo(tmp_path, epoch=1, progress=False)) == 2
-    refused(tmp_path, "leave_out names trial_9", leave_out=["trial_9"])
-    lines = (tmp_path / "trial_2/result.json").read_text().splitlines()
-    (tmp_path / "trial_2/result.json").write_text(lines[0])
-    refused(tmp_path, r"trial_2/result.json has no training_iteration 1", epoch=1)
-    (tmp_path / "trial_2/result.json").write_text("{")
-    refused(tmp_path, r"trial_2/result.json cannot be read", epoch=1)
-    (tmp_path / "trial_2/result.json").write_text(lines[1].replace("0.1", "NaN"))
-    refused(tmp_path, r"labels of hsg-.* are not finite for 1 networks", epoch=1)
+    refused(read, r"1 trials have no checkpoint of epoch 2, trial_2 first; .* leave_out=\['trial_2'\]", tmp_path)
+    assert len(read(tmp_path, leave_out=["trial_2"])) == 1
+    assert len(read(tmp_path, epoch=1)) == 2
+    refused(read, "leave_out names trial_9", tmp_path, leave_out=["trial_9"])
+    refused(read, "leave_out names all 2 networks", tmp_path, leave_out=["trial_1", "trial_2"])
+    path = tmp_path / "trial_2/result.json"
+    lines = path.read_text().splitlines()
+    for content, message in (
+        (lines[0], "trial_2/result.json has no training_iteration 1"),
+        ("{", "trial_2/result.json cannot be read"),
+        (lines[1].replace("0.1", '"high"'), "trial_2/result.json cannot be read"),
+        (lines[1].replace("0.1", "NaN"), "labels of hsg-.* are not finite for 1 networks"),
+    ):
+        path.write_text(content)
+        refused(read, message, tmp_path, epoch=1)
 
 
 @pytest.mark.parametrize(
@@ -107,4 +107,4 @@ def test_other_names_are_refused(tmp_path, rename, message):
     write_trial(tmp_path, "trial_2", 0)
     state = cnn_state("hsg", [f"module_list.{place}" for place in SMALL])
     save_state(tmp_path / "trial_2/checkpoint_2/checkpoints", {rename(name): array for name, array in state.items()})
-    refused(tmp_path, message)
+    refused(read, message, tmp_path)

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.data.formats.conftest import save_state
+from tests.data.formats.conftest import refused, save_state
 from tests.data.formats.references import COLOR_WIDTHS, DWS_WIDTHS, dense_state
 from wsjax.data.formats.nfn import read_nfn_sirens
-from wsjax.errors import DataError
 
 NAMES = ["net.0.linear", "net.1.linear", "net.2"]
 BASE, COPY = "randinit_smaller", "randinit_smaller_aug{}"
@@ -14,6 +13,11 @@ BASE, COPY = "randinit_smaller", "randinit_smaller_aug{}"
 
 def write(root, prefix, label, number, network, widths=DWS_WIDTHS):
     return save_state(root / f"{prefix}_{label}s" / f"net{number}.pth", dense_state(NAMES, widths, network))
+
+
+def read(root, images=None, **settings):
+    data = read_nfn_sirens(root, images, progress=False, **settings)
+    return data.take(np.lexsort([data.columns["image"], data.columns["view"]]))
 
 
 @pytest.fixture
@@ -28,8 +32,7 @@ def sirens(tmp_path):
 
 
 def test_the_first_fits_alone_are_never_mixed_with_copies(sirens, agrees):
-    data = read_nfn_sirens(sirens, cuts=(1, 2), progress=False)
-    data = data.take(np.argsort(data.columns["image"]))
+    data = read(sirens, cuts=(1, 2))
     assert (data.label.tolist(), data.columns["image"].tolist()) == ([7, 3, 7], [0, 1, 2])
     assert (data.columns["split"].tolist(), data.columns["view"].tolist()) == ([0, 1, 2], [0, 0, 0])
     agrees(data, [0, 1, 2])
@@ -40,14 +43,13 @@ def test_the_first_fits_alone_are_never_mixed_with_copies(sirens, agrees):
 
 
 def test_copies_are_views_of_the_same_image(sirens, agrees):
-    data = read_nfn_sirens(sirens, views=None, cuts=(1, 2), progress=False)
-    data = data.take(np.lexsort([data.columns["image"], data.columns["view"]]))
+    data = read(sirens, views=None, cuts=(1, 2))
     assert data.columns["view"].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert data.label.tolist() == [7, 3, 7] * 3
     agrees(data, [0, 1, 2, 1, 2, 0, 2, 0, 1])
-    assert len(read_nfn_sirens(sirens, views=2, cuts=(1, 2), progress=False)) == 6
+    assert len(read(sirens, views=2, cuts=(1, 2))) == 6
     with pytest.raises(ValueError, match=r"views is 4; .* has 3"):
-        read_nfn_sirens(sirens, views=4)
+        read(sirens, views=4)
 
 
 def test_color_networks_and_the_usual_cuts(tmp_path, agrees):
@@ -55,27 +57,25 @@ def test_color_networks_and_the_usual_cuts(tmp_path, agrees):
     for number in range(3):
         write(root, BASE, 2, number, number, COLOR_WIDTHS)
     with pytest.raises(ValueError, match="does not say what its networks show; pass images=, one of mnist"):
-        read_nfn_sirens(root)
-    data = read_nfn_sirens(root, "cifar", progress=False)
+        read(root)
+    data = read(root, "cifar")
     agrees(data, [0, 1, 2])
     assert (data.metadata.image_shape, data.metadata.classes[2]) == ((32, 32, 3), "bird")
-    assert data.columns["split"].tolist() == [0, 0, 0]
-    assert data.metadata.source["cuts"] == [45_000, 50_000]
+    assert (data.columns["split"].tolist(), data.metadata.source["cuts"]) == ([0, 0, 0], [45_000, 50_000])
 
 
-def test_what_does_not_add_up_is_named(sirens):
-    def refused(message, **arguments):
-        with pytest.raises(DataError, match=message):
-            read_nfn_sirens(sirens, progress=False, **arguments)
-
+def test_what_does_not_add_up_is_named(sirens, tmp_path):
     other = write(sirens, COPY.format(0), 5, 1, 0)
-    refused("(_5s/net1.pth and .*_3s/net1.pth|_3s/net1.pth and .*_5s/net1.pth) both hold image 1", views=2)
+    both = "(_5s/net1.pth and .*_3s/net1.pth|_3s/net1.pth and .*_5s/net1.pth) both hold image 1"
+    refused(read, both, sirens, views=2)
     other.unlink()
     (sirens / "randinit_smaller_aug0_3s/net1.pth").unlink()
     write(sirens, COPY.format(0), 5, 1, 0)
-    refused("gives image 1 the label", views=2)
-    assert len(read_nfn_sirens(sirens, leave_out=["randinit_smaller_3s/net1.pth"], progress=False)) == 2
+    refused(read, "gives image 1 the label", sirens, views=2)
+    assert len(read(sirens, leave_out=["randinit_smaller_3s/net1.pth"])) == 2
     (sirens / "randinit_smaller_3s/net1.pth").unlink()
-    refused(r"no file holds image 1 \(1 of 3 are missing\)")
+    refused(read, r"no file holds image 1 \(1 of 3 are missing\)", sirens)
     write(sirens, BASE, 3, 1, 0, COLOR_WIDTHS)
-    refused(r"randinit_smaller_3s/net1.pth: weights\[2\].kernel has shape \(32, 3\)")
+    refused(read, r"randinit_smaller_3s/net1.pth: weights\[2\].kernel has shape \(32, 3\)", sirens)
+    write(tmp_path / "copies", COPY.format(0), 5, 0, 0)
+    refused(read, r"no file holds image 0 \(1 of 1 are missing\)", tmp_path / "copies", "mnist")

@@ -7,21 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.formats.conftest import save_state
+from tests.data.formats.conftest import refused, save_state
 from tests.data.formats.references import DWS_WIDTHS, dense_state
 from tests.data.formats.test_cnn_zoo import write_zoo
-from tests.data.formats.test_dws import write_mnist
+from tests.data.formats.test_dws import MNIST, read_mnist, write_mnist
 from tests.data.formats.test_fit_a_nef import write_set
 from tests.data.formats.test_hsg import write_trial
 from tests.data.test_dataset import assert_same
 from wsjax.data import WeightDataset
-from wsjax.data.formats import read_state_dicts
-from wsjax.data.formats.cnn_zoo import read_cnn_zoo
-from wsjax.data.formats.dws import read_dws_mnist
-from wsjax.data.formats.export import write_state_dicts
-from wsjax.data.formats.fit_a_nef import read_fit_a_nef
-from wsjax.data.formats.hsg import read_hsg_zoo
-from wsjax.errors import DataError
+from wsjax.data.formats import read_cnn_zoo, read_fit_a_nef, read_hsg_zoo, read_state_dicts, write_state_dicts
 from wsjax.networks import Network
 
 
@@ -43,7 +37,7 @@ CASES: list[tuple[Callable[[Path], object], Callable[[Path], WeightDataset], tup
     (write_zoo, read_cnn_zoo, ("weights.npy", "layout.csv", "metrics.csv.gz")),
     (write_hsg, functools.partial(read_hsg_zoo, progress=False), ("trial_1/result.json", "trial_1/params.json")),
     (write_set, functools.partial(read_fit_a_nef, dataset="MNIST", progress=False), ("nef.json", "cfg.json")),
-    (write_mnist, functools.partial(read_dws_mnist, progress=False), ("mnist_splits.json",)),
+    (write_mnist, read_mnist, ("splits.json", MNIST[0])),
     (write_export, functools.partial(read_state_dicts, progress=False), ("networks.json",)),
 ]
 
@@ -65,21 +59,20 @@ def test_a_link_may_lead_to_a_file_inside_and_to_none_outside(tmp_path, write, r
     kept.rename(outside)
     file.unlink()
     file.symlink_to(outside)
-    with pytest.raises(DataError, match=f"{name} links to {outside}; expected files inside {root}: refused"):
-        read(root)
+    refused(read, f"{name} links to {outside}; expected files inside {root}: refused", root)
 
 
 def test_a_splits_json_that_is_given_may_be_a_link_to_anywhere(tmp_path):
     root, outside = tmp_path / "theirs", tmp_path / "ours.json"
     write_mnist(root)
-    expected = read_dws_mnist(root, progress=False)
-    link = root / "mnist_splits.json"
+    expected, link = read_mnist(root), root / "splits.json"
     link.rename(outside)
     link.symlink_to(outside)
-    assert_same(read_dws_mnist(root, splits=link, progress=False), expected)
+    refused(read_mnist, "links to", root)
+    assert_same(read_mnist(root, splits=link), expected)
 
 
 def test_a_link_to_itself_is_no_file(tmp_path):
     (tmp_path / "a.npz").symlink_to("a.npz")
-    with pytest.raises(DataError, match=r"a.npz is no file; expected the weights of one network"):
-        read_state_dicts(tmp_path, Network("siren", DWS_WIDTHS), progress=False)
+    message = "a.npz is no file; expected the weights of one network"
+    refused(read_state_dicts, message, tmp_path, Network("siren", DWS_WIDTHS), progress=False)

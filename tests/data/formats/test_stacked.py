@@ -3,20 +3,21 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 
+from tests.data.formats.conftest import refused
 from tests.data.test_dataset import assert_same
 from tests.helpers import random_weights
-from wsjax.data import WeightDataset, ZooRecipe, load, save, to_device
+from wsjax.data import WeightDataset, ZooRecipe, load, save
 from wsjax.data.formats import convert, read_arrays, to_equinox, to_flax, to_torch, write_arrays
 from wsjax.data.formats.stacked import FILES, METADATA
-from wsjax.data.store.write_shards import with_statistics
 from wsjax.data.zoo import zoo_network
-from wsjax.data.zoo.job import _metadata as metadata_of_zoo
-from wsjax.errors import DataError
-from wsjax.networks import ACTIVATIONS, Network
+from wsjax.data.zoo.fit import zoo_job
+from wsjax.networks import Network
+from wsjax.networks.mlp import ACTIVATIONS
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -37,21 +38,19 @@ def test_numpy_alone_reads_an_npz(fitted, tmp_path):
 
 def test_a_zoo_of_flax_networks_goes_there_and_back_by_name(images, tmp_path):
     recipe, rng = ZooRecipe(zoo_network("cnn", images, (2, 2)), count=3), np.random.default_rng(0)
-    metadata = metadata_of_zoo(images, recipe)
+    metadata = zoo_job(images, recipe).metadata
     weights = [rng.normal(size=(3, *shape)).astype(np.float32) for shape in metadata.symmetry.shapes]
     columns = {"run": np.arange(3, dtype=np.int32), "split": np.arange(3, dtype=np.int8)}
     label = np.linspace(0, 1, 3, dtype=np.float32)
-    save(
-        with_statistics(WeightDataset(metadata.symmetry.unflatten(weights), label, columns, metadata)),
-        tmp_path / "ours",
-    )
+    zoo = WeightDataset(metadata.symmetry.unflatten(weights), label, columns, metadata).with_statistics()
+    save(zoo, tmp_path / "ours")
     convert("to-arrays", tmp_path / "ours", tmp_path / "file")
     convert("arrays", tmp_path / "file", tmp_path / "again")
     assert_same(load(tmp_path / "again"), load(tmp_path / "ours"))
 
 
 def test_bfloat16_needs_safetensors(fitted, tmp_path):
-    half = to_device(fitted, dtype="bfloat16")
+    half = fitted.astype("bfloat16")
     with pytest.raises(ValueError, match="digits has weights in bfloat16, which an npz here cannot hold"):
         write_arrays(half, tmp_path / "out", kind="npz")
     assert not (tmp_path / "out").exists()
@@ -72,15 +71,12 @@ def test_what_is_no_such_file_is_named(fitted, tmp_path):
         ({"label": np.array(3)}, r"label has shape \(\) and dtype int64; expected a number"),
         ({"weights[0].bias": None}, r"metadata and arrays do not belong together: weights\[0\].bias differ"),
         ({"weights[0].bias": np.zeros((10, 5))}, r"do not belong together: weights\[0\].bias has shape \(10, 5\)"),
+        ({"columns.own": np.array([{}] * 10, object)}, "holds Python objects"),
         ({"weights[0].bias": np.full((10, 4), np.nan)}, r"weights\[0\].bias is not finite in 10 of 10 networks"),
     ):
         altered = {name: array for name, array in {**arrays, **change}.items() if array is not None}
         np.savez(file, **altered)
-        with pytest.raises(DataError, match=message):
-            read_arrays(tmp_path / "out")
-    np.savez(file, **{**arrays, "columns.own": np.array([{}] * 10, object)})
-    with pytest.raises(DataError, match="holds Python objects"):
-        read_arrays(tmp_path / "out")
+        refused(read_arrays, message, tmp_path / "out")
 
 
 NETWORKS = (
@@ -101,9 +97,14 @@ def test_modules_of_other_frameworks_compute_the_same_function(network, getkey):
         return network.apply(weights, x), module.apply(variables, x), jax.vmap(to_equinox(network, weights))(x)
 
     expected, *found = ours_flax_and_equinox(weights, x)
+    before = torch.get_rng_state()
     torch_module = to_torch(network, weights)
+    assert torch.equal(torch.get_rng_state(), before), "PyTorch's own random numbers are left as they were"
     for values in (*found, torch_module(torch.from_numpy(x)).detach().numpy()):
         np.testing.assert_allclose(values, expected, atol=1e-5)
+    half = to_torch(network, jax.tree.map(lambda leaf: np.asarray(leaf).astype(jnp.bfloat16), weights)).layers[0]
+    kernel = np.asarray(weights[0].kernel).T.astype(jnp.bfloat16).astype(np.float32)
+    np.testing.assert_array_equal(half.weight.detach().numpy(), kernel)
     assert list(torch_module.state_dict())[:2] == ["layers.0.weight", "layers.0.bias"]
     module, variables = to_flax(network, weights)
     # What Flax makes itself has the same structure: the variables may be trained on.

@@ -10,7 +10,7 @@ group is padded, so a network does not depend on its slot, its neighbors, the or
 tenth faster; the command line calls it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -19,13 +19,14 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from wsjax.data.fitting.squared_error import gradients, squared_errors
 from wsjax.data.pool import in_turn, workers_of
 from wsjax.data.recipe import InitializedRecipe, Recipe, initial_weights, initialized, slots_optimizer_of
 from wsjax.data.sources.images import Images
-from wsjax.data.sources.signal_checks import check_recipe
-from wsjax.data.sources.signals import Signals, as_signals
+from wsjax.data.sources.signals import Signals, as_signals, check_recipe
 from wsjax.errors import DataError, check_number, check_rows
+
+DRAWS = 2**32 - 1
+"""What the key of the points drawn is folded with; no signal has that number, and no view."""
 
 
 class Fitted(NamedTuple):
@@ -43,15 +44,59 @@ class Fitted(NamedTuple):
         return jax.tree.map(lambda leaf: leaf[rows], self)
 
 
-def psnr(mse: Array, peak: float = 1.0) -> Array:
-    """Peak signal-to-noise ratio, 10 log10(peak^2 / mse), in dB.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> float(psnr(jnp.float32(0.01)))
-        20.0
-    """
+@jax.jit
+def psnr(mse: Array | np.ndarray, peak: float | Array = 1.0) -> Array:
+    """Peak signal-to-noise ratio, 10 log10(peak^2 / mse), in dB."""
     return 10 * jnp.log10(peak**2 / jnp.maximum(mse, 1e-20))
+
+
+def squared_errors(
+    recipe: Recipe,
+    weights: PyTree,
+    points: Float[Array, "*own points inputs"],
+    values: Float[Array, "slots points channels"],
+) -> Float[Array, " slots"]:
+    """Each network's mean squared error at all points, which the slots share or not."""
+    return jax.vmap(_squared_error(recipe), (0, _slots_of(points), 0))(weights, points, values)
+
+
+def gradients(
+    recipe: Recipe,
+    weights: PyTree,
+    points: Float[Array, "*own points inputs"],
+    values: Float[Array, "slots points channels"],
+    steps: Int[Array, "*slots"] | None,
+) -> PyTree:
+    """The gradient of each network's mean squared error, at all points or at those drawn for its step.
+
+    `steps` is how many each network has made, or all of them; None where a step takes all points.
+    """
+
+    def gradient(weights: PyTree, points: Array, values: Array, step: Array | None) -> PyTree:
+        if step is not None and recipe.batch_points is not None:
+            rows = drawn_points(recipe, len(points), step)
+            points, values = points[rows], values[rows]
+        return jax.grad(_squared_error(recipe))(weights, points, values)
+
+    axes = (0, _slots_of(points), 0, None if steps is None or not steps.ndim else 0)
+    return jax.vmap(gradient, axes)(weights, points, values, steps)
+
+
+def drawn_points(recipe: Recipe, count: int, step: Int[Array, ""] | int) -> Int[Array, " batch"]:
+    """The rows of the points that a network takes in its step of that number, uniform and with replacement: the key
+    derives from the recipe's seed and the step alone, so all networks of a fit take the same rows."""
+    assert recipe.batch_points is not None
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(recipe.seed), DRAWS), step)
+    return jax.random.randint(key, (recipe.batch_points,), 0, count)
+
+
+def _squared_error(recipe: Recipe) -> Callable[[PyTree, Array, Array], Array]:
+    return lambda weights, points, values: jnp.mean(jnp.square(recipe.network.apply(weights, points) - values))
+
+
+def _slots_of(points: Array) -> int | None:
+    """The axis of slots of points that each slot has for itself."""
+    return 0 if points.ndim == 3 else None
 
 
 @jax.jit
@@ -64,19 +109,7 @@ def fit_group(
 ) -> tuple[PyTree, Float[Array, " slots"]]:
     """Fit one group by all of the recipe's steps: weights with a leading axis of slots, and each final squared error.
 
-    Args:
-        started: architecture and schedule, which are static, and the initialization.
-        points: coordinates, shared by the group, or with a leading axis of slots.
-        values: what each network should give at the points.
-        number, view: from which each network's key derives.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from wsjax.networks import Network, grid
-        >>> recipe = InitializedRecipe(Recipe(Network("siren", (2, 4, 1)), steps=2, slots=4))
-        >>> _, mse = fit_group(recipe, grid((8, 8)), jnp.zeros((4, 64, 1)), jnp.arange(4), jnp.zeros(4, jnp.int32))
-        >>> mse.shape
-        (4,)
+    `points` are shared by the group, or have a leading axis of slots; keys derive from `number` and `view`.
     """
     recipe, optimizer = started.recipe, slots_optimizer_of(started.recipe)
 
@@ -94,11 +127,8 @@ def fit_group(
 
 
 def fit_devices() -> list[Any]:
-    """Where groups are fitted: every local accelerator, or the one CPU, which the threads share.
-
-    Several CPU devices (`jax_num_cpu_devices`) are the same cores, and each would compile the programs for itself, so
-    the first serves alone. The networks are the same, bit for bit, whatever the devices.
-    """
+    """Where groups are fitted: every local accelerator, or the first CPU device, as several (`jax_num_cpu_devices`) are
+    the same cores, and each would compile the programs for itself."""
     return jax.local_devices()[:1] if jax.default_backend() == "cpu" else jax.local_devices()
 
 
@@ -136,35 +166,12 @@ def check_fitted(fitted: Fitted, signals: Signals) -> None:
 
 
 def fit_groups(
-    found: Images | Signals,
-    recipe: Recipe | InitializedRecipe,
-    pairs: list[np.ndarray],
-    *,
-    workers: int | None = None,
+    found: Images | Signals, recipe: Recipe | InitializedRecipe, pairs: list[np.ndarray], *, workers: int | None = None
 ) -> Iterator[Fitted]:
     """Fit groups of (signal row, view) pairs by all of the recipe's steps, yielding each on the host, in order.
 
-    Groups go to the accelerators in turn, to as many as there are workers. Closing the iterator, or an exception in
-    the loop that reads it (Ctrl-C), abandons the groups not yet begun.
-
-    Args:
-        found: images or signals.
-        recipe: how each is fitted.
-        pairs: the groups, each of up to `recipe.slots` rows of signal row and view, as `groups` gives them.
-        workers: how many fit at once; None for one a core on a CPU, one a device on accelerators.
-
-    Raises:
-        ValueError: a recipe that does not fit the signals, or a group that is empty or larger than the slots.
-        IndexError: a signal or a view that there is not.
-        DataError: a network that ended in NaN or infinity, naming its signal and view.
-
-    Example:
-        >>> from wsjax.data import limit, load_images
-        >>> from wsjax.networks import Network
-        >>> few = limit(load_images("digits"), 5)
-        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, slots=4)
-        >>> [len(fitted.row) for fitted in fit_groups(few, recipe, groups(recipe, 5))]
-        [4, 1]
+    Groups go to the accelerators in turn, to as many as there are workers. Closing the iterator, or an exception in the
+    loop that reads it (Ctrl-C), abandons the groups not yet begun.
     """
     started = initialized(recipe)
     recipe, signals = started.recipe, as_signals(found, started.recipe)

@@ -1,7 +1,6 @@
 """The job of a fit: its (signal row, view) pairs, by whichever program the recipe calls for, and its metadata."""
 
 import contextlib
-import hashlib
 from collections.abc import Generator
 from typing import Any
 
@@ -15,26 +14,17 @@ from wsjax.data.metadata import Metadata
 from wsjax.data.optimizers import is_registered, state_sha256
 from wsjax.data.recipe import NAMED, InitializedRecipe, Recipe, initialized, optimizer_of
 from wsjax.data.sources.images import Images, check_images
-from wsjax.data.sources.provenance import source_of
-from wsjax.data.sources.signal_checks import check_recipe, check_signals, refuse_pixel_settings
-from wsjax.data.sources.signals import Signals, as_signals
+from wsjax.data.sources.provenance import arrays_sha256, source_of
+from wsjax.data.sources.signals import Signals, as_signals, check_recipe, check_signals, refuse_pixel_settings
 from wsjax.data.store import shards
 from wsjax.data.store.job import Job, Missing, Networks
 from wsjax.progress import progress_of
-from wsjax.storage.digests import digest
 
 
 def fit_job(
     found: Images | Signals, recipe: Recipe | InitializedRecipe, *, workers: int | None = None, progress: bool = True
 ) -> Job:
-    """The job of fitting every image or signal (and view); raises as `data.fit` does.
-
-    Args:
-        found: images or signals.
-        recipe: how.
-        workers: host threads; None takes one a core on a CPU, one a device on accelerators.
-        progress: show a bar with the mean PSNR so far.
-    """
+    """The job of fitting every image or signal (and view), with a bar that shows the mean PSNR so far."""
     started = initialized(recipe)
     recipe = started.recipe
     metadata, signals = _metadata(found, started), as_signals(found, recipe)
@@ -60,18 +50,7 @@ def fit_job(
 def fit_weights(
     found: Images | Signals, recipe: Recipe | InitializedRecipe, *, workers: int | None = None, progress: bool = True
 ) -> Fitted:
-    """Fit every image or signal (and view), in memory, without labels and metadata, in order.
-
-    Args:
-        found, recipe, workers, progress: as `fit_job` takes them.
-
-    Example:
-        >>> from wsjax.data import limit, load_images
-        >>> from wsjax.networks import Network
-        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=2, slots=4)
-        >>> fit_weights(limit(load_images("digits"), 6), recipe, progress=False).psnr.shape
-        (6,)
-    """
+    """Fit every image or signal (and view), in memory, without labels and metadata, in order."""
     started = initialized(recipe)
     pairs = groups(started.recipe, len(found.split))
     whole = concatenate(list(_fit_pairs(found, started, pairs, workers=workers, progress=progress)))
@@ -133,8 +112,7 @@ def _initial(started: InitializedRecipe) -> dict[str, str]:
     if started.weights is None:
         return {}
     leaves = started.recipe.network.symmetry.leaves(started.weights)
-    together = " ".join(digest(np.asarray(leaf)) for leaf in leaves)
-    return {"initial_weights_sha256": hashlib.sha256(together.encode()).hexdigest()}
+    return {"initial_weights_sha256": arrays_sha256(map(np.asarray, leaves))}
 
 
 def _own_optimizer(recipe: Recipe) -> dict[str, str]:

@@ -1,45 +1,39 @@
 """Recipes by name: those behind the published data sets, and ours."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from wsjax.data.recipe import CHANGED, Recipe
-from wsjax.data.sources.registry import SOURCES, default_recipe
+from wsjax.data.sources.registry import SOURCES
 from wsjax.errors import check_choice, listing
 from wsjax.networks import Network
 
 
-@dataclass(frozen=True)
-class Named:
-    """A recipe for images of some number of channels, and what it is, in a line."""
-
-    recipe: Callable[[int], Recipe]
-    what: str
-
-
 def _dws(channels: int) -> Recipe:
+    """The DWSNets data sets: a small first layer, offset 0.5, Adam at 5e-4 up to 40 dB.
+
+    Their description says 1,000 steps; it takes ten times as many to reach the deviations of their files
+    (benchmarks/speed/recipes.py), as ten batches of pixels in each of 1,000 passes would make.
+    """
     network = Network("siren", (2, 32, 32, channels), w0=(30.0,), offset=0.5, family="dws")
     return Recipe(network, 10_000, learning_rate=5e-4, schedule="constant", target_psnr=40.0, check_every=100)
 
 
 def _nfn(channels: int) -> Recipe:
+    """The NFN data sets: SIREN's first layer, values on [-1, 1], rows first, Adam at 5e-5."""
     network = Network("siren", (2, 32, 32, channels), w0=(30.0,), family="nfn")
     settings = {"coordinate_order": "ij", "value_range": (-1.0, 1.0)}
     return Recipe(network, 5_000, learning_rate=5e-5, schedule="constant", **settings)
 
 
 def _fast(channels: int) -> Recipe:
+    """Ours: SIREN's first layer, Adam at 2e-3 up to 40 dB, refilled slots."""
     network = Network("siren", (2, 32, 32, channels), w0=(30.0,), offset=0.5, family="nfn")
     return Recipe(network, 600, learning_rate=2e-3, schedule="constant", target_psnr=40.0)
 
 
-RECIPES: dict[str, Named] = {
-    "dws": Named(_dws, "the DWSNets data sets: a small first layer, offset 0.5, Adam at 5e-4 up to 40 dB"),
-    "nfn": Named(_nfn, "the NFN data sets: SIREN's first layer, values on [-1, 1], rows first, Adam at 5e-5"),
-    "fast": Named(_fast, "ours: SIREN's first layer, Adam at 2e-3 up to 40 dB, refilled slots"),
-}
-"""Every recipe by name. The published description of `dws` says 1,000 steps; it takes ten times as many to reach the
-deviations of its files (benchmarks/speed/recipes.py), as ten batches of pixels in each of 1,000 passes would make."""
+RECIPES: dict[str, Callable[[int], Recipe]] = {"dws": _dws, "nfn": _nfn, "fast": _fast}
+"""Every recipe for images by name: of the number of their channels."""
 
 
 def recipe_named(name: str, channels: int = 1) -> Recipe:
@@ -57,18 +51,12 @@ def recipe_named(name: str, channels: int = 1) -> Recipe:
         (2, 32, 32, 3)
     """
     check_choice("recipe", name, (*RECIPES, *SOURCES))
-    if name in SOURCES:
-        return default_recipe(name)
-    return replace(RECIPES[name].recipe(channels), name=name)
+    return replace(SOURCES[name].recipe if name in SOURCES else RECIPES[name](channels), name=name)
 
 
 def name_in_metadata(recipe: Recipe) -> str:
-    """A recipe's name, with the settings that are no longer those of that name; its own where nobody knows it.
-
-    Example:
-        >>> name_in_metadata(replace(recipe_named("dws"), steps=100, target_psnr=None))
-        'dws, changed: steps, target_psnr'
-    """
+    """A recipe's name, such as "dws, changed: steps", with the settings that are no longer those of that name; its own
+    where nobody knows it."""
     name = recipe.name
     if name not in (*RECIPES, *SOURCES):
         return name

@@ -19,13 +19,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from wsjax.data.fitting.grouped import Fitted, check_fitted, check_pairs, fit_devices, psnr
-from wsjax.data.fitting.squared_error import gradients, squared_errors
+from wsjax.data.fitting.grouped import Fitted, check_fitted, check_pairs, fit_devices, gradients, psnr, squared_errors
 from wsjax.data.pool import workers_of
 from wsjax.data.recipe import InitializedRecipe, Recipe, initial_weights, initialized, optimizer_of
 from wsjax.data.sources.images import Images
-from wsjax.data.sources.signal_checks import check_recipe
-from wsjax.data.sources.signals import Signals, as_signals
+from wsjax.data.sources.signals import Signals, as_signals, check_recipe
 
 
 class Slots(NamedTuple):
@@ -37,9 +35,8 @@ class Slots(NamedTuple):
 
 
 class Requests(NamedTuple):
-    """What each slot is to fit: the values at points, those of all slots or of each, its signal's and view's numbers,
-    and whether it begins.
-    """
+    """What each slot is to fit: values at points, of all slots or of each; its signal's and view's numbers; and whether
+    it begins."""
 
     points: Float[Array | np.ndarray, "*own points inputs"]
     values: Float[Array | np.ndarray, "slots points channels"]
@@ -76,29 +73,8 @@ def advance_slots(started: InitializedRecipe, requests: Requests, slots: Slots) 
 def fit_refilled(
     found: Images | Signals, recipe: Recipe | InitializedRecipe, pairs: np.ndarray, *, workers: int | None = None
 ) -> Generator[Fitted]:
-    """Fit (signal row, view) pairs to the recipe's target PSNR, yielding networks on the host as they are done.
-
-    Closing the iterator, or an exception in the loop that reads it (Ctrl-C), abandons what is not done.
-
-    Args:
-        found: images or signals.
-        recipe: how, with a target PSNR.
-        pairs: (networks, 2), begun in that order, ended in any.
-        workers: host threads, each with slots of its own; None takes one a core, or one a device on accelerators.
-
-    Raises:
-        ValueError: a recipe that does not fit the signals.
-        DataError: a network that ended in NaN or infinity, naming its signal and view.
-
-    Example:
-        >>> from wsjax.data import limit, load_images
-        >>> from wsjax.networks import Network
-        >>> few = limit(load_images("digits"), 5)
-        >>> recipe = Recipe(Network("siren", (2, 4, 1)), steps=4, slots=2, target_psnr=12.0, check_every=2)
-        >>> pairs = np.array([[row, 0] for row in range(5)])
-        >>> sorted(int(row) for part in fit_refilled(few, recipe, pairs) for row in part.row)
-        [0, 1, 2, 3, 4]
-    """
+    """Fit (signal row, view) pairs to the recipe's target PSNR, begun in that order, yielding networks on the host as
+    they are done. Closing the iterator, or an exception in the loop that reads it (Ctrl-C), abandons the others."""
     started = initialized(recipe)
     recipe, signals = started.recipe, as_signals(found, started.recipe)
     check_recipe(recipe, signals)

@@ -7,28 +7,20 @@ would unpack to is checked before.
 """
 
 from wsjax.data.formats.cnn_park import read_cnn_park
-from wsjax.data.formats.cnn_symmetry import cnn_symmetry
 from wsjax.data.formats.cnn_zoo import read_cnn_zoo
-from wsjax.data.formats.contents import Contents, read_contents
-from wsjax.data.formats.convert import EXPORTS, FORMATS, convert
-from wsjax.data.formats.dws import read_dws_fashion, read_dws_mnist, read_dws_multiview
-from wsjax.data.formats.export import write_state_dicts
-from wsjax.data.formats.fit_a_nef import FitANefSet, read_fit_a_nef
+from wsjax.data.formats.convert import FORMATS, convert
+from wsjax.data.formats.dws import read_dws
+from wsjax.data.formats.fit_a_nef import read_fit_a_nef
 from wsjax.data.formats.hsg import read_hsg_zoo
-from wsjax.data.formats.modules import to_equinox, to_flax
+from wsjax.data.formats.modules import to_equinox, to_flax, to_torch
 from wsjax.data.formats.nfn import read_nfn_sirens
 from wsjax.data.formats.pytrees import array_dict, from_equinox, from_flax, into_equinox
 from wsjax.data.formats.stacked import read_arrays, write_arrays
-from wsjax.data.formats.state_dicts import read_state_dicts
-from wsjax.data.formats.torch_module import to_torch
+from wsjax.data.formats.state_dicts import read_state_dicts, write_state_dicts
 
 __all__ = [
-    "EXPORTS",
     "FORMATS",
-    "Contents",
-    "FitANefSet",
     "array_dict",
-    "cnn_symmetry",
     "convert",
     "from_equinox",
     "from_flax",
@@ -36,10 +28,7 @@ __all__ = [
     "read_arrays",
     "read_cnn_park",
     "read_cnn_zoo",
-    "read_contents",
-    "read_dws_fashion",
-    "read_dws_mnist",
-    "read_dws_multiview",
+    "read_dws",
     "read_fit_a_nef",
     "read_hsg_zoo",
     "read_nfn_sirens",
@@ -50,3 +39,7 @@ __all__ = [
     "write_arrays",
     "write_state_dicts",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

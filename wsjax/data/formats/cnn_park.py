@@ -1,28 +1,27 @@
 """CNN Wild Park: CNNs for CIFAR-10 of thousands of architectures, three checkpoints each."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsjax.data.collection import Collection, collect
-from wsjax.data.formats.contents import Contents
-from wsjax.data.formats.dense import layers_of
-from wsjax.data.formats.dws_splits import Splits, find_splits, read_splits
+from wsjax.data.collection import Collection
+from wsjax.data.formats.cnn_symmetry import residual_symmetry
+from wsjax.data.formats.contents import Contents, layers_of
 from wsjax.data.formats.gather import finish, gather
-from wsjax.data.formats.omegaconf_stand_ins import OMEGACONF, plain_config
 from wsjax.data.formats.paths import find_files
-from wsjax.data.formats.residual_symmetry import residual_symmetry
+from wsjax.data.formats.splits import find_splits, read_splits
 from wsjax.data.formats.torch_file import load_torch
 from wsjax.data.metadata import Metadata
 from wsjax.errors import DataError, listing
 from wsjax.progress import progress_of
-from wsjax.symmetry import Symmetry
 from wsjax.typing import Layer
 
 CHECKPOINT = r"[^/]+/[^/]+/checkpoint\.pt$"
-KNOWN = ("relu", "gelu", "tanh", "sigmoid", "leaky_relu")
+ACTIVATIONS = ("relu", "gelu", "tanh", "sigmoid", "leaky_relu")
+MAX_DEPTH = 20
 APPLY = (
     "each convolution's output, the outputs of `residual` added to its first channels, its activation; mean over the "
     "pixels; a dense layer"
@@ -42,10 +41,9 @@ class Architecture(NamedTuple):
     @property
     def name(self) -> str:
         """A directory's name, the same for all networks of this architecture and for no others."""
-        sizes = self._asdict()
-        del sizes["activation"]
-        words = [key[0] + "-".join("n" if n == -1 else str(n) for n in value) for key, value in sizes.items()]
-        return "_".join([*words, "-".join(self.activation)])
+        *sizes, (_, activation) = self._asdict().items()
+        words = [key[0] + "-".join("n" if n == -1 else str(n) for n in value) for key, value in sizes]
+        return "_".join([*words, "-".join(activation)])
 
 
 class Checkpoint(NamedTuple):
@@ -58,11 +56,7 @@ class Checkpoint(NamedTuple):
 
 
 def read_cnn_park(
-    directory: str | Path,
-    *,
-    splits: str | Path | None = None,
-    leave_out: Sequence[str] = (),
-    progress: bool = True,
+    directory: str | Path, *, splits: str | Path | None = None, leave_out: Sequence[str] = (), progress: bool = True
 ) -> Collection:
     """`{run}/{checkpoint}/checkpoint.pt` as a collection: a data set for each architecture under one index.
 
@@ -73,8 +67,7 @@ def read_cnn_park(
         directory: the unpacked set.
         splits: its splits JSON; None takes the one `*splits.json` in the directory, and without one draws 70 % of the
             runs for training and 15 % for validation.
-        leave_out: files to leave out, by their path in the directory.
-        progress: show a bar.
+        leave_out, progress: files to leave out, by their path in the directory; show a bar.
 
     Raises:
         DataError: a configuration that does not fit its arrays, a file in no split, or one that is not safe to read;
@@ -88,98 +81,127 @@ def read_cnn_park(
         wsjax.errors.DataError: /nowhere is no directory; expected the unpacked data set
     """
     files = find_files(directory, CHECKPOINT, leave_out)
-    runs = [name.rpartition("/")[0].rpartition("/")[0] for name in files]
-    number = {run: i for i, run in enumerate(dict.fromkeys(runs))}
-    path = find_splits(directory, splits)
-    split = _split(files, runs, path, leave_out)
+    run_of = {name: name.rsplit("/", 2)[0] for name in files}
+    numbers = {run: i for i, run in enumerate(dict.fromkeys(run_of.values()))}
+    path, drawn = find_splits(directory, splits), _split(len(numbers))
+    listed = {} if path is None else read_splits(path, [*files, *leave_out], 3).split
+    split = listed if path else {name: drawn[numbers[run]] for name, run in run_of.items()}
+    outside = [name for name in files if name not in split]
+    if outside:
+        raise DataError(f"{path} lists none of {len(outside)} files, {outside[0]} first: complete it, or leave_out")
     shown = progress_of(files.items(), unit="networks", desc="cnn-park", disable=not progress)
-    found = {name: read_checkpoint(file) for name, file in shown}
+    found = {name: _read_checkpoint(file) for name, file in shown}
     members: dict[str, list[str]] = {}
     for name, checkpoint in found.items():
         members.setdefault(checkpoint.architecture.name, []).append(name)
     source = {"format": "cnn-park", "label": "accuracy on the test images", "left_out": [*leave_out], "apply": APPLY}
     source["splits"] = path.name if path else "drawn by wsjax, run by run"
-    run_of = dict(zip(files, runs, strict=True))
+    layers = {files[name]: checkpoint.layers for name, checkpoint in found.items()}
     sets = {}
     for member, names in members.items():
-        architecture = found[names[0]].architecture
-        symmetry = symmetry_of_park(architecture, found[names[0]].layers[-1].bias.shape[-1])
-        by_path = {files[name]: found[name].layers for name in names}
-        weights, _ = gather(
-            {name: files[name] for name in names},
-            lambda p, kept=by_path: (kept[p], None),
-            symmetry,
-            name=member,
-            progress=False,
+        a, outputs = found[names[0]].architecture, found[names[0]].layers[-1].bias.shape[-1]
+        symmetry = residual_symmetry(a.channels, a.kernel_size, a.residual, a.activation, outputs)
+        read = lambda file: (layers[file], None)
+        weights, _ = gather({name: files[name] for name in names}, read, symmetry, name=member, progress=False)
+        described = {**source, "architecture": a._asdict()}
+        sets[member] = finish(
+            Metadata(member, None, symmetry, label="target", source=described),
+            weights,
+            [found[name].accuracy for name in names],
+            image=np.array([numbers[run_of[name]] for name in names]),
+            split=[split[name] for name in names],
+            steps=np.array([found[name].step for name in names], np.int32),
         )
-        metadata = Metadata(
-            member, None, symmetry, label="target", source={**source, "architecture": architecture._asdict()}
-        )
-        image = np.array([number[run_of[name]] for name in names])
-        columns = {
-            "image": image,
-            "view": 0 * image,
-            "split": [split[name] for name in names],
-            "steps": np.array([found[name].step for name in names], np.int32),
-        }
-        sets[member] = finish(metadata, weights, [found[name].accuracy for name in names], columns)
-    return collect(sets, [found[name].architecture.name for name in files])
+    return Collection.from_datasets(sets, [found[name].architecture.name for name in files])
 
 
-def symmetry_of_park(architecture: Architecture, outputs: int) -> Symmetry:
-    """What may act on the networks of one architecture."""
-    a = architecture
-    return residual_symmetry(a.channels, a.kernel_size, a.residual, a.activation, outputs)
+def _split(runs: int) -> list[int]:
+    place = np.digitize(np.arange(runs), [int(0.7 * runs), int(0.85 * runs)])
+    return place[np.argsort(np.random.default_rng(0).permutation(runs))].tolist()
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """One checkpoint; raises as `read_cnn_park`."""
+def _read_checkpoint(path: Path) -> Checkpoint:
     found = load_torch(path, stand_ins=OMEGACONF)
     missing = [key for key in ("model", "config", "last_result", "iteration") if key not in found]
     if missing or not isinstance(found["model"], dict):
         raise DataError(f"{path} holds {listing(found)}; expected model, config, last_result and iteration")
-    config = plain_config(found["config"], f"{path}: config")
-    architecture = _architecture(config, path)
-    depth = len(architecture.kernel_size)
-    names = [*(f"layers.{i}" for i in range(depth)), "fc"]
+    architecture = _architecture(_plain_config(found["config"], f"{path}: config"), path)
+    names = [*(f"layers.{i}" for i in range(len(architecture.kernel_size))), "fc"]
     layers = layers_of(Contents(found["model"], {}), str(path), names)
-    result = found["last_result"]
+    result, step = found["last_result"], found["iteration"]
     accuracy = result.get("test/acc") if isinstance(result, Mapping) else None
-    if not isinstance(accuracy, float | int) or type(found["iteration"]) is not int:
-        raise DataError(f"{path} has test/acc {accuracy!r} and iteration {found['iteration']!r}; expected two numbers")
-    return Checkpoint(architecture, layers, float(accuracy), found["iteration"])
+    if not isinstance(accuracy, float | int) or type(step) is not int:
+        raise DataError(f"{path} has test/acc {accuracy!r} and iteration {step!r}; expected two numbers")
+    return Checkpoint(architecture, layers, float(accuracy), step)
 
 
 def _architecture(config: Any, path: Path) -> Architecture:
     try:
-        fields = {name: tuple(config[name]) for name in Architecture._fields}
+        found = Architecture(*(tuple(config[name]) for name in Architecture._fields))
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: config lacks {error}; expected {listing(Architecture._fields)}") from None
-    found = Architecture(**fields)
+    *sizes, activation = found
     depth = len(found.kernel_size)
-    lengths = {name: len(value) for name, value in fields.items()}
-    whole = all(type(n) is int for name, value in fields.items() if name != "activation" for n in value)
-    positive = whole and all(n > 0 for n in (*found.channels, *found.kernel_size, *found.stride))
-    earlier = whole and all(-1 <= source < layer or source == -1 for layer, source in enumerate(found.residual))
-    named = all(activation in KNOWN for activation in found.activation)
-    if lengths != {name: depth + (name == "channels") for name in fields} or not (positive and earlier and named):
+    lengths = [len(value) for value in found] == [depth + 1, *[depth] * (len(found) - 1)]
+    integers = lengths and depth and all(type(n) is int for value in sizes for n in value)
+    positive = integers and all(n > 0 for n in (*found.channels, *found.kernel_size, *found.stride))
+    earlier = positive and all(-1 <= source < layer for layer, source in enumerate(found.residual))
+    if not earlier or not set(activation) <= set(ACTIVATIONS):
         raise DataError(
-            f"{path}: config is {found}; expected as many entries as layers, positive sizes, earlier layers"
+            f"{path}: config is {found}; expected as many entries as layers, positive sizes, earlier layers, "
+            f"activations among {listing(ACTIVATIONS)}"
         )
     return found
 
 
-def _split(
-    files: Mapping[str, Path], runs: Sequence[str], path: Path | None, leave_out: Sequence[str]
-) -> dict[str, int]:
-    if path is not None:
-        listed: Splits = read_splits(path, [*files, *leave_out], 3)
-        outside = [name for name in files if name not in listed.split]
-        if outside:
-            raise DataError(f"{path} lists none of {len(outside)} files, {outside[0]} first: complete it, or leave_out")
-        return listed.split
-    names = list(dict.fromkeys(runs))
-    order = np.random.default_rng(0).permutation(len(names))
-    cuts = [int(0.7 * len(names)), int(0.85 * len(names))]
-    place = dict(zip([names[i] for i in order], np.digitize(np.arange(len(names)), cuts).tolist(), strict=True))
-    return {name: place[run] for name, run in zip(files, runs, strict=True)}
+class Inert:
+    """Stands in for a class of OmegaConf, which is never imported: built of anything, it keeps its state alone."""
+
+    state: Any = None
+
+    def __init__(self, *_: Any):
+        pass
+
+    def __setstate__(self, state: Any):
+        self.state = state
+
+
+OMEGACONF: dict[str, type] = {
+    **{
+        f"{module} {kind}": type(kind, (Inert,), {})
+        for module, kinds in {
+            "omegaconf.base": ("ContainerMetadata", "Metadata"),
+            "omegaconf.dictconfig": ("DictConfig",),
+            "omegaconf.listconfig": ("ListConfig",),
+            "omegaconf.nodes": ("AnyNode", "BooleanNode", "FloatNode", "IntegerNode", "StringNode"),
+            "typing": ("Any",),
+        }.items()
+        for kind in kinds
+    },
+    "__builtin__ dict": dict,
+    "__builtin__ list": list,
+    "__builtin__ long": int,
+    "__builtin__ int": int,
+    "__builtin__ unicode": str,
+    "collections defaultdict": defaultdict,
+}
+"""What a pickled DictConfig names, as protocol 2 spells it, and what is built in place of each."""
+
+
+def _plain_config(value: Any, where: str, depth: int = 0) -> Any:
+    """The dicts, lists and numbers in a configuration, OmegaConf's or plain; DataError for anything else, or itself."""
+    if depth > MAX_DEPTH:
+        raise DataError(f"{where} is nested more than {MAX_DEPTH} deep; expected a configuration: refused")
+    if isinstance(value, Inert):
+        state = value.state if isinstance(value.state, dict) else {}
+        held = [name for name in ("_content", "_val") if name in state]
+        if not held:
+            raise DataError(f"{where} holds a {type(value).__name__} without content; expected a configuration")
+        return _plain_config(state[held[0]], where, depth + 1)
+    if isinstance(value, dict):
+        return {str(name): _plain_config(inner, f"{where}.{name}", depth + 1) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_config(inner, where, depth + 1) for inner in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise DataError(f"{where} holds a {type(value).__name__}; expected numbers, text, lists and dicts")

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +10,19 @@ from wsjax.data.collection import Collection
 from wsjax.data.dataset import WeightDataset
 from wsjax.data.formats.cnn_park import read_cnn_park
 from wsjax.data.formats.cnn_zoo import read_cnn_zoo
-from wsjax.data.formats.dws import read_dws_fashion, read_dws_mnist, read_dws_multiview
-from wsjax.data.formats.export import write_state_dicts
+from wsjax.data.formats.dws import SETS, read_dws
 from wsjax.data.formats.fit_a_nef import read_fit_a_nef
 from wsjax.data.formats.hsg import read_hsg_zoo
 from wsjax.data.formats.nfn import read_nfn_sirens
 from wsjax.data.formats.paths import check_new, read_json_file
 from wsjax.data.formats.stacked import read_arrays, write_arrays
-from wsjax.data.formats.state_dicts import read_state_dicts
-from wsjax.data.store.collection_store import save_collection
+from wsjax.data.formats.state_dicts import read_state_dicts, write_state_dicts
 from wsjax.data.store.save_load import absolute_path, check_free, load, save
 from wsjax.errors import check_choice, listing, nearest
 from wsjax.networks import Network
 
 FORMATS: dict[str, Callable[..., WeightDataset | Collection]] = {
-    "dws-mnist": read_dws_mnist,
-    "dws-fashion-mnist": read_dws_fashion,
-    "dws-fashion-multiview": read_dws_multiview,
+    **{f"dws-{images}": partial(read_dws, images=images) for images in SETS},
     "nfn-sirens": read_nfn_sirens,
     "fit-a-nef": read_fit_a_nef,
     "state-dicts": read_state_dicts,
@@ -35,31 +32,25 @@ FORMATS: dict[str, Callable[..., WeightDataset | Collection]] = {
     "arrays": read_arrays,
 }
 """What reads each format."""
-
 EXPORTS: dict[str, Callable[..., None]] = {"to-state-dicts": write_state_dicts, "to-arrays": write_arrays}
 """What writes a data set of ours for others."""
 
 
 def convert(format: str, source: str | Path, out: str | Path, **options: Any) -> WeightDataset | Collection:
-    """Read a public data set and store it as ours, or export one of ours.
+    """Read a public data set and store it as ours, or export one of ours; returns what was read.
 
     One that is stopped leaves a directory that does not load, and that must be removed before the same call.
 
     Args:
-        format: a name in `FORMATS`; or one in `EXPORTS`, which write a data set of ours: `"to-state-dicts"` a file for
-            each network, `"to-arrays"` one file of stacked arrays.
-        source: the directory to read.
-        out: a new directory.
+        format: a name in `FORMATS`; or `"to-state-dicts"`, which writes a file for each network of a data set of ours,
+            or `"to-arrays"`, which writes one file of stacked arrays.
+        source, out: the directory to read, and a new one.
         options: of the function that reads the format, as JSON has them: `network` may be the fields of a Network as a
             dict, `labels` a JSON file of labels by path.
 
-    Returns:
-        What was read.
-
     Raises:
-        ValueError: an unknown format or option, or `out` holds something.
-        DataError: as the function that reads the format.
-        ImportError: a package that this format needs is not installed; the extra is named.
+        ValueError: an unknown format or option, or `out` holds something. DataError: as the function that reads the
+            format. ImportError: a package that this format needs is not installed; the extra is named.
 
     Example:
         >>> import pathlib, tempfile
@@ -73,13 +64,11 @@ def convert(format: str, source: str | Path, out: str | Path, **options: Any) ->
         WeightDataset('state-dicts', 1 networks: 1 train, 0 validation, 0 test)
     """
     check_choice("format", format, (*FORMATS, *EXPORTS))
-    target = absolute_path(out)
-    if format in EXPORTS or target.is_file():
-        check_new(target)
-    else:
-        check_free(target)
-    function = {**FORMATS, **EXPORTS}[format]
-    known = list(inspect.signature(function).parameters)[2 if format in EXPORTS else 1 :]
+    target, function = absolute_path(out), {**FORMATS, **EXPORTS}[format]
+    (check_new if format in EXPORTS or target.is_file() else check_free)(target)
+    bound = getattr(function, "keywords", {})
+    parameters = list(inspect.signature(function).parameters)[2 if format in EXPORTS else 1 :]
+    known = [name for name in parameters if name not in bound]
     for name in options:
         check_choice(f"option of {format}", name, known)
     settings = {name: _setting(name, value) for name, value in options.items()}
@@ -89,7 +78,7 @@ def convert(format: str, source: str | Path, out: str | Path, **options: Any) ->
         return dataset
     read = FORMATS[format](source, **settings)
     if isinstance(read, Collection):
-        save_collection(read, target)
+        read.save(target)
     else:
         save(read, target)
     return read
@@ -98,15 +87,11 @@ def convert(format: str, source: str | Path, out: str | Path, **options: Any) ->
 def _setting(name: str, value: Any) -> Any:
     if name == "network" and isinstance(value, Mapping):
         fields = list(inspect.signature(Network).parameters)
-        plain: dict[str, Any] = {
-            field: tuple(item) if isinstance(item, list) else item for field, item in value.items()
-        }
-        unknown = sorted(set(plain) - set(fields))
+        unknown = sorted(set(value) - set(fields))
         if unknown:
-            raise ValueError(
-                f"network has fields {listing(unknown)}; those of a Network are: {listing(fields)}."
-                f"{nearest(unknown[0], fields)}"
-            )
+            found = f"network has fields {listing(unknown)}"
+            raise ValueError(f"{found}; those of a Network are: {listing(fields)}.{nearest(unknown[0], fields)}")
+        plain: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
         return Network(**plain)
     if name == "labels" and isinstance(value, str | Path):
         return read_json_file(value)

@@ -5,131 +5,126 @@ column, y = row) in [-1, 1].
 """
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from wsjax.data.dataset import WeightDataset
-from wsjax.data.formats.dws_set import Place, match_path, read_set
-from wsjax.data.formats.paths import find_files
-from wsjax.data.sources.registry import DIGITS, GARMENTS
+from wsjax.data.formats.contents import read_layers
+from wsjax.data.formats.gather import finish, gather
+from wsjax.data.formats.paths import find_files, natural
+from wsjax.data.formats.splits import SPLIT_NAMES, Splits, find_splits, integer_label, read_splits
+from wsjax.data.metadata import Metadata
+from wsjax.data.sources.mnist import DIGITS, GARMENTS
+from wsjax.errors import DataError, check_choice, listing
 from wsjax.networks import Network
 
 DWS_NETWORK = Network("siren", (2, 32, 32, 1), w0=(30.0,), offset=0.5, family="dws")
 TRAINING_IMAGES = 60_000
 """MNIST and Fashion-MNIST: numbers of test images go on from here, as the two files of each joined."""
 
-MNIST_FOLDER = re.compile(r"(?:^|/)mnist_png_(training|testing)_(\d+)_(\d+)/checkpoints/[^/]+\.pth$")
-FASHION_FILE = re.compile(r"(?:^|/)(train|val|test)/model_(\d+)\.pth$")
-VIEW_FILE = re.compile(r"(?:^|/)([^/]+)/(train|val|test)/model_(\d+)\.pth$")
+
+class DwsSet(NamedTuple):
+    """What the path of a network's file states, how many of its last parts tell it from others, and the classes."""
+
+    pattern: str
+    parts: int
+    classes: tuple[str, ...]
 
 
-def read_dws_mnist(
+MODEL = r"(?P<part>train|val|test)/model_(?P<number>\d+)\.pth$"
+SETS = {
+    "mnist": DwsSet(
+        r"(?:^|/)mnist_png_(?P<part>training|testing)_(?P<label>\d+)_(?P<number>\d+)/checkpoints/[^/]+\.pth$", 3, DIGITS
+    ),
+    "fashion-mnist": DwsSet(rf"(?:^|/){MODEL}", 2, GARMENTS),
+    "fashion-multiview": DwsSet(rf"(?:^|/)(?P<view>[^/]+)/{MODEL}", 3, GARMENTS),
+}
+
+
+def read_dws(
     directory: str | Path,
+    images: str,
     *,
     splits: str | Path | None = None,
     network: Network = DWS_NETWORK,
     leave_out: Sequence[str] = (),
     progress: bool = True,
 ) -> WeightDataset:
-    """DWSNets' MNIST: `mnist_png_{training|testing}_{label}_{number}/checkpoints/model_final.pth`.
+    """DWSNets' SIRENs.
+
+    - `"mnist"`: `mnist_png_{training|testing}_{label}_{number}/checkpoints/model_final.pth`.
+    - `"fashion-mnist"`: `{train|test}/model_{number}.pth`, each with its label among its arrays.
+    - `"fashion-multiview"`: `{view}/{train|val|test}/model_{number}.pth`, independent fits of the same images. The
+      column `view` numbers the views in the order of their names; `image` is the same for all views of an image.
 
     Args:
         directory: the unpacked set.
-        splits: its splits JSON; None takes the one `*splits.json` in the directory, and without one makes a twelfth of
-            the training images validation (DWSNets draws them anew each time).
-        network: the architecture.
-        leave_out: files to leave out, by their path in the directory.
-        progress: show a bar.
+        images: which of the three.
+        splits: its splits JSON, as lists of paths or as neural-graphs rewrites it; None takes the one `*splits.json` in
+            the directory, and without one makes a twelfth of the training images validation, all their views together
+            (DWSNets draws them anew each time). Files that it does not list are left out, with a warning.
+        network, leave_out, progress: the architecture; files to leave out, by their path in the directory; show a bar.
 
     Raises:
-        DataError: a file of another architecture, labels that disagree, a splits JSON that does not fit the files, or
-            a file that is not safe to read; each is named.
+        ValueError: unknown images. DataError, naming the file: another architecture, labels that disagree, a splits
+            JSON that does not fit the files, or a file that is not safe to read.
 
-    Source: arXiv 2301.12780 and its code.
+    Source: arXiv 2301.12780 and its code; the views' layout is read from the code of arXiv 2402.04081.
 
     Example:
-        >>> read_dws_mnist("/nowhere")
+        >>> read_dws("/nowhere", "mnist")
         Traceback (most recent call last):
         wsjax.errors.DataError: /nowhere is no directory; expected the unpacked data set
     """
-
-    def place(name: str) -> Place:
-        part, label, number = match_path(MNIST_FOLDER, name)
-        return Place(part, int(number) + TRAINING_IMAGES * (part == "testing"), int(label))
-
-    files = find_files(directory, MNIST_FOLDER.pattern, leave_out)
-    return read_set("dws-mnist", directory, files, place, 3, splits, DIGITS, network, leave_out, progress)
-
-
-def read_dws_fashion(
-    directory: str | Path,
-    *,
-    splits: str | Path | None = None,
-    network: Network = DWS_NETWORK,
-    leave_out: Sequence[str] = (),
-    progress: bool = True,
-) -> WeightDataset:
-    """DWSNets' Fashion-MNIST: `{train|test}/model_{number}.pth`, each with its label among its arrays.
-
-    Args:
-        directory: the unpacked set.
-        splits: its splits JSON, as lists of paths or as neural-graphs rewrites it; None as in `read_dws_mnist`.
-        network: the architecture.
-        leave_out: files to leave out, by their path in the directory.
-        progress: show a bar.
-
-    Raises:
-        DataError: as `read_dws_mnist`.
-
-    Source: arXiv 2301.12780 and its code.
-
-    Example:
-        >>> read_dws_fashion("/nowhere")
-        Traceback (most recent call last):
-        wsjax.errors.DataError: /nowhere is no directory; expected the unpacked data set
-    """
-
-    def place(name: str) -> Place:
-        part, number = match_path(FASHION_FILE, name)
-        return Place(part, int(number) + TRAINING_IMAGES * (part == "test"))
-
-    files = find_files(directory, FASHION_FILE.pattern, leave_out)
-    return read_set("dws-fashion-mnist", directory, files, place, 2, splits, GARMENTS, network, leave_out, progress)
+    check_choice("images", images, tuple(SETS))
+    kind, name = SETS[images], f"dws-{images}"
+    files, path = find_files(directory, kind.pattern, leave_out), find_splits(directory, splits)
+    listed = Splits({}, {}) if path is None else read_splits(path, [*files, *leave_out], kind.parts)
+    outside = [file for file in files if path is not None and file not in listed.split]
+    if outside:
+        warnings.warn(f"{path} lists none of {len(outside)} files, {outside[0]} first; they are left out", stacklevel=2)
+    kept = {file: found for file, found in files.items() if path is None or file in listed.split}
+    weights, notes = gather(kept, read_layers, network.symmetry, name=name, progress=progress)
+    stated = [next(re.finditer(kind.pattern, file)).groupdict() for file in kept]
+    folder = np.array([SPLIT_NAMES[place["part"]] for place in stated])
+    image = np.array([int(place["number"]) for place in stated]) + TRAINING_IMAGES * (folder == 2)
+    label = []
+    for file, place, extras in zip(kept, stated, notes, strict=True):
+        known = [int(place["label"])] if "label" in place else []
+        known += [integer_label(extras["label"], f"{file}: label")] if "label" in extras else []
+        known += [listed.label[file]] if file in listed.label else []
+        if len(set(known)) != 1:
+            where = f"{file} (its folder, its own entry, {path.name if path else 'no splits JSON'})"
+            raise DataError(f"{where}: label is {listing(known) or 'nowhere'}; expected one value")
+        label.append(known[0])
+    view = [place.get("view", "") for place in stated]
+    views = sorted(set(view), key=natural)
+    split = np.array([listed.split[file] for file in kept]) if path else _split_image_wise(folder, image)
+    _warn_of_leaks(split, image, name)
+    source = {
+        "format": name,
+        "files": len(kept),
+        "left_out": [*leave_out, *outside],
+        "splits": path.name if path else "a twelfth of the training images made validation",
+        "views": views,
+    }
+    metadata = Metadata(name, network, network.symmetry, image_shape=(28, 28, 1), classes=kind.classes, source=source)
+    return finish(metadata, weights, label, image=image, view=[views.index(one) for one in view], split=split)
 
 
-def read_dws_multiview(
-    directory: str | Path,
-    *,
-    splits: str | Path | None = None,
-    network: Network = DWS_NETWORK,
-    leave_out: Sequence[str] = (),
-    progress: bool = True,
-) -> WeightDataset:
-    """Ten views of Fashion-MNIST: `{view}/{train|val|test}/model_{number}.pth`, independent fits of the same images.
+def _split_image_wise(split: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """A twelfth of the training images, all their views together, made validation, as `load_images` does for MNIST."""
+    images = np.unique(image[split == 0])
+    chosen = np.random.default_rng(0).permutation(len(images))[: len(images) // 12]
+    return np.where((split == 0) & np.isin(image, images[chosen]), 1, split)
 
-    The column `view` numbers the views in the order of their names; `image` is the same for all views of an image.
 
-    Args:
-        directory: the unpacked set.
-        splits: its splits JSON; None as in `read_dws_mnist`, all views of an image together.
-        network: the architecture.
-        leave_out: files to leave out, by their path in the directory.
-        progress: show a bar.
-
-    Raises:
-        DataError: as `read_dws_mnist`.
-
-    Source: arXiv 2402.04081; its layout is read from its code.
-
-    Example:
-        >>> read_dws_multiview("/nowhere")
-        Traceback (most recent call last):
-        wsjax.errors.DataError: /nowhere is no directory; expected the unpacked data set
-    """
-
-    def place(name: str) -> Place:
-        view, part, number = match_path(VIEW_FILE, name)
-        return Place(part, int(number) + TRAINING_IMAGES * (part == "test"), view=view)
-
-    files = find_files(directory, VIEW_FILE.pattern, leave_out)
-    return read_set("dws-fashion-multiview", directory, files, place, 3, splits, GARMENTS, network, leave_out, progress)
+def _warn_of_leaks(split: np.ndarray, image: np.ndarray, where: str) -> None:
+    """Warn where views of one image lie in several splits: a test on such a set is no test."""
+    images, counts = np.unique(np.unique(np.stack([image, split]), axis=1)[0], return_counts=True)
+    if leaked := len(images[counts > 1]):
+        warnings.warn(f"{where}: views of {leaked} images lie in more than one split", stacklevel=3)

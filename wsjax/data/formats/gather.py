@@ -1,6 +1,6 @@
-"""Many files of one architecture into one stacked pytree."""
+"""Many files of one architecture into one stacked pytree, and that into a data set."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from wsjax.data.dataset import KINDS, WeightDataset, as_integers, training_rows
+from wsjax.data.dataset import KINDS, WeightDataset, as_integers
 from wsjax.data.metadata import Metadata
 from wsjax.data.sources.images import SPLITS
-from wsjax.errors import DataError, check_finite, check_shape, check_structure, listing
+from wsjax.errors import DataError, check_shape, check_structure
 from wsjax.progress import progress_of
 from wsjax.symmetry import Symmetry
 
-SPLIT_NAMES = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
-"""What others call the splits, and our index of each."""
+Column = Sequence[float] | np.ndarray
 
 
 def gather(
@@ -29,101 +28,64 @@ def gather(
     name: str,
     progress: bool = True,
 ) -> tuple[PyTree, list[Any]]:
-    """Read every file and stack the networks.
+    """The networks of all files, stacked in their order, and what `read` gave beside each.
 
-    Args:
-        files: paths, by the names that messages give them.
-        read: a file's network, and what else the caller wants of it.
-        symmetry: of the networks; its structure and shapes are what each file must have.
-        name: the data set's, for the bar.
-        progress: show a bar.
-
-    Returns:
-        The stacked networks, in the order of `files`, and what `read` gave beside each.
-
-    Raises:
-        DataError: a file that cannot be read, or holds another architecture, dtype, or a number that is not finite.
+    Raises DataError for a file of another architecture or dtype than the first, or with a number that is not finite.
     """
-    whole: list[np.ndarray] = []
-    notes = []
-    for row, (label, path) in enumerate(progress_of(files.items(), desc=name, unit="networks", disable=not progress)):
+    if not files:
+        raise DataError(f"{name} has no networks left; expected one at least")
+    stacked: list[np.ndarray] = []
+    notes, what = [], "this data set's network"
+    for label, path in progress_of(files.items(), desc=name, unit="networks", disable=not progress):
         network, note = read(path)
-        leaves = checked_leaves(network, symmetry, str(path))
-        if not row:
-            whole = [np.empty((len(files), *leaf.shape), leaf.dtype) for leaf in leaves]
-        for leaf, stacked, leaf_name in zip(leaves, whole, symmetry.names, strict=True):
-            if leaf.dtype != stacked.dtype:
-                raise DataError(f"{path}: {leaf_name} is {leaf.dtype}; the files before it have {stacked.dtype}")
-            if not np.isfinite(leaf).all():
-                raise DataError(
-                    f"{path}: {leaf_name} is not finite; expected finite numbers. Leave it out: leave_out=[{label!r}]"
-                )
-            stacked[row] = leaf
+        try:
+            check_structure(network, symmetry.treedef, what)
+            leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(network)]
+            if not stacked:
+                sizes = zip(leaves, symmetry.shapes, strict=True)
+                stacked = [np.empty((len(files), *shape), leaf.dtype) for leaf, shape in sizes]
+            for leaf_name, leaf, whole in zip(symmetry.names, leaves, stacked, strict=True):
+                check_shape(leaf_name, leaf.shape, whole.shape[1:], what)
+                if not jnp.issubdtype(leaf.dtype, np.floating):
+                    raise ValueError(f"{leaf_name} has dtype {leaf.dtype}; expected floating point")
+                if leaf.dtype != whole.dtype:
+                    raise ValueError(f"{leaf_name} is {leaf.dtype}; the files before it have {whole.dtype}")
+                if not np.isfinite(leaf).all():
+                    way_out = f"expected finite numbers. Leave it out: leave_out=[{label!r}]"
+                    raise ValueError(f"{leaf_name} is not finite; {way_out}")
+                whole[len(notes)] = leaf
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from None
         notes.append(note)
-    return symmetry.unflatten(whole), notes
-
-
-def checked_leaves(network: PyTree, symmetry: Symmetry, where: str) -> list[np.ndarray]:
-    """A network's leaves; raises DataError naming the file where structure, a shape or a dtype is not the network's."""
-    try:
-        check_structure(network, symmetry.treedef, "this data set's network")
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(network)]
-        for name, leaf, shape in zip(symmetry.names, leaves, symmetry.shapes, strict=True):
-            check_shape(name, leaf.shape, shape, "this data set's network")
-            if not jnp.issubdtype(leaf.dtype, np.floating):
-                raise ValueError(f"{name} has dtype {leaf.dtype}; expected floating point")
-    except ValueError as error:
-        raise DataError(f"{where}: {error}") from None
-    return leaves
+    return symmetry.unflatten(stacked), notes
 
 
 def finish(
     metadata: Metadata,
     weights: PyTree,
-    label: Sequence[float] | np.ndarray,
-    columns: Mapping[str, Sequence[float] | np.ndarray],
+    label: Column,
+    *,
+    image: np.ndarray,
+    split: Column,
+    view: Column | None = None,
+    **more: np.ndarray,
 ) -> WeightDataset:
-    """The data set, its columns in the usual types and its metadata with statistics and the counts of its splits."""
-    check_finite(weights, f"the networks of {metadata.name}", "Leave those networks out.")
-    typed = {
-        name: as_integers(f"{metadata.name}: {name}", column, KINDS[name]) if name in KINDS else np.asarray(column)
-        for name, column in columns.items()
-    }
+    """The data set of finite weights, its columns in the usual dtypes; metadata gets statistics and counts of splits.
+
+    Without `view` each image has one network.
+    """
+    name, columns = metadata.name, {"image": image, "view": 0 * image if view is None else view, "split": split}
+    typed = {key: as_integers(f"{name}: {key}", column, KINDS[key]) for key, column in columns.items()}
     if metadata.label == "class":
-        target = as_integers(f"{metadata.name}: label", label, np.int32)
+        target = as_integers(f"{name}: label", label, np.int32)
     else:
         with np.errstate(over="ignore"):
             target = np.asarray(label).astype(np.float32)
     if not np.isfinite(target).all():
-        raise DataError(f"labels of {metadata.name} are not finite for {int((~np.isfinite(target)).sum())} networks")
-    if metadata.label == "class" and not (target.min() >= 0 and target.max() < len(metadata.classes)):
-        raise DataError(
-            f"labels run from {target.min()} to {target.max()}; {metadata.name} has {len(metadata.classes)} classes"
-        )
-    counts = {split: int((typed["split"] == i).sum()) for i, split in enumerate(SPLITS)}
-    full = replace(metadata, source={**metadata.source, "counts": counts}).with_statistics(
-        weights, training_rows(typed["split"])
-    )
-    return WeightDataset(weights, target, typed, full)
-
-
-def split_index(name: str, where: str) -> int:
-    """Our index of a split that others named; raises DataError for an unknown one."""
-    if name not in SPLIT_NAMES:
-        raise DataError(f"{where} names a split {name!r}; expected one of {listing(SPLIT_NAMES)}")
-    return SPLIT_NAMES[name]
-
-
-def split_image_wise(split: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """A twelfth of the training images, all their views together, made validation, as `load_images` does for MNIST."""
-    images = np.unique(image[split == 0])
-    chosen = np.random.default_rng(0).permutation(len(images))[: len(images) // 12]
-    return np.where((split == 0) & np.isin(image, images[chosen]), 1, split).astype(np.int8)
-
-
-def one_value(values: Iterable[Any], what: str, where: str) -> Any:
-    """The value that all sources of it give; raises DataError where two differ or none gives one."""
-    known = [value for value in values if value is not None]
-    if not known or any(value != known[0] for value in known):
-        raise DataError(f"{where}: {what} is {listing(map(repr, known)) or 'nowhere'}; expected one value")
-    return known[0]
+        raise DataError(f"labels of {name} are not finite for {int((~np.isfinite(target)).sum())} networks")
+    classes = len(metadata.classes)
+    if metadata.label == "class" and not (target.min() >= 0 and target.max() < classes):
+        raise DataError(f"labels run from {target.min()} to {target.max()}; {name} has {classes} classes")
+    counts = {part: int((typed["split"] == i).sum()) for i, part in enumerate(SPLITS)}
+    full = replace(metadata, source={**metadata.source, "counts": counts})
+    return WeightDataset(weights, target, {**typed, **more}, full).with_statistics()

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 
 from wsjax.data.dataset import WeightDataset
-from wsjax.data.formats.cnn_symmetry import MIXED, cnn_symmetry, our_activation
-from wsjax.data.formats.contents import read_contents
-from wsjax.data.formats.dense import layers_of
+from wsjax.data.formats.cnn_symmetry import MIXED, cnn_symmetry
+from wsjax.data.formats.contents import layers_of, read_contents
 from wsjax.data.formats.gather import finish, gather
-from wsjax.data.formats.paths import MAX_JSON, find_files, inside, natural, read_json_file
+from wsjax.data.formats.paths import check_left_out, find_files, inside, natural, read_json_file, read_text_file
 from wsjax.data.metadata import Metadata
 from wsjax.errors import DataError, check_choice, listing
 from wsjax.typing import Layer
 
 CHECKPOINT = r"^([^/]+)/checkpoint_0*(\d+)/checkpoints$"
 NAMES = re.compile(r"module_list\.(\d+)\.(weight|bias)")
+ACTIVATIONS = {"leakyrelu": "leaky_relu"}
+"""Names of activations that differ from ours."""
 APPLY = (
     "convolutions without padding, max-pooling 2x2 and the activation (the last of the small network is not pooled); "
     "flatten (rows, columns, channels); dense layers with the activation between them"
@@ -50,13 +51,11 @@ def read_hsg_zoo(
             or scales; None keeps all, and where they differ permutations alone.
         fractions: of training and validation, drawn over the trials in the order of their names (the zoo's own code
             shuffles them in the order of the file system, which differs from machine to machine).
-        leave_out: trials to leave out.
-        progress: show a bar.
+        leave_out, progress: trials to leave out; show a bar.
 
     Raises:
-        ValueError: an unknown activation or epoch.
-        DataError: a trial without that checkpoint or its result, another architecture, or a file that is not safe to
-            read; each is named.
+        ValueError: an unknown activation or epoch. DataError, naming the file: a trial without that checkpoint or its
+            result, another architecture, or a file that is not safe to read.
 
     Source: arXiv 2209.14764 and its code.
 
@@ -66,31 +65,34 @@ def read_hsg_zoo(
         wsjax.errors.DataError: /nowhere is no directory; expected the unpacked data set
     """
     root = Path(directory)
-    there = _checkpoints(root, leave_out)
-    epochs = sorted({number for found in there.values() for number in found})
+    there: dict[str, dict[int, Path]] = {}
+    for name, path in find_files(root, CHECKPOINT).items():
+        trial, number = re.findall(CHECKPOINT, name)[0]
+        there.setdefault(trial, {})[int(number)] = path
+    check_left_out(leave_out, there, f"trials in {root}")
+    trials = sorted(set(there) - set(leave_out), key=natural)
+    epochs = sorted({number for trial in trials for number in there[trial]})
     check_choice("epoch", epoch, (None, *epochs))
     chosen = epochs[-1] if epoch is None else epoch
-    without = [trial for trial, found in there.items() if chosen not in found]
+    without = [trial for trial in trials if chosen not in there[trial]]
     if without:
         raise DataError(
             f"{root}: {len(without)} trials have no checkpoint of epoch {chosen}, {without[0]} first; expected one in "
             f"each: choose another epoch, or leave_out={without[:5]}"
         )
-    trials = sorted(there, key=natural)
     results = {trial: _result(root / trial, chosen) for trial in trials}
-    kinds = {trial: our_activation(str(results[trial]["activation"])) for trial in trials}
-    check_choice("activation", activation, (None, *sorted(set(kinds.values()))))
-    kept = [trial for trial in trials if activation in (None, kinds[trial])]
-    present = sorted({kinds[trial] for trial in kept})
+    check_choice("activation", activation, (None, *sorted({result["activation"] for result in results.values()})))
+    kept = [trial for trial in trials if activation in (None, results[trial]["activation"])]
+    present = sorted({results[trial]["activation"] for trial in kept})
     files = {trial: there[trial][chosen] for trial in kept}
-    first, pooled = _read_network(files[kept[0]])
-    shapes = [layer.kernel.shape for layer in first]
-    kind = present[0] if len(present) == 1 else MIXED
-    symmetry = cnn_symmetry(shapes, kind, pooled=pooled, where=str(files[kept[0]]))
-    weights, pools = gather(files, _read_network, symmetry, name=f"hsg-{root.resolve().name}", progress=progress)
+    first = files[kept[0]]
+    layers, pooled = _read_network(first)
+    kind, shapes = present[0] if len(present) == 1 else MIXED, [layer.kernel.shape for layer in layers]
+    symmetry, name = cnn_symmetry(shapes, kind, pooled=pooled, where=str(first)), f"hsg-{root.resolve().name}"
+    weights, pools = gather(files, _read_network, symmetry, name=name, progress=progress)
     differing = [trial for trial, found in zip(kept, pools, strict=True) if found != pooled]
     if differing:
-        raise DataError(f"{files[differing[0]]} pools other layers than {files[kept[0]]}; expected one architecture")
+        raise DataError(f"{files[differing[0]]} pools other layers than {first}; expected one architecture")
     source = {
         "format": "hsg",
         "label": "accuracy on the test images",
@@ -99,44 +101,34 @@ def read_hsg_zoo(
         "activations": present,
         "left_out": {"trials": [*leave_out], "other activations": len(trials) - len(kept)},
     }
-    metadata = Metadata(f"hsg-{root.resolve().name}", None, symmetry, label="target", source=source)
-    number = np.array([trials.index(trial) for trial in kept])
-    columns = {
-        "image": number,
-        "view": 0 * number,
-        "split": _split(len(trials), fractions)[number],
-        "epoch": np.full(len(kept), chosen, np.int32),
-        "train_accuracy": np.array([results[trial]["train"] for trial in kept], np.float32),
-        "activation": np.array([present.index(kinds[trial]) for trial in kept], np.int8),
-    }
-    return finish(metadata, weights, [results[trial]["test"] for trial in kept], columns)
-
-
-def _checkpoints(root: Path, leave_out: Sequence[str]) -> dict[str, dict[int, Path]]:
-    there: dict[str, dict[int, Path]] = {}
-    for name, path in find_files(root, CHECKPOINT).items():
-        trial, number = re.findall(CHECKPOINT, name)[0]
-        there.setdefault(trial, {})[int(number)] = path
-    absent = sorted(set(leave_out) - set(there))
-    if absent:
-        raise DataError(f"leave_out names {listing(absent[:5])}; expected trials in {root}")
-    return {trial: found for trial, found in there.items() if trial not in leave_out}
+    number = np.flatnonzero([trial in files for trial in trials])
+    return finish(
+        Metadata(name, None, symmetry, label="target", source=source),
+        weights,
+        [results[trial]["test"] for trial in kept],
+        image=number,
+        split=_split(len(trials), fractions)[number],
+        epoch=np.full(len(kept), chosen, np.int32),
+        train_accuracy=np.array([results[trial]["train"] for trial in kept], np.float32),
+        activation=np.array([present.index(results[trial]["activation"]) for trial in kept], np.int8),
+    )
 
 
 def _result(trial: Path, epoch: int) -> Mapping[str, Any]:
-    """The accuracies after an epoch, by its number and not by its line: zoos differ in whether epoch 0 has one."""
+    """Accuracies after an epoch, by its number and not by its line, as not all zoos have one for epoch 0."""
     path = inside(trial / "result.json", trial.parent)
     try:
-        if path.stat().st_size > MAX_JSON:
-            raise DataError(f"{path} holds {path.stat().st_size} bytes; expected at most {MAX_JSON}: refused")
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [json.loads(line) for line in read_text_file(path).splitlines() if line.strip()]
         found = next((line for line in lines if line["training_iteration"] == epoch), None)
         if found is None:
             raise DataError(f"{path} has no training_iteration {epoch}; expected the results of each checkpoint")
         settings = found["config"] if "config" in found else read_json_file(inside(trial / "params.json", trial.parent))
-        numbers = {"test": float(found["test_acc"]), "train": float(found["train_acc"])}
-        return {**numbers, "activation": settings["model::nlin"]}
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, RecursionError) as error:
+        name = str(settings["model::nlin"])
+        accuracies = {"test": float(found["test_acc"]), "train": float(found["train_acc"])}
+        return {**accuracies, "activation": ACTIVATIONS.get(name, name)}
+    except DataError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error!r}); expected a line of JSON for each epoch") from None
 
 
@@ -153,7 +145,7 @@ def _read_network(path: Path) -> tuple[tuple[Layer, ...], frozenset[int]]:
     steps = [after - before for before, after in pairwise(places)]
     pooled = frozenset(i for i in range(min(depth, len(steps))) if steps[i] > (2 if i + 1 < depth else 3))
     if not 0 < depth < len(layers) or layers[depth].kernel.shape[0] % layers[depth - 1].kernel.shape[-1]:
-        return layers, pooled
+        return layers, pooled  # which `cnn_symmetry` refuses
     kernel, channels = layers[depth].kernel, layers[depth - 1].kernel.shape[-1]
     by_pixel = kernel.reshape(channels, -1, kernel.shape[1]).swapaxes(0, 1).reshape(kernel.shape)
     flattened = Layer(np.ascontiguousarray(by_pixel), layers[depth].bias)
@@ -163,8 +155,8 @@ def _read_network(path: Path) -> tuple[tuple[Layer, ...], frozenset[int]]:
 def _split(count: int, fractions: tuple[float, float]) -> np.ndarray:
     order = list(range(count))
     random.Random(42).shuffle(order)
-    train, validation = int(fractions[0] * count), int((fractions[0] + fractions[1]) * count)
     split = np.full(count, 2, np.int8)
+    train, validation = int(fractions[0] * count), int((fractions[0] + fractions[1]) * count)
     split[order[:train]] = 0
     split[order[train:validation]] = 1
     return split

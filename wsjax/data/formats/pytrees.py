@@ -1,7 +1,7 @@
 """Flax variables and Equinox modules as plain dicts of arrays, which a file can bring back."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -34,29 +34,21 @@ def from_flax(
             `columns`, `name`, `classes`, `source`.
 
     Raises:
-        ValueError: as `WeightDataset.from_networks`.
-        DataError: a number that is not finite, or a key of random numbers.
+        ValueError: as `WeightDataset.from_networks`. DataError: a number that is not finite, or a key of random ones.
 
     Example:
         >>> import flax.linen as nn, jax.numpy as jnp
-        >>> from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
+        >>> from wsjax.symmetry import dense
         >>> net, x = nn.Sequential([nn.Dense(3), jnp.tanh, nn.Dense(1)]), jnp.ones((4, 2))
         >>> many = [net.init(jax.random.key(i), x) for i in range(2)]
-        >>> first = {"kernel": Axes("in", "h"), "bias": Axes("h", bias=True)}
-        >>> last = {"kernel": Axes("h*", "out"), "bias": Axes("out", bias=True)}
-        >>> sizes = {"in": Fixed(2, "input"), "h": Group(3, "tanh"), "out": Fixed(1, "output")}
-        >>> spec = symmetry_of({"params": {"layers_0": first, "layers_2": last}}, sizes)
+        >>> spec = dense(many[0], ["layers_0", "layers_2"], activation="tanh")
         >>> from_flax(many, [0, 1], symmetry=spec, apply=net.apply, inputs=x)
         WeightDataset('networks', 2 networks: 2 train, 0 validation, 0 test)
     """
     from flax import nnx  # half a second, for those who have NNX states
 
-    plain = [
-        nnx.to_pure_dict(one)
-        if isinstance(one, nnx.State)
-        else flax.serialization.to_state_dict(flax.linen.meta.unbox(one))
-        for one in variables
-    ]
+    from_linen = lambda one: flax.serialization.to_state_dict(flax.linen.meta.unbox(one))
+    plain = [nnx.to_pure_dict(one) if isinstance(one, nnx.State) else from_linen(one) for one in variables]
     return WeightDataset.from_networks(plain, labels, symmetry=symmetry, **described)
 
 
@@ -81,21 +73,19 @@ def from_equinox(
         described: all else that `WeightDataset.from_networks` takes: `columns`, `name`, `classes`, `source`.
 
     Raises:
-        ValueError: modules that differ in what is no array, or as `WeightDataset.from_networks`.
-        DataError: a number that is not finite.
+        ValueError: modules that differ in what is no array, or as `WeightDataset.from_networks`. DataError: a number
+            that is not finite.
 
     Example:
-        >>> from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
+        >>> from wsjax.symmetry import dense
         >>> many = [eqx.nn.MLP(2, 1, 3, 1, jax.nn.tanh, key=jax.random.key(i)) for i in range(2)]
-        >>> first = {"weight": Axes("h", "in"), "bias": Axes("h", bias=True)}
-        >>> last = {"weight": Axes("out", "h*"), "bias": Axes("out", bias=True)}
-        >>> sizes = {"in": Fixed(2, "input"), "h": Group(3, "tanh"), "out": Fixed(1, "output")}
-        >>> spec = symmetry_of({"layers": {"0": first, "1": last}}, sizes)
+        >>> spec = dense(array_dict(many[0]), ["layers/0", "layers/1"], activation="tanh")
         >>> from_equinox(many, [0, 1], symmetry=spec, inputs=jax.numpy.ones(2))
         WeightDataset('networks', 2 networks: 2 train, 0 validation, 0 test)
     """
-    for i, module in enumerate(modules):
-        if not _alike(*(jax.tree.flatten(_rest(one)) for one in (module, modules[0]))):
+    rest = [jax.tree.flatten(eqx.filter(module, eqx.is_array, inverse=True)) for module in modules]
+    for i, parts in enumerate(rest):
+        if not _alike(parts, rest[0]):
             raise ValueError(f"module {i} differs from module 0 in what is no array; expected one architecture")
     apply = None if inputs is None else lambda weights, *given: into_equinox(weights, modules[0])(*given)
     plain = [array_dict(module) for module in modules]
@@ -120,11 +110,7 @@ def array_dict(module: PyTree) -> dict[str, Any]:
 
 
 def into_equinox(weights: PyTree, like: eqx.Module) -> Any:
-    """A module with the arrays of one network of a data set that `from_equinox` made.
-
-    Args:
-        weights: nested dicts, as `array_dict` gives them.
-        like: a module of the same architecture.
+    """A module of the architecture of `like` with the arrays of one network of a data set that `from_equinox` made.
 
     Raises:
         ValueError: weights of another architecture; the leaves are named.
@@ -136,36 +122,30 @@ def into_equinox(weights: PyTree, like: eqx.Module) -> Any:
     """
     check_structure(weights, jax.tree.structure(array_dict(like)), f"the {type(like).__name__}")
     arrays, rest = eqx.partition(like, eqx.is_array)
-    paths = [[_name(key) for key in path] for path, _ in jax.tree_util.tree_leaves_with_path(arrays)]
-    leaves = []
-    for path in paths:
-        place = weights
-        for name in path:
-            place = place[name]
-        leaves.append(place)
-    return eqx.combine(jax.tree.unflatten(jax.tree.structure(arrays), leaves), rest)
+    take = lambda path, _: functools.reduce(lambda place, key: place[_name(key)], path, weights)
+    return eqx.combine(jax.tree_util.tree_map_with_path(take, arrays), rest)
 
 
-def _rest(module: eqx.Module) -> PyTree:
-    return eqx.partition(module, eqx.is_array)[1]
+PARTS: dict[type, Callable[[Any], Any]] = {
+    FunctionType: lambda f: (
+        f.__code__,
+        f.__defaults__,
+        f.__kwdefaults__,
+        [c.cell_contents for c in f.__closure__ or ()],
+    ),
+    CodeType: lambda code: (code.co_code, code.co_names, code.co_consts),
+    functools.partial: lambda f: (f.func, f.args, f.keywords),
+    jax.tree_util.PyTreeDef: lambda treedef: (treedef.node_data(), treedef.children()),
+}
+"""What tells two objects of a type apart. Functions by their code: a factory makes each module a lambda of its own."""
 
 
 def _alike(a: Any, b: Any) -> bool:
-    """Whether two parts of modules are the same. Functions are compared by their code: a factory makes each module a
-    lambda or a partial of its own."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, FunctionType):
-        inside = lambda f: [cell.cell_contents for cell in f.__closure__ or ()]
-        what = lambda f: (f.__code__.co_code, f.__code__.co_names, f.__defaults__, f.__kwdefaults__, inside(f))
-        constants = (f.__code__.co_consts for f in (a, b))
-        return _alike(what(a), what(b)) and _alike(*constants)
-    if isinstance(a, CodeType):
-        return (a.co_code, a.co_names) == (b.co_code, b.co_names) and _alike(a.co_consts, b.co_consts)
-    if isinstance(a, functools.partial):
-        return _alike((a.func, a.args, a.keywords), (b.func, b.args, b.keywords))
-    if isinstance(a, jax.tree_util.PyTreeDef):
-        return _alike((a.node_data(), a.children()), (b.node_data(), b.children()))
+    """Whether two parts of modules are the same."""
+    if a is b or type(a) is not type(b):
+        return a is b
+    if type(a) in PARTS:
+        return _alike(PARTS[type(a)](a), PARTS[type(a)](b))
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
     if isinstance(a, tuple | list):
@@ -177,4 +157,4 @@ def _alike(a: Any, b: Any) -> bool:
 
 def _name(key: Any) -> str:
     """A path's entry as a dict's key: a field's name, a list's number or a dict's key."""
-    return str(next(getattr(key, part) for part in ("name", "idx", "key") if hasattr(key, part)))
+    return jax.tree_util.keystr((key,), simple=True)

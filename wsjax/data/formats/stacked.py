@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wsjax.data.dataset import WeightDataset, check_numbers
-from wsjax.data.formats.archive import MAX_BYTES, read_npz
+from wsjax.data.formats.archive import check_npz, read_npz
 from wsjax.data.formats.contents import read_safetensors, write_file
 from wsjax.data.formats.paths import check_new
 from wsjax.data.metadata import Metadata
@@ -32,8 +32,7 @@ def write_arrays(dataset: WeightDataset, directory: str | Path, *, kind: str = "
 
     Raises:
         ValueError: an unknown kind, weights that an npz cannot hold, or a directory that holds something.
-        ImportError: safetensors is not installed.
-        OSError: the directory cannot be written.
+            ImportError: safetensors is not installed. OSError: the directory cannot be written.
 
     Example:
         `networks` is a data set of 40 SIRENs.
@@ -51,37 +50,26 @@ def write_arrays(dataset: WeightDataset, directory: str | Path, *, kind: str = "
     arrays = as_arrays(dataset.weights, dataset.label, dataset.columns)
     arrays[METADATA] = np.frombuffer(json.dumps(dataset.metadata.to_json()).encode(), np.uint8)
     if kind == "npz":
-        foreign = sorted({array.dtype.name for array in arrays.values() if array.dtype.kind == "V"})
-        size = sum(array.nbytes for array in arrays.values())
-        if foreign or size > MAX_BYTES:
-            what = f"weights in {listing(foreign)}" if foreign else f"{size} bytes"
-            raise ValueError(f"{dataset.metadata.name} has {what}, which an npz here cannot hold: take safetensors")
+        check_npz(dataset.metadata.name, [*arrays.values()])
     write_file(root / FILES[kind], arrays)
 
 
 def read_arrays(directory: str | Path) -> WeightDataset:
-    """A data set that `write_arrays` wrote.
-
-    Args:
-        directory: which holds the one file.
+    """A data set that `write_arrays` wrote, from the directory that holds its file.
 
     Raises:
         DataError: no such file, a damaged one, one that wsjax did not write, or arrays that its metadata does not
-            describe.
-        ImportError: safetensors is not installed.
+            describe. ImportError: safetensors is not installed.
 
     Example:
         >>> read_arrays("/nowhere")
         Traceback (most recent call last):
         wsjax.errors.DataError: /nowhere holds no networks.safetensors or networks.npz; expected what write_arrays ...
     """
-    found = [Path(directory) / name for name in FILES.values() if (Path(directory) / name).is_file()]
-    if not found:
-        raise DataError(
-            f"{directory} holds no {' or '.join(FILES.values())}; expected what write_arrays or `wsjax convert "
-            f"to-arrays` wrote"
-        )
-    path = found[0]
+    path = next((path for name in FILES.values() if (path := Path(directory) / name).is_file()), None)
+    if path is None:
+        names = " or ".join(FILES.values())
+        raise DataError(f"{directory} holds no {names}; expected what write_arrays or `wsjax convert to-arrays` wrote")
     arrays = read_npz(path) if path.suffix == ".npz" else read_safetensors(path)
     try:
         metadata = Metadata.from_json(json.loads(arrays.pop(METADATA).tobytes()))
@@ -93,10 +81,8 @@ def read_arrays(directory: str | Path) -> WeightDataset:
         raise DataError(f"{path}: metadata and arrays do not belong together: {listing(wrong)} differ; write it again")
     label = arrays["label"]
     if not label.ndim or not (jnp.issubdtype(label.dtype, jnp.number) or label.dtype == bool):
-        raise DataError(
-            f"{path}: label has shape {label.shape} and dtype {label.dtype}; expected a number, or several, for each "
-            f"network: write it again"
-        )
+        found = f"{path}: label has shape {label.shape} and dtype {label.dtype}"
+        raise DataError(f"{found}; expected a number, or several, for each network: write it again")
     try:
         return from_arrays(path, metadata, arrays)
     except DataError:

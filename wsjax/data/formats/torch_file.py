@@ -16,7 +16,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from wsjax.data.formats.archive import check_size, zip_members
+from wsjax.data.formats.archive import check_size, damaged, zip_members
 from wsjax.data.optional import require
 from wsjax.errors import DataError
 
@@ -31,26 +31,17 @@ CALLABLE = {
 }
 UNNAMED = ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4")
 """Opcodes that call what no GLOBAL names; torch.save does not write them."""
-
 BEFORE_1_6 = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How files begin that torch.save wrote before 1.6, and since then with `_use_new_zipfile_serialization=False`."""
-
 SAVE_AGAIN = "Save it again as arrays: torch.save(model.state_dict(), path), or safetensors."
 
 
 def load_torch(path: Path, *, stand_ins: Mapping[str, type] | None = None) -> dict[str, Any]:
     """The dict that a PyTorch file holds, its tensors as NumPy arrays.
 
-    Args:
-        path: a file that torch.save wrote, 1.6 or later.
-        stand_ins: further names the file may hold, "module name", and the inert class that is built in place of each.
-
-    Raises:
-        DataError: a file that would run code, unpack to more than itself, or holds no dict; or a damaged one.
-        ImportError: PyTorch is not installed.
+    `stand_ins` are further names that the file may hold, "module name", and the inert class built in place of each.
     """
-    torch = require("torch", str(path))
-    stand_ins = stand_ins or {}
+    torch, stand_ins = require("torch", str(path)), stand_ins or {}
     check_torch(path, {*CALLABLE, *stand_ins})
     allowed: Any = [(stand_in, _in_python_3(name)) for name, stand_in in stand_ins.items()]
     try:
@@ -62,15 +53,15 @@ def load_torch(path: Path, *, stand_ins: Mapping[str, type] | None = None) -> di
         raise DataError(f"{path} is no PyTorch file of arrays ({reason}). {SAVE_AGAIN}") from None
     if not isinstance(found, Mapping):
         raise DataError(f"{path} holds a {type(found).__name__}; expected a state dict. {SAVE_AGAIN}")
-    return {name: _plain(value, f"{path}: {name}") for name, value in found.items()}
+    return {name: _plain(torch, value, f"{path}: {name}") for name, value in found.items()}
 
 
 def check_torch(path: Path, allowed: set[str]) -> None:
     """Raise DataError where a PyTorch file's directory or the names in its pickle are not those of a state dict."""
     check_size(path)
     with path.open("rb") as file:
-        start = file.read(len(BEFORE_1_6))
-    if start == BEFORE_1_6:
+        old = file.read(len(BEFORE_1_6)) == BEFORE_1_6
+    if old:
         raise DataError(
             f"{path} is in the format of PyTorch before 1.6; expected the zip archive that torch.save writes since. "
             f"Where you trust the file, write it anew: "
@@ -80,16 +71,22 @@ def check_torch(path: Path, allowed: set[str]) -> None:
     if len(pickles) != 1 or pickles[0].file_size > MAX_PICKLE:
         sizes = [m.file_size for m in pickles]
         raise DataError(f"{path} has data.pkl of {sizes} bytes; expected one of at most {MAX_PICKLE}. {SAVE_AGAIN}")
-    with zipfile.ZipFile(path) as archive:
-        try:
+    try:
+        with zipfile.ZipFile(path) as archive:
             content = archive.read(pickles[0])
-            calls = [(op.name, arg) for op, arg, _ in pickletools.genops(content) if op.name in ("GLOBAL", *UNNAMED)]
-        except (ValueError, IndexError, UnicodeDecodeError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
-            raise DataError(f"{path} has a damaged data.pkl ({error}). Put a whole copy in its place.") from None
+        calls = [(op.name, arg) for op, arg, _ in pickletools.genops(content) if op.name in ("GLOBAL", *UNNAMED)]
+    except (ValueError, IndexError, UnicodeDecodeError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
+        raise damaged(path, "PyTorch file", error) from None
     for opcode, name in calls:
         if opcode != "GLOBAL" or name not in allowed:
             called = str(name).replace(" ", ".") if opcode == "GLOBAL" else f"something by {opcode}"
             raise DataError(f"{path} would call {called} when loaded; expected arrays alone: refused. {SAVE_AGAIN}")
+
+
+def as_tensor(torch: Any, array: np.ndarray) -> Any:
+    """A copy as a tensor of the same dtype, bfloat16 too, which PyTorch does not take from NumPy."""
+    is_bfloat16 = array.dtype == jnp.bfloat16
+    return torch.tensor(array.view(np.int16)).view(torch.bfloat16) if is_bfloat16 else torch.tensor(array)
 
 
 def _in_python_3(name: str) -> str:
@@ -99,19 +96,17 @@ def _in_python_3(name: str) -> str:
     return f"{module}.{kind}"
 
 
-def _plain(value: Any, where: str) -> Any:
-    torch = require("torch", where)
+def _plain(torch: Any, value: Any, where: str) -> Any:
     if isinstance(value, Mapping):
-        return {name: _plain(inner, f"{where}.{name}") for name, inner in value.items()}
+        return {name: _plain(torch, inner, f"{where}.{name}") for name, inner in value.items()}
     if not isinstance(value, torch.Tensor):
         return value
     if value.layout != torch.strided or value.device.type != "cpu":
         raise DataError(f"{where} is a {value.layout} tensor on {value.device}; expected a dense one. {SAVE_AGAIN}")
-    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise DataError(
-            f"{where} has shape {tuple(value.shape)} and only {value.untyped_storage().nbytes()} bytes of data; "
-            f"expected a number for each entry: refused. {SAVE_AGAIN}"
-        )
+    stored = value.untyped_storage().nbytes()
+    if value.numel() * value.element_size() > stored:
+        found = f"{where} has shape {tuple(value.shape)} and only {stored} bytes of data"
+        raise DataError(f"{found}; expected a number for each entry: refused. {SAVE_AGAIN}")
     tensor = value.detach().contiguous()
     if tensor.dtype == torch.bfloat16:
         return tensor.view(torch.int16).numpy().view(jnp.dtype(jnp.bfloat16))

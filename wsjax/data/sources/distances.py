@@ -5,7 +5,7 @@ has length one wherever it exists. Many formulas in use are bounds only, at leas
 are put together from steps that keep exactness: the distance to a point, a segment or a circle less a radius; the
 product of two figures; a plane figure turned about an axis of its own; a projection that is known in closed form.
 
-Every solid stands at the origin with its axis, where it has one, along z.
+Every solid lies at the origin with its axis, where it has one, along z.
 """
 
 import functools
@@ -82,9 +82,8 @@ def link(points: Cloud, sizes: Sizes) -> Distances:
 def octahedron(points: Cloud, sizes: Sizes) -> Distances:
     """|x| + |y| + |z| at most a bound. Sizes: the bound.
 
-    The nearest point of it subtracts one number from each coordinate, down to 0, and sorting tells the number.
-
-    Source: Duchi et al., "Efficient Projections onto the l1-Ball" (ICML 2008), figure 1.
+    The nearest point of it subtracts one number from each coordinate, down to 0; the sorted coordinates give the number
+    (Duchi et al., "Efficient Projections onto the l1-Ball", ICML 2008, figure 1).
     """
     folded = -jnp.sort(-jnp.abs(points), axis=-1)
     excess = jnp.cumsum(folded, axis=-1) - sizes[0]
@@ -122,7 +121,7 @@ def _around_axis(points: Cloud) -> Float[Array, "points 2"]:
 
 
 def _from_segment(points: Cloud, axis: int, half: Float[Array, ""]) -> Cloud:
-    """Points as seen from the nearest point of a segment along an axis."""
+    """Points relative to the nearest point of a segment along an axis."""
     return points.at[:, axis].add(-jnp.clip(points[:, axis], -half, half))
 
 

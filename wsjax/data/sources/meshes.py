@@ -1,21 +1,22 @@
 """Meshes of a directory, one folder a class as ModelNet has them, as distances from their surface or as occupancies."""
 
 import functools
+import io
+import re
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from wsjax.data.pool import default_workers, in_turn
-from wsjax.data.recipe import Recipe
-from wsjax.data.sources.mesh_files import mesh_files, mesh_splits, read_off
+from wsjax.data.optional import require
+from wsjax.data.pool import in_turn, workers_of
+from wsjax.data.sources.images import SPLIT_SEED, SPLITS
 from wsjax.data.sources.signals import Signals
 from wsjax.data.sources.triangles import surface_points, triangle_distance, winding_number
-from wsjax.errors import DataError, as_python, check_choice, check_number, check_seed
-from wsjax.networks import Network
+from wsjax.errors import DataError, as_python, check_choice, check_seed, check_sizes
 from wsjax.progress import progress_of
 
 Quantity: TypeAlias = Literal["signed distance", "distance", "occupancy"]
@@ -32,10 +33,12 @@ HALF, SPREAD = 0.9, 0.05
 FEWEST, FEW = 256, 10
 """Triangles to which a mesh is filled up at least, so that few programs are compiled; meshes that need no bar."""
 
-MESHES_RECIPE = Recipe(
-    Network("siren", (3, 32, 32, 1), w0=(15.0,), family="nfn"), 1000, learning_rate=1e-2, batch_points=512
-)
-"""As that of the solids."""
+VALIDATION = 10
+"""One in so many of a class's meshes for training is for validation."""
+
+# The counts follow on a line of their own or, as often in ModelNet, right behind the word OFF.
+HEADER = re.compile(rb"\s*C?OFF\s*(\d+)\s+(\d+)\b")
+WAY_OUT = "put a whole copy in its place, or leave the file out"
 
 
 def meshes(
@@ -80,25 +83,94 @@ def meshes(
         (('pyramid',), (1, 64, 1), True)
     """
     check_choice("quantity", quantity, tuple(RANGES))
-    check_number("points", points, low=1, integer=True)
+    check_sizes(points=points)
     check_seed("seed", seed)
     found, classes = mesh_files(Path(directory))
     keys = jax.random.key(seed)
 
-    def measured(number: int, *_) -> tuple[np.ndarray, np.ndarray]:
+    def known(number: int, *_) -> tuple[np.ndarray, np.ndarray]:
         triangles = _filled(_normalized(found[number].path))
         key = jax.random.fold_in(keys, number)
         return jax.tree.map(np.asarray, _known(key, triangles, points, quantity))
 
-    made = in_turn(measured, range(len(found)), [None], default_workers())
+    made = in_turn(known, range(len(found)), [None], workers_of())
     bar = progress_of(made, total=len(found), unit="meshes", desc="measure meshes", disable=len(found) < FEW)
     where, values = (np.stack(arrays) for arrays in zip(*bar, strict=True))
     label = np.array([file.label for file in found], np.int32)
-    number = np.arange(len(found), dtype=np.int32)
+    arrays = (where, values, label, mesh_splits(found), np.arange(len(found), dtype=np.int32))
     options = as_python({"points": points, "quantity": quantity, "seed": seed})
-    return Signals(
-        "meshes", where, values, label, mesh_splits(found), number, classes, quantity, RANGES[quantity], options=options
-    )
+    return Signals("meshes", *arrays, classes, quantity, RANGES[quantity], options=options)
+
+
+class MeshFile(NamedTuple):
+    """A mesh's file, its class's number, and whether it is for the test."""
+
+    path: Path
+    label: int
+    test: bool
+
+
+def mesh_files(directory: Path) -> tuple[list[MeshFile], tuple[str, ...]]:
+    """The OFF files of ROOT/CLASS, ROOT/CLASS/test and ROOT/CLASS/train, in order, and the classes' names."""
+    if not directory.is_dir():
+        raise DataError(f"{directory} is no directory; expected one with a folder of OFF files for each class")
+    found, classes = [], []
+    for folder in sorted(path for path in directory.iterdir() if path.is_dir()):
+        parts = ((folder, False), (folder / "test", True), (folder / "train", False))
+        own = [MeshFile(path, len(classes), test) for place, test in parts for path in _off_files(place)]
+        found += own
+        classes += [folder.name] * bool(own)
+    if not found:
+        raise DataError(
+            f"{directory} holds no meshes; expected CLASS/train/*.off and CLASS/test/*.off, or CLASS/*.off: name the "
+            f"directory that holds the classes' folders"
+        )
+    return found, tuple(classes)
+
+
+def _off_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() == ".off" and not path.name.startswith("."))
+
+
+def mesh_splits(found: list[MeshFile]) -> Int[np.ndarray, " files"]:
+    """Each file's split, an index into `SPLITS`: a fraction of each class's files for training is for validation."""
+    split = np.array([SPLITS.index("test" if file.test else "train") for file in found], np.int8)
+    label = np.array([file.label for file in found])
+    for value in np.unique(label):
+        own = np.flatnonzero((label == value) & (split == SPLITS.index("train")))
+        chosen = np.random.default_rng(SPLIT_SEED).permutation(own)[: len(own) // VALIDATION]
+        split[chosen] = SPLITS.index("validation")
+    return split
+
+
+def read_off(path: Path) -> Float[np.ndarray, "triangles 3 3"]:
+    """The triangles of an OFF file in float64; trimesh reads the text and cuts faces of more corners into triangles.
+
+    Nothing is merged, mended or left out. Raises DataError, naming the file and what is wrong in it.
+    """
+    off = require("trimesh.exchange.off", str(path))
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; {WAY_OUT}") from None
+    header = HEADER.match(re.sub(rb"#[^\n]*", b"", text))
+    if header is None:
+        raise DataError(f"{path} begins with {text[:20]!r}; expected OFF and two counts: {WAY_OUT}")
+    try:
+        found = off.load_off(io.BytesIO(text))
+    except (ValueError, IndexError, TypeError, OverflowError) as error:
+        raise DataError(f"{path} is no whole OFF file ({error}); {WAY_OUT}") from None
+    vertices, faces = np.asarray(found["vertices"], np.float64), np.asarray(found["faces"])
+    stated = max(int(header[2]), 1)
+    if len(faces) < stated:
+        raise DataError(f"{path} holds {len(faces)} triangles; expected {stated} or more: {WAY_OUT}")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        wrong = faces.min() if faces.min() < 0 else faces.max()
+        raise DataError(f"{path} has a face at vertex {wrong}; expected 0 to {len(vertices) - 1}: {WAY_OUT}")
+    triangles = vertices[faces]
+    if not np.isfinite(triangles).all():
+        raise DataError(f"{path} has vertices that are not finite; expected finite numbers: {WAY_OUT}")
+    return triangles
 
 
 def _normalized(path: Path) -> Float[np.ndarray, "triangles 3 3"]:

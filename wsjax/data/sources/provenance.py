@@ -1,28 +1,23 @@
 """What the metadata of a data set says of the fitted signals, and the way back to them."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wsjax.data.metadata import Metadata
-from wsjax.data.sources import download
+from wsjax.data.sources import mnist
 from wsjax.data.sources.images import Images, limit
 from wsjax.data.sources.registry import SOURCES, load_source
 from wsjax.data.sources.signals import Signals
 from wsjax.errors import DataError, listing
-from wsjax.storage.digests import digest
+from wsjax.storage.files import digest
 
 
 def source_of(found: Images | Signals) -> dict[str, Any]:
-    """What the metadata says of images or signals: name, count, SHA-256 of all arrays, and how to make them again.
-
-    Example:
-        >>> from wsjax.data import limit, load_images
-        >>> source_of(limit(load_images("digits"), 5))["images"]
-        5
-    """
+    """What the metadata says of images or signals: name, count, SHA-256 of all arrays, and how to make them again."""
     if isinstance(found, Images):
         return {"name": found.name, "images": len(found.split), "sha256": content_sha256(found)}
     return {
@@ -36,36 +31,20 @@ def source_of(found: Images | Signals) -> dict[str, Any]:
 
 
 def content_sha256(found: Images | Signals) -> str:
-    """SHA-256 of the arrays of images or signals.
+    """SHA-256 of the arrays of images or signals."""
+    return arrays_sha256(array for array in found if isinstance(array, np.ndarray))
 
-    Example:
-        >>> from wsjax.data import limit, load_images
-        >>> digits = load_images("digits")
-        >>> content_sha256(digits) == content_sha256(limit(digits, 5))
-        False
-    """
-    arrays = [array for array in found if isinstance(array, np.ndarray)]
-    return hashlib.sha256(" ".join(digest(array) for array in arrays).encode()).hexdigest()
+
+def arrays_sha256(arrays: Iterable[np.ndarray]) -> str:
+    """SHA-256 of the digests of arrays, in that order."""
+    return hashlib.sha256(" ".join(map(digest, arrays)).encode()).hexdigest()
 
 
 def find_source(metadata: Metadata, directory: str | Path | None = None) -> Images | Signals:
-    """What the networks of a data set were fitted to, if its source is at hand: nothing is downloaded.
+    """What the networks of a data set were fitted to, from `directory` or the usual places; nothing is downloaded.
 
-    Signals that are made, not read from files, may differ from the fitted ones in their last bits on another kind of
-    machine, so they are given whatever their SHA-256 is.
-
-    Args:
-        metadata: of the data set.
-        directory: where the source's files are; None looks in the usual places.
-
-    Raises:
-        DataError: the metadata names no source that wsjax knows, its files are not here, or they are others.
-
-    Example:
-        >>> from wsjax.data import load_images, recipe_named
-        >>> digits, network = load_images("digits"), recipe_named("digits").network
-        >>> find_source(Metadata("digits", network, network.symmetry, source=source_of(digits))).name
-        'digits'
+    Signals that are made, not read from files, may differ in their last bits on another kind of machine, so their
+    SHA-256 is not compared. Raises DataError where the source is unknown, is not here, or is another.
     """
     name, options = metadata.source.get("name"), metadata.source.get("options", {})
     if name not in SOURCES:
@@ -91,17 +70,19 @@ def find_source(metadata: Metadata, directory: str | Path | None = None) -> Imag
     return few
 
 
+def _places(name: str, directory: str | Path | None) -> list[str | Path | None]:
+    """Where a source may be loaded from without a download; None for one that needs no files."""
+    if SOURCES[name].directory == "none":
+        return [None]
+    if directory is not None:
+        return [directory]
+    return list(mnist.places(name)) if name in mnist.ARCHIVES else []
+
+
 def rows_of(found: Images | Signals, numbers: np.ndarray) -> np.ndarray:
     """The rows of the images or signals of some numbers, such as a data set's column `image`.
 
-    Raises:
-        DataError: numbers that are not there.
-
-    Example:
-        >>> from wsjax.data import limit, load_images
-        >>> few = limit(load_images("digits"), 5)
-        >>> rows_of(few, few.index[[3, 0]]).tolist()
-        [3, 0]
+    Raises DataError for numbers that are not there.
     """
     order = np.argsort(found.index)
     place = order[np.searchsorted(found.index, numbers, sorter=order).clip(max=len(order) - 1)]
@@ -112,12 +93,3 @@ def rows_of(found: Images | Signals, numbers: np.ndarray) -> np.ndarray:
             f"were fitted to: load that source without a limit"
         )
     return place
-
-
-def _places(name: str, directory: str | Path | None) -> list[str | Path | None]:
-    """Where a source may be loaded from without a download; None for one that needs no files."""
-    if SOURCES[name].directory == "none":
-        return [None]
-    if directory is not None:
-        return [directory]
-    return list(download.places(name)) if name in download.ARCHIVES else []

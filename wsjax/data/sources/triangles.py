@@ -18,21 +18,8 @@ Coordinates = tuple[Array, Array, Array]
 def triangle_distance(
     points: Float[ArrayLike, "points 3"], triangles: Float[ArrayLike, "triangles 3 3"]
 ) -> Float[Array, " points"]:
-    """The distance from each point to the nearest of some triangles, exact.
-
-    The nearest point of a triangle is the foot of the perpendicular where that falls inside, else the nearest of its
-    three edges. A triangle without area has its edges alone.
-
-    Args:
-        points: (points, 3).
-        triangles: (triangles, 3 corners, 3), any of them.
-
-    Example:
-        >>> import numpy as np
-        >>> corners = np.array([[[0, 0, 0], [1, 0, 0], [0, 1, 0]]], np.float32)
-        >>> jax.jit(triangle_distance)(np.array([[0.25, 0.25, 2], [-3, 0, 0]], np.float32), corners).tolist()
-        [2.0, 3.0]
-    """
+    """The exact distance from each point to the nearest of some triangles: to the foot of the perpendicular where that
+    falls inside, else to the nearest edge. A triangle without area has its edges alone."""
     p = _columns(points)
 
     def step(nearest: Array, triangle: Array) -> tuple[Array, None]:
@@ -55,28 +42,13 @@ def winding_number(
 ) -> Float[Array, " points"]:
     """How often triangles wind about each point: the solid angle that they cover, with its sign, over 4 pi.
 
-    1 inside a closed surface whose corners are counter-clockwise from outside, 0 outside of it, and in between near the
-    holes of one that is not closed; -1 inside where they are clockwise. With u, v, w the unit vectors to a triangle's
-    corners,
-
-        tan(angle / 2) = u . (v x w) / (1 + u . v + v . w + w . u).
-
-    Angles are added as complex numbers are multiplied, with their full turns counted apart: an arctangent for each pair
-    would take five times as long.
-
-    Args:
-        points: (points, 3).
-        triangles: (triangles, 3 corners, 3), any of them.
+    1 inside a closed surface whose corners are counter-clockwise from outside, -1 where they are clockwise, 0 outside
+    of it, and in between near the holes of one that is not closed. With u, v, w the unit vectors to the corners,
+    tan(angle / 2) = u . (v x w) / (1 + u . v + v . w + w . u). Angles are added as complex numbers are multiplied,
+    their full turns counted apart: an arctangent for each pair would take five times as long.
 
     Source: Van Oosterom and Strackee, "The Solid Angle of a Plane Triangle" (1983), equation 8; Jacobson et al.,
     "Robust Inside-Outside Segmentation using Generalized Winding Numbers" (SIGGRAPH 2013), equation 5.
-
-    Example:
-        >>> import numpy as np
-        >>> corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], np.float32)
-        >>> solid = corners[np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])]
-        >>> jax.jit(winding_number)(np.array([[0, 0, 0], [3, 0, 0]], np.float32), solid).round(4).tolist()
-        [1.0, 0.0]
     """
     p = _columns(points)
 
@@ -97,19 +69,7 @@ def winding_number(
 
 
 def surface_points(key: Key, triangles: Float[ArrayLike, "triangles 3 3"], count: int) -> Float[Array, "count 3"]:
-    """Points uniform on triangles: one in proportion to its area, then anywhere in it alike.
-
-    Args:
-        key: a typed key.
-        triangles: (triangles, 3 corners, 3), some of them with an area.
-        count: points.
-
-    Example:
-        >>> import numpy as np
-        >>> corners = np.array([[[0, 0, 5], [1, 0, 5], [0, 1, 5]]], np.float32)
-        >>> jax.jit(surface_points, static_argnums=2)(jax.random.key(0), corners, 2)[:, 2].tolist()
-        [5.0, 5.0]
-    """
+    """Points uniform on triangles: one in proportion to its area, then anywhere in it alike."""
     a, b, c = jnp.moveaxis(jnp.asarray(triangles), 1, 0)
     area = jnp.linalg.norm(jnp.cross(b - a, c - a), axis=-1)
     upto = jnp.cumsum(area)

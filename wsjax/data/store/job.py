@@ -1,19 +1,12 @@
-"""`Job`: a data set to make. Its missing networks are computed in any order and written shard by shard."""
+"""`Job`: a data set to make. Its missing networks are computed in any order."""
 
-import contextlib
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Int, PyTree, Shaped
 
 from wsjax.data.metadata import Metadata
-from wsjax.data.store import shards
-from wsjax.data.store.index import Index
-from wsjax.data.store.save_load import as_arrays
-from wsjax.errors import listing
 
 
 class Networks(NamedTuple):
@@ -55,45 +48,3 @@ class Job(NamedTuple):
     networks: int
     shard_networks: int
     producer: Producer
-
-
-def write_missing_shards(path: Path, index: Index, todo: list[int], done: int, producer: Producer, into: str) -> None:
-    """Write each missing shard once all of its networks are there. Where none is missing the producer is not called.
-
-    Args:
-        path: the directory.
-        index: what this process's index lists so far.
-        todo: the numbers of the missing shards.
-        done: networks that are there, for the producer's progress bar.
-        producer: yields the networks.
-        into: the name of the index's file.
-
-    Raises:
-        ValueError: the producer ended early.
-        OSError: the disk is full or failed.
-    """
-    if not todo:
-        return
-    numbers = [np.arange(index.size(number)) + number * index.shard_networks for number in todo]
-    gathered: dict[int, list[Networks]] = {number: [] for number in todo}
-    with contextlib.closing(producer(Missing(numbers, done))) as parts:
-        for some in parts:
-            shard = some.number // index.shard_networks
-            for number in np.unique(shard).tolist():
-                gathered[number].append(_take(some, np.flatnonzero(shard == number)))
-                if sum(len(piece.number) for piece in gathered[number]) == index.size(number):
-                    whole = in_order(gathered.pop(number))
-                    arrays = as_arrays(whole.weights, whole.label, whole.columns)
-                    index = shards.write_shard(path, index, number, arrays, into)
-    if gathered:
-        raise ValueError(f"the producer ended; of {path} it has not made all of shards {listing(gathered)}")
-
-
-def _take(some: Networks, rows: np.ndarray) -> Networks:
-    return jax.tree.map(lambda leaf: leaf[rows], some)
-
-
-def in_order(pieces: list[Networks]) -> Networks:
-    """Networks that were made in pieces, by number."""
-    whole: Networks = jax.tree.map(lambda *leaves: np.concatenate(leaves), *pieces)
-    return _take(whole, np.argsort(whole.number))

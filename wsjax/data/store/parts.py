@@ -4,8 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsjax.data.store.directory import INDEX
-from wsjax.data.store.index import PART_INDICES, Index
+from wsjax.data.store.index import INDEX, PART_INDICES, Index
 from wsjax.errors import check_number, fields_as_python, listing
 from wsjax.storage.files import write_checked_json
 
@@ -14,12 +13,7 @@ PART_LOCKS, PARTS_LOCK = "lock-*-of-*", "lock-parts"
 
 @dataclass(frozen=True, order=True)
 class Part:
-    """One of several equal parts of a data set that is being made, counted from 1.
-
-    Example:
-        >>> Part(1, 4), str(Part.parse("4/4"))
-        (Part(number=1, count=4), 'part 4 of 4')
-    """
+    """One of several equal parts of a data set that is being made, counted from 1."""
 
     number: int
     count: int
@@ -31,7 +25,7 @@ class Part:
 
     @classmethod
     def parse(cls, text: str) -> "Part":
-        """The part that the command line writes as `1/4`. Raises ValueError for other texts."""
+        """The part that a user writes as `1/4`. Raises ValueError for other texts."""
         if not re.fullmatch(r"\d+/\d+", text):
             raise ValueError(f"part is {text!r}; expected its number, from 1, and how many there are, such as 1/4")
         number, count = map(int, text.split("/"))
@@ -51,13 +45,7 @@ class Part:
         return f"lock-{self.number}-of-{self.count}"
 
     def shards(self, index: Index) -> range:
-        """The numbers of its shards; none where there are more parts than shards.
-
-        Example:
-            >>> index = Index(10, 2, "", {}, {})
-            >>> [list(Part(i, 3).shards(index)) for i in (1, 2, 3)]
-            [[0], [1, 2], [3, 4]]
-        """
+        """The numbers of its shards; none where there are more parts than shards."""
         start, stop = (index.shard_count * i // self.count for i in (self.number - 1, self.number))
         return range(start, stop)
 
@@ -91,19 +79,13 @@ def remove_indices(path: Path, parts: list[Part]) -> None:
 
 def way_on(path: Path, index: Index) -> str | None:
     """What to do about a directory whose parts are not joined; None for one that is not in parts."""
-    parts = missing_parts(path, index)
-    if parts:
+    if parts := missing_parts(path, index):
         one = f"--part {parts[0].number}/{parts[0].count}"
         return f"{named(parts)} missing: give the same command for each, such as {one}, or once without --part"
-    return "its parts are complete and not joined yet; to join them, use data.join" if parts_in(path) else None
+    return "its parts are complete and not joined yet: give the same fit again to join them" if parts_in(path) else None
 
 
 def named(parts: list[Part]) -> str:
-    """Some of the parts in words.
-
-    Example:
-        >>> named([Part(1, 4)]), named([Part(1, 4), Part(3, 4)])
-        ('part 1 of 4 is', 'parts 1, 3 of 4 are')
-    """
+    """Some of the parts in words, as in "parts 1, 3 of 4 are"."""
     numbers = listing(part.number for part in parts)
     return f"part{'s' * (len(parts) > 1)} {numbers} of {parts[0].count} {'are' if len(parts) > 1 else 'is'}"

@@ -2,29 +2,23 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from wsjax.data.dataset import WeightDataset, check_numbers, training_rows
+from wsjax.data.dataset import WeightDataset, check_numbers
 from wsjax.data.metadata import Metadata, settings_of
 from wsjax.data.store import shards
-from wsjax.data.store.directory import INDEX, METADATA, WAY_OUT, read_stored_json
-from wsjax.data.store.index import PART_INDICES, Index, read_index
+from wsjax.data.store.index import INDEX, METADATA, PART_INDICES, WAY_OUT, Index, read_index, read_stored_json
 from wsjax.data.store.parts import PART_LOCKS, PARTS_LOCK, way_on
-from wsjax.errors import DataError, check_choice, check_finite, check_number, check_shape, leaf_names, listing
-from wsjax.storage.digests import checksum
-from wsjax.storage.files import write_checked_json
-from wsjax.storage.locks import LOCK, locked
+from wsjax.errors import DataError, check_finite, check_number, check_shape, leaf_names, listing
+from wsjax.storage.files import LOCK, checksum, locked, write_checked_json
 
 COLUMN = "columns."
 READERS = 3
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 def save(
@@ -33,24 +27,20 @@ def save(
     """Write a data set to a new directory, in shards.
 
     Args:
-        dataset: the networks.
-        path: the directory.
-        dtype: of floating-point weights on disk: float32, bfloat16 or float16; the index states it, `load` gives back
-            what is stored, and the metadata's statistics are those of it. None keeps every bit.
+        dataset, path: the networks, and where.
+        dtype: of floating-point weights on disk, as `WeightDataset.astype` takes it; None keeps every bit.
         shard_networks: networks in each shard, the unit of reading; None makes shards of 16 MB.
 
     Raises:
         ValueError: no networks, another dtype, a directory that holds something, or a container that a file cannot
-            bring back.
-        DataError: a weight or label that is not finite, or a weight not in `dtype`.
+            bring back; of these a DataError: a weight or label that is not finite, or a weight not in `dtype`.
         OSError: the directory cannot be written, or the disk is full.
 
     Example:
         `networks` is a data set of 40 SIRENs.
 
         >>> import tempfile
-        >>> path = tempfile.mkdtemp()
-        >>> save(networks, path)
+        >>> save(networks, path := tempfile.mkdtemp())
         >>> load(path)
         WeightDataset('digits', 40 networks: 24 train, 7 validation, 9 test)
     """
@@ -58,13 +48,14 @@ def save(
         raise ValueError(f"the data set {dataset.metadata.name} has no networks; expected at least one to save")
     check_numbers(dataset, "saving")
     if dtype is not None:
-        dataset = cast(dataset, dtype, f"saving {dataset.metadata.name}")
-    each = max(1, shards.SHARD_BYTES // _bytes(dataset)) if shard_networks is None else shard_networks
+        dataset = dataset.astype(dtype)
+    arrays = jax.tree.leaves((dataset.weights, dataset.label, dataset.columns))
+    size = sum(x.dtype.itemsize * int(np.prod(x.shape[1:])) for x in arrays)  # bytes of one network
+    each = max(1, shards.SHARD_BYTES // size) if shard_networks is None else shard_networks
     check_number("shard_networks", each, low=1, integer=True)
     each = int(each)  # JSON has no numbers of NumPy's
     if not dataset.metadata.statistics:
-        rows = training_rows(dataset.columns["split"])
-        dataset = replace(dataset, metadata=dataset.metadata.with_statistics(dataset.weights, rows))
+        dataset = dataset.with_statistics()
     target, metadata = absolute_path(path), dataset.metadata.to_json()
     with locked(target):
         check_free(target)
@@ -75,38 +66,12 @@ def save(
             index = shards.write_shard(target, index, number, as_arrays(part.weights, part.label, part.columns))
 
 
-def cast(dataset: WeightDataset, dtype: DTypeLike, doing: str) -> WeightDataset:
-    """The data set with its floating-point weights in another dtype, and the statistics of those.
-
-    Raises:
-        ValueError: a dtype that is none of `DTYPES`.
-        DataError: a number too large for it; the message says what was being done.
-    """
-    check_choice("dtype", dtype if isinstance(dtype, str) else jnp.dtype(dtype).name, DTYPES)
-    one = lambda x: np.asarray(x).astype(jnp.dtype(dtype)) if jnp.issubdtype(x.dtype, jnp.floating) else x
-    with np.errstate(over="ignore"):
-        weights = jax.tree.map(one, dataset.weights)
-    way_out = "Those numbers are too large for it: take bfloat16 or float32."
-    check_finite(weights, f"{doing} as {jnp.dtype(dtype)}", way_out)
-    metadata = dataset.metadata.with_statistics(weights, training_rows(dataset.columns["split"]))
-    return replace(dataset, weights=weights, metadata=metadata)
-
-
-def _bytes(dataset: WeightDataset) -> int:
-    """Of one network with its label and columns."""
-    arrays = jax.tree.leaves((dataset.weights, dataset.label, dataset.columns))
-    return sum(x.dtype.itemsize * int(np.prod(x.shape[1:])) for x in arrays)
-
-
 def load(path: str | Path) -> WeightDataset:
     """Read a data set, every array checked against the metadata and against its SHA-256.
 
-    Args:
-        path: the directory of the data set.
-
     Raises:
-        DataError: the directory holds no data set, or an unfinished one; a file, shard or array is missing, altered or
-            of another shape or dtype; a number is not finite. The shard and the array are named.
+        DataError: `path` holds no data set, or an unfinished one; a file, shard or array, which is named, is missing,
+            altered or of another shape or dtype; a number is not finite.
 
     Example:
         `networks` is a data set of 40 SIRENs.
@@ -120,9 +85,14 @@ def load(path: str | Path) -> WeightDataset:
     return read_dataset(target, *read_metadata(target))
 
 
+def described(path: Path) -> tuple[Index, Metadata]:
+    """The index and the metadata of a data set, also of an unfinished one."""
+    return read_index(path), Metadata.from_json(read_stored_json(path / METADATA))
+
+
 def read_metadata(path: Path) -> tuple[Index, Metadata]:
     """The index and the metadata of a whole data set; raises DataError where it is unfinished, or one is damaged."""
-    index, metadata = read_index(path), Metadata.from_json(read_stored_json(path / METADATA))
+    index, metadata = described(path)
     if index.unfinished or not metadata.statistics:
         raise DataError(unfinished(path, index, metadata))
     return index, metadata
@@ -140,15 +110,10 @@ def unfinished(path: Path, index: Index, metadata: Metadata) -> str:
 
 def new_index(path: Path, networks: int, shard_networks: int, metadata: dict[str, Any], into: str = INDEX) -> Index:
     """Write a new data set's metadata and its index, which lists no shard yet, in the file of some name."""
-    index = Index(networks, shard_networks, metadata_checksum(metadata), {}, {})
+    index = Index(networks, shard_networks, checksum(settings_of(metadata)), {}, {})
     write_checked_json(path / METADATA, metadata)
     write_checked_json(path / into, index._asdict())
     return index
-
-
-def metadata_checksum(metadata: dict[str, Any]) -> str:
-    """SHA-256 of the JSON of the metadata without statistics, the same for the same settings."""
-    return checksum(settings_of(metadata))
 
 
 def absolute_path(path: str | Path) -> Path:
@@ -189,22 +154,21 @@ def check_metadata(path: Path, index: Index, metadata: Metadata) -> None:
     """Raises DataError where an index lists other arrays than the metadata needs, or belongs to other metadata."""
     names, sizes = metadata.symmetry.names, metadata.symmetry.shapes
     columns = [name for name in index.arrays if name.startswith(COLUMN)]
-    wrong = sorted({*names, "label", *columns} ^ set(index.arrays))
-    if wrong:
+    if wrong := sorted({*names, "label", *columns} ^ set(index.arrays)):
         raise DataError(f"{path}: metadata and arrays do not belong together: {listing(wrong)} differ. {WAY_OUT}")
     for name, shape in zip(names, sizes, strict=True):
         try:
             check_shape(name, tuple(index.arrays[name]["shape"]), shape, "the metadata")
         except ValueError as error:
             raise DataError(f"{path}: metadata and arrays do not belong together: {error}") from None
-    if metadata_checksum(metadata.to_json()) != index.metadata:
+    if checksum(metadata.settings) != index.metadata:
         raise DataError(f"{path}: {METADATA} is not the metadata that {INDEX} was written with. {WAY_OUT}")
 
 
 def read_dataset(path: Path, index: Index, metadata: Metadata) -> WeightDataset:
     """A whole data set, metadata against arrays and arrays against checksums; raises as `load` does."""
     check_metadata(path, index, metadata)
-    arrays = empty(index, index.networks)
+    arrays = {name: np.empty(*kind) for name, kind in index.kinds(index.networks).items()}
 
     def copy(number: int) -> None:
         start = number * index.shard_networks
@@ -215,11 +179,6 @@ def read_dataset(path: Path, index: Index, metadata: Metadata) -> WeightDataset:
     with ThreadPoolExecutor(READERS) as pool:
         list(pool.map(copy, range(len(index.shards))))
     return from_arrays(path, metadata, arrays)
-
-
-def empty(index: Index, networks: int) -> dict[str, np.ndarray]:
-    """Room for the arrays of some networks."""
-    return {n: np.empty((networks, *a["shape"]), jnp.dtype(a["dtype"])) for n, a in index.arrays.items()}
 
 
 def from_arrays(path: Path | str, metadata: Metadata, arrays: dict[str, np.ndarray]) -> WeightDataset:

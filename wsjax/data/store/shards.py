@@ -9,15 +9,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-from wsjax.data.store.directory import INDEX, SHARDS
-from wsjax.data.store.index import Index, shard_name
+from wsjax.data.store.index import INDEX, SHARDS, Index, shard_name
 from wsjax.errors import DataError, listing
 from wsjax.interrupts import interrupts_held_back
-from wsjax.storage.digests import digest, file_digests
-from wsjax.storage.files import why, write_checked_json
+from wsjax.storage.files import digest, file_digests, why, write_checked_json
 
 SHARD_NETWORKS = 1024  # of a fit, which loses at most one shard to a kill
 SHARD_BYTES = 2**24  # of a saved data set: Orbax takes some 20 ms a shard, whatever its size
@@ -34,31 +31,18 @@ def remains(path: Path, index: Index) -> list[Path]:
     return sorted(entry for entry in (path / SHARDS).glob("*") if entry.name not in index.shards)
 
 
-def remains_of(path: Path, index: Index, numbers: Iterable[int]) -> list[Path]:
-    """What a kill left of some shards."""
-    names = {shard_name(number) for number in numbers}
-    # Orbax adds an ending to the name while it writes.
-    return [entry for entry in remains(path, index) if entry.name.split(".")[0] in names]
-
-
-def clean(entries: list[Path]) -> None:
-    """Remove directories of shards."""
-    for entry in entries:
-        shutil.rmtree(entry, ignore_errors=True)
+def remove_remains(path: Path, index: Index, numbers: Iterable[int] | None = None) -> None:
+    """Remove what a kill left of some shards, or of all."""
+    names = None if numbers is None else {shard_name(number) for number in numbers}
+    for entry in remains(path, index):
+        if names is None or entry.name.split(".")[0] in names:  # Orbax adds an ending to the name while it writes
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def write_shard(path: Path, index: Index, number: int, arrays: dict[str, np.ndarray], into: str = INDEX) -> Index:
-    """Write one shard, list it in the index, and return that. Ctrl-C waits until it is listed.
+    """Write one shard, list it in the index in the file `into`, and return that. Ctrl-C waits until it is listed.
 
-    Args:
-        path: the directory.
-        index: what the index's file lists so far.
-        number: the shard's.
-        arrays: its content.
-        into: the name of the index's file.
-
-    Raises:
-        OSError: the disk is full or failed; names the shard and says that earlier ones stay whole.
+    Raises OSError where the disk is full or failed; it names the shard and says that earlier ones stay whole.
     """
     # An interrupted save would leave Orbax's threads at work on a directory that the next start cleans.
     with interrupts_held_back():
@@ -87,44 +71,40 @@ def _write(path: Path, index: Index, number: int, arrays: dict[str, np.ndarray])
     return {"arrays": {n: digest(a) for n, a in arrays.items()}, "files": file_digests(target)}
 
 
-def read_shard(path: Path, index: Index, number: int) -> dict[str, np.ndarray]:
-    """One shard's arrays, its files and each array checked against the index.
+def read_shard(path: Path, index: Index, number: int, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """One shard's arrays, or only those of some names, for which neither the others nor the files' digests are read.
 
-    Raises:
-        DataError: the shard is missing, one of its files is missing or altered, or an array is missing, has another
-            shape or dtype, or another SHA-256; shard and file or array are named.
+    Raises DataError where the shard, a file or an array is not what the index says; each is named.
     """
     name = shard_name(number)
-    where = _existing(path, number)
-    stated, files = index.shards[name], file_digests(where)
-    for file, sha in stated["files"].items():
-        if files.get(file) != sha:
-            what = f"is altered: SHA-256 {files[file]}; expected {sha}" if file in files else "is missing; expected it"
-            raise DataError(f"shard {name}: the file {where / file} {what}. {_way_out(where)}")
-    return _checked(where, index, number, _from_orbax(where, None), list(index.arrays))
-
-
-def read_part(path: Path, index: Index, number: int, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Some of a shard's arrays, each checked against the index, without reading the others from the disk.
-
-    Raises:
-        DataError: as `read_shard` does, but for its files.
-    """
-    where = _existing(path, number)
-    # Orbax reads the leaves that are described and leaves out those that are `...`.
-    size = index.size(number)
-    described = {
-        name: np.empty((size, *a["shape"]), jnp.dtype(a["dtype"])) if name in names else ...
-        for name, a in index.arrays.items()
-    }
-    return _checked(where, index, number, _from_orbax(where, described), names)
-
-
-def _existing(path: Path, number: int) -> Path:
-    where = path / SHARDS / shard_name(number)
+    where = path / SHARDS / name
     if not where.is_dir():
-        raise DataError(f"shard {where.name} is missing: {where} does not exist; the index lists it. {_way_out(where)}")
-    return where
+        raise DataError(f"shard {name} is missing: {where} does not exist; the index lists it. {_way_out(where)}")
+    kinds, stated, described = index.kinds(index.size(number)), index.shards[name], None
+    if names is None:
+        files = file_digests(where)
+        for file, sha in stated["files"].items():
+            if files.get(file) != sha:
+                what = f"altered: SHA-256 {files[file]}; expected {sha}" if file in files else "missing; expected it"
+                raise DataError(f"shard {name}: the file {where / file} is {what}. {_way_out(where)}")
+    else:
+        # Orbax reads the leaves that are described and leaves out those that are `...`.
+        described = {n: np.empty(*kind) if n in names else ... for n, kind in kinds.items()}
+    found = _from_orbax(where, described)
+    if wrong := sorted(set(index.arrays) ^ set(found)):
+        raise DataError(
+            f"shard {name} and the index do not hold the same arrays: {listing(wrong)} differ. {_way_out(where)}"
+        )
+    arrays = {n: np.asarray(found[n]) for n in names or index.arrays}
+    for array_name, array in arrays.items():
+        (shape, dtype), sha, wrong = kinds[array_name], stated["arrays"][array_name], None
+        if (array.shape, array.dtype) != (shape, dtype):
+            wrong = f"{array.shape} {array.dtype}; expected {shape} {dtype}"
+        elif digest(array) != sha:
+            wrong = f"altered: SHA-256 {digest(array)}; expected {sha}"
+        if wrong:
+            raise DataError(f"shard {name}: {array_name} is {wrong}. {_way_out(where)}")
+    return arrays
 
 
 def _from_orbax(where: Path, described: dict[str, Any] | None) -> dict[str, Any]:
@@ -134,30 +114,6 @@ def _from_orbax(where: Path, described: dict[str, Any] | None) -> dict[str, Any]
         return orbax_calls.load(where, described)
     except orbax_calls.OrbaxError as error:
         raise DataError(f"shard {where.name} in {where} cannot be read: {error}. {_way_out(where)}") from None
-
-
-def _checked(
-    where: Path, index: Index, number: int, found: dict[str, Any], names: Sequence[str]
-) -> dict[str, np.ndarray]:
-    name, way_out = where.name, _way_out(where)
-    wrong = sorted(set(index.arrays) ^ set(found))
-    if wrong:
-        raise DataError(f"shard {name} and the index do not hold the same arrays: {listing(wrong)} differ. {way_out}")
-    arrays = {n: np.asarray(found[n]) for n in names}
-    for array_name, array in arrays.items():
-        described = index.arrays[array_name]
-        expected = ((index.size(number), *described["shape"]), jnp.dtype(described["dtype"]))
-        if (array.shape, array.dtype) != expected:
-            raise DataError(
-                f"shard {name}: {array_name} is {array.shape} {array.dtype}; expected {expected[0]} {expected[1]}. "
-                f"{way_out}"
-            )
-        stated = index.shards[name]["arrays"][array_name]
-        if digest(array) != stated:
-            raise DataError(
-                f"shard {name}: {array_name} is altered: SHA-256 {digest(array)}; expected {stated}. {way_out}"
-            )
-    return arrays
 
 
 def _way_out(where: Path) -> str:

@@ -14,17 +14,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from wsjax.data.dataset import WeightDataset, training_rows
-from wsjax.data.metadata import Metadata
-from wsjax.data.store.directory import INDEX, METADATA, read_stored_json
-from wsjax.data.store.index import has_index, read_index
-from wsjax.data.store.job import Job, Missing, in_order, write_missing_shards
-from wsjax.data.store.ownership import is_complete, take_over, take_over_part
-from wsjax.data.store.parts import PARTS_LOCK, Part, join_indices, missing_parts, named, parts_in
-from wsjax.data.store.save_load import absolute_path, load, read_dataset, unfinished
-from wsjax.errors import DataError
-from wsjax.storage.files import write_checked_json
-from wsjax.storage.locks import IN_TURN, SHARED, locked
+from wsjax.data.dataset import WeightDataset
+from wsjax.data.metadata import Metadata, settings_of
+from wsjax.data.store import parts, save_load, shards
+from wsjax.data.store.index import INDEX, METADATA, Index, has_index, read_index, read_one_index, read_stored_json
+from wsjax.data.store.job import Job, Missing, Networks, Producer
+from wsjax.data.store.parts import PARTS_LOCK, Part
+from wsjax.errors import DataError, json_differences, listing
+from wsjax.storage.files import IN_TURN, SHARED, is_held, locked, write_checked_json
 
 LOOK_SECONDS = 0.5  # between two looks at whether the other processes have ended
 
@@ -32,104 +29,44 @@ LOOK_SECONDS = 0.5  # between two looks at whether the other processes have ende
 def write_shards(path: str | Path, job: Job) -> WeightDataset:
     """Write the networks of a job into a directory, shard by shard; a job that was stopped there goes on.
 
-    A shard is written once all of its networks are there. A kill loses the networks of unwritten shards, no more. A
-    directory that holds the complete data set is read, and nothing is made; what parts (`write_part`) have made is
-    taken over. Where JAX knows of several processes (`devices.start_processes`) and all call this, each makes a part,
-    and all return the complete data set once it is there.
-
-    Args:
-        path: the directory.
-        job: what to make.
-
-    Raises:
-        ValueError: the directory holds a data set with other settings (each is named), or something else.
-        DataError: a damaged shard, or one of another format.
-        OSError: the directory cannot be written, another process writes it, or the disk is full.
-        KeyboardInterrupt: after Ctrl-C, once a line has said how many networks are safe.
-
-    Example:
-        >>> import tempfile
-        >>> import numpy as np
-        >>> from wsjax.data import Metadata
-        >>> from wsjax.data.store.job import Networks
-        >>> from wsjax.networks import Network
-        >>> net = Network("siren", (2, 3, 1))
-        >>> def zeros(missing):
-        ...     for numbers in missing.shards:
-        ...         leaves = [np.zeros((len(numbers), *shape), np.float32) for shape in net.symmetry.shapes]
-        ...         columns = {"split": np.zeros(len(numbers), np.int8)}
-        ...         yield Networks(numbers, net.symmetry.unflatten(leaves), np.zeros(len(numbers), np.int32), columns)
-        >>> job = Job(Metadata("zeros", net, net.symmetry, classes=("a",)), 5, 2, zeros)
-        >>> write_shards(tempfile.mkdtemp(), job)
-        WeightDataset('zeros', 5 networks: 5 train, 0 validation, 0 test)
-        >>> path = tempfile.mkdtemp()
-        >>> for number in (1, 2):
-        ...     whole = write_part(path, job, Part(number, 2))  # doctest: +ELLIPSIS
-        part 1 of 2 is complete in ...; part 2 of 2 is missing, and the last to end joins them
-        >>> whole
-        WeightDataset('zeros', 5 networks: 5 train, 0 validation, 0 test)
+    A directory that holds the complete data set is read, and nothing is made. Where JAX knows of several processes
+    (`devices.start_processes`) and all call this, each makes a part, and all return the complete data set. It raises
+    as `data.fit` does.
     """
-    target = absolute_path(path)
+    target = save_load.absolute_path(path)
     if jax.process_count() > 1:
         write_part(target, job, Part(jax.process_index() + 1, jax.process_count()))
         # JAX's own barriers give up long before the slowest part may end. Where a process dies, JAX ends the others.
-        while not is_complete(target, job.metadata):
+        while not _is_complete(target, job.metadata):
             time.sleep(LOOK_SECONDS)
-        return load(target)
-    if is_complete(target, job.metadata):
+        return save_load.load(target)
+    if _is_complete(target, job.metadata):
         return _nothing_to_do(target)
     with locked(target):
-        index = take_over(target, job)
+        index = _take_over(target, job)
         with _saying_what_is_safe(target):
-            write_missing_shards(target, index, index.unfinished, index.finished_networks, job.producer, INDEX)
+            _write_missing(target, index, index.unfinished, index.finished_networks, job.producer, INDEX)
             return _finish(target)
 
 
-def in_memory(job: Job) -> WeightDataset:
-    """The data set that `write_shards` writes, without a directory.
-
-    Raises:
-        ValueError: the producer ended early.
-    """
-    with contextlib.closing(job.producer(Missing([np.arange(job.networks)], 0))) as parts:
-        whole = in_order(list(parts))
-    if len(whole.number) != job.networks:
-        raise ValueError(f"the producer ended after {len(whole.number)} of {job.networks} networks; expected all")
-    return with_statistics(WeightDataset(whole.weights, whole.label, whole.columns, job.metadata))
-
-
 def write_part(path: str | Path, job: Job, part: Part) -> WeightDataset | None:
-    """Write one part of a job's shards, as `write_shards` writes all; other processes, also on other machines, write
-    the other parts.
+    """Write one part of a job's shards; other processes, also on other machines with the same disk, write the others.
 
-    The machines share the disk, with locks. Nothing that one part writes is touched by another. The one that ends last
-    joins them; the data set is that of one `write_shards`, SHA-256 for SHA-256. A part that was stopped goes on where
-    it was, also when there are more or fewer parts the next time. With more parts than shards some have nothing to do.
-
-    Args:
-        path, job: as in `write_shards`, the same for every part.
-        part: which one.
-
-    Returns:
-        The complete data set where this was the last part, or it was there before; None where parts are missing, which
-        a line then names.
-
-    Raises:
-        ValueError, DataError, KeyboardInterrupt: as in `write_shards`.
-        OSError: as in `write_shards`, or another process writes this part, or others share the directory into another
-            number of parts.
+    Nothing that one part writes is touched by another. The one that ends last joins them and returns the data set, that
+    of one `write_shards`, SHA-256 for SHA-256; the others return None. A part that was stopped goes on where it was,
+    also when there are more or fewer parts the next time.
     """
-    target = absolute_path(path)
-    if is_complete(target, job.metadata):
+    target = save_load.absolute_path(path)
+    if _is_complete(target, job.metadata):
         return _nothing_to_do(target)
     try:
         with locked(target, how=SHARED), ExitStack() as held:
             with locked(target, PARTS_LOCK, IN_TURN):
                 held.enter_context(locked(target, part.lock, what=f"{part} of {target}"))
-                own, todo = take_over_part(target, job, part)
+                own, todo = _take_over_part(target, job, part)
             done = sum(own.size(number) for number in set(part.shards(own)) - set(todo))
             with _saying_what_is_safe(target):
-                write_missing_shards(target, own, todo, done, job.producer, part.index)
+                _write_missing(target, own, todo, done, job.producer, part.index)
     except BlockingIOError:
         # Whoever holds the lock of a directory in which all is there is joining it.
         if not _all_there(target):
@@ -137,47 +74,137 @@ def write_part(path: str | Path, job: Job, part: Part) -> WeightDataset | None:
     return _join_if_last(target, part)
 
 
-def join(path: str | Path) -> WeightDataset:
-    """Join the parts of a directory, all of them whole; the last part to end does it by itself, unless it is killed.
+def in_memory(job: Job) -> WeightDataset:
+    """The data set that `write_shards` writes, without a directory."""
+    with contextlib.closing(job.producer(Missing([np.arange(job.networks)], 0))) as pieces:
+        whole = _in_order(list(pieces))
+    if len(whole.number) != job.networks:
+        raise ValueError(f"the producer ended after {len(whole.number)} of {job.networks} networks; expected all")
+    return WeightDataset(whole.weights, whole.label, whole.columns, job.metadata).with_statistics()
 
-    A kill in the middle loses nothing: the next call, or the next start of the command that made a part, ends it.
 
-    Args:
-        path: the directory.
+def _is_complete(path: Path, metadata: Metadata) -> bool:
+    """Whether a directory holds the complete data set of this metadata; raises ValueError where it holds another."""
+    if not has_index(path):
+        return False
+    index = read_index(path)
+    if index.shards:
+        _refuse_other_settings(path, metadata)
+    there = shards.present(path, index) == index
+    return not index.unfinished and there and bool(save_load.described(path)[1].statistics)
 
-    Raises:
-        DataError: parts are missing, each is named, or something is damaged.
-        OSError: a process writes to the directory.
 
-    Example:
-        >>> import tempfile
-        >>> from wsjax.data import Part, Recipe, fit, limit, load_images
-        >>> from wsjax.networks import Network
-        >>> out, recipe = tempfile.mkdtemp(), Recipe(Network("siren", (2, 4, 1)), steps=2, slots=4)
-        >>> _ = fit(limit(load_images("digits"), 4), recipe=recipe, out=out, part=Part(1, 1), progress=False)
-        >>> join(out)
-        WeightDataset('digits', 4 networks: 2 train, 1 validation, 1 test)
+def _refuse_other_settings(path: Path, metadata: Metadata) -> None:
+    """Raise ValueError where a directory's metadata has other settings, and DataError where it has another format."""
+    # The Symmetry follows from the network, which says it shorter.
+    found, asked = (
+        {**settings_of(c), "symmetry": None} for c in (read_stored_json(path / METADATA), metadata.to_json())
+    )
+    if differences := json_differences(found, asked):
+        raise ValueError(
+            f"{path} holds a data set with other settings: {listing(differences[:6])}. "
+            f"Name another directory, or the same settings to go on with that one"
+        )
+
+
+def _take_over(path: Path, job: Job) -> Index:
+    """The index to go on from, for the one writer of a directory; what stopped parts made becomes its own.
+
+    It is the index found, without the shards that were removed, or a new one where no shard is finished and there is
+    nothing to lose. What a kill left half-written is removed.
     """
-    target = absolute_path(path)
-    read_index(target)  # a lock would make the directory
-    with locked(target):
-        return _finish(target) if parts_in(target) else load(target)
+    if has_index(path):
+        index = read_index(path)
+        if index.shards:
+            _refuse_other_settings(path, job.metadata)
+        index = shards.present(path, index)
+        shards.remove_remains(path, index)
+        if index.shards:
+            if parts.parts_in(path):
+                parts.join_indices(path, index)
+            return index
+        parts.remove_indices(path, parts.parts_in(path))
+    else:
+        _refuse_strange_files(path)
+    return save_load.new_index(path, job.networks, job.shard_networks, job.metadata.to_json(), INDEX)
 
 
-def with_statistics(dataset: WeightDataset) -> WeightDataset:
-    """The data set with the statistics of its training split in its metadata."""
-    metadata = dataset.metadata.with_statistics(dataset.weights, training_rows(dataset.columns["split"]))
-    return WeightDataset(dataset.weights, dataset.label, dataset.columns, metadata)
+def _refuse_strange_files(path: Path) -> None:
+    if not save_load.is_free(path):
+        raise ValueError(f"{path} holds files and no data set; expected an empty or new directory: name another one")
+
+
+def _take_over_part(path: Path, job: Job, part: Part) -> tuple[Index, list[int]]:
+    """A part's own index and the numbers of the shards that it lacks. The part's lock and `PARTS_LOCK` must be held."""
+    at_work = [other for other in parts.parts_in(path) if other != part and is_held(path, other.lock)]
+    if counts := {other.count for other in at_work} - {part.count}:
+        raise OSError(
+            f"{path} is being written in {counts.pop()} parts by other processes; found {part}: give one of theirs, "
+            f"or wait for their end"
+        )
+    index = read_index(path) if has_index(path) else None
+    if index and (index.shards or at_work):
+        _refuse_other_settings(path, job.metadata)
+        index = shards.present(path, index)
+    else:
+        if index:
+            (path / INDEX).unlink(missing_ok=True)
+            parts.remove_indices(path, parts.parts_in(path))
+        else:
+            _refuse_strange_files(path)
+        index = save_load.new_index(path, job.networks, job.shard_networks, job.metadata.to_json(), part.index)
+    listed = {one: read_one_index(path / one.index).shards for one in parts.parts_in(path) if one.count == part.count}
+    others = [one for one in parts.parts_in(path) if one.count != part.count]
+    if others or (path / INDEX).exists():
+        # What was done before there were as many parts as now goes to the one index, whoever's range it is in.
+        earlier = {
+            name: entry for name, entry in index.shards.items() if not any(name in own for own in listed.values())
+        }
+        write_checked_json(path / INDEX, index._replace(shards=earlier)._asdict())
+        parts.remove_indices(path, others)
+    own = index._replace(shards={name: index.shards[name] for name in listed.get(part, {}) if name in index.shards})
+    write_checked_json(path / part.index, own._asdict())
+    shards.remove_remains(path, index, part.shards(index))
+    return own, sorted(set(index.unfinished) & set(part.shards(index)))
+
+
+def _write_missing(path: Path, index: Index, todo: list[int], done: int, producer: Producer, into: str) -> None:
+    """Write each missing shard once all of its networks are there, and list it in the index of the file `into`."""
+    if not todo:
+        return
+    numbers = [np.arange(index.size(number)) + number * index.shard_networks for number in todo]
+    gathered: dict[int, list[Networks]] = {number: [] for number in todo}
+    with contextlib.closing(producer(Missing(numbers, done))) as pieces:
+        for some in pieces:
+            shard = some.number // index.shard_networks
+            for number in np.unique(shard).tolist():
+                gathered[number].append(_take(some, np.flatnonzero(shard == number)))
+                if sum(len(piece.number) for piece in gathered[number]) == index.size(number):
+                    whole = _in_order(gathered.pop(number))
+                    arrays = save_load.as_arrays(whole.weights, whole.label, whole.columns)
+                    index = shards.write_shard(path, index, number, arrays, into)
+    if gathered:
+        raise ValueError(f"the producer ended; of {path} it has not made all of shards {listing(gathered)}")
+
+
+def _take(some: Networks, rows: np.ndarray) -> Networks:
+    return jax.tree.map(lambda leaf: leaf[rows], some)
+
+
+def _in_order(pieces: list[Networks]) -> Networks:
+    """Networks that were made in pieces, by number."""
+    whole: Networks = jax.tree.map(lambda *leaves: np.concatenate(leaves), *pieces)
+    return _take(whole, np.argsort(whole.number))
 
 
 def _finish(path: Path) -> WeightDataset:
     """Join what parts there are and write the statistics. The directory's lock must be held."""
-    index, metadata = read_index(path), Metadata.from_json(read_stored_json(path / METADATA))
+    index, metadata = save_load.described(path)
     if index.unfinished:
-        raise DataError(unfinished(path, index, metadata))
-    if parts_in(path):
-        join_indices(path, index)
-    dataset = with_statistics(read_dataset(path, index, metadata))
+        raise DataError(save_load.unfinished(path, index, metadata))
+    if parts.parts_in(path):
+        parts.join_indices(path, index)
+    dataset = save_load.read_dataset(path, index, metadata).with_statistics()
     write_checked_json(path / METADATA, dataset.metadata.to_json())
     return dataset
 
@@ -185,12 +212,12 @@ def _finish(path: Path) -> WeightDataset:
 def _join_if_last(path: Path, part: Part) -> WeightDataset | None:
     """Join the parts once all shards are there and no other process is at work on them."""
     # Between the two looks the others may end, and join them all.
-    missing = [] if _all_there(path) else missing_parts(path, read_index(path))
-    if missing:
-        print(f"{part} is complete in {path}; {named(missing)} missing, and the last to end joins them")
+    if missing := [] if _all_there(path) else parts.missing_parts(path, read_index(path)):
+        print(f"{part} is complete in {path}; {parts.named(missing)} missing, and the last to end joins them")
         return None
     try:
-        return join(path)
+        with locked(path):
+            return _finish(path) if parts.parts_in(path) else save_load.load(path)
     except BlockingIOError:
         print(f"{part} is complete in {path}; another process joins the parts")
         return None
@@ -202,7 +229,7 @@ def _all_there(path: Path) -> bool:
 
 def _nothing_to_do(path: Path) -> WeightDataset:
     print(f"{path} holds all {read_index(path).networks} networks: nothing to do")
-    return load(path)
+    return save_load.load(path)
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 """Thousands of small classifiers fitted to images, each with settings of its own."""
 
-from wsjax.data.zoo.recipe import OPTIMIZERS, ZooRecipe, zoo_network
+from wsjax.data.zoo.recipe import zoo_network
 
-__all__ = ["OPTIMIZERS", "ZooRecipe", "zoo_network"]
+__all__ = ["zoo_network"]

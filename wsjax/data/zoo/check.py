@@ -1,6 +1,5 @@
 """The accuracies of a zoo's stored classifiers, compared with those that their columns record."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -11,9 +10,8 @@ from wsjax.data.fidelity import CHECKS, Fidelity, half_types
 from wsjax.data.sources.images import SPLITS, Images
 from wsjax.data.sources.provenance import content_sha256, find_source
 from wsjax.data.sources.signals import Signals
-from wsjax.data.zoo.fit import check_network, labeled
-from wsjax.data.zoo.recipe import ZooRecipe
-from wsjax.data.zoo.step import Measured, begin, measure
+from wsjax.data.zoo.recipe import ZooRecipe, check_network
+from wsjax.data.zoo.step import Measured, begin, labeled, measure
 from wsjax.errors import DataError
 
 APPLY = "ZooRecipe.from_json(metadata.recipe).apply(weights, images)"
@@ -23,10 +21,8 @@ TOLERANCE = 0.002
 
 
 def zoo_fidelity(sample: WeightDataset, found: Images | Signals | None, directory: str | Path | None) -> Fidelity:
-    """Run some classifiers on their training images and on the test images; compare with the recorded accuracies.
-
-    Nothing is downloaded. The images and labels that a network was trained on follow from its number and the recipe.
-    """
+    """Run some classifiers on their training images, which follow from their numbers and the recipe, and on the test
+    images; compare with the recorded accuracies. Nothing is downloaded."""
     metadata = sample.metadata
     try:
         recipe = ZooRecipe.from_json(metadata.recipe or {})
@@ -36,12 +32,12 @@ def zoo_fidelity(sample: WeightDataset, found: Images | Signals | None, director
                 f"the {images.name} given are not the images that {metadata.name} was fitted to; pass those"
             )
         check_network(recipe, images)
-        measured, seen = remeasured(images, recipe, sample)
+        measured, trained_on = remeasured(images, recipe, sample)
     except (KeyError, TypeError, ValueError) as error:
         return Fidelity(0, notes=(f"no network was run: {error}",))
     means = (float(measured.test_accuracy.mean()), float(np.mean(sample.columns["test_accuracy"])))
     lines = []
-    for what, count in (("train", seen), ("test", int((images.split == SPLITS.index("test")).sum()))):
+    for what, count in (("train", trained_on), ("test", int((images.split == SPLITS.index("test")).sum()))):
         now, recorded = getattr(measured, f"{what}_accuracy"), sample.columns[f"{what}_accuracy"]
         off = np.flatnonzero(~(np.abs(now - recorded) <= np.maximum(TOLERANCE, 1.01 / count)))
         if len(off):
@@ -51,28 +47,24 @@ def zoo_fidelity(sample: WeightDataset, found: Images | Signals | None, director
                 f"{TOLERANCE:.1%}; network {sample.columns['run'][worst]} of {metadata.name}, after "
                 f"{sample.columns['steps'][worst]} steps, has {now[worst]:.1%}, recorded {recorded[worst]:.1%}"
             )
-    excuses = half_types(sample)
-    damage = () if excuses else tuple(lines)
-    notes = tuple(f"{line}: {' and '.join(excuses)}" for line in lines) if excuses else ()
+    excuses = " and ".join(half_types(sample))
+    damage, notes = ((), tuple(f"{line}: {excuses}" for line in lines)) if excuses else (tuple(lines), ())
     return Fidelity(len(sample), None, None, damage, notes, *means)
 
 
 def remeasured(images: Images, recipe: ZooRecipe, sample: WeightDataset) -> tuple[Measured, np.ndarray]:
     """What some networks of a zoo reach, and how many images each was trained on, by the programs that fitted them."""
     train, test = labeled(images, "train"), labeled(images, "test")
-    seen = replace(recipe, count=1, steps=1, snapshots=())
-    parts, fractions = [], []
+    parts = []
     for start in range(0, len(sample), recipe.slots):
         rows = np.arange(start, min(start + recipe.slots, len(sample)))
         padded = rows[np.arange(recipe.slots) % len(rows)]
-        slots = begin(seen, train, sample.columns["run"][padded].astype(np.int32))
+        slots = begin(recipe.program, train, sample.columns["run"][padded].astype(np.int32))
         weights = jax.tree.map(lambda leaf, rows=padded: np.asarray(leaf)[rows].astype(np.float32), sample.weights)
-        found = (measure(seen, train, test, slots._replace(weights=weights)), slots.drawn.train_fraction)
-        measured, fraction = jax.tree.map(lambda x, rows=rows: np.asarray(x)[: len(rows)], found)
-        parts.append(measured)
-        fractions.append(fraction)
-    count = np.maximum(1, np.round(np.concatenate(fractions) * len(train.label)))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts), count
+        part = (measure(recipe.program, train, test, slots._replace(weights=weights)), slots.drawn.train_fraction)
+        parts.append(jax.tree.map(lambda x, rows=rows: np.asarray(x)[: len(rows)], part))
+    measured, fraction = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    return measured, np.maximum(1, np.round(fraction * len(train.label)))
 
 
 CHECKS[APPLY] = zoo_fidelity

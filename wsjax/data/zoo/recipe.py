@@ -1,7 +1,7 @@
 """`ZooRecipe`: how the classifiers of a zoo are fitted, and the ranges that each one's own settings are drawn from."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -9,13 +9,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from wsjax.data.sources.images import Images
-from wsjax.errors import check_choice, check_number, check_seed, fields_as_python
+from wsjax.errors import check_choice, check_number, check_seed, check_sizes, fields_as_python
 from wsjax.networks import CNN, Network, mlp_apply
 from wsjax.networks.mlp import Between, unchanged
 from wsjax.typing import Key
 
 OPTIMIZERS = ("adam", "sgd")
 """Adam, and gradient descent with momentum 0.9; the column `optimizer` is an index into them."""
+
+LOGARITHMIC = ("learning_rate", "weight_decay", "init_scale")
+UNIFORM = {"train_fraction": 1.0, "dropout": 0.99, "label_noise": 1.0}
+"""The settings drawn for each network: log-uniformly, and uniformly up to a largest number."""
 
 Range: TypeAlias = tuple[float, float]
 
@@ -31,18 +35,16 @@ class ZooRecipe:
     a network is stored too; optimizers: names in `OPTIMIZERS` to draw from.
 
     The ranges that settings are drawn from, log-uniformly: learning_rate, constant; weight_decay, the factor of half
-    the squared kernels in the loss; init_scale, which multiplies the initial kernels. Uniformly:
-    train_fraction, of the source's training images that the network is trained on; dropout, of the hidden units or
-    channels; label_noise, the fraction of those images whose labels are drawn anew, once. A range of two equal numbers
-    sets that number.
+    the squared kernels in the loss; init_scale, which multiplies the initial kernels. Uniformly: train_fraction, of the
+    source's training images that the network is trained on; dropout, of the hidden units or channels; label_noise, the
+    fraction of those images whose labels are drawn anew, once. A range of two equal numbers sets that number.
 
     A network's label is its accuracy on the source's test images. The zoo's own split is over networks: of every five
     numbers the first three are training, the fourth validation, the fifth test, with all snapshots of a network in one.
     Columns: `run`, the network's number, also called `image`; `view`, which of its snapshots; `steps`, the snapshot's;
     `split`; `train_accuracy` and `train_loss`, on the images and labels that it is trained on, `test_accuracy` and
     `test_loss`, losses being mean cross-entropies in nats; every setting drawn; and `diverged`: 1 for a network whose
-    next step would have made a weight larger than 10,000, or no number. It stays at its last weights, which later
-    snapshots repeat: a zoo that dropped it would hide what large learning rates do.
+    next step would have made a weight larger than 10,000, or no number, and which keeps its last weights from then on.
 
     Source: arXiv 2002.11448, section 3, for the kind of settings and most ranges.
 
@@ -74,22 +76,24 @@ class ZooRecipe:
         check_seed("seed", self.seed)
         if isinstance(self.network, Network):
             check_choice("kind of a classifier", self.network.kind, ("mlp",))
-        for name in ("count", "steps", "batch_size", "slots"):
-            check_number(name, getattr(self, name), low=1, integer=True)
+        check_sizes(count=self.count, steps=self.steps, batch_size=self.batch_size, slots=self.slots)
         for before, after in zip((-1, *self.snapshots), self.stops, strict=True):
             check_number("each of snapshots, ascending", after, low=before + 1, high=self.steps, integer=True)
         check_number("number of optimizers", len(self.optimizers), low=1)
         for name in self.optimizers:
             check_choice("optimizer", name, OPTIMIZERS)
-        for name in ("learning_rate", "weight_decay", "init_scale"):
-            _check_range(name, getattr(self, name), 0.0, math.inf, logarithmic=True)
-        for name, most in (("train_fraction", 1.0), ("dropout", 0.99), ("label_noise", 1.0)):
-            _check_range(name, getattr(self, name), 0.0, most)
+        for name, most in {**dict.fromkeys(LOGARITHMIC, math.inf), **UNIFORM}.items():
+            _check_range(name, getattr(self, name), most)
 
     @property
     def stops(self) -> tuple[int, ...]:
         """The numbers of steps after which a network is stored."""
         return (*self.snapshots, self.steps)
+
+    @property
+    def program(self) -> "ZooRecipe":
+        """What the compiled programs depend on: zoos of any number of networks, steps and snapshots share them."""
+        return replace(self, count=1, steps=1, snapshots=())
 
     @property
     def classes(self) -> int:
@@ -113,17 +117,15 @@ class ZooRecipe:
         """The recipe of metadata: `ZooRecipe.from_json(dataset.metadata.recipe)`."""
         plain = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
         network = dict(fields["network"])
-        if network["kind"] == "mlp":
-            return cls(**{**plain, "network": Network.from_json(network)})
-        del network["kind"]
-        return cls(**{**plain, "network": CNN.from_json(network)})
+        kind = network["kind"] if network["kind"] == "mlp" else network.pop("kind")
+        return cls(**{**plain, "network": (Network if kind == "mlp" else CNN).from_json(network)})
 
 
-def _check_range(name: str, found: Range, low: float, high: float, *, logarithmic: bool = False) -> None:
-    """Raise ValueError for a range that leaves [low, high] or runs backwards, or one that no logarithm can span."""
+def _check_range(name: str, found: Range, most: float) -> None:
+    """Raise ValueError for a range that leaves [0, most] or runs backwards, or one that no logarithm can span."""
     for end in found:
-        check_number(f"each end of {name}", end, low=low, high=high)
-    if found[0] > found[1] or (logarithmic and found[0] == 0 < found[1]):
+        check_number(f"each end of {name}", end, low=0.0, high=most)
+    if found[0] > found[1] or (name in LOGARITHMIC and found[0] == 0 < found[1]):
         why = "it runs backwards" if found[0] > found[1] else "it is drawn log-uniformly, which never gives zero"
         raise ValueError(f"{name} is {found}; {why}: give two numbers, the lower first, or the same number twice")
 
@@ -138,7 +140,7 @@ def zoo_network(
         images: what it classifies.
         hidden: neurons of each hidden layer, or channels of each convolution; None makes two layers of 16 neurons, or
             three of 16 channels.
-        activation: a name in `networks.ACTIVATIONS`.
+        activation: a name in `networks.mlp.ACTIVATIONS`.
 
     Raises:
         ValueError: an unknown architecture or activation.
@@ -157,6 +159,20 @@ def zoo_network(
     return Network("mlp", (math.prod(shape), *(hidden or (16, 16)), classes), activation)
 
 
+def check_network(recipe: ZooRecipe, images: Images) -> None:
+    """Raise ValueError where a recipe's network does not take the images, or gives not as many logits as classes."""
+    shape, classes, network = images.pixels.shape[1:], len(images.classes), recipe.network
+    if isinstance(network, CNN):
+        found, expected = (network.image_shape, recipe.classes), (shape, classes)
+    else:
+        found, expected = (network.widths[0], recipe.classes), (math.prod(shape), classes)
+    if found != expected:
+        raise ValueError(
+            f"the recipe's network takes {found[0]} and gives {found[1]} logits; the images of {images.name} need "
+            f"{expected[0]} and {expected[1]}: use data.zoo.zoo_network"
+        )
+
+
 class Drawn(NamedTuple):
     """The settings of one network, scalars: `optimizer` is an index into `OPTIMIZERS`."""
 
@@ -170,33 +186,20 @@ class Drawn(NamedTuple):
 
 
 def draw(recipe: ZooRecipe, key: Key) -> Drawn:
-    """A network's own settings, each from a key of its own.
-
-    Example:
-        >>> recipe = ZooRecipe(Network("mlp", (64, 16, 10), "relu"), train_fraction=(0.5, 0.5))
-        >>> float(draw(recipe, jax.random.key(0)).train_fraction)
-        0.5
-    """
-    keys = [jax.random.fold_in(key, i) for i in range(len(Drawn._fields))]
-    chosen = jax.random.randint(keys[6], (), 0, len(recipe.optimizers))
-    return Drawn(
-        learning_rate=_log_uniform(keys[0], recipe.learning_rate),
-        weight_decay=_log_uniform(keys[1], recipe.weight_decay),
-        init_scale=_log_uniform(keys[2], recipe.init_scale),
-        train_fraction=_uniform(keys[3], recipe.train_fraction),
-        dropout=_uniform(keys[4], recipe.dropout),
-        label_noise=_uniform(keys[5], recipe.label_noise),
-        optimizer=jnp.asarray([OPTIMIZERS.index(name) for name in recipe.optimizers])[chosen],
-    )
+    """A network's own settings, each from a key of its own."""
+    *keys, last = (jax.random.fold_in(key, i) for i in range(len(Drawn._fields)))
+    drawn = {
+        name: _draw(k, getattr(recipe, name), name) for name, k in zip((*LOGARITHMIC, *UNIFORM), keys, strict=True)
+    }
+    chosen = jax.random.randint(last, (), 0, len(recipe.optimizers))
+    return Drawn(**drawn, optimizer=jnp.asarray([OPTIMIZERS.index(name) for name in recipe.optimizers])[chosen])
 
 
-def _uniform(key: Key, ends: Range) -> Float[Array, ""]:
-    low, high = ends
-    return jnp.clip(low + (high - low) * jax.random.uniform(key), low, high)
-
-
-def _log_uniform(key: Key, ends: Range) -> Float[Array, ""]:
+def _draw(key: Key, ends: Range, name: str) -> Float[Array, ""]:
     low, high = ends
     if low == high:
         return jnp.float32(low)
-    return jnp.clip(jnp.exp(_uniform(key, (math.log(low), math.log(high)))), low, high)
+    fraction = jax.random.uniform(key)
+    if name in LOGARITHMIC:
+        return jnp.clip(jnp.exp(math.log(low) + math.log(high / low) * fraction), low, high)
+    return jnp.clip(low + (high - low) * fraction, low, high)

@@ -1,4 +1,4 @@
-"""The three programs that fit a zoo's classifiers over a fixed number of slots: begin, make steps, measure.
+"""The three programs that fit a zoo's classifiers in a fixed number of slots: begin, make steps, measure.
 
 Every network draws its settings, its weights, its part of the images and its batches from `fold_in(key(seed),
 number)`, and does not depend on its neighbors.
@@ -9,13 +9,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from wsjax.data.sources.images import SPLITS, Images
 from wsjax.data.zoo.recipe import OPTIMIZERS, Drawn, ZooRecipe, draw
 from wsjax.networks.mlp import Between, unchanged
 from wsjax.typing import Key
 
+CHUNK = 64
+"""Images that a network is measured on at the same time."""
 LIMIT = 1e4
 """A step that would make a weight larger than this in size, or no number, is not made, nor any after it."""
 MOMENTUM = 0.9
@@ -28,6 +32,18 @@ class Labeled(NamedTuple):
 
     images: Float[Array, "chunks chunk rows columns channels"]
     label: Int[Array, " count"]
+
+
+def labeled(images: Images, split: str) -> Labeled:
+    """The images of one split, in chunks. Raises ValueError where there are none."""
+    rows = np.flatnonzero(images.split == SPLITS.index(split))
+    if not len(rows):
+        raise ValueError(f"{images.name} has no {split} images; a zoo needs some to train on and some to test on")
+    chunk = min(CHUNK, len(rows))
+    padded = np.zeros((-(-len(rows) // chunk) * chunk, *images.pixels.shape[1:]), np.float32)
+    padded[: len(rows)] = images.pixels[rows]
+    chunks = padded.reshape(-1, chunk, *images.pixels.shape[1:])
+    return Labeled(jax.device_put(chunks), jax.device_put(images.label[rows]))
 
 
 class Slot(NamedTuple):
@@ -77,7 +93,7 @@ def make_steps(recipe: ZooRecipe, train: Labeled, slots: Slot, start: Int[Array,
     def step(number: Array, slot: Slot) -> Slot:
         key = jax.random.fold_in(jax.random.fold_in(slot.key, STEPS), number)
         batch, drop = (jax.random.fold_in(key, i) for i in range(2))
-        rows = slot.order[jax.random.randint(batch, (recipe.batch_size,), 0, _seen(slot))]
+        rows = slot.order[jax.random.randint(batch, (recipe.batch_size,), 0, _train_count(slot))]
         between = dropped(drop, slot.drawn.dropout) if recipe.dropout[1] else unchanged
 
         def loss(weights: PyTree) -> Array:
@@ -93,17 +109,17 @@ def measure(recipe: ZooRecipe, train: Labeled, test: Labeled, slots: Slot) -> Me
     """Accuracies, and mean cross-entropies in nats."""
 
     def one(slot: Slot) -> Measured:
-        first = (jnp.arange(len(slot.order)) < _seen(slot)).astype(jnp.float32)
-        seen = jnp.zeros_like(first).at[slot.order].set(first)
+        first = (jnp.arange(len(slot.order)) < _train_count(slot)).astype(jnp.float32)
+        counted = jnp.zeros_like(first).at[slot.order].set(first)
         return Measured(
-            *_score(recipe, slot.weights, train._replace(label=slot.label), seen),
+            *_score(recipe, slot.weights, train._replace(label=slot.label), counted),
             *_score(recipe, slot.weights, test, jnp.ones(len(test.label))),
         )
 
     return jax.vmap(one)(slots)
 
 
-def _seen(slot: Slot) -> Int[Array, ""]:
+def _train_count(slot: Slot) -> Int[Array, ""]:
     """How many images a network is trained on, one at least."""
     return jnp.maximum(1, jnp.round(slot.drawn.train_fraction * len(slot.order))).astype(jnp.int32)
 
@@ -159,12 +175,11 @@ def _score(recipe: ZooRecipe, weights: PyTree, split: Labeled, counted: Float[Ar
     chunks = split.images.shape[:2]
     filled = lambda x: jnp.pad(x, (0, chunks[0] * chunks[1] - len(x))).reshape(chunks)
 
-    def chunk(sums: tuple[Array, Array], part: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], None]:
+    def chunk(part: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         images, label, counted = part
         logits = recipe.apply(weights, images)
         right = (jnp.argmax(logits, axis=-1) == label).astype(jnp.float32)
-        return (sums[0] + jnp.sum(counted * right), sums[1] + jnp.sum(counted * _errors(logits, label))), None
+        return jnp.sum(counted * right), jnp.sum(counted * _errors(logits, label))
 
-    nothing = (jnp.zeros(()), jnp.zeros(()))
-    (right, error), _ = jax.lax.scan(chunk, nothing, (split.images, filled(split.label), filled(counted)))
-    return right / jnp.sum(counted), error / jnp.sum(counted)
+    right, error = jax.lax.map(chunk, (split.images, filled(split.label), filled(counted)))
+    return jnp.sum(right) / jnp.sum(counted), jnp.sum(error) / jnp.sum(counted)
