@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.helpers import trained_on
-from wsjax.train import Result, journal
+from tests.train.helpers import ctrl_c, trained_on
+from wsjax.train import Result, checkpoint, journal
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +46,16 @@ def after_evaluation(monkeypatch) -> Callable:
         return calls
 
     return watch
+
+
+@pytest.fixture
+def broken(after_evaluation) -> Callable:
+    """`broken(train, out)` breaks a training as Ctrl-C would, with metrics of one evaluation beyond its checkpoint."""
+
+    def broken(train: Callable[..., Result], out: Path, first: int = 2) -> None:
+        after_evaluation(2, ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            train(out=out, checkpoint_seconds=0.0)
+        assert checkpoint.epochs(out) == [first]  # it goes on from there, and does not begin anew
+
+    return broken

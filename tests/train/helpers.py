@@ -5,6 +5,7 @@ So a test trains `SMALL` with `RUNS`, or with two runs of its own, wherever that
 number each; noise takes twice as long to compile as all the rest.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from wsjax.data import WeightDataset
 from wsjax.models import NamedReader
 from wsjax.train import Result, Run, TrainConfig, fit
 from wsjax.train.model import MakeModel, made
+from wsjax.train.results import compilations
 from wsjax.train.state import TrainState, init_states
 
 DWS = {"channels": 2, "layers": 1, "head": 8}
@@ -43,6 +45,13 @@ def begun(make_model: MakeModel, config: TrainConfig = SMALL, runs=RUNS) -> tupl
     """The states of runs before their first step, and the models' fixed part."""
     parameters, frozen = made(make_model, [run.seed for run in runs])
     return init_states(config, [run.filled(config) for run in runs], parameters), frozen
+
+
+def programs(call: Callable[[], object]) -> int:
+    """How many programs a call compiles."""
+    with compilations() as found:
+        call()
+    return sum(event.endswith("backend_compile_duration") for event, _, _ in found)
 
 
 def ctrl_c():

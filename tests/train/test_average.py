@@ -6,13 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from tests.train.helpers import RUNS, SMALL, assert_close, begun, bits, mlp, trained_on
+from tests.train.helpers import RUNS, SMALL, assert_close, begun, bits, mlp
 from wsjax.augment import parse_batch
 from wsjax.models import NamedReader
 from wsjax.train import Result, Run, TrainConfig, evaluate, step
 from wsjax.train.model import apart
-from wsjax.train.pipelines import Pipelines
-from wsjax.train.source import resident
+from wsjax.train.source import Pipelines, resident
 from wsjax.train.state import Packing, updated
 from wsjax.train.step import strengthened
 from wsjax.train.task import task_for
@@ -82,12 +81,6 @@ def test_copies_of_one_function_leave_a_probe_as_it_was(networks):
     state, frozen = begun(NamedReader("probe", networks.metadata, {"probes": 4, "width": 4}))
     probe = Result(TrainConfig(), RUNS, task_for(networks), state, frozen, [], networks.metadata)
     assert evaluate(probe, networks, copies=3, augment="flip_signs") == evaluate(probe, networks)
-
-
-def test_a_run_goes_on_under_its_own_settings_alone(networks, small, run):
-    assert bits(trained_on(networks, out=run).state) == bits(small.state)
-    with pytest.raises(ValueError, match=r"a training with other settings: config\.ema_decay is 0\.0 there and 0\.5 h"):
-        trained_on(networks, replace(SMALL, ema_decay=0.5), out=run)
 
 
 def test_copies_without_an_augmentation_and_steps_on_batches_are_refused(networks, small, untyped):

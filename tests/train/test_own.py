@@ -1,6 +1,7 @@
 """Models and tasks of users' own in the library's loop."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -9,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.train.helpers import SMALL, assert_close, bits, ctrl_c, mlp, trained_on
+from tests.train.helpers import SMALL, assert_close, bits, mlp, trained_on
 from wsjax import train
-from wsjax.models import Rescaled
+from wsjax.models.wrappers import Rescaled
 from wsjax.train import Classification, Metric, Regression, Run, Task, TrainConfig, fit
 from wsjax.train.step import advance
 
@@ -30,6 +31,9 @@ class Plain(eqx.Module):
 
     def __call__(self, weights):
         return self.parts["last"](weights[-1].kernel[self.rows, 0])
+
+
+OWN = lambda key: Plain(key=key)
 
 
 class WithKey(Plain):
@@ -99,20 +103,22 @@ def test_a_users_own_regressor_gives_targets_in_their_units(networks):
 
 
 @pytest.fixture
-def own_run(networks, tmp_path):
-    return fit(
-        networks, lambda key: Plain(key=key), PLAIN, seeds=[0, 1], out=tmp_path / "run", progress=False
-    ), tmp_path / "run"
+def own_run(networks, tmp_path, broken):
+    """A training of a user's own reader, broken once, and its directory."""
+    train_on = partial(fit, networks, OWN, PLAIN, seeds=[0, 1], progress=False)
+    broken(train_on, tmp_path, first=1)
+    return train_on(out=tmp_path), tmp_path
 
 
-def test_a_users_own_reader_loads_by_the_function_that_makes_it(networks, own_run, untyped):
+def test_a_users_own_reader_goes_on_to_the_same_bits_and_loads_by_the_function_that_makes_it(
+    networks, own_run, untyped
+):
     result, out = own_run
-    found = train.load(out, lambda key: Plain(key=key))
+    assert bits(result.state) == bits(fit(networks, OWN, PLAIN, seeds=[0, 1], progress=False).state)
+    found = train.load(out, OWN)
     assert bits(found.state) == bits(result.state)
     np.testing.assert_array_equal(found.predict(networks.weights, 1), result.predict(networks.weights, 1))
-    with pytest.raises(
-        ValueError, match=r"made by a function of your own: pass that function, train\.load\(.*, make_m"
-    ):
+    with pytest.raises(ValueError, match=r"by a function of your own: pass that function, train\.load\(.*, make_model"):
         train.load(out)
 
 
@@ -156,25 +162,9 @@ def test_other_structures_shapes_and_dtypes_are_refused_by_leaf(networks, own_ru
     for leaf, make_model in OTHERS.items():
         with pytest.raises(ValueError, match=rf"the model is other than that of the run in .*: {leaf}"):
             train.load(out, make_model)
-    for kind, named in (
-        (Deeper, r"parameters\.model\.bias is None there"),
-        (Turned, r"constants\.model\.rows is 'SHA"),
-    ):
+    for kind, named in ((Deeper, r"parameters\.model\.bias is None"), (Turned, r"constants\.model\.rows is 'SHA")):
         with pytest.raises(ValueError, match=rf"holds a training with other settings: .*{named}"):
             fit(networks, lambda key, kind=kind: kind(key=key), PLAIN, seeds=[0, 1], out=out, progress=False)
-
-
-def test_a_broken_training_of_a_users_own_reader_goes_on_to_the_same_bits(
-    networks, own_run, tmp_path, after_evaluation
-):
-    result, _ = own_run
-    go_on = lambda **given: fit(
-        networks, lambda key: Plain(key=key), PLAIN, seeds=[0, 1], out=tmp_path / "other", progress=False, **given
-    )
-    after_evaluation(2, ctrl_c)
-    with pytest.raises(KeyboardInterrupt):
-        go_on(checkpoint_seconds=0.0)
-    assert bits(go_on().state) == bits(result.state)
 
 
 @dataclass(frozen=True)
@@ -206,17 +196,34 @@ def test_a_users_own_task_trains_selects_and_is_stored(networks, tmp_path):
     np.testing.assert_allclose(-off, max(scores), rtol=1e-4)
     np.testing.assert_allclose(train.evaluate(result, networks, "validation")[0], max(scores), rtol=1e-5)
     make_model = lambda key: Plain(1, key=key)
-    assert (Task(), hash(Task())) == (Task(), hash(Task())) != (Quality(), 0)
     assert bits(train.load(tmp_path, make_model, task=Quality()).state) == bits(result.state)
     with pytest.raises(ValueError, match=r"other settings: task\.unit is 10\.0 there and 5\.0 here"):
         fit(networks, make_model, config, task=Quality(5.0), out=tmp_path, progress=False)
     for other in (Quality(5.0), train.Contrastive()):
-        with pytest.raises(
-            ValueError, match=r"the task is other than that of the run in .*: task\..* is .*Pass the task"
-        ):
+        with pytest.raises(ValueError, match=r"the task is other than that of the run in .*: task\..* is .*Pass the t"):
             train.load(tmp_path, make_model, task=other)
     with pytest.raises(ValueError, match="is Quality, which is not the library's: pass it as task="):
         train.load(tmp_path, make_model)
+
+
+class Plainest(Task):
+    """No dataclass."""
+
+    metric = Quality.metric
+    labels, loss, score = Quality.labels, Quality.loss, Quality.score
+
+
+class Partial(Task):
+    metric = Quality.metric
+    labels = Quality.labels
+
+
+def test_tasks_are_equal_by_kind_and_settings_and_one_that_lacks_a_method_is_not_made():
+    assert (Plainest(), hash(Plainest())) == (Plainest(), hash(Plainest()))
+    assert Plainest() != Quality() != Quality(5.0)
+    partial: Any = Partial
+    with pytest.raises(TypeError, match=r"abstract class Partial.*loss.*score"):
+        partial()
 
 
 def test_runs_with_settings_of_their_own_share_one_program(networks):
@@ -237,12 +244,6 @@ def test_runs_with_settings_of_their_own_share_one_program(networks):
 def test_seeds_are_the_short_form_of_runs(networks):
     short = fit(networks, mlp(networks), SMALL, seeds=[3, 4], progress=False)
     assert bits(short.state) == bits(trained_on(networks, SMALL, [Run(3), Run(4)]).state)
-
-
-@pytest.mark.parametrize("epochs", [1, 2, 7, 12, 13, 60, 97])
-def test_every_number_of_epochs_is_evaluated_at_the_last(epochs):
-    for config in (TrainConfig(epochs=epochs), replace(TrainConfig(), epochs=epochs)):
-        assert config.epochs % config.evaluation_interval == 0
 
 
 class Tuple(Plain):
@@ -271,53 +272,34 @@ def test_what_cannot_be_trained_is_named(networks, untyped):
     train_on: Any = fit  # no type checker takes these
     own: Any = lambda kind, **given: lambda key: kind(key=key, **given)
     dropping, frozen = {"runs": [Run(), Run(dropout_rate=0.2)]}, {"config": replace(PLAIN, freeze="trunk")}
-    for make_model, given, error, message in (
-        (own(Plain, outputs=3), {}, ValueError, r"outputs for one network have shape \(3,\); expected \(10,\), one"),
-        (own(Tuple), {}, ValueError, r"the model gives .* for one network; expected one array of outputs"),
-        (own(WithKey), dropping, ValueError, r"dropout_rate is 0\.2; WithKey takes no dropout_rate"),
-        (own(Plain), {"seeds": [0], "runs": [Run()]}, ValueError, "seeds and runs are both given; expected one of"),
-        (own(Plain), {"seeds": []}, ValueError, r"there are no runs; expected one at least: pass seeds=\[0\]"),
-        (
-            own(Drawn),
-            {"seeds": [0, 1]},
-            ValueError,
-            r"of seed 1 is other than that of seed 0: constants\.model\.rows is 'SHA-256",
-        ),
-        (
-            own(Scaled),
-            {"seeds": [0, 1]},
-            ValueError,
-            r"of seed 0: constants\.model\.scale is 0\..* there and 0\..* here",
-        ),
-        (own(Keyed), {"seeds": [0, 1]}, ValueError, r"of seed 0: constants\.model\.rows is 'a PRNG key, SHA-256"),
-        (own(NeedsKey), {}, ValueError, "NeedsKey takes key without a default; expected key=None, as scores and pred"),
-        (
-            Plain(key=jax.random.key(0)),
-            {},
-            TypeError,
-            r"make_model is a model, Plain; .*: lambda key: Plain\(key=key\)",
-        ),
-        (
-            Plain,
-            {},
-            TypeError,
-            r"make_model is Plain, .* expected a function of a key: lambda key: Plain\(\.\.\., key=key\)",
-        ),
-        (own(Plain), {"seeds": 3}, TypeError, r"seeds is 3; expected a list: seeds=\[0, 1\]"),
-        (own(Plain), {"runs": [0]}, TypeError, r"runs\[0\] is 0; expected a train\.Run"),
-        (own(Plain), {"config": 2}, TypeError, r"config is 2; expected a train\.TrainConfig"),
-        (own(Plain), {"seeds": [0, 1, 0]}, ValueError, r"runs 0 and 2 are equal, .*; expected runs that differ"),
-        (own(Plain, outputs=5), {"task": Classification(5)}, ValueError, r"of digits .* run to 9; expected 0 to 4, as"),
-        (
-            own(Plain, outputs=1),
-            {"task": Regression(1)},
-            ValueError,
-            r"mean is \(\); expected a number for each of 1 ta",
-        ),
-        (own(Plain), frozen, ValueError, r"Plain has the fields parts, rows and no head; expected the head in a field"),
-        (lambda key: jnp.tanh, {}, ValueError, r"has no floating arrays; expected parameters to train"),
-        (lambda key: jnp.ones(3), {}, TypeError, r"make_model gave .*; expected a model that is called with the wei"),
-        ("dws", {}, TypeError, r"make_model is 'dws'; expected a function of a key that gives a model"),
+    two, five, one = {"seeds": [0, 1]}, {"task": Classification(5)}, {"task": Regression(1)}
+    model = Plain(key=jax.random.key(0))
+    for make_model, given, message in (
+        (own(Plain, outputs=3), {}, r"outputs for one network have shape \(3,\); expected \(10,\), one for"),
+        (own(Tuple), {}, r"the model gives .* for one network; expected one array of outputs"),
+        (own(WithKey), dropping, r"dropout_rate is 0\.2; WithKey takes no dropout_rate"),
+        (own(Plain), {"seeds": [0], "runs": [Run()]}, "seeds and runs are both given; expected one of"),
+        (own(Plain), {"seeds": []}, r"there are no runs; expected one at least: pass seeds=\[0\]"),
+        (own(Plain), {"seeds": [0, 1, 0]}, r"runs 0 and 2 are equal, .*; expected runs that differ"),
+        (own(Drawn), two, r"of seed 1 is other than that of seed 0: constants\.model\.rows is 'SHA-256"),
+        (own(Scaled), two, r"of seed 0: constants\.model\.scale is 0\..* there and 0\..* here"),
+        (own(Keyed), two, r"of seed 0: constants\.model\.rows is 'a PRNG key, SHA-256"),
+        (own(NeedsKey), {}, "NeedsKey takes key without a default; expected key=None, as scores and predictions"),
+        (own(Plain, outputs=5), five, r"of digits .* run to 9; expected 0 to 4, as"),
+        (own(Plain, outputs=1), one, r"mean is \(\); expected a number for each of 1 ta"),
+        (own(Plain), frozen, r"Plain has the fields parts, rows and no head; expected the head in a field"),
+        (lambda key: jnp.tanh, {}, r"has no floating arrays; expected parameters to train"),
     ):
-        with pytest.raises(error, match=message):
+        with pytest.raises(ValueError, match=message):
+            train_on(networks, make_model, **{"config": PLAIN, "progress": False, **given})
+    for make_model, given, message in (
+        (model, {}, r"make_model is a model, Plain; .*: lambda key: Plain\(key=key\)"),
+        (Plain, {}, r"make_model is Plain, .* expected a function of a key: lambda key: Plain\(\.\.\., key=key\)"),
+        (lambda key: jnp.ones(3), {}, r"make_model gave .*; expected a model that is called with the wei"),
+        ("dws", {}, r"make_model is 'dws'; expected a function of a key that gives a model"),
+        (own(Plain), {"seeds": 3}, r"seeds is 3; expected a list: seeds=\[0, 1\]"),
+        (own(Plain), {"runs": [0]}, r"runs\[0\] is 0; expected a train\.Run"),
+        (own(Plain), {"config": 2}, r"config is 2; expected a train\.TrainConfig"),
+    ):
+        with pytest.raises(TypeError, match=message):
             train_on(networks, make_model, **{"config": PLAIN, "progress": False, **given})

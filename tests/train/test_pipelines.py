@@ -2,18 +2,18 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
 from tests.train.helpers import RUNS as TWO
-from tests.train.helpers import SMALL, assert_close, bits, changed, ctrl_c, trained_on
+from tests.train.helpers import SMALL, assert_close, bits, changed, trained_on
 from wsjax.augment import parse_batch
-from wsjax.data import SPLITS
-from wsjax.train import Run, checkpoint, load
-from wsjax.train.pipelines import pipelines_of
-from wsjax.train.source import resident
+from wsjax.data.sources import SPLITS
+from wsjax.train import Run, load
+from wsjax.train.source import pipelines_of, resident
 from wsjax.train.task import task_for
 from wsjax.typing import Batch
 
@@ -58,11 +58,8 @@ def test_each_run_is_the_one_that_trains_with_its_numbers_shared(networks, toget
         np.testing.assert_array_equal(np.asarray(kept)[last], np.asarray(mean)[last])
 
 
-def test_a_broken_training_goes_on_with_the_numbers_of_each_run(networks, together, tmp_path, after_evaluation):
-    after_evaluation(2, ctrl_c)
-    with pytest.raises(KeyboardInterrupt):
-        trained_on(networks, AVERAGED, RUNS, tmp_path, checkpoint_seconds=0.0)
-    assert checkpoint.epochs(tmp_path) == [2]  # it goes on from there, and does not begin anew
+def test_a_broken_training_goes_on_with_the_numbers_of_each_run(networks, together, tmp_path, broken):
+    broken(partial(trained_on, networks, AVERAGED, RUNS), tmp_path)
     assert bits(trained_on(networks, AVERAGED, RUNS, tmp_path).state) == bits(together.state)
     assert load(tmp_path).runs == tuple(RUNS)
     with pytest.raises(ValueError, match=r"holds a training with other settings: runs\[2\]\.augment is "):

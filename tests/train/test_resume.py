@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -18,22 +19,21 @@ from tests.data.test_as_users import FLAGS
 from tests.train.helpers import CONFIG, RUNS, SMALL, bits, changed, ctrl_c, dws, trained_on, without_seconds
 from wsjax import data
 from wsjax.errors import DataError
+from wsjax.storage.files import write_text
 from wsjax.train import Run, checkpoint, fit, journal, load, record
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(networks, trained, tmp_path, after_evaluation, capsys):
-    """Break as Ctrl-C would, with metrics of epoch 4 and a checkpoint of epoch 2, and go on in a second call."""
-    run = tmp_path / "run"
-    after_evaluation(2, ctrl_c)
-    with pytest.raises(KeyboardInterrupt):
-        fit(networks, dws(networks), CONFIG, runs=RUNS, out=run, progress=False, checkpoint_seconds=0.0)
+def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(
+    networks, trained, tmp_path, broken, after_evaluation, capsys
+):
+    run, train_on = tmp_path / "run", partial(fit, networks, dws(networks), CONFIG, runs=RUNS, progress=False)
+    broken(train_on, run)
     assert f"epoch 2 is safe in {run}; the same command goes on" in capsys.readouterr().out
-    assert checkpoint.epochs(run) == [2]
     assert journal.read(run / record.METRICS)[-1]["epoch"] == 4
     later = after_evaluation(9, None)
-    resumed = fit(networks, dws(networks), CONFIG, runs=RUNS, out=run, progress=False)
+    resumed = train_on(out=run)
     assert later == [2, 4, 4, 6]
     assert bits(resumed.state) == bits(trained.state)
     assert without_seconds(resumed.history) == without_seconds(trained.history)
@@ -45,17 +45,6 @@ def test_ctrl_c_saves_what_the_clock_had_not(networks, tmp_path, after_evaluatio
     with pytest.raises(KeyboardInterrupt):
         trained_on(networks, out=tmp_path / "run", checkpoint_seconds=1e9)
     assert checkpoint.epochs(tmp_path / "run") == [2]
-
-
-INTERRUPTED = """
-    from wsjax import data, models, train
-    from wsjax.networks import Network
-    recipe = data.Recipe(Network("siren", (2, 4, 4, 1), w0=(3.0,), offset=0.5), steps=20, learning_rate=2e-2, slots=8)
-    networks = data.fit(data.limit(data.load_images("digits"), 40), recipe=recipe, progress=False)
-    config = train.TrainConfig("flip_signs", epochs=40000, batch_size=16, evaluate_every=20)
-    reader = models.NamedReader("dws", networks.metadata, {"layers": 5})
-    train.fit(networks, reader, config, out="OUT", progress=False, checkpoint_seconds=0.2)
-"""
 
 
 STORED = """
@@ -71,6 +60,13 @@ PACED = """
     journal.append = lambda path, records: (append(path, records), time.sleep(0.1))
     trained_on(networks, config, [Run()], sys.argv[2], checkpoint_seconds=0.2)
 """
+DEEP = """
+    from wsjax.models import NamedReader
+    from wsjax.train import fit
+    reader = NamedReader("dws", networks.metadata, {"layers": 5})
+    config = replace(config, epochs=40000, batch_size=16)
+    fit(networks, reader, config, out=sys.argv[2], progress=False, checkpoint_seconds=0.2)
+"""
 AGAIN = """
     unbroken = bits(trained_on(networks, config, [Run()]).state)
     for out in sys.argv[2:]:
@@ -80,18 +76,22 @@ AGAIN = """
 """
 
 
+def started(code: str, more: dict[str, str], *paths: Path) -> subprocess.Popen[str]:
+    """A process of a user, without the tests' XLA flags."""
+    plain = {name: value for name, value in os.environ.items() if name not in FLAGS}
+    command = [sys.executable, "-c", textwrap.dedent(STORED + code), *paths]
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, env={**plain, **more}, **piped)
+
+
 @pytest.mark.slow
 def test_processes_stopped_for_real_go_on_to_the_same_bits(networks, tmp_path):
-    """As users run them, without the tests' XLA flags; one more process gives the same commands again."""
+    """One more process gives the same commands again, and compiles nothing."""
     data.save(networks, tmp_path / "set")
-    plain = {name: value for name, value in os.environ.items() if name not in FLAGS}
-    plain["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / "programs")  # the last process compiles nothing
-
-    def started(code: str, *runs: Path) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", textwrap.dedent(STORED + code), tmp_path / "set", *runs]
-        return subprocess.Popen(command, cwd=ROOT, env=plain, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    running = {n: (tmp_path / n.name, started(PACED, tmp_path / n.name)) for n in (signal.SIGINT, signal.SIGKILL)}
+    given = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs")}, tmp_path / "set"
+    running = {
+        n: (tmp_path / n.name, started(PACED, *given, tmp_path / n.name)) for n in (signal.SIGINT, signal.SIGKILL)
+    }
     for number, (out, process) in running.items():
         deadline = time.monotonic() + 120
         while len(journal.read(out / record.METRICS)) < 8 and time.monotonic() < deadline:
@@ -101,7 +101,7 @@ def test_processes_stopped_for_real_go_on_to_the_same_bits(networks, tmp_path):
         assert process.returncode == -number, errors
         assert (f"is safe in {out}; the same command goes on" in printed) == (number == signal.SIGINT)
         assert 0 < load(out).history[-1]["epoch"] < 1200
-    again = started(AGAIN, *(out for out, _ in running.values()))
+    again = started(AGAIN, *given, *(out for out, _ in running.values()))
     printed, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
     found = [json.loads(line) for line in printed.splitlines()]
@@ -114,12 +114,11 @@ def test_processes_stopped_for_real_go_on_to_the_same_bits(networks, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pause", [0.3, 1.5])
-def test_ctrl_c_while_compiling_ends_as_elsewhere(pause, tmp_path):
+def test_ctrl_c_while_compiling_ends_as_elsewhere(networks, pause, tmp_path):
     """XLA's compiler loses an interrupt, or the process crashes; so it waits until the program is made."""
+    data.save(networks, tmp_path / "set")
     out = tmp_path / "run"
-    code = textwrap.dedent(INTERRUPTED).replace("OUT", str(out))
-    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen([sys.executable, "-c", code], **piped)
+    process = started(DEEP, {}, tmp_path / "set", out)
     while not (out / record.RECORD).exists() and process.poll() is None:
         time.sleep(0.05)
     time.sleep(pause)
@@ -143,19 +142,21 @@ def test_a_second_trainer_is_refused_while_the_first_runs(networks, tmp_path, af
     trained_on(networks, out=tmp_path / "run")
 
 
-def test_other_settings_in_the_same_place_are_refused(networks, run, untyped):
+def test_a_run_goes_on_under_its_own_settings_alone(networks, small, run, untyped):
     other_rate = (RUNS[0], replace(RUNS[1], learning_rate=0.1))
     for config, runs, named in (
         (replace(SMALL, epochs=4), RUNS, r"config\.epochs is 6 there and 4 here"),
+        (replace(SMALL, ema_decay=0.5), RUNS, r"config\.ema_decay is 0\.0 there and 0\.5 here"),
         (SMALL, other_rate, r"runs\[1\]\.learning_rate is 0\.006 there and 0\.1 here"),
     ):
         with pytest.raises(ValueError, match=rf"run holds a training with other settings: {named}"):
             trained_on(networks, config, runs, run)
+    assert bits(trained_on(networks, out=run).state) == bits(small.state)
 
 
 def test_other_data_under_the_same_metadata_are_refused(networks, run):
     """Weights, labels, images and splits of training and validation count; the test split does not."""
-    seen = networks.columns["split"] != data.SPLITS.index("test")
+    seen = networks.columns["split"] != data.sources.SPLITS.index("test")
     reversed_at = lambda x, rows: changed(x, rows, x[::-1])
     last = np.arange(len(networks)) == np.flatnonzero(networks.columns["split"] == 0)[-1]
     images = {**networks.columns, "image": reversed_at(networks.columns["image"], seen)}
@@ -184,6 +185,50 @@ def test_a_directory_of_something_else_is_not_adopted(networks, tmp_path):
     with pytest.raises(ValueError, match=r"holds index\.json and no run; expected a new directory, or that of this tr"):
         trained_on(networks, out=tmp_path)
     assert not (tmp_path / record.RECORD).exists()
+
+
+@pytest.fixture
+def path(tmp_path):
+    journal.append(tmp_path / "metrics.jsonl", [{"epoch": 1}, {"epoch": 2}])
+    return tmp_path / "metrics.jsonl"
+
+
+def test_a_line_of_metrics_cut_off_by_a_kill_is_left_out(path):
+    whole = path.read_bytes()
+    for half in (b'{"epoch": 3, "lo', '{"epoch": 3, "name": "\xe9'.encode()[:-1], b"\0\0\0", b"12"):
+        path.write_bytes(whole + half)
+        assert [r["epoch"] for r in journal.read(path)] == [1, 2]
+        assert [r["epoch"] for r in journal.rewind(path, 2)] == [1, 2]
+        assert path.read_bytes() == whole
+    assert [r["epoch"] for r in journal.rewind(path, 1)] == [1]
+    journal.append(path, [{"epoch": 2}])
+    assert [r["epoch"] for r in journal.read(path)] == [1, 2]
+
+
+def test_any_other_damaged_line_of_metrics_is_named(path):
+    for damaged in ('{"epoch": 1', '{"epoci": 1}', "[1]", "\0", ""):
+        path.write_text(f'{{"epoch": 0}}\n{damaged}\n{{"epoch": 2}}\n')
+        with pytest.raises(DataError, match=r"metrics\.jsonl is damaged at line 2: .*expected the JSON of one eval"):
+            journal.read(path)
+
+
+def test_metrics_are_cut_whole_or_not_at_all_and_only_where_they_are_to_be(path, monkeypatch):
+    before = path.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", lambda *args: ctrl_c())
+        with pytest.raises(KeyboardInterrupt):
+            journal.rewind(path, 1)
+    assert path.read_bytes() == before
+    monkeypatch.setattr(journal, "write_text", lambda *args: pytest.fail("written"))
+    assert len(journal.rewind(path, 2)) == 2
+    assert journal.rewind(path.with_name("none.jsonl"), 2) == []
+    gone = path.with_name("gone") / path.name
+    for write, way_out in (
+        (lambda: journal.append(gone, [{"epoch": 1}]), "goes on from its last che"),
+        (lambda: write_text(gone, "{}"), "name a place that you"),
+    ):
+        with pytest.raises(OSError, match=rf"gone/metrics\.jsonl cannot be written: No such file.*{way_out}"):
+            write()
 
 
 def test_a_directory_that_is_no_run_is_named(tmp_path, untyped):

@@ -5,14 +5,14 @@ import pickle
 import subprocess
 import sys
 from dataclasses import replace
-from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 from tests.train.helpers import SMALL, assert_close, bits, trained_on
-from wsjax.train import Contrastive, Run, TrainConfig, evaluate, features_of, load
+from wsjax.train import Contrastive, TrainConfig, evaluate, load
+from wsjax.train.contrastive import features_of
 
 PLAIN = TrainConfig(epochs=1, batch_size=64)
 """One step."""
@@ -94,22 +94,3 @@ def test_a_pickled_training_is_scored_by_another_process(networks, small, tmp_pa
     )
     found = subprocess.run([sys.executable, "-c", code, tmp_path / "both"], capture_output=True, text=True, check=True)
     np.testing.assert_allclose(eval(found.stdout), evaluate(small, networks), atol=1e-6)
-
-
-def test_settings_are_checked_where_they_are_given(untyped):
-    text: Any = abs  # no type checker takes these
-    fraction: Any = 2.5
-    for wrong, message in (
-        (lambda: TrainConfig(augment="rotatee"), r"unknown augmentation .*'rotatee'.*Did you mean 'rotate'\?"),
-        (lambda: Run(augment="noise(stdd=1)"), r"no setting 'stdd'"),
-        (lambda: TrainConfig(epochs=fraction), r"epochs is 2\.5; it must be one integer"),
-        (lambda: TrainConfig(epochs=7, evaluate_every=5), r"evaluate_every 5; .*multiple.* leave evaluate_every out"),
-        (lambda: Run(learning_rate=float("nan")), r"learning_rate is nan"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            wrong()
-    with pytest.raises(
-        TypeError, match=r"augment is <built-in function abs>; expected a SPEC, .* by augment\.register"
-    ):
-        TrainConfig(augment=text)
-    assert [TrainConfig(epochs=n).evaluation_interval for n in (1, 7, 24, 60, 97, 1000)] == [1, 1, 2, 5, 1, 100]

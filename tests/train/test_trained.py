@@ -1,6 +1,8 @@
-"""What a training leaves: it loads as it was, and is scored on its own kind of networks only."""
+"""What a training leaves: it loads as it was, is scored on its own kind of networks only, and gives rows of tables."""
 
+import itertools
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -8,12 +10,13 @@ import jax
 import numpy as np
 import pytest
 
-from tests.train.helpers import CONFIG, RUNS, bits, dws
+from tests.train.helpers import CONFIG, RUNS, bits, dws, programs
 from wsjax.errors import DataError, json_differences
 from wsjax.models import DWS, FlatMLP, NamedReader
 from wsjax.storage.files import write_checked_json
-from wsjax.train import Classification, Run, TrainConfig, evaluate, fit, load, predict, record
-from wsjax.train.model import contents_of
+from wsjax.train import Run, TrainConfig, evaluate, fit, load, predict, record, results
+from wsjax.train.model import contents_of, on_device
+from wsjax.train.results import row_of, stopwatch, summary_table
 
 
 def test_loading_by_name_gives_the_trained_reader(networks, trained, tmp_path):
@@ -38,9 +41,7 @@ def test_loading_by_name_gives_the_trained_reader(networks, trained, tmp_path):
 def test_a_reader_with_other_constants_is_not_loaded(networks, run):
     """Its parameters have the same shapes."""
     plain = lambda key: FlatMLP(networks.symmetry, 10, width=2, depth=1, key=key)
-    with pytest.raises(
-        ValueError, match=r"run in .*: constants\.model\.normalizer\.scale\.bits is 'SHA-256 .*' there and"
-    ):
+    with pytest.raises(ValueError, match=r"run in .*: constants\.model\.normalizer\.scale\.bits is 'SHA-256 .*' there"):
         load(run, plain)
     one, other = [
         contents_of(DWS(networks.symmetry, 10, channels=2, pooling=p, key=jax.random.key(0))) for p in ("max", "mean")
@@ -63,9 +64,7 @@ def test_networks_of_another_symmetry_have_no_prediction(networks, trained, unty
     for other in ([*networks.weights, networks.weights[0]], [], networks.network(0)[:1]):
         with pytest.raises(ValueError, match=r"structure of this Symmetry|expected"):
             trained.predict(other)
-    with pytest.raises(
-        TypeError, match=r"weights is the data set digits; expected networks: result\.predict\(dataset\."
-    ):
+    with pytest.raises(TypeError, match=r"weights is the data set digits; expected networks: result\.predict\(dataset"):
         trained.predict(networks)
     assert trained.predict(networks.take([]).weights).shape == (0, 10)
 
@@ -78,14 +77,22 @@ def test_the_table_is_that_of_the_selected_epochs(trained):
         assert line.split() == [str(chosen["seed"]), str(chosen["epoch"]), *shown]
 
 
-def test_evaluation_is_compiled_once(networks, trained, monkeypatch):
-    traced, score = [], Classification.score
-    monkeypatch.setattr(Classification, "score", lambda *args: traced.append(1) or score(*args))
+def test_one_program_predicts_one_more_scores_and_none_makes_the_model(networks, trained):
     few = networks.take(np.arange(len(networks) - 1))  # shapes that no other test compiled
-    for settings in ({}, {"copies": 2, "augment": "flip_signs | noise(std=0.1)"}):
-        for _ in range(3):
-            evaluate(trained, few, "train", **settings)
-        assert len(traced) == 1
+    assert programs(lambda: trained.model(1)) == 0
+    assert [programs(lambda: trained.predict(few.weights)) for _ in range(2)] == [1, 0]
+    for settings, first in (({}, 2), ({"copies": 2, "augment": "flip_signs | noise(std=0.1)"}, 1)):
+        of = lambda settings=settings: programs(lambda: evaluate(trained, few, "train", **settings))
+        assert [of() for _ in range(3)] == [first, 0, 0]
+
+
+def test_a_users_arrays_may_change_after_they_are_put_on_the_device():
+    """On a CPU JAX would share the memory of an aligned array."""
+    memory = np.zeros(4 * 64, np.uint8)
+    weights = memory[-memory.ctypes.data % 64 :][:64].view(np.float32)
+    found = on_device([weights])[0]
+    weights[:] = 5
+    assert not np.asarray(found).any()
 
 
 def test_networks_of_another_kind_are_not_scored(networks, trained):
@@ -97,9 +104,7 @@ def test_networks_of_another_kind_are_not_scored(networks, trained):
     ):
         other = replace(networks, metadata=replace(metadata, **change))
         for read in (evaluate, predict):
-            with pytest.raises(
-                ValueError, match=rf"(?s)digits is not of the kind that the model was trained on.*{named}"
-            ):
+            with pytest.raises(ValueError, match=rf"(?s)is not of the kind that the model was trained on.*{named}"):
                 read(trained, other)
     renamed = replace(networks, metadata=replace(metadata, name="others"))
     assert evaluate(trained, renamed) == evaluate(trained, networks)
@@ -131,7 +136,7 @@ def test_networks_that_are_not_finite_are_not_scored(networks, trained):
         evaluate(trained, replace(networks, weights=broken))
 
 
-def test_settings_take_numpys_numbers_and_seeds_fit_32_bits(networks, untyped):
+def test_settings_take_numpys_numbers(networks, untyped):
     number: Any = lambda kind, value: kind(value)  # settings are declared as Python's
     run = Run(number(np.int64, 3), number(np.float32, 0.25), augment=None)
     config = TrainConfig(epochs=number(np.int32, 4), evaluate_every=number(np.int8, 2))
@@ -139,7 +144,45 @@ def test_settings_take_numpys_numbers_and_seeds_fit_32_bits(networks, untyped):
     stored = json.loads(json.dumps([run.to_json(), config.to_json(), named.to_json()]))
     assert stored[0] == {"seed": 3, "learning_rate": 0.25}
     assert (type(run.seed), type(config.epochs), stored[2]["settings"]["width"]) == (int, int, 2)
-    seeds: tuple[Any, ...] = (-1, 2**32, 0.5)
-    for seed in seeds:
-        with pytest.raises(ValueError, match=r"seed is .*; it must be one integer in \[0, 4\.29497e\+09\]"):
-            Run(seed)
+
+
+def test_a_row_has_the_means_and_deviations_of_its_runs(networks, trained):
+    test, chosen = evaluate(trained, networks), trained.scores()
+    row = row_of(trained, test)
+    assert row["test_accuracies"] == test
+    assert row["best_epochs"] == [line["epoch"] for line in chosen]
+    for name, key in (("train_accuracy", "final_train_accuracy"), ("validation_accuracy", "validation_accuracy")):
+        assert row[f"{name}_mean"] == pytest.approx(np.mean([line[key] for line in chosen]))
+    assert row["test_accuracy_sd"] == pytest.approx(np.std(test, ddof=1))
+    assert row["run"] == {"learning_rate": 3e-3, "weight_decay": 0.1, "dropout_rate": 0.0}
+    assert row["augment"] == trained.config.augment
+    assert f"{np.mean(test):.1%} ± {np.std(test, ddof=1):.1%}" in summary_table({"dws": row}, {"dws": "DWS"})
+
+
+def test_one_seed_has_no_deviation(trained):
+    row = row_of(trained, [0.25, 0.5], runs=[1])
+    assert (row["test_accuracies"], row["test_accuracy_sd"], row["validation_accuracy_sd"]) == ([0.5], None, None)
+    assert row["run"]["dropout_rate"] == 0.1
+    assert "±" not in summary_table({"dws": row})
+    assert summary_table({"dws": row_of(trained, [0.25, 0.5])}).count("±") == 2
+
+
+def test_seconds_are_those_of_all_starts_until_the_work_was_finished(tmp_path, monkeypatch):
+    clock = itertools.count(0.0, 10.0)
+    monkeypatch.setattr(results.time, "monotonic", lambda: next(clock))
+    with pytest.raises(KeyboardInterrupt), stopwatch(tmp_path / "work"):
+        raise KeyboardInterrupt
+    for _ in range(2):  # the second finds all done
+        with stopwatch(tmp_path / "work") as spent:
+            pass
+        assert spent["seconds"] == 20.0
+
+
+def test_compilation_is_counted_and_told_apart_from_the_rest(tmp_path):
+    with stopwatch(tmp_path) as spent:
+        program = jax.jit(lambda x: x + 1)
+        program(np.float32(0))
+        program(np.float32(1))
+        time.sleep(0.5)
+    assert spent["programs"] == 1
+    assert 0 < spent["compile_seconds"] <= spent["seconds"] - 0.5

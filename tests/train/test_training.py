@@ -1,6 +1,7 @@
 """Training: what it learns, what it keeps, and what it refuses."""
 
 from dataclasses import replace
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -8,13 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.models.metadata import metadata
+from tests.models.helpers import metadata
 from tests.train.helpers import CONFIG, RUNS, SMALL, begun, bits, changed, dws, mlp, trained_on
 from wsjax import data, models
-from wsjax.train import Classification, Run, TrainConfig, fit
+from wsjax.train import Run, TrainConfig, fit
 from wsjax.train.model import apart, read_all
 from wsjax.train.state import Settings, optimizer, updated
 from wsjax.train.step import epoch_order
+
+SEEDS: tuple[Any, ...] = (-1, 2**32, 0.5)
 
 
 def test_a_reader_learns_its_training_split(networks):
@@ -71,7 +74,7 @@ def test_the_best_validation_epoch_is_kept(networks, trained):
 
 def test_the_test_split_has_no_part_in_training(networks, trained):
     """Other labels and weights in the test split change nothing but the final score."""
-    test = networks.columns["split"] == data.SPLITS.index("test")
+    test = networks.columns["split"] == data.sources.SPLITS.index("test")
     label = changed(networks.label, test, (networks.label + 1) % 10)
     weights = jax.tree.map(lambda w: changed(w, test, w + 1), networks.weights)
     other = replace(networks, label=label, weights=weights)
@@ -83,10 +86,6 @@ def test_the_normalizer_is_untouched(networks, trained):
     after = trained.frozen.normalizer
     assert bits(after) == bits(before)
     assert jax.tree.leaves(trained.state.parameters.normalizer) == []
-
-
-def test_accuracy_counts_right_answers():
-    assert float(Classification(3).score(jnp.eye(4)[:, :3], jnp.array([0, 1, 2, 1]))) == 0.75
 
 
 def test_an_epoch_takes_every_network_and_fills_the_last_batch_from_its_own_start(getkey):
@@ -134,31 +133,44 @@ def test_a_loss_that_is_not_finite_is_named(networks, untyped):
         trained_on(networks, SMALL, [Run(), Run(7, learning_rate=1e25)])
 
 
-def test_settings_out_of_range_are_refused(untyped):
+def test_settings_are_checked_where_they_are_given(untyped):
+    text: Any = abs  # no type checker takes these
+    fraction: Any = 2.5
     for wrong, message in (
-        (lambda: TrainConfig(epochs=5, evaluate_every=2), r"epochs is 5 and evaluate_every 2; .*multiple"),
-        (lambda: Run(dropout_rate=1.5), r"dropout_rate is 1\.5; it must be one number in \[0, 0\.95\]"),
+        (lambda: TrainConfig(epochs=5, evaluate_every=2), r"epochs is 5 and evaluate_every 2; .*multiple.*leave eval"),
+        (lambda: TrainConfig(epochs=fraction), r"epochs is 2\.5; it must be one integer"),
+        (lambda: TrainConfig(microbatches=3), "batch_size is 128 and microbatches 3; the first must be a multiple"),
+        (lambda: TrainConfig(microbatches=0), "microbatches is 0; it must be one integer in"),
         (lambda: TrainConfig(freeze="head"), "unknown freeze 'head'; the valid ones are: None, trunk"),
         (lambda: TrainConfig(compute_dtype="float16"), "unknown compute_dtype 'float16'; .* are: float32, bfloat16"),
         (lambda: TrainConfig(ema_decay=1.5), r"ema_decay is 1\.5; it must be one number in \[0, 1\]"),
         (lambda: TrainConfig(schedule="waning"), "schedule.*'waning'.*constant, rising, falling"),
         (lambda: TrainConfig(max_grad_norm=0.0), r"max_grad_norm is 0\.0"),
+        (lambda: TrainConfig(augment="rotatee"), r"unknown augmentation .*'rotatee'.*Did you mean 'rotate'\?"),
+        (lambda: Run(augment="noise(stdd=1)"), r"no setting 'stdd'"),
+        (lambda: Run(dropout_rate=1.5), r"dropout_rate is 1\.5; it must be one number in \[0, 0\.95\]"),
+        (lambda: Run(learning_rate=float("nan")), r"learning_rate is nan"),
+        *[(lambda s=s: Run(s), r"seed is .*; it must be one integer in \[0, 4\.29497e\+09\]") for s in SEEDS],
     ):
         with pytest.raises(ValueError, match=message):
             wrong()
+    with pytest.raises(TypeError, match=r"augment is <built-in function abs>; expected a SPEC, .* by augment\.reg"):
+        TrainConfig(augment=text)
+
+
+def test_every_number_of_epochs_is_evaluated_at_the_last_and_about_twelve_times():
+    assert [TrainConfig(epochs=n).evaluation_interval for n in (1, 7, 24, 60, 97, 1000)] == [1, 1, 2, 5, 1, 100]
+    for epochs in (1, 2, 7, 12, 13, 60, 97):
+        for config in (TrainConfig(epochs=epochs), replace(TrainConfig(), epochs=epochs)):
+            assert config.epochs % config.evaluation_interval == 0
 
 
 def test_what_cannot_be_trained_on_is_named(networks, untyped):
     label = networks.label
     for other, runs, message in (
-        (networks, [], r"there are no runs; expected one at least: pass seeds=\[0\]"),
         (networks.split("train"), RUNS, r"digits has no network in the split 'validation'.*dataset\.random_split\(jax"),
         (replace(networks, label=label > 4), RUNS, r"have shape .* dtype bool; expected one integer a"),
-        (
-            replace(networks, label=label + np.int32(1)),
-            RUNS,
-            r"run from 1 to 10; its metadata names 10 cl.*: .* 0 to 9",
-        ),
+        (replace(networks, label=label + np.int32(1)), RUNS, r"run from 1 to 10; its metadata names 10 .*: .* 0 to 9"),
     ):
         with pytest.raises(ValueError, match=message):
             trained_on(other, SMALL, runs)
@@ -168,7 +180,7 @@ def test_a_reader_of_any_kind_is_known_to_the_compiled_step_by_its_structure():
     """The step is compiled once for a reader, whatever containers its modules hold: it is looked up by hash."""
     described = metadata()
     for name in models.READERS:
-        made = models.NamedReader(name, described, models.SIZES[name]["small"])
+        made = models.NamedReader(name, described, models.registry.SIZES[name]["small"])
         drawn = [eqx.filter_eval_shape(made, jax.random.key(seed)) for seed in (0, 1)]
         (_, one), (_, other) = (apart(eqx.partition(model, eqx.is_inexact_array)[1]) for model in drawn)
         assert hash(one) == hash(other), name

@@ -7,62 +7,59 @@ import numpy as np
 import pytest
 
 from tests.viz.conftest import random_networks
-from wsjax import viz
 from wsjax.data import Metadata
 from wsjax.networks import Network, grid
 from wsjax.symmetry import siren
+from wsjax.viz import decode
 from wsjax.viz.decode import refined
 
 
 def test_decode_is_the_network_at_the_pixels_coordinates(dataset):
     one = dataset.network(3)
-    picture = np.asarray(viz.decode(dataset, one))
+    picture = np.asarray(decode(dataset, one))
     expected = jax.jit(dataset.metadata.network.apply)(one, grid((8, 8)))
     np.testing.assert_allclose(picture.reshape(64, 1), expected, atol=1e-6)
-    np.testing.assert_array_equal(viz.decode(dataset.metadata, one), picture)
+    np.testing.assert_array_equal(decode(dataset.metadata, one), picture)
+    np.testing.assert_allclose(decode(dataset, dataset.weights)[3], picture, atol=1e-6)
 
 
 def test_rows_and_columns_are_y_and_x(rows_of_mlp):
     one = rows_of_mlp.network(0)
-    picture = np.asarray(viz.decode(rows_of_mlp, one))
+    picture = np.asarray(decode(rows_of_mlp, one))
     assert picture.shape == (4, 6, 3)
     lower_left = np.asarray(jax.jit(rows_of_mlp.metadata.network.apply)(one, np.array([[-1.0, 1.0]], np.float32)))[0]
     np.testing.assert_allclose(picture[-1, 0], lower_left, atol=1e-6)
 
 
-def test_the_cards_coordinates_are_obeyed(dataset):
+def test_the_metadatas_coordinates_are_obeyed(dataset):
     one = dataset.network(0)
     other = replace(dataset.metadata, coordinate_order="ij", coordinate_range=(-0.25, 0.75))
     expected = jax.jit(dataset.metadata.network.apply)(one, grid((8, 8), order="ij", low=-0.25, high=0.75))
-    np.testing.assert_allclose(np.asarray(viz.decode(other, one)).reshape(64, 1), expected, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(decode(other, one)).reshape(64, 1), expected, atol=1e-6)
 
 
 def test_a_finer_picture_holds_the_coarser_one(dataset):
-    coarse = np.asarray(viz.decode_batch(dataset, dataset.weights))
+    coarse = np.asarray(decode(dataset, dataset.weights))
     for factor in (2, 5):
-        fine = np.asarray(viz.decode_batch(dataset, dataset.weights, shape=refined((8, 8), factor)))
+        fine = np.asarray(decode(dataset, dataset.weights, shape=refined((8, 8), factor)))
         assert fine.shape == (len(dataset), 7 * factor + 1, 7 * factor + 1, 1)
         np.testing.assert_allclose(fine[:, ::factor, ::factor], coarse, atol=1e-5)
 
 
-def test_a_batch_is_decoded_as_its_networks_are(dataset):
-    together = np.asarray(viz.decode_batch(dataset, dataset.weights))
-    np.testing.assert_allclose(together[5], viz.decode(dataset, dataset.network(5)), atol=1e-6)
-
-
 def test_what_cannot_be_decoded_is_told(dataset, untyped):
-    metadata = Metadata("mine", None, siren((2, 4, 1)), image_shape=(8, 8, 1))
-    with pytest.raises(ValueError, match="the metadata of mine names no network"):
-        viz.decode(metadata, dataset.network(0))
-    with pytest.raises(ValueError, match=r"digits has no image_shape.*pass shape="):
-        viz.decode(replace(dataset.metadata, image_shape=None), dataset.network(0))
-    with pytest.raises(ValueError, match="one leading axis more"):
-        viz.decode(dataset, dataset.weights)
-    with pytest.raises(ValueError, match=r"weights\[0\]\.kernel has shape \(2, 5\)"):
-        viz.decode(dataset, jax.tree.map(lambda leaf: leaf[0], random_networks(Network("siren", (2, 5, 4, 1)), 1)))
+    other = jax.tree.map(lambda leaf: leaf[0], random_networks(Network("siren", (2, 5, 4, 1)), 1))
+    for metadata, weights, message in (
+        (Metadata("mine", None, siren((2, 4, 1)), image_shape=(8, 8, 1)), other, "of mine names no network to decode"),
+        (replace(dataset.metadata, image_shape=None), dataset.network(0), r"digits has no image_shape.*pass shape="),
+        (dataset, jax.tree.map(lambda leaf: leaf[None], dataset.weights), "one leading axis more"),
+        (dataset, other, r"weights\[0\]\.kernel has shape \(2, 5\)"),
+        (dataset, [], "structure"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            decode(metadata, weights)
 
 
 def test_networks_stored_in_half_types_are_decoded_in_float32(dataset):
     half = jax.tree.map(lambda leaf: np.asarray(leaf, jax.numpy.bfloat16), dataset.network(1))
     wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), half)
-    np.testing.assert_array_equal(viz.decode(dataset, half), viz.decode(dataset, wide))
+    np.testing.assert_array_equal(decode(dataset, half), decode(dataset, wide))

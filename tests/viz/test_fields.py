@@ -14,9 +14,8 @@ from wsjax import cli, data, viz
 from wsjax.data.sources.provenance import source_of
 from wsjax.data.sources.signals import pixels_as_signals
 from wsjax.networks import Network
-from wsjax.viz.functions import given, held, values_at
-from wsjax.viz.slices import CELLS
-from wsjax.viz.trace import FRAME
+from wsjax.viz.fields import given, held, values_at
+from wsjax.viz.slices import CELLS, FRAME, trace
 
 
 def as_fitted(signals: data.Signals, network: Network) -> data.WeightDataset:
@@ -58,18 +57,18 @@ def ball(radius, stretch, points):
 
 @pytest.mark.parametrize("stretch", [1.0, 0.4, 1.6])
 def test_a_ray_ends_on_the_surface_though_the_field_is_no_distance(stretch):
-    picture = np.asarray(viz.trace(Partial(ball, 0.6, stretch), side=64))
+    picture = np.asarray(trace(Partial(ball, 0.6, stretch), side=64))
     across = ((np.arange(64) + 0.5) / 64 * 2 - 1) * FRAME
     off = np.hypot(across[:, None], across[None])
     assert (picture[off < 0.6 - 0.05] < 1).all()
     np.testing.assert_array_equal(picture[off > 0.6 + 0.05], 1)
     # Lit from above: the surface is the ball's, whose upper half faces the lamp.
     assert picture[16:32, 32].mean() > picture[32:48, 32].mean() + 0.05
-    np.testing.assert_allclose(picture, viz.trace(Partial(ball, 0.6, 1.0), side=64), atol=0.05)
+    np.testing.assert_allclose(picture, trace(Partial(ball, 0.6, 1.0), side=64), atol=0.05)
 
 
 def test_what_lies_beyond_the_cube_is_not_seen():
-    outside = np.asarray(viz.trace(Partial(lambda points: 1.2 - points[:, 0]), side=32))
+    outside = np.asarray(trace(Partial(lambda points: 1.2 - points[:, 0]), side=32))
     np.testing.assert_array_equal(outside, 1)
 
 
@@ -93,7 +92,7 @@ def test_networks_alone_are_drawn_and_shown(balls, tmp_path, capsys):
     few, networks = balls
     data.save(networks, tmp_path / "set")
     cli.show(tmp_path / "set")
-    assert capsys.readouterr().out.endswith(f"the picture is {tmp_path / 'set' / 'fields.png'}\n")
+    assert capsys.readouterr().out.endswith(f"the figure is {tmp_path / 'set' / 'fields.png'}\n")
     assert (tmp_path / "set" / "fields.png").read_bytes().startswith(PNG)
     page = viz.fields(networks)
     assert len(page.axes) == 2 * 3
@@ -176,17 +175,17 @@ def test_what_is_known_at_points_is_joined_linearly(inputs):
     np.testing.assert_allclose(values_at(given(inner, 0), wanted), 3.0, atol=1e-6)
 
 
-def test_what_cannot_be_drawn_is_told(balls, sines, untyped):
+def test_what_cannot_be_drawn_is_told(balls, untyped):
     few, networks = balls
-    with pytest.raises(ValueError, match="numbers 1 are not among the 1 of solids"):
-        viz.fits(few.take(np.array([0])), networks)
-    with pytest.raises(ValueError, match="have no architecture on their metadata; expected 1, 2 or 3 inputs"):
-        viz.fields(replace(networks, metadata=replace(networks.metadata, network=None)))
+    bare = replace(networks, metadata=replace(networks.metadata, network=None))
     net = Network("mlp", (4, 2, 1))
-    four = data.WeightDataset(
-        random_networks(net, 2), np.zeros(2, np.int32), networks.columns, data.Metadata("four", net, net.symmetry)
-    )
-    with pytest.raises(ValueError, match="networks of four have 4 inputs; expected 1, 2 or 3 inputs"):
-        viz.fields(four)
-    with pytest.raises(ValueError, match="the networks of four are of no kind that wsjax can draw"):
-        viz.draw(four)
+    metadata = data.Metadata("four", net, net.symmetry)
+    four = data.WeightDataset(random_networks(net, 2), np.zeros(2, np.int32), networks.columns, metadata)
+    for draw, message in (
+        (lambda: viz.fits(few.take(np.array([0])), networks), "numbers 1 are not among the 1 of solids"),
+        (lambda: viz.fields(bare), "have no architecture on their metadata; expected 1, 2 or 3 inputs"),
+        (lambda: viz.fields(four), "networks of four have 4 inputs; expected 1, 2 or 3 inputs"),
+        (lambda: viz.draw(four), "the networks of four are of no kind that wsjax can draw"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            draw()

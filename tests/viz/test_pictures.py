@@ -73,7 +73,7 @@ def test_mixing_shows_a_partner_that_it_allows(twins):
 
 
 def test_a_line_holds_the_network_its_draws_and_its_partner(dataset):
-    shown = examples(dataset, 3, CATALOGUE["mixup"], key=jax.random.key(0), draws=2)
+    shown = examples(dataset, 3, [CATALOGUE["mixup"]], keys=[jax.random.key(0)], draws=[2])[0]
     line = line_of(dataset, 3, shown)
     ends = dataset.take(np.array([3, partner_of(dataset, 3)])).weights
     at = lambda *rows: jax.tree.map(lambda leaf: np.asarray(leaf)[list(rows)], line)
@@ -81,19 +81,17 @@ def test_a_line_holds_the_network_its_draws_and_its_partner(dataset):
     assert_identical(at(1, 2), jax.tree.map(np.asarray, shown.weights))
 
 
-def test_mixing_tells_the_labels(dataset):
-    figure = viz.gallery(dataset, 0, entries={"mixup": CATALOGUE["mixup"]}, draws=4)
-    own = f"“{dataset.label[0]}”"
-    captions = [text for text in texts(figure) if "%" in text]
-    assert len(captions) == 3
-    assert all(own in text for text in captions)
-
-
-@pytest.mark.parametrize("name", ["mixup", "label_smoothing"])
-def test_the_gallery_draws_a_data_set_of_one_class(name, rows_of_mlp):
+def test_mixing_tells_the_labels_also_where_there_is_one_class(dataset, rows_of_mlp):
     alone = replace(rows_of_mlp, metadata=replace(rows_of_mlp.metadata, classes=("only",)))
-    figure = viz.gallery(alone, 0, entries={name: CATALOGUE[name]}, draws=3)
-    assert [text for text in texts(figure) if "%" in text] == ["100% “only”"] * 2
+    for name, drawn_from, own in (
+        ("mixup", dataset, f"“{dataset.label[0]}”"),
+        ("mixup", alone, "100% “only”"),
+        ("label_smoothing", alone, "100% “only”"),
+    ):
+        figure = viz.gallery(drawn_from, 0, entries={name: CATALOGUE[name]}, draws=3)
+        captions = [text for text in texts(figure) if "%" in text]
+        assert len(captions) == 2
+        assert all(own in text for text in captions)
 
 
 def test_fits_show_the_right_image_and_its_psnr(images, dataset, tmp_path):
@@ -106,9 +104,6 @@ def test_fits_show_the_right_image_and_its_psnr(images, dataset, tmp_path):
     assert written == [f"{dataset.columns['psnr'][row]:.1f} dB" for row in (4, 2)]
     error = np.square(viz.decode(dataset, dataset.network(4)) - images.pixels[at[0]]).mean()
     assert written[0] == f"{-10 * np.log10(error):.1f} dB"
-
-
-def test_fits_of_other_images_are_refused(images, dataset):
     with pytest.raises(ValueError, match="are not among the 3 of digits"):
         viz.fits(images.take(np.arange(3)), dataset)
 
@@ -121,7 +116,7 @@ def history(lift: float) -> list[dict]:
     ]
 
 
-def test_curves_have_a_mean_and_a_band_for_each_arm(tmp_path):
+def test_curves_have_a_mean_and_a_band_for_each_configuration(tmp_path):
     figure = viz.curves({"dws": history(0.0), "dws, augmented": history(0.1)}, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(PNG)
     training, validation = figure.axes[:2]
@@ -133,7 +128,7 @@ def test_curves_have_a_mean_and_a_band_for_each_arm(tmp_path):
     assert {"dws", "dws, augmented"} <= set(texts(figure))
 
 
-def test_the_names_of_many_arms_stay_on_the_page():
+def test_the_names_of_many_configurations_stay_on_the_page():
     names = [f"a rather long name, {i}" for i in range(7)]
     figure = viz.curves({name: history(0.0) for name in names})
     figure.canvas.draw()
@@ -162,24 +157,21 @@ def test_curves_of_a_regressor_are_cut_off_far_below_the_mean():
     assert viz.curves(lines[1:]).axes[0].get_ylim()[0] > -1
 
 
-def test_curves_of_accuracies_and_of_r2_are_not_drawn_together():
+def test_histories_that_cannot_be_drawn_are_named():
     line = {"epoch": 1, "run": 0, "train_r2": 0.5, "validation_r2": 0.5}
-    with pytest.raises(
-        ValueError, match="several metrics: 'dws' has accuracy, 'zoo' has R2; expected one: draw them ap"
+    for histories, message in (
+        ({"dws": history(0.0), "zoo": [line]}, "several metrics: 'dws' has accuracy, 'zoo' has R2; expected one: draw"),
+        ([{"epoch": 1, "run": 0}], "a line of metrics has epoch, run; expected a score on the validation split"),
+        ({"dws": []}, "the history 'dws' has no records"),
+        ({}, "no history to draw; expected that of one training"),
     ):
-        viz.curves({"dws": history(0.0), "zoo": [line]})
-    with pytest.raises(ValueError, match="a line of metrics has epoch, run; expected a score on the validation split"):
-        viz.curves([{"epoch": 1, "run": 0}])
+        with pytest.raises(ValueError, match=message):
+            viz.curves(histories)
+    with pytest.raises(ValueError, match="no results to draw"):
+        viz.scores({})
 
 
-def test_curves_need_records():
-    with pytest.raises(ValueError, match="the history 'dws' has no records"):
-        viz.curves({"dws": []})
-    with pytest.raises(ValueError, match="no history to draw; expected that of one training"):
-        viz.curves({})
-
-
-def test_scores_show_every_arm_with_its_numbers(tmp_path):
+def test_scores_show_every_row_with_its_numbers(tmp_path):
     row = {"test_accuracy_mean": 0.8125, "test_accuracy_sd": 0.012, "train_accuracy_mean": 1.0}
     rows = {"mlp": row, "dws": {**row, "test_accuracies": [0.8, 0.825]}, "one run": {**row, "test_accuracy_sd": None}}
     figure = viz.scores(rows, tmp_path / "scores.png")
@@ -203,11 +195,6 @@ def test_scores_of_regressors_are_r2():
     words = [*texts(figure), *(label.get_text() for label in figure.axes[0].get_xticklabels())]
     assert {"-0.250", "± 0.010", "0.500", "R2 on networks never seen, and on those trained on"} <= set(words)
     assert not any("%" in word for word in words)
-
-
-def test_scores_need_an_arm():
-    with pytest.raises(ValueError, match="no results to draw"):
-        viz.scores({})
 
 
 def test_any_networks_side_by_side(rows_of_mlp, tmp_path):

@@ -10,6 +10,7 @@ from matplotlib.image import imread
 
 from wsjax import viz
 from wsjax.viz import style
+from wsjax.viz.report import Section
 
 VOID = {"meta", "img"}
 
@@ -46,7 +47,7 @@ def test_a_report_needs_nothing_beside_it(tmp_path):
     figure = Figure(figsize=(1, 1))
     figure.suptitle('quotes " and <tags>')
     table = [["reader", "test"], ["dws", 0.5]]
-    sections = [viz.Section("First", "one\n\ntwo", table, [figure]), viz.Section("Second", "", None, [Figure((1, 1))])]
+    sections = [Section("First", "one\n\ntwo", table, [figure]), Section("Second", "", None, [Figure((1, 1))])]
     path = viz.report(tmp_path / "new" / "report.html", "Results", sections)
     page = parsed(path)
     assert page.open == []
@@ -64,7 +65,7 @@ def test_a_report_needs_nothing_beside_it(tmp_path):
 
 def test_all_text_is_escaped(tmp_path):
     nasty = "<script>alert('x')</script> & \"more\""
-    path = viz.report(tmp_path / "report.html", nasty, [viz.Section(nasty, nasty, [[nasty], [nasty]], ())])
+    path = viz.report(tmp_path / "report.html", nasty, [Section(nasty, nasty, [[nasty], [nasty]], ())])
     page = parsed(path)
     assert "script" not in page.tags
     assert page.words.count(nasty) == 6

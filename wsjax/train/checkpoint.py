@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from wsjax.errors import DataError, leaf_names, listing
-from wsjax.storage.digests import digest, file_digests
-from wsjax.storage.files import why, write_checked_json
+from wsjax.storage.files import digest, file_digests, why, write_checked_json
 from wsjax.train.record import CHECKPOINTS, PROOFS, read_proved
 from wsjax.train.state import TrainState
 
@@ -45,8 +43,7 @@ def clean(run: Path) -> None:
 def save(run: Path, epoch: int, state: TrainState) -> None:
     """Write the state after an epoch, wait until it is whole, list it, and keep the newest two.
 
-    Raises:
-        OSError: the disk is full or failed; names the checkpoint, and says what stays.
+    A full disk is an OSError that names the checkpoint, and says what stays.
     """
     from wsjax.storage import orbax_calls
 
@@ -76,8 +73,7 @@ def save(run: Path, epoch: int, state: TrainState) -> None:
 def restore(run: Path, like: TrainState) -> tuple[TrainState, int]:
     """The newest checkpoint as a state with the structure of `like`, and its epoch; `like` and 0 where there is none.
 
-    Raises:
-        DataError: a file is missing or altered, or the state is another model's: names, shapes or dtypes differ.
+    Raises DataError where a file is missing or altered, or the state is another model's.
     """
     stored = newest(run)
     return (like, 0) if stored is None else (stored.state(like), stored.epoch)
@@ -92,10 +88,23 @@ class Stored(NamedTuple):
     stated: dict[str, str]
 
     def state(self, like: TrainState) -> TrainState:
-        """The arrays as a state with the structure of `like`. Raises DataError where it is another model's."""
-        _check_arrays(self.where, self.arrays, _flat(like), self.stated)
+        """The arrays as a state with the structure of `like`."""
+        where, expected = self.where, _flat(like)
+        if wrong := set(expected) ^ set(self.arrays):
+            raise DataError(
+                f"the checkpoint {where} holds another state: {listing(sorted(wrong)[:6])} differ; "
+                f"expected that of the recorded configuration. Train again into another directory"
+            )
+        for name, leaf in expected.items():
+            found = self.arrays[name]
+            if (found.shape, found.dtype) != (leaf.shape, leaf.dtype):
+                raise DataError(
+                    f"{name} of the checkpoint {where} is {found.shape} {found.dtype}; expected {leaf.shape} "
+                    f"{leaf.dtype}. Train again into another directory"
+                )
+            _check_sha(f"{name} of the checkpoint {where}", digest(found), self.stated.get(name), where)
         raw = like._replace(key=jax.random.key_data(like.key))
-        raw = jax.tree.unflatten(jax.tree.structure(raw), [jnp.asarray(self.arrays[name]) for name in _flat(like)])
+        raw = jax.tree.unflatten(jax.tree.structure(raw), jax.device_put([self.arrays[name] for name in expected]))
         return raw._replace(key=jax.random.wrap_key_data(raw.key))
 
     @contextmanager
@@ -110,7 +119,7 @@ class Stored(NamedTuple):
 
 
 def newest(run: Path) -> Stored | None:
-    """The newest checkpoint, its files proved; None where there is none. Raises DataError as `restore` does."""
+    """The newest checkpoint, its files proved; None where there is none."""
     from wsjax.storage import orbax_calls
 
     entries = _read(run)
@@ -118,7 +127,9 @@ def newest(run: Path) -> Stored | None:
         return None
     epoch = max(entries)
     where, stated = _place(run, epoch), entries[epoch]
-    _check_files(where, stated["files"])
+    found = file_digests(where)
+    for file, sha in stated["files"].items():
+        _check_sha(str(where / file), found.get(file), sha, where)
     try:
         loaded = {name: np.asarray(leaf) for name, leaf in orbax_calls.load(where, None).items()}
     except orbax_calls.OrbaxError as error:
@@ -152,36 +163,10 @@ def _write(run: Path, entries: Entries) -> None:
     write_checked_json(run / PROOFS, {str(epoch): entry for epoch, entry in entries.items()})
 
 
-def _check_files(where: Path, stated: dict[str, str]) -> None:
-    found = file_digests(where)
-    for file, sha in stated.items():
-        if found.get(file) != sha:
-            what = f"is altered: SHA-256 {found[file]}; expected {sha}" if file in found else "is missing; expected it"
-            raise DataError(f"{where / file} {what}. {_way_out(where)}")
-
-
-def _check_arrays(
-    where: Path, found: dict[str, np.ndarray], expected: dict[str, jax.Array | np.ndarray], stated: dict[str, str]
-) -> None:
-    wrong = set(expected) ^ set(found)
-    if wrong:
-        raise DataError(
-            f"the checkpoint {where} holds another state: {listing(sorted(wrong)[:6])} differ; "
-            f"expected that of the recorded configuration. Train again into another directory"
-        )
-    for name, leaf in expected.items():
-        have, want = (found[name].shape, found[name].dtype), (leaf.shape, leaf.dtype)
-        if have != want:
-            raise DataError(
-                f"{name} of the checkpoint {where} is {have[0]} {have[1]}; expected {want[0]} {want[1]}. "
-                f"Train again into another directory"
-            )
-        sha = digest(found[name])
-        if sha != stated.get(name):
-            raise DataError(
-                f"{name} of the checkpoint {where} is altered: SHA-256 {sha}; expected {stated.get(name)}. "
-                f"{_way_out(where)}"
-            )
+def _check_sha(what: str, found: str | None, expected: str | None, where: Path) -> None:
+    if found != expected:
+        wrong = "is missing; expected it" if found is None else f"is altered: SHA-256 {found}; expected {expected}"
+        raise DataError(f"{what} {wrong}. {_way_out(where)}")
 
 
 def _way_out(where: Path) -> str:

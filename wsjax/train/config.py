@@ -35,7 +35,7 @@ class TrainConfig:
         ema_decay: the decay a of a moving average of the parameters, which is scored, selected and kept in their place:
             after step t it is d mean + (1 - d) parameters with d = min(a, (1 + t) / (10 + t)); 0 keeps none.
         schedule: of the augmentation's strength, `"constant"`, or `"rising"` from 0 to 1 or `"falling"` from 1 to 0
-            with the fraction of steps done (`augment.at_strength`).
+            with the fraction of steps done (`augment.strength.at_strength`).
 
     Raises:
         ValueError: a setting out of its range, or a SPEC that cannot be parsed. TypeError: `augment` is no text.
@@ -59,14 +59,15 @@ class TrainConfig:
     def __post_init__(self):
         fields_as_python(self)
         _check_spec(self.augment)
-        check_number("epochs", self.epochs, low=1, integer=True)
-        check_number("batch_size", self.batch_size, low=1, integer=True)
+        for name in ("epochs", "batch_size", "microbatches"):
+            check_number(name, getattr(self, name), low=1, integer=True)
+        if self.evaluate_every is not None:
+            check_number("evaluate_every", self.evaluate_every, low=1, integer=True)
         _check_rates(self)
         check_number("warmup", self.warmup, low=0, high=1)
         check_number("max_grad_norm", self.max_grad_norm, low=0, open_low=True)
         check_choice("freeze", self.freeze, (None, "trunk"))
         check_choice("compute_dtype", self.compute_dtype, DTYPES)
-        check_number("microbatches", self.microbatches, low=1, integer=True)
         if self.batch_size % self.microbatches:
             raise ValueError(
                 f"batch_size is {self.batch_size} and microbatches {self.microbatches}; the first must be a multiple "
@@ -74,8 +75,6 @@ class TrainConfig:
             )
         check_number("ema_decay", self.ema_decay, low=0, high=1)
         check_choice("schedule", self.schedule, SCHEDULES)
-        if self.evaluate_every is not None:
-            check_number("evaluate_every", self.evaluate_every, low=1, integer=True)
         if self.epochs % self.evaluation_interval:
             raise ValueError(
                 f"epochs is {self.epochs} and evaluate_every {self.evaluate_every}; the first must be a multiple of "
@@ -84,12 +83,7 @@ class TrainConfig:
 
     @property
     def evaluation_interval(self) -> int:
-        """Epochs between evaluations; where `evaluate_every` is None, the divisor nearest to a twelfth of all.
-
-        Example:
-            >>> TrainConfig(epochs=60).evaluation_interval, TrainConfig(epochs=7).evaluation_interval
-            (5, 1)
-        """
+        """Epochs between evaluations; where `evaluate_every` is None, the divisor nearest to a twelfth of all."""
         if self.evaluate_every is not None:
             return self.evaluate_every
         divisors = (d for d in range(1, self.epochs + 1) if self.epochs % d == 0)
@@ -133,17 +127,18 @@ class Run:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-RATES = ("learning_rate", "weight_decay", "dropout_rate")
+RATES: dict[str, dict[str, Any]] = {
+    "learning_rate": {"low": 0, "open_low": True},
+    "weight_decay": {"low": 0},
+    "dropout_rate": {"low": 0, "high": 0.95},
+}
+"""What a run may have of its own, and within which bounds."""
 
 
 def _check_rates(record: TrainConfig | Run) -> None:
-    rate, decay, dropout = (getattr(record, name) for name in RATES)
-    if rate is not None:
-        check_number("learning_rate", rate, low=0, open_low=True)
-    if decay is not None:
-        check_number("weight_decay", decay, low=0)
-    if dropout is not None:
-        check_number("dropout_rate", dropout, low=0, high=0.95)
+    for name, bounds in RATES.items():
+        if (value := getattr(record, name)) is not None:
+            check_number(name, value, **bounds)
 
 
 def _check_spec(augment: Any) -> None:

@@ -14,7 +14,7 @@ from wsjax.augment.grammar import read_spec
 from wsjax.data import WeightDataset
 from wsjax.errors import check_number, listing
 from wsjax.train.config import TrainConfig
-from wsjax.train.model import read_all
+from wsjax.train.model import on_device, read_all
 from wsjax.train.task import CONTRASTIVE_ACCURACY, Metric, Task, of_classes, rows_of
 from wsjax.typing import Batch, Key, Reader, Scalar, Transform
 
@@ -31,11 +31,11 @@ class Contrastive(Task):
     view, for which chance is 1 / (2B - 1). An evaluation always draws the same views. The last epoch is kept.
 
     Args:
-        temperature: of the loss; a small one looks at the nearest networks alone.
+        temperature: of the loss; a small one compares with the nearest networks alone.
 
     Raises:
         ValueError: a temperature that is not positive; in a training an empty augmentation, as both views would be the
-            same; one that works on labels; or batches of a single network.
+            same, one that works on labels, or batches of a single network.
 
     Source: SimCLR, arXiv 2002.05709; on weights, arXiv 2301.12780, whose views are `PRESETS["dwsnets_contrastive"]`.
 
@@ -108,12 +108,10 @@ class Contrastive(Task):
     def scores(
         self, model: Reader, augment: Transform[Batch], key: Key, *splits: Any, batch_size: int
     ) -> list[Float[Array, ""]]:
+        """Batches are whole; what is left over beyond them is not used, and a smaller split is a batch of its own."""
         return [self._agreement(model, augment, key, split, batch_size) for split in splits]
 
-    def _agreement(
-        self, model: Reader, augment: Transform[Batch], key: Key, split: Any, batch_size: int
-    ) -> Float[Array, ""]:
-        """Batches are whole; what is left over beyond them is not used, and a smaller split is a batch of its own."""
+    def _agreement(self, model: Reader, augment: Transform[Batch], key: Key, split: Any, batch_size: int) -> Array:
         networks = len(split.label)
         size = min(batch_size, networks)
         rows = jnp.arange(networks // size * size).reshape(-1, size)
@@ -132,21 +130,8 @@ class Contrastive(Task):
 
 
 def features_of(reader: Reader, weights: PyTree) -> Float[Array, "networks features"]:
-    """What the head of a reader is applied to, for each of many networks, in one compiled program.
-
-    Args:
-        reader: any reader of the library, or another with a method `features`.
-        weights: stacked networks.
-
-    Example:
-        >>> from wsjax.models import FlatMLP
-        >>> from wsjax.symmetry import siren
-        >>> spec = siren((2, 3, 1))
-        >>> reader = FlatMLP(spec, 10, key=jax.random.key(0))
-        >>> features_of(reader, spec.unflatten([jnp.ones((5, *shape)) for shape in spec.shapes])).shape
-        (5, 13)
-    """
-    return _features(reader, jax.tree.map(jnp.asarray, weights))
+    """What the head of a reader, or of another model with a method `features`, is applied to, for stacked networks."""
+    return _features(reader, on_device(weights))
 
 
 @eqx.filter_jit
@@ -165,33 +150,16 @@ def nt_xent(
     objects differ that is the loss of the paper. One product of matrices gives it; `optax.losses.ntxent` compares all
     pairs entry by entry, which on a CPU takes as long as the rest of a step.
 
-    Args:
-        embeddings: of the networks in one view, then of the same networks in the same order in the other.
-        objects: the object that each network represents.
-        temperature: T.
+    The embeddings are those of the networks in one view, then of the same networks in the same order in the other.
 
     Source: SimCLR, arXiv 2002.05709, equation 1. That two networks of one object do not repel each other is ours.
-
-    Example:
-        >>> views = jnp.array([[1.0, 0.0], [0.0, 1.0], [3.0, 0.0], [0.0, 0.5]])   # two networks, then again
-        >>> round(float(nt_xent(views, jnp.arange(2), temperature=1.0)), 4)   # log(1 + 2 / e)
-        0.5514
     """
     logits = _cosines(embeddings, objects) / jnp.asarray(temperature, embeddings.dtype)
     return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, _partners(len(objects))))
 
 
 def agree(embeddings: Float[Array, "views size"], objects: Int[Array, " networks"]) -> Bool[Array, " views"]:
-    """Whether each view's nearest, by its cosine and among those that the loss compares, is its network's other view.
-
-    Args:
-        embeddings, objects: as `nt_xent` takes them.
-
-    Example:
-        >>> views = jnp.array([[1.0, 0.0], [0.0, 1.0], [3.0, 0.0], [1.0, 0.5]])
-        >>> agree(views, jnp.arange(2)).tolist()   # the last lies nearer to the other network
-        [True, True, True, False]
-    """
+    """Whether each view's nearest by cosine, among those that the loss compares, is its network's other view."""
     return jnp.argmax(_cosines(embeddings, objects), axis=1) == _partners(len(objects))
 
 

@@ -21,20 +21,20 @@ from wsjax.interrupts import interrupts_held_back
 from wsjax.models import NamedReader
 from wsjax.models.wrappers import applied, takes
 from wsjax.progress import progress_of
-from wsjax.storage.locks import locked
+from wsjax.storage.files import locked
 from wsjax.train import record
 from wsjax.train.config import Run, TrainConfig
 from wsjax.train.journal import Journal, lines_of, open_journal
 from wsjax.train.model import MakeModel, apart, contents_of, made, shapes_of_one
-from wsjax.train.pipelines import pipelines_of
 from wsjax.train.result import Result
-from wsjax.train.source import fingerprint, resident
+from wsjax.train.source import fingerprint, pipelines_of, resident
 from wsjax.train.state import TrainState, init_states, packing_of
 from wsjax.train.step import advance
 from wsjax.train.task import Metric, Task, task_for
 from wsjax.typing import Reader
 
 CHECKPOINT_SECONDS = 15.0
+SCORED = ("train", "validation")
 
 
 def fit(
@@ -53,12 +53,8 @@ def fit(
     """Train one model for each run, all side by side in one compiled program.
 
     Every `config.evaluation_interval` epochs the models are scored on the training and validation splits, and each run
-    keeps its parameters at its best validation score. The test split is not used here.
-
-    Integer labels are classes: the loss is the cross-entropy, the metric the accuracy (`Classification`). Float labels,
-    (networks,) or (networks, targets), are targets, standardized for the loss, and the metric is R2 (`Regression`).
-    `task=Contrastive()` pre-trains without labels. The optimizer is AdamW with linear warm-up and cosine decay, clipped
-    by the global norm.
+    keeps its parameters at its best validation score. The test split is not used. The optimizer is AdamW with linear
+    warm-up and cosine decay, clipped by the global norm.
 
     Args:
         dataset: networks with splits; on the device whole.
@@ -71,16 +67,15 @@ def fit(
         runs: a seed for each run, and the settings in which it differs; None takes seed 0.
         out: a directory for the record, metrics and checkpoints; a training that a break left there goes on from its
             newest checkpoint, bit for bit. None keeps all in memory.
-        task: labels, loss and metric; None takes what the labels ask for.
+        task: labels, loss and metric. None takes `Classification` for integer labels, and `Regression` for float ones,
+            (networks,) or (networks, targets); `Contrastive()` pre-trains without labels.
         mesh: devices to spread each batch over (`wsjax.devices.data_mesh()`); None takes one.
         progress: show a bar.
         checkpoint_seconds: the least time between checkpoints; the end and Ctrl-C always make one.
 
     Raises:
-        TypeError: an argument of another kind, which is named.
-        ValueError: settings that do not fit the data, a model whose outputs do not fit the labels, labels that are
-            neither classes nor targets, equal runs, or an `out` that holds another training, model or data (the fields
-            are named), or anything but a run.
+        TypeError: an argument of another kind. ValueError: settings, labels or a model that do not fit each other,
+            equal runs, or an `out` that holds another training (the fields are named) or anything but a run.
         DataError: a target or a weight that is not finite, or a damaged file of the run in `out`.
         FloatingPointError: a loss that is not finite.
         OSError: `out` cannot be written, or another process trains there.
@@ -103,7 +98,7 @@ def fit(
     runs = _runs(seeds, runs)
     task = task_for(dataset) if task is None else task
     task.check(dataset, config)
-    train, validation = (resident(dataset, name, task, mesh) for name in ("train", "validation"))
+    train, validation = (resident(dataset, name, task, mesh) for name in SCORED)
     filled = [run.filled(config) for run in runs]
     for i, run in enumerate(filled):
         if run in filled[:i]:
@@ -139,10 +134,7 @@ def fit(
 
 
 def _check_model(model: Reader, weights: PyTree, task: Task, dropout_rates: Sequence[float]) -> None:
-    """Raise ValueError where a model's outputs do not fit the task, or dropout is asked of one that has none.
-
-    It is called as a step does, and as scores and predictions do, with the weights alone.
-    """
+    """Refuse a model that cannot be called as a step calls it, and with the weights alone as predictions do."""
     for name in takes(model):
         given = inspect.signature(model).parameters.get(name)
         if given is not None and given.default is given.empty:
@@ -154,7 +146,11 @@ def _check_model(model: Reader, weights: PyTree, task: Task, dropout_rates: Sequ
         found = eqx.filter_eval_shape(call, model, weights)
         if not isinstance(found, jax.ShapeDtypeStruct):
             raise ValueError(f"the model gives {found!r} for one network; expected one array of outputs")
-        task.check_outputs(found.shape)
+        if task.out_size is not None and found.shape != (task.out_size,):
+            raise ValueError(
+                f"the model's outputs for one network have shape {found.shape}; expected ({task.out_size},), one for "
+                f"each class or target of the data set: make it with out_size={task.out_size}"
+            )
     if any(dropout_rates) and "dropout_rate" not in takes(model):
         raise ValueError(
             f"dropout_rate is {max(dropout_rates)}; {type(model).__name__} takes no dropout_rate: expected 0, or a "
@@ -205,22 +201,14 @@ def _loop(
             history += records
             if journal is not None:
                 journal.write(epoch, state, records, last=epoch >= config.epochs)
-            bar.set_postfix(_shown(records, metric), refresh=False)
+            means = {name: np.mean([line[f"{name}_{metric.key}"] for line in records]) for name in SCORED}
+            bar.set_postfix({name: metric.shown(float(mean)) for name, mean in means.items()}, refresh=False)
             bar.update(every)
     return state, history
 
 
-def _shown(records: list[dict[str, Any]], metric: Metric) -> dict[str, str]:
-    means = {name: np.mean([line[f"{name}_{metric.key}"] for line in records]) for name in ("train", "validation")}
-    return {name: metric.shown(float(mean)) for name, mean in means.items()}
-
-
 def _check_losses(records: list[dict[str, Any]], runs: Sequence[Run]) -> None:
-    """Stop a training whose loss, or a score of it, is not finite.
-
-    Raises:
-        FloatingPointError: naming the run, its epoch and its learning rate.
-    """
+    """Stop a training whose loss, or a score of it, is not finite."""
     for line in records:
         for name in (name for name, value in line.items() if not np.isfinite(value)):
             rate = runs[line["run"]].learning_rate

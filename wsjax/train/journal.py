@@ -62,9 +62,7 @@ def open_journal(directory: Path, every_seconds: float, packing: Packing) -> Ite
     except KeyboardInterrupt:
         journal.save()
         safe = f"epoch {journal.epoch_on_disk} is safe in {directory}; the same command goes on from it"
-        print(
-            f"interrupted: {safe if journal.epoch_on_disk else 'nothing was saved yet; the same command begins anew'}"
-        )
+        print("interrupted:", safe if journal.epoch_on_disk else "nothing was saved yet; the same command begins anew")
         raise
 
 
@@ -86,25 +84,18 @@ def append(path: Path, records: list[dict[str, Any]]) -> None:
 
 
 def read(path: Path, *, up_to_epoch: int | None = None) -> list[dict[str, Any]]:
-    """The records of a file, oldest first; a last line that a kill cut off is left out.
-
-    Raises:
-        DataError: an earlier line is damaged; it is named.
-    """
+    """The records of a file, oldest first; a last line that a kill cut off is left out, other damage is named."""
     if not path.exists():
         return []
-    lines = [(number, line) for number, line in enumerate(path.read_bytes().split(b"\n"), 1) if line]
-    records = []
-    for number, line in lines:
-        record = _record(line)
-        if record is not None:
-            records.append(record)
-        elif number < lines[-1][0]:
+    lines = path.read_bytes().rstrip(b"\n").split(b"\n")
+    records = [_record(line) for line in lines]
+    for number, (found, line) in enumerate(zip(records[:-1], lines, strict=False), 1):
+        if found is None:
             raise DataError(
                 f"{path} is damaged at line {number}: {line[:60]!r}; expected the JSON of one evaluation. "
                 f"Restore it from a copy, or train again into another directory"
             )
-    return [r for r in records if up_to_epoch is None or r["epoch"] <= up_to_epoch]
+    return [r for r in records if r is not None and (up_to_epoch is None or r["epoch"] <= up_to_epoch)]
 
 
 def rewind(path: Path, epoch: int) -> list[dict[str, Any]]:

@@ -29,8 +29,7 @@ def load(run: str | Path, make_model: MakeModel | None = None, *, task: Task | N
         task: what the training was given; those of the library are made of the record.
 
     Raises:
-        ValueError: a model of your own without `make_model`, one of other parameters or constants than the run's (what
-            differs is named), a task of your own without `task`, or another task than the run's.
+        ValueError: a model or a task of your own that is not given, or not the run's: what differs is named.
         DataError: no run there, a damaged record or checkpoint, or no checkpoint yet.
 
     Example:
@@ -48,14 +47,19 @@ def load(run: str | Path, make_model: MakeModel | None = None, *, task: Task | N
     content = record.read_proved(directory / record.RECORD)
     config, metadata = _unparsed(TrainConfig, content["config"]), Metadata.from_json(content["metadata"])
     runs = tuple(_unparsed(Run, own) for own in content["runs"])
-    task = task_of_record(content["task"], directory) if task is None else task
+    task = _task(content["task"], directory) if task is None else task
     if differences := json_differences(content["task"], json.loads(json.dumps(task.to_json())), "task"):
         raise ValueError(
             f"the task is other than that of the run in {directory}: {listing(differences)}. Pass the task that it was "
             f"trained with"
         )
     if make_model is None:
-        make_model = model_of_record(content["model"], metadata, directory)
+        if "settings" not in (named := content["model"]):
+            raise ValueError(
+                f"the model of {directory} is {named['name']}, made by a function of your own: pass that function, "
+                f"train.load({str(directory)!r}, make_model)"
+            )
+        make_model = NamedReader(named["name"], metadata, named["settings"], named["out_size"])
     stored = checkpoint.newest(directory)
     if stored is None:
         raise DataError(f"{directory} has no checkpoint yet; expected one. Run its training until the first is written")
@@ -76,22 +80,12 @@ def _unparsed(kind: type[Settings], content: dict[str, Any]) -> Settings:
     return made
 
 
-def task_of_record(content: dict[str, Any], directory: Path) -> Task:
-    """The task that a record names. Raises ValueError for one that is not the library's."""
-    if content["name"] == "classification":
-        return Classification(content["classes"])
-    if content["name"] == "regression":
-        return Regression(len(content["mean"]), tuple(content["mean"]), tuple(content["std"]))
-    if content["name"] == "contrastive":
-        return Contrastive(content["temperature"])
+def _task(content: dict[str, Any], directory: Path) -> Task:
+    match content["name"]:
+        case "classification":
+            return Classification(content["classes"])
+        case "regression":
+            return Regression(len(content["mean"]), tuple(content["mean"]), tuple(content["std"]))
+        case "contrastive":
+            return Contrastive(content["temperature"])
     raise ValueError(f"the task of {directory} is {content['name']}, which is not the library's: pass it as task=")
-
-
-def model_of_record(content: dict[str, Any], metadata: Metadata, directory: Path) -> NamedReader:
-    """The reader that a record names. Raises ValueError for a model that is none of the library's by name."""
-    if "settings" not in content:
-        raise ValueError(
-            f"the model of {directory} is {content['name']}, made by a function of your own: pass that function, "
-            f"train.load({str(directory)!r}, make_model)"
-        )
-    return NamedReader(content["name"], metadata, content["settings"], content["out_size"])

@@ -15,7 +15,7 @@ from jax.tree_util import default_registry, keystr
 from jaxtyping import Array, PyTree
 
 from wsjax.errors import json_differences, listing
-from wsjax.storage.digests import checksum, digest
+from wsjax.storage.files import checksum, digest
 from wsjax.typing import Key, Reader
 
 MakeModel = Callable[[Key], Reader]
@@ -23,18 +23,10 @@ EVALUATION_BATCH = 256
 
 
 def read_all(model: Callable[[PyTree], Array], *splits: PyTree) -> list[Array]:
-    """What a function of one network gives for every network of some splits.
+    """What a function of one network gives for every network of some splits, each stacked.
 
     All splits go through one loop, in equal batches of at most 256 networks of one split each: `model` is compiled
     once, neither for each split nor for what a last batch would leave over.
-
-    Args:
-        model: of one network.
-        splits: stacked networks.
-
-    Example:
-        >>> [found.tolist() for found in read_all(lambda w: 2 * w, jnp.arange(3), jnp.arange(2))]
-        [[0, 2, 4], [0, 2]]
     """
     counts = [len(jax.tree.leaves(split)[0]) for split in splits]
     in_batches = lambda size: [-(-count // size) for count in counts]
@@ -61,25 +53,14 @@ class Static(NamedTuple):
 
 
 def apart(tree: PyTree) -> tuple[PyTree, Static]:
-    """The arrays of a tree, and the rest as one value that a compiled step is known by.
-
-    Example:
-        >>> arrays, rest = apart({"w": jnp.ones(2), "rule": max})
-        >>> rest.tree, hash(rest) == hash(apart({"w": jnp.zeros(2), "rule": max})[1])
-        ({'rule': <built-in function max>, 'w': None}, True)
-    """
+    """The arrays of a tree, and the rest as one value that a compiled step is known by."""
     arrays, rest = eqx.partition(tree, eqx.is_array)
     leaves, structure = jax.tree.flatten(rest)
     return arrays, Static(tuple(leaves), structure)
 
 
 def made(make_model: MakeModel, seeds: Sequence[int]) -> tuple[PyTree, PyTree]:
-    """The parameters of a model for each seed, stacked, and the fixed part, which is the same for all.
-
-    Raises:
-        TypeError: `make_model` is no function of a key, or gives none of one network. ValueError: a model without
-            floating arrays, or models that differ in more than the values of those.
-    """
+    """The parameters of a model for each seed, stacked, and the fixed part, which is the same for all."""
     name = getattr(make_model, "__name__", type(make_model).__name__)
     if isinstance(make_model, eqx.Module):
         raise TypeError(f"make_model is a model, {name}; expected a function of a key: lambda key: {name}(key=key)")
@@ -116,10 +97,6 @@ def contents_of(model: PyTree) -> dict[str, dict[str, Any]]:
 
     Constants are the SHA-256 of arrays that do not train, and plain values (numbers, text, booleans and tuples of
     those), among the leaves and in the static fields of modules. Functions and other objects are left out.
-
-    Example:
-        >>> contents_of({"w": jnp.ones((2, 3)), "scale": 0.5, "rule": max})
-        {'parameters': {"model['w']": 'float32[2,3]'}, 'constants': {"model['scale']": 0.5}}
     """
     parameters, constants = {}, {}
 
@@ -162,6 +139,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(inner) for inner in value]
     return None
+
+
+def on_device(tree: PyTree) -> PyTree:
+    """A tree on the device, its NumPy arrays copied, as on a CPU `jax.device_put` alone shares their memory.
+
+    `jnp.asarray` would compile a program for each shape.
+    """
+    return jax.device_put(jax.tree.map(lambda leaf: np.array(leaf) if isinstance(leaf, np.ndarray) else leaf, tree))
 
 
 def shapes_of_one(stacked: PyTree) -> PyTree:

@@ -19,8 +19,7 @@ import jax
 
 from wsjax.data import Metadata
 from wsjax.errors import DataError, json_differences, listing
-from wsjax.storage.files import read_checked_json, write_checked_json
-from wsjax.storage.locks import LOCK
+from wsjax.storage.files import LOCK, read_checked_json, write_checked_json
 from wsjax.train.config import Run, TrainConfig
 from wsjax.train.task import Task
 
@@ -32,11 +31,7 @@ WAY_OUT = (
 
 
 def read_proved(path: Path) -> dict[str, Any]:
-    """Read a file of a run that carries its own checksum.
-
-    Raises:
-        DataError: the file is missing, is not JSON, was changed, or was written by a wsjax without checksums.
-    """
+    """Read a file of a run that carries its own checksum; raises DataError where that does not hold."""
     if not path.exists():
         raise DataError(f"{path} does not exist; expected the directory of a run that `wsjax train` made")
     return read_checked_json(path, expected="a file of a run that `wsjax train` made", way_out=WAY_OUT)
@@ -54,13 +49,8 @@ def claim(
 ) -> None:
     """Make a directory this run's own, or find that it already is.
 
-    Args:
-        model: its name and arguments.
-        contents: the model's, as `contents_of` gives them.
-
-    Raises:
-        ValueError: it holds a run with other settings, model or data, every field that differs is named; a run's files
-            without its record; or files of anything else.
+    Raises ValueError where it holds a run with other settings, model or data (every field that differs is named), a
+    run's files without its record, or files of anything else. `contents` are the model's, as `contents_of` gives them.
     """
     asked = {
         "config": config.to_json(),

@@ -15,7 +15,7 @@ from wsjax.data import Metadata, WeightDataset
 from wsjax.errors import check_index, check_number, check_shape, check_structure, listing
 from wsjax.models import TestTimeAugmentation
 from wsjax.train.config import Run, TrainConfig
-from wsjax.train.model import Static, apart, read_all, shapes_of_one
+from wsjax.train.model import Static, apart, on_device, read_all, shapes_of_one
 from wsjax.train.source import Resident, resident
 from wsjax.train.state import TrainState
 from wsjax.train.task import Regression, Task, rows_of
@@ -52,23 +52,17 @@ class Result(NamedTuple):
         return f"Result({self.name}, {count}, {self.config.epochs} epochs{mean})"
 
     def model(self, run: int = 0) -> Reader:
-        """One run's model with the parameters of its best validation epoch; outputs are in the units of the labels.
+        """One run's model at its best validation epoch, as `eqx.nn.inference_mode` makes it: without dropout.
 
-        It is as `eqx.nn.inference_mode` makes it: without dropout.
-
-        Raises:
-            IndexError: there is no such run.
+        Its outputs are in the units of the labels. Raises IndexError where there is no such run.
         """
         check_index("run", run, len(self.runs))
-        parameters = jax.tree.map(lambda x: x[run], self.state.best)
+        # On the host, as JAX compiles a program for each shape that it slices.
+        parameters = on_device(jax.tree.map(lambda x: np.asarray(x)[run], self.state.best))
         return self.task.in_units(eqx.nn.inference_mode(eqx.combine(parameters, self.frozen)))
 
     def predict(self, weights: Weights, run: int = 0) -> Float[Array, "*networks outputs"]:
         """A model's outputs for one network or for stacked ones: logits of classes, or targets in their own units.
-
-        Args:
-            weights: one network, or many with a leading axis.
-            run: which of the runs.
 
         Raises:
             IndexError: there is no such run. ValueError: networks of another Symmetry. TypeError: a data set.
@@ -83,7 +77,7 @@ class Result(NamedTuple):
         stacked = np.ndim(leaves[0]) > len(symmetry.shapes[0])
         for name, leaf, shape in zip(symmetry.names, leaves, symmetry.shapes, strict=True):
             check_shape(name, np.shape(leaf)[int(stacked) :], shape, "this Symmetry")
-        model, weights = self.model(run), jax.tree.map(jnp.asarray, weights)
+        model, weights = self.model(run), on_device(weights)
         if stacked and not len(leaves[0]):
             outputs = eqx.filter_eval_shape(model, shapes_of_one(weights))
             return jnp.zeros((0, *outputs.shape), outputs.dtype)
@@ -100,10 +94,7 @@ class Result(NamedTuple):
         return chosen
 
     def table(self) -> str:
-        """The runs as text: the epoch that validation selected, with the scores there.
-
-        The test split is for `evaluate`, once all choices are made.
-        """
+        """The runs as text: the epoch that validation selected, with the scores there."""
         metric, lines = self.task.metric, [f"{'seed':>6}{'epoch':>7}{'train':>10}{'validation':>12}"]
         for line in self.scores():
             scores = [metric.shown(line[f"{split}_{metric.key}"]) for split in ("train", "validation")]
@@ -119,26 +110,17 @@ def _predicted(model: Reader, weights: Weights, stacked: bool) -> Array:
 def predict(result: Result, dataset: WeightDataset, split_name: str = "test", run: int = 0) -> Float[np.ndarray, "_ _"]:
     """A model's outputs for the networks of a split, in the split's order: logits, or targets in their own units.
 
-    Args:
-        result: what `fit` or `load` gave.
-        dataset: of networks like those trained on; labels are not used.
-        split_name: `"train"`, `"validation"` or `"test"`.
-        run: which of the runs.
-
-    Returns:
-        (networks, outputs).
+    `result` is what `fit` or `load` gave; the labels of `dataset` are not used. `split_name` is `"train"`,
+    `"validation"` or `"test"`; `run` says which of the runs.
 
     Raises:
-        ValueError: the data set has no network in that split, or holds other networks or classes than those trained on.
+        ValueError: no network in that split, or networks or classes other than those trained on.
         IndexError: there is no such run.
 
     Example:
-        `networks` is a data set of digits, 4 of them in the test split.
+        `trained` is the result of a training on `networks`, a data set of digits.
 
-        >>> from wsjax import models, train
-        >>> make_model = lambda key: models.FlatMLP(networks.symmetry, 10, key=key)
-        >>> result = train.fit(networks, make_model, train.TrainConfig(epochs=2), progress=False)
-        >>> predict(result, networks).shape[1]
+        >>> predict(trained, networks).shape[1]
         10
     """
     check_same_kind(result.metadata, dataset.metadata)
@@ -152,30 +134,23 @@ def evaluate(
 
     Use the test split once, when all choices are made.
 
-    Args:
-        result: what `fit` gave.
-        dataset: of networks like those trained on.
-        split_name: `"train"`, `"validation"` or `"test"`.
-        copies: how many augmented copies of each network the outputs are averaged over (`models.TestTimeAugmentation`).
-        augment: what the copies are augmented by, a SPEC of steps on networks, such as `"flip_signs"`.
+    `result` is what `fit` or `load` gave, `split_name` `"train"`, `"validation"` or `"test"`, of a `dataset` like that
+    trained on. Outputs are averaged over so many `copies` of each network, augmented by a SPEC of steps on networks,
+    such as `augment="flip_signs"` (`models.TestTimeAugmentation`).
 
     Raises:
-        ValueError: the data set has no network in that split, or holds other networks, classes or targets than those
-            trained on, or a target that is the same for all of the split; several copies without an augmentation, or a
-            SPEC of anything but steps on networks.
+        ValueError: no network in that split, networks, classes or targets other than those trained on, equal targets,
+            several copies without an augmentation, or a SPEC of anything but steps on networks.
         DataError: a target that is not finite.
 
     Example:
-        `networks` is a data set of digits.
+        `trained` is the result of a training on `networks`, a data set of digits.
 
-        >>> from wsjax import models, train
-        >>> make_model = lambda key: models.FlatMLP(networks.symmetry, 10, key=key)
-        >>> result = train.fit(networks, make_model, train.TrainConfig(epochs=2), progress=False)
-        >>> 0 <= evaluate(result, networks)[0] <= 1
+        >>> 0 <= evaluate(trained, networks)[0] <= 1
         True
     """
     outputs, split = _outputs_on(result, dataset, split_name, copies, augment)
-    return [float(score) for score in _scored(result.task, outputs, split.label)]
+    return np.asarray(_scored(result.task, outputs, split.label), np.float64).tolist()
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -189,14 +164,8 @@ def kendall_tau(
     """Each run's rank correlation on a split between targets and the outputs of a regressor, averaged over targets.
 
     tau_b = (C - D) / sqrt((C + D + T) (C + D + Y)): of all pairs of networks C are in the order of their targets, D in
-    the other, T tie in the target alone and Y in the output alone. 1 is the right order, 0 chance. Outputs that are all
-    equal have no order, which counts as 0.
-
-    Args:
-        result: what `fit` gave, of a regression.
-        dataset: of networks like those trained on.
-        split_name: `"train"`, `"validation"` or `"test"`.
-        copies, augment: as for `evaluate`.
+    the other, T tie in the target alone and Y in the output alone. 1 is the right order, 0 chance, and what outputs
+    that are all equal have. The arguments are those of `evaluate`: result, dataset, split_name, copies, augment.
 
     Raises:
         ValueError: as `evaluate`, or the task is no regression.
@@ -204,7 +173,7 @@ def kendall_tau(
     Source: Kendall 1945; how arXiv 2302.14040 compares predictors of the accuracies in a zoo.
 
     Example:
-        `networks` is a data set; the targets are how well each of them is fitted.
+        `networks` is a data set; the targets are the PSNR of each network.
 
         >>> from dataclasses import replace
         >>> from wsjax import models, train
@@ -226,14 +195,27 @@ def kendall_tau(
     return [float(np.mean([_tau(y, t) for y, t in zip(run.T, label.T, strict=True)])) for run in outputs]
 
 
+def _tau(given: np.ndarray, label: np.ndarray) -> float:
+    from scipy.stats import kendalltau
+
+    found: Any = kendalltau(given, label)  # scipy's annotations do not know its fields
+    return 0.0 if np.ptp(given) == 0 else float(found.statistic)
+
+
 def _outputs_on(
     result: Result, dataset: WeightDataset, split_name: str, copies: int, augment: str
 ) -> tuple[Float[Array, "runs networks outputs"], Resident]:
     """The outputs of each run's model, in the units of the loss, and the split."""
     check_same_kind(result.metadata, dataset.metadata)
+    check_number("copies", copies, low=1, integer=True)
+    moved = parse(augment, dataset.symmetry) if read_spec(augment) else None
+    if copies > 1 and moved is None:
+        raise ValueError(
+            f"copies is {copies} and augment is empty, so that all copies are the same; expected a SPEC of steps on "
+            f"networks that moves them, such as augment='flip_signs', or one copy"
+        )
     frozen, static = apart(result.frozen)
     split = resident(dataset, split_name, result.task)
-    moved = _moved(dataset, copies, augment)
     return _outputs(static, frozen, result.state.best, split.weights, moved, copies), split
 
 
@@ -247,28 +229,6 @@ def _outputs(
         return read_all(averaged, weights)[0]
 
     return jax.vmap(outputs)(best)
-
-
-def _moved(dataset: WeightDataset, copies: int, augment: str) -> Transform[Weights] | None:
-    """What the copies of a network are augmented by; None for nothing."""
-    check_number("copies", copies, low=1, integer=True)
-    if read_spec(augment):
-        return parse(augment, dataset.symmetry)
-    if copies > 1:
-        raise ValueError(
-            f"copies is {copies} and augment is empty, so that all copies are the same; expected a SPEC of steps on "
-            f"networks that moves them, such as augment='flip_signs', or one copy"
-        )
-    return None
-
-
-def _tau(given: np.ndarray, label: np.ndarray) -> float:
-    from scipy.stats import kendalltau
-
-    if np.ptp(given) == 0:
-        return 0.0
-    found: Any = kendalltau(given, label)  # scipy's annotations do not know its fields
-    return float(found.statistic)
 
 
 def check_same_kind(trained_on: Metadata, metadata: Metadata) -> None:

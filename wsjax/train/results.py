@@ -25,11 +25,8 @@ def row_of(
     that of the epochs that validation selected, whose test accuracy stands beside it. With `taus` there are
     `test_tau_mean`, `test_tau_sd` and `test_taus` too. A deviation of one run is None.
 
-    Args:
-        result: of the training.
-        test: each run's score on the test split.
-        taus: each run's rank correlation there.
-        runs: the runs of the row, which have the same settings; None takes all.
+    `test` and `taus` have each run's score and rank correlation on the test split; `runs` names those of the row, which
+    have the same settings, None takes all.
     """
     runs = range(len(test)) if runs is None else runs
     scores, key = result.scores(), result.task.metric.key
@@ -53,12 +50,7 @@ def row_of(
 
 
 def deviation(values: Sequence[float]) -> float | None:
-    """The sample deviation; None of one value.
-
-    Example:
-        >>> deviation([1.0, 2.0, 3.0]), deviation([1.0])
-        (1.0, None)
-    """
+    """The sample deviation; None of one value."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
@@ -89,11 +81,9 @@ def summary_table(rows: Mapping[str, Mapping[str, Any]], titles: Mapping[str, st
 def stopwatch(directory: Path) -> Iterator[dict[str, Any]]:
     """Keep the seconds of a piece of work in its directory: what its starts took together until it was finished first.
 
-    A start after a break adds to the earlier ones; one that finds all done adds nothing. A start that was killed
-    leaves no word of its own.
-
-    Gives a record whose "seconds" holds once the work is over, "compile_seconds" those among them in which JAX traced
-    or compiled anything, and "programs" how many it compiled.
+    A start after a break adds to the earlier ones; one that finds all done, or was killed, adds nothing. The record
+    that it gives holds, once the work is over, "seconds", of them "compile_seconds" in which JAX traced or compiled
+    anything, and "programs", how many it compiled.
     """
     path = directory / SPENT
     with writing(directory):
@@ -108,7 +98,10 @@ def stopwatch(directory: Path) -> Iterator[dict[str, Any]]:
         finally:
             if not was_finished:
                 spent["seconds"] += time.monotonic() - began
-                spent["compile_seconds"] += covered([(start, end) for _, start, end in found])
+                until = -np.inf  # the seconds that the events cover together
+                for _, start, end in sorted(found, key=lambda event: event[1]):
+                    spent["compile_seconds"] += max(0.0, end - max(start, until))
+                    until = max(until, end)
                 spent["programs"] += sum(event.endswith("backend_compile_duration") for event, _, _ in found)
                 files.write_json(path, spent)
 
@@ -127,17 +120,3 @@ def compilations() -> Iterator[list[tuple[str, float, float]]]:
         yield found
     finally:
         jax.monitoring.unregister_event_time_span_listener(note)
-
-
-def covered(spans: Sequence[tuple[float, float]]) -> float:
-    """The seconds that spans cover together.
-
-    Example:
-        >>> covered([(0.0, 3.0), (1.0, 2.0), (2.5, 4.0), (10.0, 11.0)])
-        5.0
-    """
-    seconds, until = 0.0, -np.inf
-    for start, end in sorted(spans):
-        seconds += max(0.0, end - max(start, until))
-        until = max(until, end)
-    return seconds

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from wsjax.models import head_arrays
+from wsjax.models.wrappers import head_arrays
 from wsjax.train.config import Run, TrainConfig
 from wsjax.typing import Key
 
@@ -121,14 +121,9 @@ def optimizer(config: TrainConfig, settings: Settings, steps: int) -> optax.Grad
 
 
 def init_states(config: TrainConfig, runs: Sequence[Run], parameters: PyTree) -> TrainState:
-    """The states of runs before their first step, every leaf with a leading axis of runs.
+    """The states of runs, whose settings are filled in, before their first step: every leaf has an axis of runs.
 
     A run's key is `jax.random.key(run.seed)`.
-
-    Args:
-        config: what the runs share.
-        runs: their own settings, filled in.
-        parameters: theirs, every leaf with a leading axis of runs.
     """
     numbers = np.array([(run.learning_rate, run.weight_decay, run.dropout_rate) for run in runs], np.float32)
     settings = Settings(*map(jax.device_put, numbers.T))
@@ -156,11 +151,6 @@ def updated(config: TrainConfig, state: TrainState, gradient: PyTree, steps: int
 
 
 def averaged(decay: float, step: Int[Array, ""], average: PyTree, parameters: PyTree) -> PyTree:
-    """d average + (1 - d) parameters with d = min(decay, (1 + step) / (10 + step)), so that the start is soon left.
-
-    Example:
-        >>> averaged(0.9, jnp.int32(0), jnp.float32(0), jnp.float32(1)).tolist()   # d = 1 / 10
-        0.8999999761581421
-    """
+    """d average + (1 - d) parameters with d = min(decay, (1 + step) / (10 + step)), so that the start is soon left."""
     d = jnp.minimum(jnp.float32(decay), (1 + step) / (10 + step)).astype(jnp.float32)
     return jax.tree.map(lambda mean, now: (mean + (1 - d) * (now - mean)).astype(mean.dtype), average, parameters)

@@ -14,14 +14,13 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 
-from wsjax.augment import at_strength
+from wsjax.augment.strength import at_strength
 from wsjax.devices import spread
 from wsjax.floats import widened
 from wsjax.models.wrappers import applied, computing_in
 from wsjax.train.config import TrainConfig
 from wsjax.train.model import Static
-from wsjax.train.pipelines import Pipelines
-from wsjax.train.source import Resident
+from wsjax.train.source import Pipelines, Resident
 from wsjax.train.state import Packing, TrainState, updated
 from wsjax.train.task import Task
 from wsjax.typing import Batch, Key, Reader, Transform
@@ -43,13 +42,7 @@ def steps_per_epoch(networks: int, batch_size: int) -> int:
 
 
 def epoch_order(key: Key, epoch: Int[Array, ""], networks: int, batch_size: int) -> Int[Array, "steps batch"]:
-    """A random order of all networks in rows of one batch, filled up from its own start.
-
-    Example:
-        >>> import jax
-        >>> epoch_order(jax.random.key(0), jnp.int32(0), 5, 3).shape
-        (2, 3)
-    """
+    """A random order of all networks in rows of one batch, filled up from its own start."""
     order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, 0), epoch), networks)
     steps = steps_per_epoch(networks, batch_size)
     return order[jnp.arange(steps * batch_size) % networks].reshape(steps, batch_size)
@@ -78,21 +71,9 @@ def advance(
     """`config.evaluation_interval` epochs of stacked runs and the evaluation after them, in one compiled program.
 
     Compiled once for a configuration, a model's structure and shapes: the settings of runs and of the augmentation are
-    arguments. All are given by position: a call by name would compile anew.
-
-    Args:
-        config: what all runs share.
-        task: labels, loss and metric.
-        static: the model without arrays.
-        packing: how the states are packed.
-        frozen: the model's arrays that do not train.
-        pipelines: the augmentation, and the settings of it that are the runs' own.
-        states: packed, every leaf with a leading axis of runs.
-        train, validation: the splits, on the device.
-        mesh: where to spread each batch; None keeps one device.
-
-    Returns:
-        The states and the metrics, every leaf with a leading axis of runs.
+    arguments. All are given by position, as a call by name would compile anew. The model comes in two parts, its arrays
+    that do not train (`frozen`) and all that is no array (`static`). Every leaf of the packed states and of the metrics
+    has a leading axis of runs. `mesh` says where to spread each batch; None keeps one device.
     """
     networks = train.networks
     steps = steps_per_epoch(networks, config.batch_size)
@@ -143,27 +124,13 @@ def advance(
 
 
 def value_and_mean_gradient(
-    loss: Callable[[Parameters, PyTree], Float[Array, ""]],
-    parameters: Parameters,
-    batch: PyTree,
-    microbatches: int = 1,
+    loss: Callable[[Parameters, PyTree], Float[Array, ""]], parameters: Parameters, batch: PyTree, microbatches: int = 1
 ) -> tuple[Float[Array, ""], Parameters]:
     """A loss that is a mean over networks, and its gradient, one microbatch after the other.
 
     `1/m sum_k L(p, B_k)` and its gradient over the m equal microbatches `B_k = batch[k::m]`: what the whole batch
     gives, up to rounding, with an m-th of what the backward pass keeps of the forward one. Each takes every m-th
     network, so that a batch spread over devices stays where it is.
-
-    Args:
-        loss: of the parameters and a batch, a mean over its leading axis.
-        parameters: arrays to differentiate by.
-        batch: a pytree whose leaves share their leading axis.
-        microbatches: m; it divides that axis.
-
-    Example:
-        >>> square = lambda p, x: jnp.mean((p * x) ** 2)
-        >>> value_and_mean_gradient(square, jnp.float32(3), jnp.arange(4.0), microbatches=2)
-        (Array(31.5, dtype=float32), Array(21., dtype=float32))
     """
     if microbatches == 1:
         return jax.value_and_grad(loss)(parameters, batch)

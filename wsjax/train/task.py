@@ -1,5 +1,6 @@
 """What a training learns: labels, loss, metric and outputs, for classes, for targets, or a task of your own."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -15,12 +16,12 @@ from wsjax.data import Metadata, WeightDataset
 from wsjax.data.dataset import check_classes
 from wsjax.data.views import split_rows
 from wsjax.errors import DataError, listing
-from wsjax.models import Rescaled, Units
+from wsjax.models.wrappers import Rescaled, Units
 from wsjax.train.config import TrainConfig
 from wsjax.train.model import read_all
 from wsjax.typing import Batch, Key, Reader, Transform
 
-OF_CLASSES = ("label_smoothing", "mixup_within_class")
+OF_CLASSES = {"label_smoothing", "mixup_within_class"}
 """Augmentations that take a label for a distribution over classes, which targets beside each other look like."""
 
 
@@ -38,12 +39,7 @@ class Metric:
     form: str
 
     def shown(self, value: float) -> str:
-        """A value as text.
-
-        Example:
-            >>> ACCURACY.shown(0.8125), R2.shown(0.8125)
-            ('81.2%', '0.812')
-        """
+        """A value as text."""
         return format(value, self.form)
 
 
@@ -53,15 +49,7 @@ CONTRASTIVE_ACCURACY = Metric("contrastive_accuracy", "contrastive accuracy", ".
 
 
 def metric_in(line: Mapping[str, Any]) -> Metric:
-    """The metric of a line of a history; of a task of your own its key stands for its title.
-
-    Raises:
-        ValueError: it has no score.
-
-    Example:
-        >>> metric_in({"epoch": 1, "train_r2": 0.2, "validation_r2": 0.1}).title
-        'R2'
-    """
+    """The metric of a line of a history; for a task of your own its key is its title."""
     keys = [name.removeprefix("validation_") for name in line if str(name).startswith("validation_")]
     if not keys:
         raise ValueError(
@@ -72,17 +60,18 @@ def metric_in(line: Mapping[str, Any]) -> Metric:
     return known.get(keys[0], Metric(keys[0], keys[0].replace("_", " "), ".3f"))
 
 
-class Task:
-    """What a training takes for labels, loss and metric. A task of your own overrides what differs.
+class Task(ABC):
+    """Labels, loss and metric of a training. A task of your own gives `metric`, `labels`, `loss` and `score`.
 
     A step is compiled for a task and its settings: those of a frozen dataclass, or none.
 
     Attributes:
         metric: the score that selects the best epoch on the validation split.
         selects: whether the best epoch is kept, or the last.
+        out_size: the number of outputs of a model, which is checked; None leaves it free.
 
     Example:
-        The PSNR that each network reached, with the mean absolute difference as its loss.
+        The PSNR of each network, with the mean absolute difference as the loss.
 
         >>> class Quality(Task):
         ...     metric = Metric("closeness", "closeness", ".3f")
@@ -105,16 +94,12 @@ class Task:
     def __hash__(self) -> int:
         return hash(type(self))
 
-    def check(self, dataset: WeightDataset, config: TrainConfig) -> None:
+    def check(self, dataset: WeightDataset, config: TrainConfig) -> None:  # noqa: B027 - most tasks refuse nothing
         """Raise ValueError for a data set or a configuration that it cannot learn from."""
 
+    @abstractmethod
     def labels(self, part: WeightDataset, split_name: str) -> np.ndarray:
-        """The labels of the networks of one split, as they stand on the device.
-
-        Raises:
-            ValueError, DataError: labels that it cannot learn.
-        """
-        raise NotImplementedError
+        """The labels of one split, (networks, ...); raises ValueError or DataError where it cannot learn them."""
 
     def in_batch(self, label: Array) -> Array:
         """Labels as a batch holds them, and MixUp mixes them: floating point, (batch, ...)."""
@@ -124,13 +109,13 @@ class Task:
         """What a step's model is applied to: the batch, augmented."""
         return augment(key, batch)
 
+    @abstractmethod
     def loss(self, outputs: Float[Array, "batch outputs"], label: Array) -> Float[Array, ""]:
-        """The mean loss of a batch."""
-        raise NotImplementedError
+        """The mean loss of a batch, of its labels as `in_batch` gives them."""
 
+    @abstractmethod
     def score(self, outputs: Float[Array, "networks outputs"], label: Array) -> Float[Array, ""]:
         """The metric over a split, of its labels as `labels` gives them."""
-        raise NotImplementedError
 
     def scores(
         self, model: Reader, augment: Transform[Batch], key: Key, *splits: Any, batch_size: int
@@ -139,12 +124,8 @@ class Task:
         outputs = read_all(model, *[split.weights for split in splits])
         return [self.score(found, split.label) for found, split in zip(outputs, splits, strict=True)]
 
-    def check_outputs(self, shape: tuple[int, ...]) -> None:
-        """Raise ValueError for a model whose outputs for one network have a shape that the loss cannot take."""
-
     @property
     def out_size(self) -> int | None:
-        """The number of outputs that a model needs; None where it is free."""
         return None
 
     def in_units(self, model: Reader) -> Reader:
@@ -162,6 +143,10 @@ class Classification(Task):
 
     Attributes:
         classes: their number.
+
+    Example:
+        >>> float(Classification(2).score(jnp.eye(2), jnp.array([0, 0])))   # the largest logit is that of the class
+        0.5
     """
 
     metric: ClassVar[Metric] = ACCURACY
@@ -184,16 +169,7 @@ class Classification(Task):
         return jnp.mean(optax.softmax_cross_entropy(outputs, label))
 
     def score(self, outputs: Array, label: Array) -> Float[Array, ""]:
-        """The fraction of networks whose largest output is that of their class.
-
-        Example:
-            >>> float(Classification(2).score(jnp.eye(2), jnp.array([0, 0])))
-            0.5
-        """
         return jnp.mean((jnp.argmax(outputs, axis=1).astype(label.dtype) == label).astype(jnp.float32))
-
-    def check_outputs(self, shape: tuple[int, ...]) -> None:
-        _check_outputs(shape, (self.classes,), "classes")
 
     @property
     def out_size(self) -> int:
@@ -207,11 +183,17 @@ class Classification(Task):
 class Regression(Task):
     """Float labels, targets t: the model learns (t - mean) / std, of mean 0 and variance 1, by the mean square.
 
-    The metric is R2 = 1 - sum (t - y)^2 / sum (t - mean)^2 over the split, averaged over targets: 1 is without a
-    fault, 0 no better than to give the mean each time, and there is no least.
+    The metric is R2 = 1 - sum (t - y)^2 / sum (t - mean)^2 over the split, averaged over targets: 1 without errors, 0
+    for outputs that are always the mean, and unbounded below.
 
     Attributes:
+        outputs: the number of targets.
         mean, std: of each target over the training split. Trainings that differ in them alone share one program.
+
+    Example:
+        >>> outputs, label = jnp.array([[1.0], [2.0], [3.0]]), jnp.array([[1.0], [2.0], [6.0]])
+        >>> round(float(Regression(1).score(outputs, label)), 4)   # the last is 3 off
+        0.3571
     """
 
     metric: ClassVar[Metric] = R2
@@ -222,9 +204,8 @@ class Regression(Task):
     def check(self, dataset: WeightDataset, config: TrainConfig) -> None:
         if found := of_classes(config.augment):
             raise ValueError(
-                f"{listing(found)} in {config.augment!r}: the labels of {dataset.metadata.name} are targets, and "
-                f"that works on distributions over classes; leave it out, or mix targets by mixup, mixup_aligned or "
-                f"another of their kind"
+                f"{listing(found)} in {config.augment!r}: the labels of {dataset.metadata.name} are targets, and that "
+                f"works on distributions over classes; leave it out, or mix targets by mixup, mixup_aligned or the like"
             )
         for name in ("mean", "std"):
             if len(found := getattr(self, name)) != self.outputs:
@@ -252,19 +233,9 @@ class Regression(Task):
         return jnp.mean(jnp.square(outputs - label))
 
     def score(self, outputs: Array, label: Array) -> Float[Array, ""]:
-        """R2.
-
-        Example:
-            >>> outputs, label = jnp.array([[1.0], [2.0], [3.0]]), jnp.array([[1.0], [2.0], [6.0]])
-            >>> round(float(Regression(1).score(outputs, label)), 4)   # the last is 3 off
-            0.3571
-        """
         missed = jnp.sum(jnp.square(label - outputs), axis=0)
         varied = jnp.sum(jnp.square(label - jnp.mean(label, axis=0, keepdims=True)), axis=0)
         return jnp.mean(1 - missed / varied)
-
-    def check_outputs(self, shape: tuple[int, ...]) -> None:
-        _check_outputs(shape, (self.outputs,), "targets")
 
     @property
     def out_size(self) -> int:
@@ -277,20 +248,8 @@ class Regression(Task):
         return {"name": "regression", "mean": list(self.mean), "std": list(self.std)}
 
 
-def _check_outputs(found: tuple[int, ...], expected: tuple[int, ...], what: str) -> None:
-    if found != expected:
-        raise ValueError(
-            f"the model's outputs for one network have shape {found}; expected {expected}, one for each of the {what} "
-            f"of the data set: make it with out_size={expected[0]}"
-        )
-
-
 def task_for(dataset: WeightDataset) -> Task:
-    """The task that the labels of a data set ask for: classification of integers, regression of floats.
-
-    Raises:
-        ValueError, DataError: no network to train on, labels without classes, or targets that cannot be learned.
-    """
+    """Classification of integer labels, regression of float ones; raises where they cannot be learned."""
     if not has_targets(dataset):
         if not dataset.metadata.classes:
             raise ValueError(
@@ -299,19 +258,17 @@ def task_for(dataset: WeightDataset) -> Task:
                 f"targets"
             )
         return Classification(len(dataset.metadata.classes))
-    label = dataset.label[rows_of(dataset, "train")]
-    values = targets_of(dataset.metadata, label, "train")
+    values = targets_of(dataset.metadata, dataset.label[rows_of(dataset, "train")], "train")
     mean, std = values.mean(axis=0), values.std(axis=0)
     floats, worst = np.finfo(np.float32), np.abs(values).max(axis=0)
     # Outputs are float32: beside a large mean a small deviation would be lost in rounding.
     least = np.maximum(floats.tiny, 1e3 * floats.eps * worst)
-    for i, beyond in enumerate((worst > floats.max) | (std < least)):
-        if beyond:
-            raise ValueError(
-                f"target {i} of {dataset.metadata.name} runs from {values[:, i].min():g} to {values[:, i].max():g}, "
-                f"with a deviation of {std[i]:g}; expected numbers whose differences float32 holds: give the target in "
-                f"another unit, or less an offset"
-            )
+    for i in np.flatnonzero((worst > floats.max) | (std < least)):
+        raise ValueError(
+            f"target {i} of {dataset.metadata.name} runs from {values[:, i].min():g} to {values[:, i].max():g}, "
+            f"with a deviation of {std[i]:g}; expected numbers whose differences float32 holds: give the target in "
+            f"another unit, or less an offset"
+        )
     return Regression(len(mean), tuple(mean.tolist()), tuple(std.tolist()))
 
 
@@ -332,12 +289,7 @@ def has_targets(dataset: WeightDataset) -> bool:
 
 
 def targets_of(metadata: Metadata, label: np.ndarray, split_name: str) -> np.ndarray:
-    """The targets of one split by its labels, (networks, targets) in float64.
-
-    Raises:
-        ValueError: labels of another shape, metadata that name classes, or a target that is the same everywhere.
-        DataError: a target that is not finite.
-    """
+    """The targets of one split by its labels, (networks, targets) in float64; raises where they cannot be learned."""
     name = metadata.name
     if metadata.classes:
         raise ValueError(
@@ -352,33 +304,26 @@ def targets_of(metadata: Metadata, label: np.ndarray, split_name: str) -> np.nda
         )
     values = np.asarray(label, np.float64).reshape(len(label), -1)
     for i, column in enumerate(values.T):
-        if not np.isfinite(column).all():
-            rows = np.flatnonzero(~np.isfinite(column))
+        of = f"{len(column)} networks of the split {split_name!r}"
+        if len(rows := np.flatnonzero(~np.isfinite(column))):
             raise DataError(
-                f"target {i} of {name} is not finite for {len(rows)} of {len(column)} networks of the split "
-                f"{split_name!r} (rows {listing(rows[:5])}{', ...' if len(rows) > 5 else ''}); expected finite "
-                f"numbers. Leave those networks out"
+                f"target {i} of {name} is not finite for {len(rows)} of {of} (rows {listing(rows[:5])}"
+                f"{', ...' if len(rows) > 5 else ''}); expected finite numbers. Leave those networks out"
             )
         # Not the deviation: that of equal numbers need not come out as 0.
         if column.min() == column.max():
             raise ValueError(
-                f"target {i} of {name} is {column[0]:g} for each of {len(column)} networks of the split "
-                f"{split_name!r}; expected some that differ, as targets are learned in units of their deviation. Leave "
-                f"that target out of the labels, or have other networks in the split"
+                f"target {i} of {name} is {column[0]:g} for each of {of}; expected some that differ, as targets are "
+                f"learned in units of their deviation. Leave that target out of the labels, or have other networks in "
+                f"the split"
             )
     return values
 
 
 def of_classes(spec: str) -> list[str]:
-    """The steps of a SPEC that need classes.
+    """The steps of a SPEC, at any depth, that need classes."""
 
-    Example:
-        >>> of_classes("noise | label_smoothing(rate=0.1)")
-        ['label_smoothing']
-    """
-    return [step for step in OF_CLASSES if step in _names(read_spec(spec))]
+    def names(steps: tuple[Call, ...]) -> set[str]:
+        return {step.name for step in steps}.union(*(names(pipe) for step in steps for pipe in step.pipes))
 
-
-def _names(steps: tuple[Call, ...]) -> set[str]:
-    inner = (_names(pipe) for step in steps for pipe in step.pipes)
-    return {step.name for step in steps}.union(*inner)
+    return sorted(OF_CLASSES & names(read_spec(spec)))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float
 
 from wsjax.data import Metadata, WeightDataset
@@ -12,62 +13,6 @@ from wsjax.floats import widened
 from wsjax.networks import Network, grid
 from wsjax.networks.grid import Order
 from wsjax.typing import Weights
-
-
-def decode(
-    source: Metadata | WeightDataset, weights: Weights, *, shape: Sequence[int] | None = None
-) -> Float[Array, "rows columns channels"]:
-    """The picture that one network holds: its values at the pixels' coordinates, f(grid(shape)).
-
-    Values are as the network gives them, not clipped to the metadata's range.
-
-    Args:
-        source: a data set, or its metadata: the architecture, and the order and range of coordinates.
-        weights: one network.
-        shape: (rows, columns); None takes the resolution that was fitted. Every resolution spans the same square, so
-            (7 * 4 + 1, 7 * 4 + 1) holds the points of (8, 8), at every fourth row and column.
-
-    Raises:
-        ValueError: metadata without an architecture, no shape there or here, or weights of another architecture.
-
-    Example:
-        `networks` is a data set of images, as `data.fit` gives one.
-
-        >>> decode(networks, networks.network(0), shape=(32, 32)).shape
-        (32, 32, 1)
-    """
-    return decoded(*frame_of(source, shape), weights)
-
-
-def decode_batch(
-    source: Metadata | WeightDataset, weights: Weights, *, shape: Sequence[int] | None = None
-) -> Float[Array, "networks rows columns channels"]:
-    """The pictures of stacked networks: `decode` over a leading axis.
-
-    Args:
-        source: a data set, or its metadata.
-        weights: stacked networks.
-        shape: (rows, columns); None takes the resolution that was fitted.
-
-    Raises:
-        ValueError: as `decode`.
-
-    Example:
-        >>> decode_batch(networks, networks.weights).shape   # a data set of 40 images
-        (40, 8, 8, 1)
-    """
-    return _decoded_batch(frame_of(source, shape), weights)
-
-
-def refined(shape: Sequence[int], factor: int) -> tuple[int, int]:
-    """A finer resolution that holds every point of a coarser one: (n - 1) * factor + 1 along each axis.
-
-    Example:
-        >>> refined((8, 8, 1), 4)
-        (29, 29)
-    """
-    rows, columns = ((n - 1) * factor + 1 for n in shape[:2])
-    return rows, columns
 
 
 class Frame(NamedTuple):
@@ -79,20 +24,53 @@ class Frame(NamedTuple):
     shape: tuple[int, int]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def decoded(
-    network: Network, order: Order, limits: tuple[float, float], shape: tuple[int, int], weights: Weights
-) -> Float[Array, "rows columns channels"]:
+def decode(
+    source: Metadata | WeightDataset, weights: Weights, *, shape: Sequence[int] | None = None
+) -> Float[Array, "*networks rows columns channels"]:
+    """The picture that one network holds, or those of stacked ones: the values at the pixels' coordinates.
+
+    They are f(grid(shape)) as the network gives them, not clipped to the metadata's range.
+
+    Args:
+        source: a data set, or its metadata: the architecture, and the order and range of coordinates.
+        weights: one network, or many with a leading axis.
+        shape: (rows, columns); None takes the resolution that was fitted. Every resolution spans the same square, so
+            (7 * 4 + 1, 7 * 4 + 1) holds the points of (8, 8), at every fourth row and column.
+
+    Raises:
+        ValueError: metadata without an architecture, no shape there or here, or weights of another architecture.
+
+    Example:
+        `networks` is a data set of 40 images, as `data.fit` gives one.
+
+        >>> decode(networks, networks.network(0), shape=(32, 32)).shape, decode(networks, networks.weights).shape
+        ((32, 32, 1), (40, 8, 8, 1))
+    """
+    frame = frame_of(source, shape)
+    # Of another structure `decoded` tells.
+    first = next(iter(jax.tree.leaves(weights)), 0)
+    return _decoded(frame, np.ndim(first) > len(frame.network.symmetry.shapes[0]), weights)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _decoded(frame: Frame, stacked: bool, weights: Weights) -> Float[Array, "*networks rows columns channels"]:
+    one = functools.partial(decoded, frame)
+    return jax.vmap(one)(weights) if stacked else one(weights)
+
+
+def decoded(frame: Frame, weights: Weights) -> Float[Array, "rows columns channels"]:
     """The picture of one network in a frame."""
+    network, order, limits, shape = frame
     symmetry = network.symmetry
     checked = symmetry.unflatten([widened(leaf) for leaf in symmetry.leaves(weights)])  # half types are for the disk
     points = grid(shape, order=order, low=limits[0], high=limits[1])
     return network.apply(checked, points).reshape(*shape, -1)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _decoded_batch(frame: Frame, weights: Weights) -> Float[Array, "networks rows columns channels"]:
-    return jax.vmap(lambda one: decoded(*frame, one))(weights)
+def refined(shape: Sequence[int], factor: int) -> tuple[int, int]:
+    """A finer resolution that holds every point of a coarser one: (n - 1) * factor + 1 along each axis."""
+    rows, columns = ((n - 1) * factor + 1 for n in shape[:2])
+    return rows, columns
 
 
 def frame_of(source: Metadata | WeightDataset, shape: Sequence[int] | None) -> Frame:
@@ -109,7 +87,7 @@ def frame_of(source: Metadata | WeightDataset, shape: Sequence[int] | None) -> F
 
 
 def network_of(metadata: Metadata) -> Network:
-    """What decodes metadata's weights. Raises ValueError where the metadata does not say."""
+    """What decodes metadata's weights, where the metadata says."""
     if metadata.network is None:
         raise ValueError(
             f"the metadata of {metadata.name} names no network to decode its weights with; expected a Network: "

@@ -6,23 +6,12 @@ from typing import Literal
 from wsjax.data import WeightDataset
 from wsjax.viz.fields import fields
 from wsjax.viz.gallery import gallery
+from wsjax.viz.quality import NEEDED, zoo
 from wsjax.viz.style import Figure
-from wsjax.viz.zoo import NEEDED, zoo
 
 
 def drawn_as(dataset: WeightDataset) -> Literal["zoo", "gallery", "fields"] | None:
-    """Which picture suits a data set; None for a kind that cannot be drawn.
-
-    Args:
-        dataset: of any networks.
-
-    Example:
-        `networks` is a data set of images, as `data.fit` gives one.
-
-        >>> from dataclasses import replace
-        >>> drawn_as(networks), drawn_as(replace(networks, metadata=replace(networks.metadata, network=None)))
-        ('gallery', None)
-    """
+    """Which picture suits a data set; None for a kind that cannot be drawn."""
     metadata = dataset.metadata
     if set(NEEDED) <= set(dataset.columns):
         return "zoo"
@@ -32,12 +21,8 @@ def drawn_as(dataset: WeightDataset) -> Literal["zoo", "gallery", "fields"] | No
 
 
 def draw(dataset: WeightDataset, path: str | Path | None = None) -> Figure:
-    """Draw a data set as what it holds: a zoo by its accuracies, networks of images by the gallery of the first one,
-    other functions of up to three inputs as fields.
-
-    Args:
-        dataset: networks of one architecture.
-        path: where to save; None saves nothing.
+    """Draw a `dataset` as what it holds: a zoo by its accuracies, networks of images by the gallery of the first one,
+    other functions of up to three inputs as fields. `path` is where to save.
 
     Raises:
         ValueError: networks of a kind that cannot be drawn.

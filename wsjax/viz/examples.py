@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from wsjax.augment import parse_batch, statistics_of
-from wsjax.augment.grammar import needs_pool, needs_statistics
+from wsjax.augment import parse_batch
+from wsjax.augment.grammar import needs
 from wsjax.augment.register import Augmentation
-from wsjax.augment.statistics import Statistics
+from wsjax.augment.statistics import Statistics, statistics_of
 from wsjax.data import Metadata, WeightDataset
 from wsjax.typing import Batch, Key, Transform
 from wsjax.viz.decode import Frame, decoded, frame_of
@@ -36,29 +36,19 @@ class Examples(NamedTuple):
     settings: Mapping[str, Any] = MappingProxyType({})
 
 
-def examples(dataset: WeightDataset, row: int, entry: Augmentation, *, key: Key, draws: int) -> Examples:
-    """Several draws of one augmentation that show its whole reach, at the default settings or those that the
-    metadata implies.
-
-    Many more are drawn than asked for, put in order, and picked at even steps. An augmentation of one network is
-    ordered by how much the picture changes. One of batches is given this network beside another that it may mix with;
-    it is ordered by how far the weights go from this network's, and the captions tell the label.
-
-    Args:
-        dataset: networks of one architecture.
-        row: which of them.
-        entry: of `wsjax.augment.CATALOGUE`.
-        key: a typed key.
-        draws: how many.
-    """
-    return all_examples(dataset, row, [entry], keys=[key], draws=[draws])[0]
-
-
-def all_examples(
+def examples(
     dataset: WeightDataset, row: int, entries: Sequence[Augmentation], *, keys: Sequence[Key], draws: Sequence[int]
 ) -> list[Examples]:
-    """The `examples` of several augmentations, each with its own key and number of draws, made by one program."""
-    statistics = jax.jit(statistics_of)(dataset.weights) if any(needs_statistics(e.name) for e in entries) else None
+    """Draws of a network under some augmentations, each with its own key and number of draws, made by one program.
+
+    They show an augmentation's whole reach, at the default settings or those that the metadata implies: many more are
+    drawn than asked for, put in order, and picked at even steps. An augmentation of one network is ordered by how much
+    the picture changes. One of batches is given this network beside another that it may mix with; it is ordered by how
+    far the weights go from this network's, and the captions tell the label.
+    """
+    statistics = (
+        jax.jit(statistics_of)(dataset.weights) if any("statistics" in needs(e.name) for e in entries) else None
+    )
     found: list[Ready | str] = []
     for entry in entries:
         try:
@@ -81,8 +71,7 @@ def all_examples(
 
 
 class Ready(NamedTuple):
-    """What draws of an augmentation are made from: the pipeline, this network beside its partner, the names of the
-    classes, and the settings that the metadata asks for."""
+    """What draws of an augmentation are made from; the batch is this network beside its partner."""
 
     pipeline: Transform[Batch]
     batch: Batch
@@ -95,10 +84,10 @@ def ready(dataset: WeightDataset, row: int, entry: Augmentation, statistics: Sta
     pair = dataset.take(np.array([row, partner_of(dataset, row, entry.name)]))
     names, label = labels_of(pair)
     batch = Batch(jax.tree.map(np.asarray, pair.weights), label, object=np.zeros(2, np.int32))
-    other = jax.tree.map(lambda x: x[1:], batch) if needs_pool(entry.name) else None
+    other = jax.tree.map(lambda x: x[1:], batch) if "pool" in needs(entry.name) else None
     known = settings_of(dataset.metadata, entry)
     spec = f"{entry.name}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
-    own = statistics if needs_statistics(entry.name) else None
+    own = statistics if "statistics" in needs(entry.name) else None
     return Ready(parse_batch(spec, dataset.symmetry, own, other), batch, names, known)
 
 
@@ -113,7 +102,7 @@ def _draw(
 def _drawn(frame: Frame, level: str, draws: int, pipeline: Transform[Batch], key: Key, batch: Batch) -> Batch:
     many = jax.vmap(lambda key: jax.tree.map(lambda x: x[0], pipeline(key, batch)))(jax.random.split(key, POOL * draws))
     if level == "network":
-        decode = lambda weights: decoded(*frame, weights)
+        decode = lambda weights: decoded(frame, weights)
         change = jax.vmap(decode)(many.weights) - decode(jax.tree.map(lambda x: x[0], batch.weights))[None]
         rank = jnp.mean(jnp.square(change), axis=(1, 2, 3))
     else:
@@ -132,16 +121,7 @@ def line_of(dataset: WeightDataset, row: int, shown: Examples) -> PyTree:
 
 
 def settings_of(metadata: Metadata, entry: Augmentation) -> dict[str, float]:
-    """The settings of an augmentation that follow from how the networks are decoded: their offset and their range.
-
-    Example:
-        >>> from wsjax.augment import CATALOGUE
-        >>> from wsjax.networks import Network
-        >>> net = Network("siren", (2, 8, 1), offset=0.5)
-        >>> metadata = Metadata("tiny", net, net.symmetry, value_range=(-1.0, 1.0))
-        >>> settings_of(metadata, CATALOGUE["invert"]), settings_of(metadata, CATALOGUE["rotate"])
-        ({'low': -1.0, 'high': 1.0, 'offset': 0.5}, {})
-    """
+    """The settings of an augmentation that follow from how the networks are decoded: their offset and their range."""
     low, high = map(float, metadata.value_range)
     offset = 0.0 if metadata.network is None else float(metadata.network.offset)
     known = {"center": (low + high) / 2, "low": low, "high": high, "offset": offset}
@@ -150,11 +130,7 @@ def settings_of(metadata: Metadata, entry: Augmentation) -> dict[str, float]:
 
 def partner_of(dataset: WeightDataset, row: int, name: str = "mixup") -> int:
     """The next network that an augmentation of batches may mix this one with: of another class, which shows best, or
-    simply the next where all are of one; of the same class or image, or itself, where the augmentation wants it so.
-
-    Raises:
-        ValueError: no other network of that class or image.
-    """
+    simply the next where all are of one; of the same class or image, or itself, where the augmentation wants it so."""
     if name in ("mixup_self", "label_smoothing"):
         return row
     rows = np.roll(np.arange(len(dataset)), -row)
@@ -181,16 +157,7 @@ def labels_of(pair: WeightDataset) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def caption(names: tuple[str, ...], label: np.ndarray | Array) -> str:
-    """A label in words, the largest part first; those after it are summed where there are more than two classes.
-
-    Example:
-        >>> caption(("cat", "dog"), jnp.array([0.2, 0.8]))
-        '80% “dog”\\n20% “cat”'
-        >>> caption(("cat", "dog", "bat"), jnp.array([0.9, 0.05, 0.05]))
-        '90% “cat”\\n10% all others'
-        >>> caption(("cat", "dog", "bat"), jnp.array([1.0, 0.0, 0.0]))
-        '100% “cat”'
-    """
+    """A label in words, the largest part first; those after it are summed where there are more than two classes."""
     part = np.asarray(label, np.float64)
     first, *others = [i for i in np.argsort(-part) if part[i] > 1e-6]
     if not others:

@@ -6,17 +6,19 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.ndimage import map_coordinates
 from jax.tree_util import Partial
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike, Float
 
 from wsjax.data import Metadata, Signals, WeightDataset
 from wsjax.data.fitting.grouped import psnr
+from wsjax.data.sources import solid
 from wsjax.data.sources.provenance import rows_of
 from wsjax.floats import widened
 from wsjax.typing import Points, Weights
-from wsjax.viz.functions import given, held, values_at
+from wsjax.viz.decode import network_of
 from wsjax.viz.slices import View, views
-from wsjax.viz.style import EDGE, PAGE, PALETTE, SOFT, Figure, figure, headline, place, plain, save, write
+from wsjax.viz.style import EDGE, PAGE, PALETTE, SOFT, Figure, chart, figure, headline, place, save, write
 
 LABELS, GAP, TOP, CAPTION = 0.8, 0.06, 0.72, 0.2
 ACROSS, TALL = 5, 0.95
@@ -24,6 +26,9 @@ ACROSS, TALL = 5, 0.95
 
 MOST = 10
 """Networks in a picture."""
+
+CELLS = {1: 512, 2: 128, 3: 40}
+"""Cells along each axis, by the number of inputs, of a function that is known at scattered points."""
 
 ALONE = "Each network maps a coordinate to its {}."
 BESIDE = "Each network maps a coordinate to its {}; PSNR at the points it was fitted to."
@@ -36,10 +41,8 @@ def fields(dataset: WeightDataset, path: str | Path | None = None, *, rows: Sequ
     Curves; fields over the plane; or fields in space, by their surface from one side and by slices through the
     middle, where thin lines are a tenth apart and the thick one is the surface.
 
-    Args:
-        dataset: networks of one architecture.
-        path: where to save; None saves nothing.
-        rows: which networks; None takes the first of each class, or the first where labels are targets, ten at most.
+    `rows` are those of `dataset` that are drawn; None takes the first of each class, or the first where labels are
+    targets, ten at most. `path` is where to save.
 
     Raises:
         ValueError: networks that cannot be run, or of more than three inputs.
@@ -63,11 +66,7 @@ def fields(dataset: WeightDataset, path: str | Path | None = None, *, rows: Sequ
 def field_fits(
     signals: Signals, dataset: WeightDataset, path: str | Path | None = None, *, rows: Sequence[int] | None = None
 ) -> Figure:
-    """Draw signals of one, two or three inputs beside the networks that hold them, as `fields` does.
-
-    Raises:
-        ValueError: networks that cannot be run, of more than three inputs, or of signals that are not there.
-    """
+    """Draw signals of one, two or three inputs beside the networks that hold them, as `fields` does."""
     inputs = _inputs(dataset.metadata)
     part = dataset.take(chosen_rows(dataset, rows))
     few = signals.take(rows_of(signals, part.columns["image"]))
@@ -141,8 +140,7 @@ def _curves(
     headline(page, title, subtitle)
     for i, (own, word) in enumerate(zip(functions, words, strict=True)):
         left, top = EDGE + i % ACROSS * wide, TOP + i // ACROSS * (TALL + 0.45)
-        axes = place(page, left + 0.3, top, wide - 0.4, TALL)
-        plain(axes)
+        axes = chart(page, left + 0.3, top, wide - 0.4, TALL)
         styles = ({"color": PALETTE[0], "linewidth": 1.1}, {"color": PALETTE[1], "linewidth": 3.5, "alpha": 0.4})
         for function, style in reversed(list(zip(own, styles, strict=False))):
             axes.plot(x, np.asarray(values_at(function, x[:, None])), **style)
@@ -165,3 +163,55 @@ def class_names(dataset: WeightDataset) -> list[str]:
     """The name of each network's class; empty where labels are targets."""
     classes = dataset.metadata.classes
     return [classes[int(label)] if classes else "" for label in dataset.label]
+
+
+def held(dataset: WeightDataset, row: int) -> Partial:
+    """What one network gives: (points, inputs) to (points,), its first channel; half types are computed in float32."""
+    return Partial(_first, Partial(network_of(dataset.metadata).apply), dataset.network(row))
+
+
+def given(signals: Signals, row: int) -> Partial:
+    """What one signal is: (points, inputs) to (points,), its first channel.
+
+    Solids are told exactly. Of others only values at points are known: in between they are joined linearly, over the
+    simplices of the points' Delaunay triangulation, and beyond it is the nearest point's value; all on a fine grid.
+    """
+    if signals.name == "solids":
+        exact = solid(int(signals.index[row]), seed=signals.options["seed"])
+        return exact if signals.quantity == "signed distance" else Partial(_inside, exact)
+    points = signals.points if signals.shared else signals.points[row]
+    inputs, (low, high) = points.shape[-1], signals.coordinate_range
+    ticks = np.linspace(low, high, CELLS[inputs])
+    wanted = np.stack(np.meshgrid(*[ticks] * inputs, indexing="ij"), axis=-1).reshape(-1, inputs)
+    values = signals.values[row, :, 0]
+    if inputs == 1:
+        order = np.argsort(points[:, 0])
+        found = np.interp(wanted[:, 0], points[order, 0], values[order])
+    else:
+        from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
+
+        found = LinearNDInterpolator(points, values)(wanted)
+        beyond = np.isnan(found)
+        found[beyond] = NearestNDInterpolator(points, values)(wanted[beyond])
+    cells = found.astype(np.float32).reshape((CELLS[inputs],) * inputs)
+    return Partial(_between, cells, np.array([low, high], np.float32))
+
+
+@jax.jit
+def values_at(function: Partial, points: Points) -> Float[Array, " points"]:
+    """A function's values, by one program for all of a kind."""
+    return function(points)
+
+
+def _first(apply: Partial, weights: Weights, points: Points) -> Float[Array, " points"]:
+    return apply(jax.tree.map(widened, weights), points)[:, 0]
+
+
+def _inside(distance: Partial, points: Points) -> Float[Array, " points"]:
+    return (distance(points) < 0).astype(jnp.float32)
+
+
+def _between(cells: Float[ArrayLike, "..."], limits: Float[ArrayLike, "2"], points: Points) -> Float[Array, " points"]:
+    low, high = jnp.asarray(limits)
+    places = (jnp.asarray(points).T - low) / (high - low) * (jnp.shape(cells)[0] - 1)
+    return map_coordinates(jnp.asarray(cells), list(places), order=1, mode="nearest")

@@ -1,20 +1,22 @@
-"""Images, and other signals, beside the networks that hold them."""
+"""Images, and other signals, beside the networks that hold them; and any networks side by side."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 import numpy as np
 
-from wsjax.data import Images, Signals, WeightDataset
+from wsjax.data import Images, Metadata, Signals, WeightDataset
 from wsjax.data.fitting.grouped import psnr
 from wsjax.data.sources.provenance import rows_of
-from wsjax.viz.decode import decode_batch, refined
+from wsjax.typing import Weights
+from wsjax.viz.decode import decode, refined
 from wsjax.viz.fields import chosen_rows, field_fits
 from wsjax.viz.style import EDGE, PAGE, SOFT, Figure, figure, headline, picture, place, save, write
 
 LABELS, GAP, FINER = 1.2, 0.06, 8
+MOST, CAPTION = 8, 0.22
+"""Of `pictures`: networks to a line, and the room for a word under each."""
 
 
 def fits(
@@ -29,15 +31,12 @@ def fits(
 
     PSNR is 10 log10(1 / mse) in dB between the first line and the second, before any clipping.
 
-    Signals of one input are drawn as curves, of two as fields over the plane, of three as fields in space, by their
-    surface and by slices through the middle: see `fields`. Solids are drawn as they are; of other signals only values
-    at points are known, which are joined linearly.
+    Signals of one to three inputs are drawn as `fields` draws networks. Solids are drawn as they are; of other signals
+    only values at points are known, which are joined linearly.
 
-    Args:
-        found: what was fitted.
-        dataset: the networks, whose column "image" says which image or signal each holds.
-        path: where to save; None saves nothing.
-        rows: which networks; None takes the first of each class, or the first where labels are targets, ten at most.
+    `found` is what was fitted; the column "image" of `dataset` says which of it each network holds. `rows` are those
+    that are drawn; None takes the first of each class, or the first where labels are targets, ten at most. `path` is
+    where to save.
 
     Raises:
         ValueError: networks that cannot be decoded, or an image or signal that is not there.
@@ -56,17 +55,18 @@ def fits(
     part = dataset.take(chosen)
     originals = found.pixels[rows_of(found, part.columns["image"])]
     shape = originals.shape[1:3]
-    fine = np.asarray(decode_batch(part, part.weights, shape=refined(shape, FINER)))
+    fine = np.asarray(decode(part, part.weights, shape=refined(shape, FINER)))
     coarse = fine[:, ::FINER, ::FINER]
-    quality = np.asarray(jax.jit(psnr)(np.square(coarse - originals).mean(axis=(1, 2, 3))))
+    quality = np.asarray(psnr(np.square(coarse - originals).mean(axis=(1, 2, 3))))
     side = min(1.2, (PAGE - 2 * EDGE - LABELS) / len(chosen) - GAP)
     tall = side * shape[0] / shape[1]
+    size = sum(map(math.prod, part.symmetry.shapes))
     steps = np.cumsum([0.7, tall + GAP, tall + 0.24])
     page = figure(steps[-1] + tall + EDGE)
     headline(
         page,
         f"{len(chosen)} images and the networks that hold them",
-        f"Each network maps a coordinate to a pixel value; its {count(part):,} weights are all that is stored.",
+        f"Each network maps a coordinate to a pixel value; its {size:,} weights are all that is stored.",
     )
     names = ("the image", "its network at\nthe same pixels,\nPSNR below", f"its network,\n{FINER} times as fine")
     for top, name, line in zip(steps, names, (originals, coarse, fine), strict=True):
@@ -79,6 +79,41 @@ def fits(
     return save(page, path)
 
 
-def count(dataset: WeightDataset) -> int:
-    """The numbers that one network's weights hold."""
-    return sum(map(math.prod, dataset.symmetry.shapes))
+def pictures(
+    source: Metadata | WeightDataset,
+    weights: Weights,
+    path: str | Path | None = None,
+    *,
+    captions: Sequence[str] = (),
+    shape: Sequence[int] | None = None,
+) -> Figure:
+    """Draw stacked networks decoded side by side, eight to a line.
+
+    `source` is the data set of the `weights`, or its metadata; `captions` has a word for each; `shape` is (rows,
+    columns), by default the resolution that was fitted. `path` is where to save.
+
+    Raises:
+        ValueError: networks that cannot be decoded, or as many captions as networks are not.
+
+    Example:
+        `networks` is a data set of images, as `data.fit` gives one.
+
+        >>> some = networks.take(np.array([3, 5, 8]))
+        >>> len(pictures(some, some.weights, captions=["a", "b", "c"]).axes)
+        3
+    """
+    shown = np.asarray(decode(source, weights, shape=shape))
+    words = list(captions) or [""] * len(shown)
+    if len(words) != len(shown):
+        raise ValueError(f"there are {len(words)} captions for {len(shown)} networks; expected one each, or none")
+    low, high = (source.metadata if isinstance(source, WeightDataset) else source).value_range
+    columns = min(len(shown), MOST)
+    side = min(1.5, (PAGE - 2 * EDGE + GAP) / columns - GAP)
+    tall = side * shown.shape[1] / shown.shape[2]
+    step = tall + GAP + (CAPTION if any(words) else 0.0)
+    page = figure(2 * EDGE + step * -(-len(shown) // columns), width=2 * EDGE + columns * (side + GAP) - GAP)
+    for i, (image, word) in enumerate(zip(shown, words, strict=True)):
+        left, top = EDGE + i % columns * (side + GAP), EDGE + i // columns * step
+        picture(place(page, left, top, side, tall), image, low=low, high=high)
+        write(page, left + side / 2, top + tall + 0.05, word, size=8, color=SOFT, ha="center")
+    return save(page, path)

@@ -13,18 +13,15 @@ from wsjax.augment import CATALOGUE
 from wsjax.augment.register import Augmentation
 from wsjax.data import WeightDataset
 from wsjax.typing import Key
-from wsjax.viz.decode import decode_batch, frame_of, refined
-from wsjax.viz.examples import Examples, all_examples, line_of
+from wsjax.viz.decode import decode, frame_of, refined
+from wsjax.viz.examples import Examples, examples, line_of
 from wsjax.viz.style import EDGE, PAGE, PALETTE, SOFT, Figure, bare, figure, headline, picture, place, save, write
 
 EFFECTS = {
     "preserves": (PALETTE[2], "the same function in other weights: the pictures are identical"),
     "transforms": (PALETTE[0], "the function changes in a known way; beyond its own frame the network extrapolates"),
     "perturbs": (PALETTE[1], "the function changes in no known way"),
-    "mixes": (
-        PALETTE[3],
-        "two networks become one, with a label of both; last the other, or this one if none takes part",
-    ),
+    "mixes": (PALETTE[3], "two networks become one, with a label of both; last the other, or this one if none is used"),
 }
 LABELS, GAP, STRIP, HEAD, REFUSED = 1.75, 0.08, 0.16, 0.34, 0.3
 STRIP_ROWS = 10
@@ -42,13 +39,11 @@ def gallery(
     """Draw one network decoded under every augmentation of the catalogue, at its default settings.
 
     A line is an augmentation: the network itself, then draws from those that change the picture least to those that
-    change it most; for MixUp from those nearest to this network to those farthest from it. The strip under
-    each picture shows all its weights, layer after layer, each array in units of its own root mean square in
-    the network itself.
+    change it most; for MixUp from those nearest to this network to those farthest from it. The strip under each picture
+    shows all its weights, layer after layer, each array in units of its own root mean square in the network itself.
 
     Args:
-        dataset: networks of one architecture.
-        row: which of them.
+        dataset, row: networks of one architecture, and which of them.
         path: where to save; None saves nothing.
         entries: which augmentations, by name.
         draws: pictures a line.
@@ -66,13 +61,8 @@ def gallery(
     """
     keys = jax.random.key(0) if key is None else key
     ordered = sorted(entries.values(), key=lambda entry: list(EFFECTS).index(entry.effect))
-    found = all_examples(
-        dataset,
-        row,
-        ordered,
-        keys=[jax.random.fold_in(keys, i) for i in range(len(ordered))],
-        draws=[draws - (entry.level == "batch") for entry in ordered],
-    )
+    parts = [jax.random.fold_in(keys, i) for i in range(len(ordered))]
+    found = examples(dataset, row, ordered, keys=parts, draws=[draws - (entry.level == "batch") for entry in ordered])
     fitted = frame_of(dataset, None).shape
     shape = refined(fitted, max(4, -(-64 // max(fitted))))
     side = (PAGE - 2 * EDGE - LABELS) / (draws + 1) - GAP
@@ -93,7 +83,7 @@ def gallery(
             write(page, EDGE, top + 0.08, effect, size=10, weight="bold", color=color)
             write(page, EDGE + LABELS, top + 0.09, meaning, color=SOFT)
             top += HEAD
-        draw_line(page, dataset, row, line, top, (side, tall), shape)
+        draw_line(page, dataset, row, line, top, side, shape)
         top += height
     return save(page, path)
 
@@ -106,13 +96,7 @@ def line_height(line: Examples, tall: float) -> float:
 
 
 def draw_line(
-    page: Figure,
-    dataset: WeightDataset,
-    row: int,
-    line: Examples,
-    top: float,
-    size: tuple[float, float],
-    shape: tuple[int, int],
+    page: Figure, dataset: WeightDataset, row: int, line: Examples, top: float, side: float, shape: tuple[int, int]
 ) -> None:
     """One augmentation: its name, settings and effect on the picture at the left, then the pictures over strips."""
     write(page, EDGE, top, line.entry.name, size=9.5, weight="bold")
@@ -120,8 +104,8 @@ def draw_line(
         reason = textwrap.shorten(re.split(r"[:;.] ", line.refusal)[0], 85)
         write(page, EDGE + LABELS, top + 0.02, f"not for these networks: {reason}", color=SOFT)
         return
-    weights = line_of(dataset, row, line)
-    pictures = np.asarray(decode_batch(dataset, weights, shape=shape))
+    weights, tall = line_of(dataset, row, line), side * shape[0] / shape[1]
+    pictures = np.asarray(decode(dataset, weights, shape=shape))
     strips = fingerprints(weights)
     settings = [f"{name} = {value}" for name, value in line.settings.items() if value is not None]
     if line.entry.effect in ("preserves", "perturbs"):
@@ -129,14 +113,14 @@ def draw_line(
     write(page, EDGE, top + 0.2, "\n".join(settings), size=8, color=SOFT, linespacing=1.35)
     captions = ("", *line.captions, "")
     for i, (image, strip) in enumerate(zip(pictures, strips, strict=True)):
-        left = EDGE + LABELS + i * (size[0] + GAP)
+        left = EDGE + LABELS + i * (side + GAP)
         low, high = dataset.metadata.value_range
-        picture(place(page, left, top, *size), image, low=low, high=high)
-        axes = place(page, left, top + size[1] + 0.02, size[0], STRIP)
+        picture(place(page, left, top, side, tall), image, low=low, high=high)
+        axes = place(page, left, top + tall + 0.02, side, STRIP)
         axes.imshow(strip, cmap="PuOr", vmin=-2, vmax=2, aspect="auto", interpolation="nearest")
         bare(axes)
-        below = top + size[1] + STRIP + 0.05
-        write(page, left + size[0] / 2, below, captions[i], size=7, color=SOFT, ha="center", multialignment="center")
+        below = top + tall + STRIP + 0.05
+        write(page, left + side / 2, below, captions[i], size=7, color=SOFT, ha="center", multialignment="center")
 
 
 def fingerprints(weights: PyTree) -> np.ndarray:

@@ -38,13 +38,7 @@ class Section(NamedTuple):
 def report(path: str | Path, title: str, sections: Sequence[Section]) -> Path:
     """Write one HTML file that needs nothing beside it: pictures are embedded, nothing is loaded, all text is escaped.
 
-    Args:
-        path: the file to write.
-        title: of the page.
-        sections: in order.
-
-    Returns:
-        The file's path.
+    The `sections` follow each other below the title. Gives back the path of the file.
 
     Example:
         >>> import tempfile
@@ -54,12 +48,9 @@ def report(path: str | Path, title: str, sections: Sequence[Section]) -> Path:
         True
     """
     parts = [part for section in sections for part in html_of(section)]
-    head = [
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f"<title>{html.escape(title)}</title>",
-        f"<style>{CSS}</style>",
-    ]
-    page = ["<!doctype html>", '<html lang="en"><head>', *head, "</head><body>", f"<h1>{html.escape(title)}</h1>"]
+    name = html.escape(title)
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{name}</title>'
+    page = ["<!doctype html>", f'<html lang="en"><head>{head}<style>{CSS}</style></head><body>', f"<h1>{name}</h1>"]
     file = Path(path)
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +66,9 @@ def html_of(section: Section) -> list[str]:
         head, *rows = section.table
         lines = [cells("th", head), *(cells("td", row) for row in rows)]
         parts.append('<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>")
-    parts += [f'<img alt="{html.escape(alternative(f, section))}" src="{data_url(f)}">' for f in section.figures]
+    for figure in section.figures:
+        title = ("" if isinstance(figure, Path) else figure.get_suptitle()) or section.title
+        parts.append(f'<img alt="{html.escape(title)}" src="{data_url(figure)}">')
     return parts
 
 
@@ -84,17 +77,9 @@ def cells(tag: str, row: Sequence[object]) -> str:
     return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in row) + "</tr>"
 
 
-def alternative(figure: "Figure | Path", section: Section) -> str:
-    """What stands for a picture where it is not shown: the figure's title, or the section's."""
-    return ("" if isinstance(figure, Path) else figure.get_suptitle()) or section.title
-
-
 def data_url(figure: "Figure | Path") -> str:
     """A picture as a PNG inside a URL."""
-    if isinstance(figure, Path):
-        content = figure.read_bytes()
-    else:
-        buffer = io.BytesIO()
+    buffer = io.BytesIO(figure.read_bytes() if isinstance(figure, Path) else b"")
+    if not isinstance(figure, Path):
         figure.savefig(buffer, format="png", dpi=DPI)
-        content = buffer.getvalue()
-    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -47,15 +47,6 @@ def write(page: Figure, left: float, top: float, text: str, *, size: float = 8.5
     page.text(left / wide, 1 - top / high, text, size=size, color=color, **{"va": "top", **kw})
 
 
-def stroke(page: Figure, left: float, top: float, width: float, **kw: Any) -> None:
-    """A level line at a place in inches from the top left corner."""
-    from matplotlib.lines import Line2D
-
-    wide, high = page.get_size_inches()
-    ends, height = (left / wide, (left + width) / wide), 1 - top / high
-    page.add_artist(Line2D(ends, (height, height), transform=page.transFigure, **kw))
-
-
 def headline(page: Figure, title: str, subtitle: str) -> None:
     """The title and one line that says how to read the picture, at the top left; 0.62 inches in all."""
     wide, high = page.get_size_inches()
@@ -64,12 +55,7 @@ def headline(page: Figure, title: str, subtitle: str) -> None:
 
 
 def text_width(text: str, size: float, **font: Any) -> float:
-    """How wide a line of text is, in inches.
-
-    Example:
-        >>> text_width("wide and wider", 8) > text_width("wide", 8)
-        True
-    """
+    """How wide a line of text is, in inches."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
@@ -90,10 +76,6 @@ def shades(
     """An image as it is drawn, in [0, 1]: one channel without its axis, for gray; the first three of more, for color.
 
     Only here are values clipped to [low, high]; what lies outside is black or white.
-
-    Example:
-        >>> shades(np.array([[[-0.5], [0.25], [2.0]]])).tolist()
-        [[0.0, 0.25, 1.0]]
     """
     shown = np.clip((np.asarray(image, np.float32) - low) / (high - low), 0, 1)
     return shown[..., :3] if shown.shape[-1] >= 3 else shown[..., 0]
@@ -113,6 +95,15 @@ def plain(axes: Axes) -> None:
     axes.tick_params(length=0, labelsize=8, labelcolor=SOFT)
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def chart(page: Figure, left: float, top: float, width: float, height: float, x: str = "", y: str = "") -> Axes:
+    """Plain axes at a place in inches, with words for x and y."""
+    axes = place(page, left, top, width, height)
+    plain(axes)
+    axes.set_xlabel(x, size=8.5, color=SOFT)
+    axes.set_ylabel(y, size=8.5, color=SOFT)
+    return axes
 
 
 def percent(axis: "matplotlib.axis.Axis", decimals: int | None = None) -> None:
