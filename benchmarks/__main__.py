@@ -11,15 +11,7 @@ from pathlib import Path
 from benchmarks.speed import harness
 from wsjax.errors import check_choice, listing
 
-SUITES = (
-    "fit",
-    "recipes",
-    "align",
-    "augment",
-    "store",
-    "readers",
-    "compile",
-)
+SUITES = ("fit", "recipes", "align", "augment", "store", "readers", "compile")
 
 
 def main(arguments: list[str] | None = None) -> None:

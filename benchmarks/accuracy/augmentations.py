@@ -1,7 +1,6 @@
 """The configurations of the suites: augmentations by name."""
 
-from wsjax.augment import PRESETS
-from wsjax.augment.presets import RECOMMENDED
+from wsjax.augment.presets import PRESETS, RECOMMENDED
 
 INPUTS = "rotate(max_degrees=15) | scale(max_log=0.1) | translate(max_shift=0.1)"
 AUGMENTATIONS = {

@@ -13,11 +13,13 @@ import numpy as np
 from jaxtyping import PyTree
 
 from benchmarks.speed.harness import machine
-from wsjax.data import SPLITS, WeightDataset
-from wsjax.data.store.write_shards import with_statistics
-from wsjax.models import NamedReader, head_arrays, settings_of
+from wsjax.data import WeightDataset
+from wsjax.data.sources import SPLITS
+from wsjax.models import NamedReader
+from wsjax.models.registry import settings_of
+from wsjax.models.wrappers import head_arrays
 from wsjax.storage import files
-from wsjax.storage.digests import checksum, digest
+from wsjax.storage.files import checksum, digest
 from wsjax.train import Result, Run, TrainConfig, evaluate, fit, record
 from wsjax.train.results import row_of, stopwatch
 
@@ -214,4 +216,4 @@ def with_views(networks: WeightDataset, count: int) -> WeightDataset:
         )
     if held == 1:
         return networks
-    return with_statistics(networks.where(view < training * (count - 1) + 1))
+    return networks.where(view < training * (count - 1) + 1).with_statistics()

@@ -12,11 +12,15 @@ import numpy as np
 from benchmarks.accuracy.cell import claim_test, commit, same_cell
 from benchmarks.accuracy.probes import Probes, Split, fit_probes
 from benchmarks.speed.harness import machine
-from wsjax.data import SPLITS, WeightDataset
-from wsjax.models import NamedReader, head_arrays, parameter_count, settings_of
+from wsjax.data import WeightDataset
+from wsjax.data.sources import SPLITS
+from wsjax.models import NamedReader, parameter_count
+from wsjax.models.registry import settings_of
+from wsjax.models.wrappers import head_arrays
 from wsjax.storage import files
-from wsjax.storage.digests import checksum
-from wsjax.train import Contrastive, Run, TrainConfig, features_of, fit, record
+from wsjax.storage.files import checksum
+from wsjax.train import Contrastive, Run, TrainConfig, fit, record
+from wsjax.train.contrastive import features_of
 from wsjax.train.results import deviation, stopwatch
 from wsjax.train.task import task_for
 from wsjax.typing import Reader
@@ -58,10 +62,7 @@ class PretrainCell:
     @property
     def config(self) -> TrainConfig:
         return TrainConfig(
-            augment=self.augment,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            evaluate_every=self.evaluate_every,
+            augment=self.augment, epochs=self.epochs, batch_size=self.batch_size, evaluate_every=self.evaluate_every
         )
 
     @property

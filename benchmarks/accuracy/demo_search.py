@@ -21,7 +21,8 @@ from wsjax import data
 from wsjax.demo import ROWS, TRAININGS, Training
 from wsjax.errors import listing
 from wsjax.host import use_host_well
-from wsjax.models import NamedReader, settings_of
+from wsjax.models import NamedReader
+from wsjax.models.registry import settings_of
 from wsjax.storage import files
 from wsjax.train import Run, fit
 
@@ -42,7 +43,7 @@ def search(networks: data.WeightDataset, out: Path, trainings: Mapping[str, Trai
         out: the directory of the trainings.
         trainings: by reader.
     """
-    untested = networks.where(lambda columns: columns["split"] != data.SPLITS.index("test"))
+    untested = networks.where(lambda columns: columns["split"] != data.sources.SPLITS.index("test"))
     found = {}
     for reader, training in trainings.items():
         names = [name for name, row in ROWS.items() if row.reader == reader]

@@ -80,8 +80,8 @@ def limit_splits(found: T, counts: Sequence[int]) -> T:
         held = rng.permutation(np.flatnonzero(found.split == number))
         if count > len(held):
             raise ValueError(
-                f"{found.name} has {len(held)} in the split {data.SPLITS[number]!r}; {count} were asked for: ask for "
-                f"fewer"
+                f"{found.name} has {len(held)} in the split {data.sources.SPLITS[number]!r}; {count} were asked for: "
+                f"ask for fewer"
             )
         rows.append(held[:count])
     return found.take(np.sort(np.concatenate(rows)))
@@ -130,10 +130,10 @@ def fields(
     name = "solids" if files is None else "meshes"
     recipe = from_zero(data.recipe_named(name))
     if files is not None:
-        signals = data.load_source(name, files)
+        signals = data.sources.load_source(name, files)
     else:
         count = limit if isinstance(limit, int) else SOLIDS
-        signals = data.load_source(name, options={"count": count})
+        signals = data.sources.load_source(name, options={"count": count})
     chosen = limit_splits(signals, limit) if isinstance(limit, Sequence) else data.limit(signals, limit)
     return data.fit(chosen, recipe=recipe if steps is None else replace(recipe, steps=steps), out=out)
 
@@ -141,5 +141,5 @@ def fields(
 def curves(out: Path, count: int, steps: int | None = None) -> data.WeightDataset:
     """INRs of so many sine curves, by the source's own recipe, or with other steps than its own."""
     recipe = data.recipe_named("sines")
-    signals = data.load_source("sines", options={"count": count})
+    signals = data.sources.load_source("sines", options={"count": count})
     return data.fit(signals, recipe=recipe if steps is None else replace(recipe, steps=steps), out=out)

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.accuracy.texts import metric_of, texts_of
 from wsjax import viz
-from wsjax.data import SPLITS
+from wsjax.data.sources import SPLITS
 from wsjax.errors import listing
 from wsjax.train.task import ACCURACY, R2
 

@@ -86,7 +86,7 @@ def augmentations(tier: str, files: Path | None = None) -> Suite:
     readers_of = {
         "smoke": {"mlp": ("none", "recommended")},
         "small": {"dws": FEW, "probe": FEW, "scale_gmn": FEW[:2], "weight_gcn": FEW[:2]},
-        "full": dict.fromkeys(("dws", "probe", "scale_gmn", "weight_gcn", "probed_dws"), tuple(AUGMENTATIONS)),
+        "full": dict.fromkeys(("dws", "probe", "scale_gmn", "weight_gcn"), tuple(AUGMENTATIONS)),
     }[tier]
     both = (2e-3, 8e-3)
     rates = {reader: both if tier == "full" else (8e-3 if reader == "dws" else 4e-3,) for reader in readers_of}
@@ -148,7 +148,7 @@ def views(tier: str, files: Path | None = None) -> Suite:
         )
         for place, reader, configuration, count in (toys if tier == "smoke" else every)
     )
-    near = lambda out: data.align_within(made(out.with_name(name)))
+    near = lambda out: data.align(made(out.with_name(name)), within="image")
     made_of = {name: made} if tier == "smoke" else {name: made, aligned: near}
     return Suite(made_of, cells, against=lambda cell: f"{name}/{cell.reader}/none/{counts[0]}")
 

@@ -56,8 +56,6 @@ MARKS = {
 }
 """us a network of the earlier public code, measured before on two AVX-512 cores, one thread."""
 UNEXPLAINED = 1.5  # times the mark, from where on PyTorch's time needs a word
-ASKED, ASKED_OF_SHORT, SHORT = 20.0, 5.0, 10.0  # times faster; than what PyTorch does in under so many us
-SHARE = 10.0  # the pipeline is to take at most one part in so many of a step
 FLOORS = {
     "mixup": ("one write of every weight alone", ("write",)),
     "noise": ("one write and one random word a weight alone", ("write", "words")),
@@ -133,7 +131,7 @@ def contest(size: Size, load: float) -> Outcome:
     rows += floors
     for found, spent in (step_rows(channels, size.steps, size.rounds) for channels in size.channels):
         rows, timings = [*rows, *found], timings | spent
-    return rows, timings, [quality, *verdicts(rows), *explanations(rows, load)]
+    return rows, timings, [quality, *explanations(rows, load)]
 
 
 def cases(size: Size) -> Iterator[tuple[str, str, Subject]]:
@@ -205,25 +203,6 @@ def floor_contestants(row_name: str, name: str, subject: Subject, size: Size) ->
 
 
 # --- what there is to say ---
-
-
-def asked(row: Row) -> float | None:
-    """How many times faster a row is asked to be; None where nothing is."""
-    _, _, *case = row.name.split("/")
-    if "share_of_step" in row.name:
-        return SHARE
-    if case == [f"b{BATCH}"]:
-        return ASKED if row.against_value >= SHORT else ASKED_OF_SHORT
-    return None
-
-
-def verdicts(rows: Iterable[Row]) -> list[str]:
-    """Which rows are below what is asked of them."""
-    missed = [f"{r.name} {r.ratio:.3g} of {goal:g}" for r in rows if (goal := asked(r)) is not None and r.ratio < goal]
-    return [
-        f"Asked: {ASKED:g} times faster at b{BATCH}, {ASKED_OF_SHORT:g} where PyTorch takes under {SHORT:g} us; shares "
-        f"of a step below {100 / SHARE:g} %, a ratio of {SHARE:g}. Below it: {', '.join(missed) or 'none'}."
-    ]
 
 
 def explanations(rows: Iterable[Row], load: float) -> list[str]:

@@ -15,8 +15,7 @@ from wsjax.data import WeightDataset
 from wsjax.models import NamedReader
 from wsjax.train import Run, TrainConfig
 from wsjax.train.model import apart, made
-from wsjax.train.pipelines import Pipelines
-from wsjax.train.source import Resident
+from wsjax.train.source import Pipelines, Resident
 from wsjax.train.state import init_states, packing_of
 from wsjax.train.step import advance
 from wsjax.train.task import task_for

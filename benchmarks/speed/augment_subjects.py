@@ -14,9 +14,11 @@ from jaxtyping import Array, Float, PyTree
 from benchmarks.torch import augment as torch_augment
 from benchmarks.torch import loop as torch_loop
 from benchmarks.torch.augment import torch
-from wsjax.augment import CATALOGUE, batched, compiled, parse_batch, statistics_of
+from wsjax.augment import CATALOGUE, batched, parse_batch
+from wsjax.augment.compose import compiled
 from wsjax.augment.grammar import read_spec
 from wsjax.augment.presets import RECOMMENDED
+from wsjax.augment.statistics import statistics_of
 from wsjax.networks import Network
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, symmetry_of
 from wsjax.typing import Batch, Layer

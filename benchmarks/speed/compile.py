@@ -26,8 +26,7 @@ from benchmarks.speed.readers_step import CLASSES, Subject
 from wsjax import augment, data, models, symmetry
 from wsjax.train import Run, TrainConfig
 from wsjax.train.model import apart, made
-from wsjax.train.pipelines import Pipelines
-from wsjax.train.source import Resident
+from wsjax.train.source import Pipelines, Resident
 from wsjax.train.state import init_states, packing_of
 from wsjax.train.step import advance
 from wsjax.train.task import Classification

@@ -27,7 +27,7 @@ from benchmarks.speed.fit_contestants import (
 )
 from benchmarks.speed.harness import Contestant, Outcome
 from benchmarks.torch import loop as torch_loop
-from wsjax.data.pool import default_workers
+from wsjax.data.pool import workers_of
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.images import Images
 from wsjax.data.sources.signals import as_signals
@@ -81,7 +81,7 @@ def contest(size: Size, load: float) -> Outcome:
         ValueError: the contestants did not reach the same PSNR, so their times do not compare.
     """
     recipe = Recipe(NETWORK, steps=size.steps, learning_rate=1e-3)
-    count = max(size.groups * default_workers() * recipe.slots, *size.slots, size.rounds)
+    count = max(size.groups * workers_of() * recipe.slots, *size.slots, size.rounds)
     signals = as_signals(smooth_images(count, size.pixels), recipe)
     problems = [torch_problem(recipe, signals, row) for row in range(size.rounds)]
     settings = list(itertools.product(("foreach", "fused"), (1, 2)))
@@ -117,7 +117,7 @@ def product_contestant(edge: int, repeats: int = 8) -> Contestant:
 
 def sine_contestant(recipe: Recipe, points: int) -> Contestant:
     """The sines of one step alone, and their derivatives, of as many networks as one group, on every worker."""
-    widths, workers = NETWORK.widths[1:-1], default_workers()
+    widths, workers = NETWORK.widths[1:-1], workers_of()
     angles = tuple(jnp.linspace(-20.0, 20.0, width * points).reshape(width, points) for width in widths)
 
     def step(_, carry):

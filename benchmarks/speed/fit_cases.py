@@ -16,7 +16,7 @@ from benchmarks.speed.fit_contestants import (
     wsjax_contestant,
 )
 from benchmarks.speed.harness import Outcome
-from wsjax.data.pool import default_workers
+from wsjax.data.pool import workers_of
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.signals import Signals
 from wsjax.networks import Network
@@ -72,7 +72,7 @@ def contest(size: Size) -> Outcome:
             learning_rate=1e-3,
             batch_points=case.batch_points,
         )
-        count = max(size.groups * default_workers() * recipe.slots, *size.slots, size.rounds)
+        count = max(size.groups * workers_of() * recipe.slots, *size.slots, size.rounds)
         signals = waves(count, case.points, case.widths[0], case.widths[-1])
         problems = [torch_problem(recipe, signals, row) for row in range(size.rounds)]
         ours = wsjax_contestant(recipe, signals)

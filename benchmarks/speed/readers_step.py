@@ -81,7 +81,7 @@ class Steps:
 
         def loss(parameters: PyTree, batch: tuple[PyTree, Array]) -> Array:
             weights, label = batch
-            model = models.computing_in(eqx.combine(parameters, frozen), subject.compute)
+            model = models.wrappers.computing_in(eqx.combine(parameters, frozen), subject.compute)
             logits = jax.vmap(model)(weights).astype(jnp.float32)
             return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, label))
 

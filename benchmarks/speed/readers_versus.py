@@ -18,7 +18,6 @@ from benchmarks.torch.relational import Widths
 ADAMS = ("foreach", "fused")
 MARKS = {"torch_set_attention": 800.0, "torch_deepsets": 374.0, "torch_dense": 4902.0}
 """ms a step of the earlier public code at the published settings, measured before on two AVX-512 cores."""
-TARGETS = {"torch_set_attention": 6.0, "torch_deepsets": 4.0, "torch_dense": 15.0}
 TOLERANCE = 1e-3  # relative, between the losses of both sides
 
 
@@ -84,7 +83,6 @@ def versus_rows(duels: list[Duel], rounds: int, product: int, load: float) -> tu
             name = f"readers/{each.case}/{each.kind}_vs_mark"
             marks.append(harness.compare(name, theirs, "the earlier mark", MARKS[each.kind], "ms"))
     rate = 1e-9 / float(np.median(timings[large.name].seconds))
-    notes += [verdict([*rows, *cut]), *(ceiling(*pair) for pair in zip(rows, floors, strict=True))]
     return [*rows, *cut, *floors, *marks], timings, [*notes, *explanations(marks, rate, load)]
 
 
@@ -103,35 +101,6 @@ def check_losses(made: dict[str, list[Any]], ours: str) -> str:
         )
     steps = losses[ours]
     return f"{ours}: the loss went from {steps[0]:.4f} to {steps[-1]:.4f} on both sides, {apart:.1e} apart at most."
-
-
-def verdict(rows: list[Row]) -> str:
-    """Which rows stay below what is asked of them.
-
-    Example:
-        >>> row = harness.compare("readers/a/vs_torch_dense", np.ones(3), "torch", 14.0, "ms")
-        >>> verdict([row])
-        'Asked of wsjax: 6, 4 and 15 times faster. Below it: readers/a/vs_torch_dense 14 of 15.'
-    """
-    asked = [(row, TARGETS[row.name.rpartition("vs_")[2]]) for row in rows]
-    below = [f"{row.name} {row.ratio:.3g} of {target:g}" for row, target in asked if row.ratio < target]
-    return f"Asked of wsjax: 6, 4 and 15 times faster. Below it: {', '.join(below) or 'none'}."
-
-
-def ceiling(row: Row, floor: Row) -> str:
-    """What is asked of a row in milliseconds, beside what its matrix products take alone.
-
-    Example:
-        >>> row = harness.compare("readers/a/vs_torch_dense", np.full(3, 200.0), "torch", 1500.0, "ms")
-        >>> floor = harness.compare("readers/a/vs_torch_dense_products", np.full(3, 200.0), "products", 120.0, "ms")
-        >>> ceiling(row, floor)
-        'readers/a/vs_torch_dense: 15 times faster is 100 ms a step; our products alone take 120 ms.'
-    """
-    target = TARGETS[row.name.rpartition("vs_")[2]]
-    return (
-        f"{row.name}: {target:g} times faster is {row.against_value / target:.0f} ms a step; our products alone take "
-        f"{floor.against_value:.0f} ms."
-    )
 
 
 def explanations(marks: list[Row], rate: float, load: float) -> list[str]:

@@ -11,6 +11,7 @@ from benchmarks.torch.dws import DWS, Blocks
 from benchmarks.torch.loop import load_torch, tensors
 from benchmarks.torch.relational import RelationalTransformer, Widths
 from wsjax import models
+from wsjax.models.layers.normalizer import normalizer
 
 torch: Any = load_torch()
 
@@ -50,13 +51,13 @@ def count_parameters(module: Any) -> int:
 
 def normalizing(subject: Subject) -> dict[str, list[float]]:
     """Shift and scale of each array, as our readers have them."""
-    plain = models.normalizer(subject.metadata.symmetry, subject.metadata.statistics)
+    plain = normalizer(subject.metadata.symmetry, subject.metadata.statistics)
     return {"shift": plain.shift.value.tolist(), "scale": plain.scale.value.tolist()}
 
 
 def dws(subject: Subject) -> Any:
     """The DWS network of a subject; with linear maps it has our parameters, and gives what ours gives."""
-    reader, settings = subject.reader(), models.settings_of("dws", subject.settings)
+    reader, settings = subject.reader(), models.registry.settings_of("dws", subject.settings)
     heads = settings["heads"] if settings["maps"] == "attention" else None
     torch.manual_seed(0)
     module = DWS(
@@ -95,7 +96,7 @@ def copy(reader: Any, module: DWS) -> None:
                 row += rows
         for mine, bias in zip(blocks.biases, layer.biases, strict=True):
             put(mine, bias)
-    for ours, theirs in ((reader.hidden, module.hidden), (reader.last, module.last)):
+    for ours, theirs in zip(reader.head.layers, (module.hidden, module.last), strict=True):
         put(theirs.weight, ours.weight)
         put(theirs.bias, ours.bias)
 

@@ -30,9 +30,10 @@ from benchmarks.accuracy.suite import TIERS, Suite
 from benchmarks.accuracy.suites import SUITES
 from benchmarks.accuracy.suites_dws import PLAIN, RECIPES, RECIPES_AT_FULL
 from benchmarks.speed import harness
-from wsjax.augment import parse_batch, statistics_of
+from wsjax.augment import parse_batch
 from wsjax.augment.grammar import format_spec, read_spec
-from wsjax.data import SPLITS
+from wsjax.augment.statistics import statistics_of
+from wsjax.data.sources import SPLITS
 from wsjax.symmetry import siren
 from wsjax.train import Run
 

@@ -1,21 +1,20 @@
 """The suite `align` at a toy size, and its PyTorch side against ours."""
 
-import json
 import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import jsonschema
 import numpy as np
 import pytest
 
-from benchmarks.speed import align, harness
+from benchmarks.speed import align
 from benchmarks.torch import loop as torch_loop
+from tests.benchmarks.reports import checked_report
 from tests.helpers import random_weights
 from wsjax import symmetry
 from wsjax.augment import mixup_aligned
 from wsjax.symmetry.align import Alignment
+from wsjax.symmetry.element import identity
 from wsjax.typing import Batch
 
 TOY = align.Size(networks=6, steps=2, rounds=2, batches=(2,), widths=((8, 2),), assignments=((4, 3),))
@@ -24,8 +23,7 @@ TOY = align.Size(networks=6, steps=2, rounds=2, batches=(2,), widths=((8, 2),), 
 @pytest.mark.slow
 def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     rows, timings, notes = align.contest(TOY)
-    report = harness.report("align", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
-    jsonschema.validate(report, json.loads((Path(harness.__file__).parent / "schema.json").read_text()))
+    checked_report("align", rows, timings, notes)
     assert [row.name for row in rows] == [
         "align/mixup_signed_2-32-32-1/b6",
         "align/mixup_full_2-32-32-1/b6",
@@ -78,7 +76,7 @@ def test_the_quality_checked_is_that_of_what_is_timed(networks, monkeypatch):
 
 def test_an_alignment_that_comes_less_near_voids_the_comparison(networks, monkeypatch):
     lazy = lambda a, b, spec, group, max_sweeps: Alignment(
-        a, symmetry.identity(spec), symmetry.squared_distance(a, b), jnp.int32(0)
+        a, identity(spec), symmetry.squared_distance(a, b), jnp.int32(0)
     )
     monkeypatch.setattr(align, "align", lazy)
     with pytest.raises(ValueError, match="the comparison is void"):

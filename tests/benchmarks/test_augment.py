@@ -1,14 +1,11 @@
 """The suite `augment` at a toy size: both sides do the same work. Nothing here asserts a time."""
 
 import functools
-import json
 import random
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import jax
-import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -17,7 +14,8 @@ from benchmarks import __main__ as command
 from benchmarks.speed import augment, augment_step, augment_subjects, harness
 from benchmarks.torch import augment as torch_augment
 from benchmarks.torch import loop as torch_loop
-from tests.augment.strengths import NOTHING
+from tests.augment.helpers import NOTHING
+from tests.benchmarks.reports import checked_report
 from wsjax.augment import CATALOGUE, inputs, outputs
 from wsjax.networks import Network
 
@@ -193,8 +191,7 @@ def test_a_wrong_pytorch_function_makes_the_comparison_void(name, wrong, monkeyp
 @pytest.mark.slow
 def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     rows, timings, notes = augment.contest(TOY, load=0.0)
-    report = harness.report("augment", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
-    jsonschema.validate(report, json.loads((Path(harness.__file__).parent / "schema.json").read_text()))
+    report = checked_report("augment", rows, timings, notes)
     assert [row["name"].removeprefix("augment/") for row in report["rows"]] == [
         *("pipeline/b16", "scale/b16", "mixup/b16", "pipeline/h8_b4", "permute/cnn_b16", "pipeline/b1"),
         *("scale/torch_vs_mark", "mixup/torch_vs_mark", "mixup/vs_floor"),
@@ -224,13 +221,6 @@ def test_a_floor_is_measured_in_the_rounds_of_what_stands_on_it(monkeypatch):
 
 def row(name, value, ratio, against_value=30.0):
     return harness.Row(f"augment/{name}", value, "us", ratio, "torch", against_value, (value, value), (ratio, ratio))
-
-
-def test_rows_below_what_is_asked_are_named():
-    rows = [row("a/b256", 1.0, 19.0), row("b/b256", 1.0, 6.0, 8.0), row("c/h128_b64", 1.0, 0.5)]
-    (said,) = augment.verdicts([*rows, row("pipeline_share_of_step", 1.0, 9.0)])
-    assert said.endswith("Below it: augment/a/b256 19 of 20, augment/pipeline_share_of_step 9 of 10.")
-    assert augment.verdicts(rows[1:])[0].endswith("Below it: none.")
 
 
 def test_only_a_time_far_above_its_mark_is_explained():

@@ -1,16 +1,14 @@
 """The suite `compile` at a toy size: phases add up, and every sample compiles anew. Nothing here asserts a time."""
 
 import doctest
-import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import jsonschema
 import pytest
 
-from benchmarks.speed import compile, harness
+from benchmarks.speed import compile
 from benchmarks.speed.compile import Size, Span, first_call, seconds_of
+from tests.benchmarks.reports import checked_report
 
 TOY = Size(widths=(2, 3, 1), batch=4, names=("statistics",), rounds=1)
 
@@ -26,8 +24,7 @@ def cleared(monkeypatch) -> list[int]:
 @pytest.mark.slow
 def test_a_toy_run_gives_the_promised_rows_in_a_valid_report(cleared):
     rows, timings, notes = compile.contest(TOY)
-    report = harness.report("compile", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
-    jsonschema.validate(report, json.loads((Path(harness.__file__).parent / "schema.json").read_text()))
+    checked_report("compile", rows, timings, notes)
     names = ("augment_recommended", "align", "fit", "build_statistics", "step_statistics")
     assert [row.name for row in rows] == [
         f"compile/{name}/{what}" for name in names for what in ("first_call", "trace", "lower", "xla")

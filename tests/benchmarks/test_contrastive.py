@@ -14,7 +14,7 @@ from benchmarks.accuracy.cell import run_cell
 from benchmarks.accuracy.contrastive import PretrainCell, pretrained, run_pretrain_cell, score_test_once
 from benchmarks.accuracy.probes import NEIGHBORS, C, Split, fit_probes
 from tests.benchmarks.test_accuracy import TOY as LABELED
-from wsjax.data import SPLITS
+from wsjax.data.sources import SPLITS
 from wsjax.models import make
 from wsjax.train import Run
 

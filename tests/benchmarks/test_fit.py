@@ -1,21 +1,21 @@
 """The suite `fit` at a toy size: the contestants do the same work. Nothing here asserts a time."""
 
 import doctest
-import json
 import sys
-from pathlib import Path
 
 import jax
-import jsonschema
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks.speed import fit, fit_cases, harness
+from benchmarks.speed import fit, fit_cases, fit_sine
 from benchmarks.speed import fit_contestants as contestants
 from benchmarks.torch import loop as torch_loop
+from tests.benchmarks.reports import checked_report
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.signals import as_signals
+from wsjax.networks.sine import sine
 
 TOY = fit.Size(steps=3, rounds=2, groups=1, slots=(2, 3), pixels=6, product=16)
 
@@ -55,8 +55,7 @@ def test_torch_loop_reaches_the_same_psnr_as_ours(adam):
 @pytest.mark.slow
 def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     rows, timings, notes = fit.contest(TOY, load=0.0)
-    report = harness.report("fit", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
-    jsonschema.validate(report, json.loads((Path(harness.__file__).parent / "schema.json").read_text()))
+    report = checked_report("fit", rows, timings, notes)
     asked = ("vs_torch_loop", "vs_plain_vmap", "vs_products", "vs_floor", "torch_loop_vs_mark")
     assert [row["name"] for row in report["rows"]] == [f"fit/siren_2-32-32-1_784/{name}" for name in asked]
     assert any("the mark of 1311 us" in note for note in notes)
@@ -118,3 +117,22 @@ def test_other_cases_have_their_rows_and_points_drawn_anew_reach_the_same_qualit
     assert [row.name for row in rows] == [f"{n}/vs_{other}" for n in names for other in ("torch_loop", "plain_vmap")]
     assert len(timings) == 2 * len([timing for timing in timings if timing.endswith("batch16")])
     assert [note.partition(":")[0] for note in notes] == names
+
+
+def test_rows_of_the_value_and_of_the_gradient_in_a_valid_report():
+    rows, timings, notes = fit_sine.contest(fit_sine.Size(rounds=2, calls=1, shape=(3, 5)))
+    report = checked_report("fit", rows, timings, notes)
+    assert [row["name"] for row in report["rows"]] == ["fit/sine/value", "fit/sine/gradient"]
+    assert "`networks.sine` takes the polynomial" in notes[0]
+
+
+def test_the_gradient_is_that_of_the_public_sine():
+    x = np.linspace(-5.0, 5.0, 7, dtype=np.float32)
+    public = jax.vmap(jax.value_and_grad(lambda x: sine(x)))
+    (value, slope), found = jax.jit(lambda x: (public(x), fit_sine.polynomial_gradient(x)))(x)
+    np.testing.assert_allclose(found, np.asarray(value) + np.asarray(slope), atol=1e-6)
+
+
+def test_sides_that_differ_make_the_comparison_void():
+    with pytest.raises(ValueError, match=r"the value of the polynomial and that of jnp.sin differ by 0.5"):
+        fit_sine.check_same("value", [jnp.zeros(2), jnp.full(2, 0.5)])

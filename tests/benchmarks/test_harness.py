@@ -3,7 +3,6 @@
 import doctest
 import itertools
 import json
-from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -12,9 +11,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks.speed import harness
 from benchmarks.speed.harness import Contestant
-
-FOLDER = Path(harness.__file__).parent
-SCHEMA = json.loads((FOLDER / "schema.json").read_text())
+from tests.benchmarks.reports import FOLDER, SCHEMA
 
 
 def a_report():

@@ -2,12 +2,9 @@
 
 import doctest
 import functools
-import json
-from pathlib import Path
 
 import equinox as eqx
 import jax
-import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -19,6 +16,7 @@ from benchmarks.torch import dws as torch_readers_dws
 from benchmarks.torch import loop as torch_loop
 from benchmarks.torch import readers as torch_readers
 from benchmarks.torch.relational import RelationalTransformer, Widths
+from tests.benchmarks.reports import checked_report
 from wsjax import symmetry
 
 WIDTHS = (2, 5, 4, 3)
@@ -152,8 +150,7 @@ def test_only_a_time_far_above_its_mark_is_explained():
 @pytest.mark.slow
 def test_a_toy_run_gives_the_promised_rows_in_a_valid_report():
     rows, timings, notes = readers.contest(TOY, load=0.0)
-    report = harness.report("readers", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
-    jsonschema.validate(report, json.loads((Path(harness.__file__).parent / "schema.json").read_text()))
+    checked_report("readers", rows, timings, notes)
     assert [row.name.removeprefix("readers/") for row in rows] == [
         *("dws_c4_n1_b4/vs_torch_set_attention", "dws_c4_n1_b4/vs_torch_deepsets"),
         "dws_c4_n1_b4_gated/vs_torch_deepsets",

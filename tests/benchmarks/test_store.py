@@ -2,21 +2,19 @@
 
 import doctest
 import json
-from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
 
-from benchmarks.speed import harness, store
+from benchmarks.speed import store
+from tests.benchmarks.reports import checked_report
 
 TOY = store.Size(networks=50, rounds=2, batch=16)
 
 
 def test_a_toy_run_gives_the_promised_rows_in_a_valid_report(tmp_path):
     rows, timings, notes = store.contest(TOY, tmp_path)
-    report = harness.report("store", quick=True, described=harness.machine(), rows=rows, timings=timings, notes=notes)
-    jsonschema.validate(report, json.loads((Path(harness.__file__).parent / "schema.json").read_text()))
+    checked_report("store", rows, timings, notes)
     against = ("npy_sha", "npy", "npz_sha", "npz")
     asked = [f"store/{what}/vs_{other}" for what in ("write", "read", "device") for other in against]
     assert [row.name for row in rows] == [*asked, "store/stream/vs_read"]
