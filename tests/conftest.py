@@ -23,11 +23,7 @@ from typing import Any
 # compile the same programs. A test whose law depends on the code that users run asks for theirs: `helpers.USERS_CODE`.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 os.environ["XLA_FLAGS"] = " ".join(
-    [
-        "--xla_cpu_use_fusion_emitters=false",
-        "--xla_cpu_parallel_codegen_split_count=1",
-        os.environ.get("XLA_FLAGS", ""),
-    ]
+    ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1", os.environ.get("XLA_FLAGS", "")]
 )
 
 # A shell starts what it runs in the background with Ctrl-C ignored; the tests of Ctrl-C, here and in the processes that

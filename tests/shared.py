@@ -14,8 +14,13 @@ EXAMPLES = ("networks", "trained")
 
 @pytest.fixture(autouse=True)
 def names_of_examples(request: pytest.FixtureRequest, doctest_namespace: dict[str, Any]) -> None:
+    """Gives an example the names that it uses, and skips it where it uses an optional package that is not there."""
+    from wsjax.data.optional import EXTRAS
+
     if isinstance(request.node, pytest.DoctestItem) and request.node.dtest is not None:
         words = set(re.findall(r"\w+", "".join(example.source for example in request.node.dtest.examples)))
+        for package in words & EXTRAS.keys():
+            pytest.importorskip(package)
         doctest_namespace.update({name: request.getfixturevalue(name) for name in EXAMPLES if name in words})
 
 

@@ -14,10 +14,7 @@ def test_a_batch_spreads_over_all_devices_and_a_state_is_copied():
     assert {s.data.shape for s in batch.addressable_shards} == {(2,)}
     assert replicate(jnp.arange(8.0), mesh).sharding.is_fully_replicated
 
-
-def test_without_a_mesh_nothing_moves():
-    x = jnp.arange(3.0)
-    assert spread(x, None) is x
+    assert spread(x := jnp.arange(3.0), None) is x
 
 
 def test_more_devices_than_there_are(untyped):
@@ -30,11 +27,9 @@ def test_more_devices_than_there_are(untyped):
     [
         ({"coordinator": "localhost:9"}, "only coordinator given; expected coordinator, processes, process, or none"),
         ({"processes": 2, "process": 0}, "only processes and process given; expected coordinator"),
-        (
-            {"coordinator": "localhost:9", "processes": 0, "process": 0},
-            "processes is 0; it must be one integer",
-        ),
+        ({"coordinator": "localhost:9", "processes": 0, "process": 0}, "processes is 0; it must be one integer"),
         ({"coordinator": "localhost:9", "processes": 2, "process": -1}, r"process is -1; .* in \[0, 1\]"),
+        ({"coordinator": "localhost:9", "processes": 2, "process": 2}, r"process is 2; .* in \[0, 1\]"),
         ({"patience": 0}, "patience is 0"),
     ],
 )

@@ -67,23 +67,17 @@ def test_heavy_packages_come_when_they_are_used():
 
 
 def test_the_defaults_of_commands_are_those_of_the_library():
-    """They are written out there, as the records that have them come with JAX."""
-    records = {
-        "fit": (data.Recipe,),
-        "zoo": (data.ZooRecipe,),
-        "train": (TrainConfig,),
-    }
-    own = {
-        "fit": {"steps", "learning_rate", "target_psnr"},
-        "zoo": set(),
-        "train": set(),
-    }  # None: the recipe says which
-    shared = {"fit": 2, "zoo": 13, "train": 12}
-    for command, kinds in records.items():
-        fields = {name: field.default for kind in kinds for name, field in kind.__dataclass_fields__.items()}
+    """They are written out there, as the records that have them come with JAX; None: the recipe says which."""
+    own = {"steps", "learning_rate", "target_psnr"}
+    for command, record, by_recipe, shared in (
+        ("fit", data.Recipe, own, 2),
+        ("zoo", data.ZooRecipe, set(), 13),
+        ("train", TrainConfig, set(), 12),
+    ):
+        fields = {name: field.default for name, field in record.__dataclass_fields__.items()}
         asked = inspect.signature(cli.COMMANDS[command]).parameters.items()
         found = {{"networks": "count"}.get(name, name): parameter.default for name, parameter in asked}
-        names = (found.keys() & fields.keys()) - own[command] - {"recipe"}
+        names = (found.keys() & fields.keys()) - by_recipe - {"recipe"}
         compared = {name for name in names if found[name] is not inspect.Parameter.empty}
         assert {name: found[name] for name in compared} == {name: fields[name] for name in compared}, command
-        assert len(compared) == shared[command], (command, sorted(compared))
+        assert len(compared) == shared, (command, sorted(compared))

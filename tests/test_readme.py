@@ -96,7 +96,7 @@ def test_the_programs_of_the_pages_run(small, networks, tmp_path, monkeypatch):
     assert (len(names["result"].runs), outputs.shape) == (3, (len(networks.split("test")), 10))
 
     exec(block(DATA, "random_split"), names := {})
-    assert [len(names["dataset"].split(name)) for name in data.SPLITS] == [16, 2, 2]
+    assert [len(names["dataset"].split(name)) for name in data.sources.SPLITS] == [16, 2, 2]
     assert len(data.load("runs/mine")) == 20
 
     try:

@@ -1,13 +1,15 @@
 """The vocabulary's shapes, and the messages of the one checking layer."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
 
-from tests.conftest import checked
-from wsjax import errors
+from tests.conftest import COMPILED, checked
+from wsjax import errors, floats
 from wsjax.errors import DataError
 from wsjax.typing import Batch, Layer, Weights
 
@@ -29,8 +31,7 @@ def test_weights_are_any_pytree_whose_structure_and_shapes_stay():
 
 def test_layers_and_batches_are_pytrees_by_field():
     names = errors.leaf_names(Batch(NETWORK, np.zeros(1)), "batch")
-    assert names[0] == "batch.weights[0].kernel"
-    assert names[-1] == "batch.label"
+    assert (names[0], names[-1]) == ("batch.weights[0].kernel", "batch.label")
 
 
 def test_the_packages_signatures_are_checked_while_the_tests_run():
@@ -38,91 +39,116 @@ def test_the_packages_signatures_are_checked_while_the_tests_run():
         errors.check_shape("kernel", "(2, 3)", (2, 3), "this test")  # type: ignore[arg-type]
 
 
-def test_a_data_error_is_a_value_error():
-    assert issubclass(DataError, ValueError)
-
-
-def test_an_unknown_choice_lists_the_valid_ones_and_the_nearest():
-    errors.check_choice("activation", "relu", ("relu", "tanh"))
-    with pytest.raises(
-        ValueError, match=r"unknown activation 'rleu'; the valid ones are: relu, tanh. Did you mean 'relu'\?"
-    ):
-        errors.check_choice("activation", "rleu", ("relu", "tanh"))
-    many = [f"layer{i}" for i in range(40)]
-    with pytest.raises(ValueError, match=r"unknown array 'layer4x'. Did you mean 'layer4'\? The valid ones are: "):
-        errors.check_choice("array", "layer4x", many)
-    with pytest.raises(ValueError, match=r"unknown array 'x'. All 40 are in the metadata.$"):
-        errors.check_choice("array", "x", many, "in the metadata")
-    with pytest.raises(ValueError, match=r"the valid ones are: relu, tanh.$"):
-        errors.check_choice("activation", 7, ("relu", "tanh"))
-
-
 @pytest.mark.parametrize("value", [0, 0.0, 1, np.float32(0.5), np.int64(1), jnp.float32(1.0), jnp.bfloat16(0.5)])
 def test_a_number_in_its_range_passes(value: object):
     errors.check_number("rate", value, low=0, high=1)
 
 
-@pytest.mark.parametrize(
-    ("value", "found"),
-    [
-        (-0.5, "-0.5"),
-        (2, "2"),
-        (float("nan"), "nan"),
-        ("0.1", "'0.1'"),
-        (None, "None"),
-        (np.ones(2), r"an array of shape \(2,\)"),
-    ],
-)
-def test_a_number_out_of_range_or_no_number_is_named(value: object, found: str):
-    with pytest.raises(ValueError, match=rf"^rate is {found}; it must be one number in \[0, 1\]$"):
-        errors.check_number("rate", value, low=0, high=1)
-
-
-def test_an_open_bound_excludes_its_end():
-    with pytest.raises(ValueError, match=r"alpha is 0; it must be one number in \(0, inf\]"):
-        errors.check_number("alpha", 0, low=0, open_low=True)
-    errors.check_number("alpha", 1e-6, low=0, open_low=True)
-
-
 def test_a_traced_number_passes():
     def double(rate):
         errors.check_number("rate", rate, low=0, high=1)
-        return 2 * rate
+        errors.check_index("network", rate, 1)
+        return 2 * errors.as_integer(rate)
 
     assert float(jax.jit(double)(5.0)) == 10.0
 
 
-def test_a_differing_structure_names_the_leaves():
-    expected = jax.tree.structure({"a": 0, "b": 0})
-    errors.check_structure({"a": 1.0, "b": 2.0}, expected, "this test")
-    with pytest.raises(
-        ValueError, match=r"structure of this test: missing weights\['b'\]; unexpected weights\['c'\]. Pass"
-    ):
-        errors.check_structure({"a": 1.0, "c": 2.0}, expected, "this test")
-    with pytest.raises(ValueError, match=r"containers differ: found .*, expected .*"):
-        errors.check_structure([1.0, 2.0], jax.tree.structure((0, 0)), "this test")
-
-
-def test_a_differing_shape_says_whether_it_looks_like_a_batch():
-    errors.check_shape("weights[0].kernel", (2, 3), (2, 3), "this Symmetry")
-    with pytest.raises(
-        ValueError, match=r"weights\[0\].kernel has shape \(7, 2, 3\); .* \(2, 3\). It has one leading axis more.*vmap"
-    ):
-        errors.check_shape("weights[0].kernel", (7, 2, 3), (2, 3), "this Symmetry")
-    with pytest.raises(
-        ValueError, match=r"has shape \(3, 2\); this Symmetry expects \(2, 3\). Pass weights of that network"
-    ):
-        errors.check_shape("weights[0].kernel", (3, 2), (2, 3), "this Symmetry")
-
-
-def test_a_number_that_is_not_finite_is_located():
+def broken(rows: list[int], value: float) -> dict[str, np.ndarray]:
     tree = {"kernel": np.zeros((9, 2, 2), np.float32), "steps": np.zeros(9, np.int32), "bias": np.zeros((9, 2))}
-    errors.check_finite(tree, "the fit", "Lower the rate.")
-    tree["kernel"][[1, 7], 0, 1] = np.nan
-    with pytest.raises(
-        DataError, match=r"the fit: weights\['kernel'\] is not finite in 2 of 9 networks \(rows 1, 7\); .* Lower the"
-    ):
-        errors.check_finite(tree, "the fit", "Lower the rate.")
-    tree["kernel"][:] = np.inf
-    with pytest.raises(DataError, match=r"in 9 of 9 networks \(rows 0, 1, 2, 3, 4, \.\.\.\)"):
-        errors.check_finite(tree, "the fit", "Lower the rate.")
+    tree["kernel"][rows, 0, 1] = value
+    return tree
+
+
+MANY = [f"layer{i}" for i in range(40)]
+AB = jax.tree.structure({"a": 0, "b": 0})
+REFUSALS: list[tuple[str, tuple, dict, str]] = [
+    *(
+        ("number", ("rate", value), {"low": 0, "high": 1}, f"rate is {found}; it must be one number in [0, 1]")
+        for value, found in [(-0.5, "-0.5"), (2, "2"), (float("nan"), "nan"), ("0.1", "'0.1'"), (None, "None")]
+    ),
+    ("number", ("rate", np.ones(2)), {}, "rate is an array of shape (2,); it must be one number in [-inf, inf]"),
+    ("number", ("alpha", 0), {"low": 0, "open_low": True}, "alpha is 0; it must be one number in (0, inf]"),
+    ("number", ("seeds", 4.0), {"low": 1, "integer": True}, "it must be one integer in [1, inf], as an int"),
+    ("seed", ("seed", 2**40), {}, "seed is 1099511627776; it must be one integer in [0, 4.29497e+09]"),
+    ("sizes", (), {"channels": 8, "layers": 0}, "layers is 0; it must be one integer in [1, inf]"),
+    ("range", ("low", (1.0, 1.0)), {}, "low is (1.0, 1.0); expected a lower and a higher number, both finite"),
+    ("choice", ("name", "rleu", ("relu", "tanh")), {}, "'rleu'; the valid ones are: relu, tanh. Did you mean 'relu'?"),
+    ("choice", ("name", 7, ("relu", "tanh")), {}, "unknown name 7; the valid ones are: relu, tanh."),
+    ("choice", ("array", "layer4x", MANY), {}, "'layer4x'. Did you mean 'layer4'? The valid ones are: layer0, layer1"),
+    ("choice", ("array of b", "x", MANY, "in the file"), {}, "unknown array 'x' of b. All 40 are in the file."),
+    ("index", ("network", 99, 6), {}, "there is no network 99; expected 0 to 5, or -6 to -1 from the end"),
+    ("index", ("network", 1.0, 6), {}, "the number of a network is 1.0; expected one integer"),
+    ("rows", ("network", [3, -5], 4), {}, "there is no network -5; expected 0 to 3, or -4 to -1 from the end"),
+    ("rows", ("network", 1, 4), {}, "have shape () and dtype int64; expected a list of integers, or (4,) booleans"),
+    ("structure", ({"a": 1.0, "c": 2.0}, AB, "b"), {}, "of b: missing weights['b']; unexpected weights['c']. Pass"),
+    ("structure", ([1.0], jax.tree.structure((0,)), "b"), {}, "containers differ: found PyTreeDef([*]), expected"),
+    (
+        "shape",
+        ("kernel", (7, 2, 3), (2, 3), "it"),
+        {},
+        "kernel has shape (7, 2, 3); it expects (2, 3). It has one leading",
+    ),
+    ("shape", ("kernel", (3, 2), (2, 3), "it"), {}, "shape (3, 2); it expects (2, 3). Pass weights of that network"),
+    ("same_shapes", ({"w": np.ones((2, 8))}, {"w": np.ones((2, 1))}, "it"), {}, "weights['w'] has shape (2, 8); it"),
+    (
+        "finite",
+        (broken([1, 7], np.nan), "it", "Less."),
+        {},
+        "it: weights['kernel'] is not finite in 2 of 9 networks (rows 1, 7); expected finite numbers. Less.",
+    ),
+    ("finite", (broken([*range(9)], np.inf), "it", ""), {}, "in 9 of 9 networks (rows 0, 1, 2, 3, 4, ...)"),
+]
+
+
+@pytest.mark.parametrize(
+    ("check", "arguments", "settings", "message"), REFUSALS, ids=[row[-1][:40] for row in REFUSALS]
+)
+def test_a_refusal_names_what_was_found_and_what_is_expected(check, arguments, settings, message, untyped):
+    kind = {"finite": DataError, "index": IndexError, "rows": IndexError}.get(check, ValueError)
+    with pytest.raises(TypeError if "the number" in message or "have shape" in message else kind) as refusal:
+        getattr(errors, f"check_{check}")(*arguments, **settings)
+    assert message in str(refusal.value)
+
+
+def test_what_is_right_passes():
+    errors.check_number("alpha", 1e-6, low=0, open_low=True)
+    errors.check_choice("activation", "relu", ("relu", "tanh"))
+    errors.check_structure({"a": 1.0, "b": 2.0}, AB, "this test")
+    errors.check_shape("kernel", (2, 3), (2, 3), "this test")
+    errors.check_finite(broken([], 0.0), "this test", "")
+    assert issubclass(DataError, ValueError)
+
+
+def test_numbers_and_rows_are_made_python_s_and_numpy_s():
+    assert errors.as_python((np.int64(3), {"rate": np.float64(0.5)}, np.ones(2), "adam")) == (
+        3,
+        {"rate": 0.5},
+        (1.0, 1.0),
+        "adam",
+    )
+    assert [errors.as_integer(value) for value in (4.0, 0.5, "4.0")] == [4, 0.5, "4.0"]
+    assert [errors.check_rows("it", rows, 4).tolist() for rows in ([3, -1], slice(1, 3), [True, False] * 2)] == [
+        [3, 3],
+        [1, 2],
+        [0, 2],
+    ]
+    assert int(floats.uncut(np.int64(2**40))) == 2**40
+    assert floats.all_widened({"w": jnp.ones(2, jnp.bfloat16)}, jnp.zeros(3))["w"].dtype == np.float32
+
+
+def test_a_numpy_array_is_made_jax_s_without_a_program():
+    before = COMPILED.total()
+    (array,) = floats.floats_of({"w": np.ones((3, 5, 7), np.float32), "n": np.int32(1)})
+    assert (array.shape, COMPILED.total() - before) == ((3, 5, 7), 0)
+
+
+def test_differences_of_json_are_named_by_their_place():
+    found = errors.json_differences({"steps": 3, "fit": {"seeds": [0, 1]}}, {"steps": 3, "fit": {"seeds": [0, 2]}})
+    assert found == ["fit.seeds[1] is 1 there and 2 here"]
+
+
+def test_a_file_that_cannot_be_written_is_named():
+    where = Path("/nowhere/file")
+    message = "/nowhere/file cannot be written: No such file or directory; name a place"
+    with pytest.raises(OSError, match=message), errors.writing(where):
+        where.write_text("")

@@ -19,7 +19,7 @@ from wsjax.augment import CATALOGUE, parse_batch
 from wsjax.augment.inputs import affine, rotation
 from wsjax.augment.register import Augmentation
 from wsjax.networks import Network
-from wsjax.viz.decode import decode, decode_batch
+from wsjax.viz.decode import decode
 from wsjax.viz.examples import examples, line_of
 from wsjax.viz.style import EDGE, SOFT, figure, headline, picture, place, shades, write
 
@@ -71,9 +71,9 @@ def fitted() -> list[data.WeightDataset]:
 def strip(homes: list[data.WeightDataset], entry: Augmentation, key: jax.Array, path: Path) -> None:
     """A network and draws of one augmentation side by side, of the first networks that allow it."""
     draws = TILES - 1 - (entry.level == "batch")
-    tried = (examples(networks, 0, entry, key=key, draws=draws) for networks in homes)
+    tried = (examples(networks, 0, [entry], keys=[key], draws=[draws])[0] for networks in homes)
     networks, shown = next((n, s) for n, s in zip(homes, tried, strict=True) if s.weights is not None)
-    decoded = decode_batch(networks, line_of(networks, 0, shown), shape=(TILE, TILE))
+    decoded = decode(networks, line_of(networks, 0, shown), shape=(TILE, TILE))
     low, high = networks.metadata.value_range
     tiles = shades(decoded, low=low, high=high)
     page = np.ones((TILE, TILES * (TILE + GAP) - GAP, *tiles.shape[3:]), np.float32)

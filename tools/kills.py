@@ -24,9 +24,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wsjax.data import Part, load
-from wsjax.data.store.directory import METADATA, SHARDS
-from wsjax.data.store.index import Index, has_index, read_index
+from wsjax.data import load
+from wsjax.data.store.index import METADATA, SHARDS, Index, has_index, read_index
+from wsjax.data.store.parts import Part
 
 COMMANDS = {
     "fit": ("fit", "digits", "--views", "3", "--steps", "3"),

@@ -10,7 +10,8 @@ from pathlib import Path
 import jax
 
 from wsjax.data import Metadata
-from wsjax.models import READERS, SIZES, make, parameter_count
+from wsjax.models import READERS, make, parameter_count
+from wsjax.models.registry import SIZES
 from wsjax.networks import Network
 
 PAGE = Path(__file__).parents[1] / "docs" / "readers.md"

@@ -10,7 +10,7 @@ split is read once.
 import os
 import platform
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +26,7 @@ from wsjax.models import NamedReader
 from wsjax.storage import files
 from wsjax.train import Run, TrainConfig, evaluate, fit
 from wsjax.train.results import row_of, spreads, stopwatch, summary_table
+from wsjax.viz.report import Section
 from wsjax.viz.style import Figure
 
 T = TypeVar("T")
@@ -103,22 +104,18 @@ CHOICE = (
 
 
 def train_rows(
-    reader: str,
-    training: Training,
-    chosen: Mapping[str, Row],
-    seeds: Sequence[int],
-    networks: data.WeightDataset,
-    out: Path,
+    reader: str, size: Size, networks: data.WeightDataset, out: Path
 ) -> tuple[dict[str, dict[str, Any]], dict[str, list[dict[str, Any]]]]:
     """The rows of one reader, and their histories by title: one training of all runs, one use of the test split."""
+    chosen = {name: row for name, row in size.rows.items() if row.reader == reader}
     with stopwatch(out) as spent:
-        runs = [replace(row.run, seed=seed) for row in chosen.values() for seed in seeds]
-        make_model = NamedReader(reader, networks.metadata, training.settings)
-        result = fit(networks, make_model, training.config, runs=runs, out=out)
+        runs = [replace(row.run, seed=seed) for row in chosen.values() for seed in size.seeds]
+        make_model = NamedReader(reader, networks.metadata, size.trainings[reader].settings)
+        result = fit(networks, make_model, size.trainings[reader].config, runs=runs, out=out)
         test = evaluate(result, networks)
     rows, histories = {}, {}
     for i, (name, row) in enumerate(chosen.items()):
-        own = range(i * len(seeds), (i + 1) * len(seeds))
+        own = range(i * len(size.seeds), (i + 1) * len(size.seeds))
         augment = RECOMMENDED if row.augmented else ""
         rows[name] = {**row_of(result, test, runs=own), "augment": augment, "seconds": spent["seconds"]}
         histories[row.title] = [line for line in result.history if line["run"] in own]
@@ -127,15 +124,15 @@ def train_rows(
 
 
 def run_demo(out: Path, *, quick: bool = False) -> dict[str, Any]:
-    """Run everything, or what is left of it, and leave results.json, pictures and report.html in `out`.
+    """Run everything, or what is left of it, and leave results.json, figures and report.html in `out`.
 
     Two trainings go on side by side, as each keeps one core busy. After Ctrl-C one may go on in its thread.
     """
     size = QUICK if quick else FULL
     figures: dict[str, Path] = {}
 
-    def draw(title: str, name: str, picture: Callable[..., Figure], *drawn: Any, **settings: Any) -> None:
-        picture(*drawn, path=out / name, **settings)
+    def draw(title: str, name: str, plot: Callable[..., Figure], *drawn: Any, **settings: Any) -> None:
+        plot(*drawn, path=out / name, **settings)
         figures[title] = out / name
         say(f"{title}: {out / name}")
 
@@ -145,17 +142,13 @@ def run_demo(out: Path, *, quick: bool = False) -> dict[str, Any]:
         images = data.limit(data.load_images("digits"), size.images)
         networks = data.fit(images, recipe=data.recipe_named("digits"), out=out / "digits")
         draw("Images and the networks that hold them", "fits.png", viz.fits, images, networks)
-        jobs = [
-            partial(train_rows, reader, training, chosen, size.seeds, networks, out / reader)
-            for reader, training in size.trainings.items()
-            if (chosen := {name: row for name, row in size.rows.items() if row.reader == reader})
-        ]
+        jobs = [partial(train_rows, reader, size, networks, out / reader) for reader in size.trainings]
         names = "; ".join(row.title for row in size.rows.values())
         say(f"training with {len(size.seeds)} seeds each: {names}")
         entries = {name: CATALOGUE[name] for name in size.shown}
-        title = "One network under some of the augmentations"
 
         def meanwhile() -> list[Any]:
+            title = "One network under some of the augmentations"
             draw(title, "gallery.png", viz.gallery, networks, 0, entries=entries)
             return [job() for job in jobs[1:]]
 
@@ -175,7 +168,7 @@ def run_demo(out: Path, *, quick: bool = False) -> dict[str, Any]:
     files.write_json(out / "results.json", {**rows, "about": known})
     write_report(out, rows, titles, figures, known, WARNING if quick else "")
     say(f"\n{gain_line(rows)}\n\n{summary_table(rows, titles)}\n\n{time_line(known)}")
-    say(f"results.json, the pictures and report.html are in {out}" + f"\n{WARNING}" * quick)
+    say(f"results.json, the figures and report.html are in {out}" + f"\n{WARNING}" * quick)
     return rows
 
 
@@ -202,25 +195,23 @@ def gain_line(rows: Mapping[str, Mapping[str, Any]]) -> str:
     plain, augmented = (rows[name] for name in ("reader", "reader_augmented"))
     gain = augmented["test_accuracy_mean"] - plain["test_accuracy_mean"]
     deviations = [row["test_accuracy_sd"] for row in (plain, augmented) if row["test_accuracy_sd"] is not None]
-    said = f"augmentation changes the test accuracy of DWS by {100 * gain:+.1f} points"
-    if not deviations:
-        return said
-    return f"{said}; the larger of its two deviations over seeds is {100 * max(deviations):.1f}"
+    line = f"augmentation changes the test accuracy of DWS by {100 * gain:+.1f} points"
+    if deviations:
+        line += f"; the larger of its two deviations over seeds is {100 * max(deviations):.1f}"
+    return line
 
 
 def time_line(known: Mapping[str, Any]) -> str:
     """How long the demonstration took, and how much of that was compilation."""
-    return (
-        f"{known['seconds']:.0f} s, {known['compile_seconds']:.0f} of them with something compiling "
-        f"({known['programs']} programs)"
-    )
+    compiling = f"{known['compile_seconds']:.0f} of them with something compiling ({known['programs']} programs)"
+    return f"{known['seconds']:.0f} s, {compiling}"
 
 
 def about(networks: data.WeightDataset, command: str, spent: Mapping[str, Any]) -> dict[str, Any]:
     """What the figures were measured on, and in which time."""
     return {
         "command": command,
-        "networks": {name: len(networks.split(name)) for name in data.SPLITS},
+        "networks": {name: len(networks.split(name)) for name in data.sources.SPLITS},
         "psnr_mean": float(networks.columns["psnr"].mean()),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}",
         "python": platform.python_version(),
@@ -231,14 +222,9 @@ def about(networks: data.WeightDataset, command: str, spent: Mapping[str, Any]) 
 
 
 def write_report(
-    out: Path,
-    rows: Mapping[str, Mapping[str, Any]],
-    titles: Mapping[str, str],
-    figures: Mapping[str, Path],
-    known: Mapping[str, Any],
-    warning: str,
+    out: Path, rows: Mapping[str, Any], titles: Mapping[str, str], figures: Mapping[str, Path], known: Any, warning: str
 ) -> None:
-    """report.html: what was gained, the scores, every picture, the machine, and what to do next."""
+    """report.html: what was gained, the scores, every figure, the machine, and what to do next."""
     gained = f"{gain_line(rows)[0].upper()}{gain_line(rows)[1:]}.\n\n{CHOICE}\n\n{warning}"
     table = [["", "train (last epoch)", "validation", "test"]]
     table += [[titles[name], f"{row['train_accuracy_mean']:.1%}", *spreads(row)] for name, row in rows.items()]
@@ -255,13 +241,12 @@ def write_report(
         "fit networks to photographs": "wsjax fit fashion-mnist runs/fashion --limit 2000",
         "draw one network under every augmentation": f"wsjax show {out}/digits",
     }
-    machine = (
-        f"{known['machine']}; Python {known['python']}, JAX {known['jax']}, wsjax {known['wsjax']}. {time_line(known)}."
-    )
-    sections = [viz.Section("What was gained", gained, None, ()), viz.Section("Accuracy", protocol, table, ())]
-    sections += [viz.Section(title, "", None, (figure,)) for title, figure in figures.items()]
+    versions = f"Python {known['python']}, JAX {known['jax']}, wsjax {known['wsjax']}"
+    machine = f"{known['machine']}; {versions}. {time_line(known)}."
+    sections = [Section("What was gained", gained, None, ()), Section("Accuracy", protocol, table, ())]
+    sections += [Section(title, "", None, (figure,)) for title, figure in figures.items()]
     sections += [
-        viz.Section("The machine", machine, None, ()),
-        viz.Section("Next", "", [["", "command"], *map(list, next_steps.items())], ()),
+        Section("The machine", machine, None, ()),
+        Section("Next", "", [["", "command"], *map(list, next_steps.items())], ()),
     ]
     viz.report(out / "report.html", "wsjax: what augmentation of weights gives", sections)

@@ -18,29 +18,23 @@ def start_processes(
 ) -> None:
     """Make this process one of several that work together; each calls this before it first uses JAX.
 
-    Then `data.fit` shares its work among them, and `data.stream` gives each a share of every epoch. Under
+    Then `data.fit` shares its work among them, and `data.stream` gives each a part of every epoch. Under
     Slurm, Open MPI and on TPUs JAX finds the three arguments by itself. Where one process dies, JAX ends the others:
     give the same commands again, and they go on.
 
     Args:
         coordinator: `"HOST:PORT"` of process 0; any free port of that machine.
-        processes: how many there are.
-        process: which one this is, from 0.
+        processes, process: how many there are, and which one this is, from 0.
         patience: seconds without a sign of life after which a process counts as dead.
 
     Raises:
         ValueError: a process that is none of those, or some of the three arguments and not the others.
         RuntimeError: JAX was used before.
-
-    Example:
-        >>> start_processes("localhost:9999", processes=2, process=2)
-        Traceback (most recent call last):
-        ValueError: process is 2; it must be one integer in [0, 1]
     """
-    asked = {"coordinator": coordinator, "processes": processes, "process": process}
-    given = [name for name, value in asked.items() if value is not None]
-    if given and len(given) < len(asked):
-        raise ValueError(f"only {' and '.join(given)} given; expected {', '.join(asked)}, or none of them")
+    arguments = {"coordinator": coordinator, "processes": processes, "process": process}
+    named = [name for name, value in arguments.items() if value is not None]
+    if named and len(named) < len(arguments):
+        raise ValueError(f"only {' and '.join(named)} given; expected {', '.join(arguments)}, or none of them")
     if processes is not None:
         check_number("processes", processes, low=1, integer=True)
         check_number("process", process, low=0, high=processes - 1, integer=True)
@@ -49,15 +43,7 @@ def start_processes(
 
 
 def data_mesh(devices: int | None = None) -> Mesh:
-    """A mesh of one axis, `"batch"`, over the first `devices` devices; None takes all.
-
-    Raises:
-        ValueError: more devices asked for than there are.
-
-    Example:
-        >>> data_mesh(1).axis_names
-        ('batch',)
-    """
+    """A mesh of one axis, `"batch"`, over the first `devices` devices, or over all. Raises ValueError for more."""
     available = jax.devices()
     count = len(available) if devices is None else devices
     if not 1 <= count <= len(available):

@@ -16,12 +16,6 @@ def use_host_well() -> None:
       after each call, and fetching them again, page by page, is a third to a half of a training step.
 
     It holds for the whole process and takes up to a gigabyte more of memory. On an accelerator it changes nothing.
-
-    Example:
-        >>> import subprocess, sys
-        >>> program = "import jax, wsjax.host as host; host.use_host_well(); print(jax.numpy.ones(2).sum())"
-        >>> subprocess.run([sys.executable, "-c", program], capture_output=True).stdout
-        b'2.0...'
     """
     import jax
 

@@ -11,17 +11,6 @@ def interrupts_held_back() -> Iterator[None]:
     """Ctrl-C waits until the end, and does then what it did before: by default it raises KeyboardInterrupt.
 
     A process that ignores it goes on doing so. Threads other than the main one are never interrupted.
-
-    Example:
-        >>> import os, signal
-        >>> try:
-        ...     with interrupts_held_back():
-        ...         os.kill(os.getpid(), signal.SIGINT)
-        ...         print("written whole")
-        ... except KeyboardInterrupt:
-        ...     print("then interrupted")
-        written whole
-        then interrupted
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

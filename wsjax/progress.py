@@ -16,15 +16,6 @@ SECONDS = 10.0
 
 
 @runtime_checkable
-class Stream(Protocol):
-    """What text is written to."""
-
-    def write(self, text: str, /) -> Any: ...
-    def flush(self) -> Any: ...
-    def isatty(self) -> bool: ...
-
-
-@runtime_checkable
 class Progress(Protocol[T_co]):
     """What a loop calls, named as in tqdm: it iterates over the items, or calls `update` for each part done."""
 
@@ -44,19 +35,9 @@ def progress_of(
     desc: str,
     disable: bool = False,
 ) -> Progress[T]:
-    """The progress of a loop, written to standard error.
+    """The progress of a loop, written to standard error: over `items`, or of the `total` that it updates.
 
-    Args:
-        items: what the loop iterates over; None where it calls `update`.
-        total: how much there is to do; None takes the number of items, where that is known.
-        initial: how much was done before.
-        unit: of the total, in the plural; "B" is shown in megabytes.
-        desc: what is done, in a word or two.
-        disable: show nothing.
-
-    Example:
-        >>> sum(progress_of([1, 2, 3], unit="numbers", desc="add", disable=True))
-        6
+    `initial` was done before, `unit` is in the plural ("B" is shown in megabytes), `desc` says what is done.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -68,34 +49,15 @@ def progress_of(
     return Lines(() if items is None else items, total=total, initial=initial, unit=unit, desc=desc, stream=stream)
 
 
-def is_live(stream: Stream | None) -> bool:
-    """Whether a line on a stream can be written over: on a terminal, and below a cell of a notebook.
-
-    Example:
-        >>> import io
-        >>> is_live(io.StringIO())
-        False
-    """
+def is_live(stream: Any) -> bool:
+    """Whether a line on a stream can be written over: on a terminal, and below a cell of a notebook."""
     return stream is not None and (stream.isatty() or type(stream).__module__.startswith("ipykernel."))
 
 
 class Lines(Generic[T]):
     """Progress as lines of text: one whenever ten seconds have passed since the last, and the last state at the end.
 
-    Args:
-        items, total, initial, unit, desc: as `progress_of` takes them.
-        stream: where the lines go; None writes none.
-        clock: seconds from any start.
-
-    Example:
-        >>> clock = iter([0.0, 3.0, 12.0, 15.0, 16.0]).__next__
-        >>> with Lines(total=40, unit="images", desc="fit", stream=sys.stdout, clock=clock) as bar:
-        ...     bar.update(8)
-        ...     bar.set_postfix(psnr="31.0 dB")
-        ...     bar.update(8)
-        ...     bar.update(8)
-        fit: 16 of 40 images, psnr 31.0 dB, 12 s
-        fit: 24 of 40 images, psnr 31.0 dB, 16 s
+    A `stream` of None gets none; the `clock` counts seconds from any start.
     """
 
     def __init__(
@@ -106,7 +68,7 @@ class Lines(Generic[T]):
         initial: int = 0,
         unit: str,
         desc: str,
-        stream: Stream | None,
+        stream: Any,
         clock: Callable[[], float] = time.monotonic,
     ):
         self.items, self.total, self.done, self.unit, self.desc = items, total, initial, unit, desc

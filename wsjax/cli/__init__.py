@@ -8,19 +8,38 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import tyro
 
 from wsjax import __version__
-from wsjax.cli.convert import convert
-from wsjax.cli.demo import demo
-from wsjax.cli.evaluate import evaluate
-from wsjax.cli.fit import fit
-from wsjax.cli.show import show
-from wsjax.cli.train import train
-from wsjax.cli.verify import verify
-from wsjax.cli.zoo import zoo
+from wsjax.cli.fit import fit, zoo
+from wsjax.cli.stored import convert, show, verify
+from wsjax.cli.train import evaluate, train
 from wsjax.host import use_host_well
+
+
+def demo(*, out: Path = Path("runs/demo"), quick: bool = False) -> None:
+    """The whole path: fit `digits`, train readers with and without augmentation, table, figures, report.
+
+    Args:
+        out: The directory for everything it makes; an interrupted demo goes on from there.
+        quick: A toy size that only shows that the path works, in half a minute at most; its figures mean nothing.
+    """
+    import jax
+
+    from wsjax.demo import run_demo
+
+    if quick:  # programs of a toy run for milliseconds, and take half the time to compile so
+        jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        run_demo(out, quick=quick)
+    except KeyboardInterrupt:
+        print(f"interrupted: what was saved in {out} stays, and the same command goes on from there", flush=True)
+        sys.stderr.flush()
+        # Another thread may be training, whose libraries Python would take down under it at a normal end.
+        os._exit(130)
+
 
 COMMANDS = {command.__name__: command for command in (fit, zoo, train, evaluate, show, convert, verify, demo)}
 

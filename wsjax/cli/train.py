@@ -1,33 +1,39 @@
-"""`wsjax train`."""
+"""`wsjax train` and `wsjax evaluate`."""
 
-from typing import Literal
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from wsjax.cli.arguments import Dataset, Imports, Json, MaybeWhole, Out, Spec
-from wsjax.cli.given import check_dataset, import_modules, parse_settings
+from wsjax.cli import arguments as arg
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from wsjax.data import WeightDataset
 
 
 def train(
-    dataset: Dataset,
-    out: Out,
+    dataset: arg.Dataset,
+    out: arg.Out,
     /,
     *,
     reader: str = "dws",
-    augment: Spec = "",
+    augment: arg.Spec = "",
     epochs: int = 60,
     batch_size: int = 128,
     learning_rate: float = 6e-3,
     weight_decay: float = 0.1,
     dropout_rate: float = 0.0,
     seeds: int = 3,
-    evaluate_every: MaybeWhole = None,
-    settings: Json = "{}",
+    evaluate_every: arg.MaybeWhole = None,
+    settings: arg.Json = "{}",
     freeze: Literal["trunk"] | None = None,
     compute_dtype: Literal["float32", "bfloat16"] = "float32",
     microbatches: int = 1,
     ema_decay: float = 0.0,
     schedule: Literal["constant", "rising", "falling"] = "constant",
     devices: int = 1,
-    import_: Imports = (),
+    import_: arg.Imports = (),
 ) -> None:
     """Train a reader on a data set, several seeds at once, and score it once on the test split.
 
@@ -39,8 +45,8 @@ def train(
     Args:
         dataset: A directory that `wsjax fit`, `wsjax zoo` or `wsjax convert` made.
         out: The directory of the run.
-        reader: dws, mlp, probe, activation_probe, probed_dws, hybrid, statistics, rows, scale_gmn, weight_gcn,
-            nfn, nft, array_encoder, neural_graph or relational.
+        reader: dws, mlp, probe, activation_probe, hybrid, statistics, rows, scale_gmn, weight_gcn, nfn, nft,
+            array_encoder, neural_graph or relational.
         augment: Steps joined by '|', e.g. "flip_signs | rotate(max_degrees=30) | mixup(alpha=0.4)", or "recommended".
         epochs: Passes over the training split.
         batch_size: Networks a step.
@@ -68,7 +74,7 @@ def train(
     from wsjax.train.results import row_of, summary_table
     from wsjax.train.task import Regression, task_for
 
-    import_modules(import_)
+    arg.import_modules(import_)
     check_number("seeds", seeds, low=1, integer=True)
     config = TrainConfig(
         augment=format_spec(read_spec(augment)),
@@ -84,9 +90,9 @@ def train(
         ema_decay=ema_decay,
         schedule=schedule,
     )
-    own = models.settings_of(reader, settings if settings.isidentifier() else parse_settings(settings))
+    own = models.registry.settings_of(reader, settings if settings.isidentifier() else arg.parse_settings(settings))
     mesh = None if devices == 1 else data_mesh(devices)
-    check_dataset(dataset)
+    arg.check_dataset(dataset)
     networks = data.load(dataset)
     task = task_for(networks)
     make_model = models.NamedReader(reader, networks.metadata, own, task.out_size)
@@ -97,3 +103,63 @@ def train(
     viz.curves({reader: result.history}, out / "curves.png")
     print(summary_table({reader: row}))
     print(f"the trained readers, metrics.jsonl, {record.RESULT} and curves.png are in {out}")
+
+
+def evaluate(
+    run: arg.Run,
+    dataset: arg.Dataset,
+    /,
+    *,
+    split: str = "test",
+    copies: int = 1,
+    augment: arg.Spec = "",
+    predictions: arg.MaybePath = None,
+    import_: arg.Imports = (),
+) -> None:
+    """Score a trained reader on a split of a data set: by accuracy; one of targets by R2 and Kendall's tau-b.
+
+    Args:
+        run: A directory that `wsjax train` made.
+        dataset: A directory that `wsjax fit`, `wsjax zoo` or `wsjax convert` made, of the same architecture.
+        split: train, validation or test.
+        copies: Augmented copies of each network over which the outputs are averaged.
+        augment: What the copies are augmented by, steps on networks joined by '|', e.g. "flip_signs".
+        predictions: A CSV file for the outputs of the first seed, one line for each network of the split, as it is.
+        import_: Modules to import first, such as my_module, which registers augmentations that the run names.
+    """
+    from wsjax import data
+    from wsjax import train as training
+
+    arg.import_modules(import_)
+    result = training.load(run)
+    arg.say_if_unfinished(result, run)
+    arg.check_dataset(dataset)
+    networks, metric = data.load(dataset), result.task.metric
+    averaged = {"copies": copies, "augment": augment}
+    scores = training.evaluate(result, networks, split, **averaged)
+    ordered = isinstance(result.task, training.Regression)
+    taus = training.kendall_tau(result, networks, split, **averaged) if ordered else None
+    for i, (own, score) in enumerate(zip(result.runs, scores, strict=True)):
+        rank = "" if taus is None else f", tau {taus[i]:.3f}"
+        print(f"seed {own.seed}: {split} {metric.title} {metric.shown(score)}{rank}")
+    rank = "" if taus is None else f", tau {sum(taus) / len(taus):.3f}"
+    over = f", over {copies} copies augmented by {augment}" if augment else ""
+    print(f"{result.name} of {run} on {dataset}{over}: mean {metric.shown(sum(scores) / len(scores))}{rank}")
+    if predictions is not None:
+        write_predictions(predictions, networks.split(split), training.predict(result, networks, split))
+        print(f"the outputs of seed {result.runs[0].seed} are in {predictions}")
+
+
+def write_predictions(path: Path, part: "WeightDataset", outputs: "np.ndarray") -> None:
+    """A line for each network: its row, object, label and outputs, and the predicted class where there are classes."""
+    from wsjax.errors import writing
+
+    classes = part.metadata.classes
+    names = list(classes) if classes else [f"output_{i}" for i in range(outputs.shape[1])]
+    with writing(path), path.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file)
+        lines.writerow(["row", "object", "label", *["predicted"] * bool(classes), *names])
+        for row, (label, output) in enumerate(zip(part.label, outputs, strict=True)):
+            shown = part.columns["image"][row] if "image" in part.columns else row
+            said = [classes[int(label)], classes[int(output.argmax())]] if classes else [label]
+            lines.writerow([row, shown, *said, *map(float, output)])
