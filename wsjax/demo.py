@@ -1,6 +1,6 @@
-"""The demonstration: what augmentation gives, on the digits that scikit-learn carries.
+"""The demonstration: what augmentation gives, on the digits that scikit-learn contains.
 
-One network is fitted to each image, and readers learn to tell the digit: those of the weights alone, and one that runs
+One network is fitted to each image, and readers learn to classify the digit: from the weights alone, or by running
 the networks. A reader of weights trains once, its seeds without augmentation beside those with it, in one compiled
 program: the strengths of the augmentation are the runs' own, and zero changes no network. Settings were chosen
 beforehand on the validation split (benchmarks/accuracy/demo_search.py); it chooses each seed's epoch too, and the test
@@ -95,7 +95,7 @@ QUICK = Size(
     images=120,
     shown=("flip_signs",),
 )
-WARNING = "quick: a toy size, which shows that everything works; its figures mean nothing"
+WARNING = "quick: a toy size, which shows that everything works; its scores mean nothing"
 CHOICE = (
     "Probe a network, by running it at learned points, where you may run it and its outputs answer your question; read "
     "its weights where you cannot, or where the question is how it was trained or how well it generalizes."
@@ -203,12 +203,12 @@ def gain_line(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 def time_line(known: Mapping[str, Any]) -> str:
     """How long the demonstration took, and how much of that was compilation."""
-    compiling = f"{known['compile_seconds']:.0f} of them with something compiling ({known['programs']} programs)"
-    return f"{known['seconds']:.0f} s, {compiling}"
+    compiling = f"programs were compiled during {known['compile_seconds']:.0f} s of it ({known['programs']} programs)"
+    return f"{known['seconds']:.0f} s; {compiling}"
 
 
 def about(networks: data.WeightDataset, command: str, spent: Mapping[str, Any]) -> dict[str, Any]:
-    """What the figures were measured on, and in which time."""
+    """The machine, the versions and the time of the measurement."""
     return {
         "command": command,
         "networks": {name: len(networks.split(name)) for name in data.sources.SPLITS},
@@ -224,7 +224,7 @@ def about(networks: data.WeightDataset, command: str, spent: Mapping[str, Any]) 
 def write_report(
     out: Path, rows: Mapping[str, Any], titles: Mapping[str, str], figures: Mapping[str, Path], known: Any, warning: str
 ) -> None:
-    """report.html: what was gained, the scores, every figure, the machine, and what to do next."""
+    """report.html: the gain, the scores, every figure, the machine, and the next commands."""
     gained = f"{gain_line(rows)[0].upper()}{gain_line(rows)[1:]}.\n\n{CHOICE}\n\n{warning}"
     table = [["", "train (last epoch)", "validation", "test"]]
     table += [[titles[name], f"{row['train_accuracy_mean']:.1%}", *spreads(row)] for name, row in rows.items()]

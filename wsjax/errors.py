@@ -1,6 +1,6 @@
 """The one layer that checks trees, shapes and settings, and words the message.
 
-Every message names the leaf or setting, the value found, the one expected, and the way out. Checks run at
+Every message names the leaf or setting, the value found, the one expected, and the remedy. Checks run at
 trace time: they read structures, shapes and dtypes, never traced values.
 """
 

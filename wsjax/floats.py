@@ -21,7 +21,8 @@ def inexact(leaf: ArrayLike | np.ndarray) -> bool:
 
 def as_array(leaf: ArrayLike | np.ndarray) -> Array:
     """A leaf as a JAX array, without the program that `jnp.asarray` compiles for each shape of a NumPy array."""
-    return jax.device_put(leaf) if isinstance(leaf, np.ndarray | np.generic) else jnp.asarray(leaf)
+    # Copied, as on a CPU `jax.device_put` alone may share the memory of a NumPy array, which others may write to.
+    return jax.device_put(np.array(leaf)) if isinstance(leaf, np.ndarray | np.generic) else jnp.asarray(leaf)
 
 
 def uncut(leaf: ArrayLike | np.ndarray) -> Array | np.ndarray:

@@ -1,4 +1,4 @@
-"""How far a piece of work is: a bar on a terminal and in a notebook, elsewhere a plain line every ten seconds.
+"""The progress of a job: a bar on a terminal and in a notebook, elsewhere a plain line every ten seconds.
 
 In a file or a pipe each of a bar's states would stay, thousands of them.
 """

@@ -1,7 +1,7 @@
 """The vocabulary of wsjax: what weights, labels and transforms are.
 
 A *weight-space element* is the parameter pytree of one small network. Functions here are written for ONE
-network; batches come from `jax.vmap`. Nothing in this file imports anything else of ours.
+network; batches come from `jax.vmap`. This file imports nothing else of wsjax.
 """
 
 from collections.abc import Callable

@@ -87,3 +87,9 @@ def test_a_strength_may_be_traced():
 def test_a_negative_strength_is_refused():
     with pytest.raises(ValueError, match=r"strength is -0.5; it must be one number in \[0, inf\]"):
         at_strength(rotate(SPEC), -0.5)
+
+
+def test_a_strength_of_no_transform_is_refused(untyped):
+    spec: Any = "rotate"
+    with pytest.raises(TypeError, match="a str, 'rotate', stands for a transform"):
+        at_strength(spec, 0.5)

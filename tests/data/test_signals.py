@@ -10,7 +10,7 @@ from tests.data.conftest import RANGED
 from tests.data.test_dataset import assert_same
 from tests.data.test_fit import by_job, fit_in_two_goes
 from wsjax.data import Recipe, Signals, fit, limit, load, load_images, recipe_named, save, verify
-from wsjax.data.fitting.grouped import drawn_points, fit_groups, groups
+from wsjax.data.fitting.grouped import drawn_points, fit_groups, groups, psnr
 from wsjax.data.fitting.job import fit_weights
 from wsjax.data.fitting.refill import fit_refilled
 from wsjax.data.sources import SOURCES, Source, load_source, sines
@@ -243,6 +243,11 @@ def test_labels_and_rounding_within_the_ranges_pass(signals):
     assert check_signals(classes) is classes
     at_the_edge = signals._replace(points=np.clip(10 * signals.points, -1 - 1e-6, 1 + 1e-6))
     assert check_signals(at_the_edge) is at_the_edge
+
+
+def test_psnr_is_measured_against_a_range_of_large_integers(signals):
+    wide = signals._replace(value_range=(0, 65535))
+    assert abs(float(psnr(np.float32(1), wide.peak)) - 20 * np.log10(65535)) < 1e-4
 
 
 def test_a_recipe_for_other_signals_is_refused(signals, images, untyped):

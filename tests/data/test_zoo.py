@@ -140,6 +140,12 @@ def test_settings_are_drawn_each_from_its_range_and_from_a_key_of_its_own(recipe
         np.testing.assert_array_equal(getattr(changed, name), getattr(drawn, name))
 
 
+def test_a_range_whose_ends_have_no_quotient_is_drawn_from_too(recipe):
+    wide = dataclasses.replace(recipe, weight_decay=(1e-300, 1e10))
+    drawn = jax.jit(jax.vmap(lambda key: draw(wide, key).weight_decay))(jax.random.split(jax.random.key(0), 64))
+    assert (np.asarray(drawn) < 1e10).sum() > 60
+
+
 def test_a_step_is_that_of_optax(recipe, images):
     """Of three networks each takes its steps by Adam, and by SGD."""
     slots = zoo_step.begin(recipe.program, zoo_step.labeled(images, "train"), jnp.arange(3))

@@ -4,16 +4,12 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from tests.helpers import dense_axes
 from wsjax.models.layers.feature_layout import features, lift
 from wsjax.models.testing.precise import generator
 from wsjax.symmetry import Axes, Fixed, Group, Sum, Symmetry, mlp, siren, symmetry_of
 
 IN, OUT = Fixed(2, "input"), Fixed(2, "output")
-
-
-def dense_axes(inputs, outputs) -> dict:
-    return {"kernel": Axes(inputs, outputs), "bias": Axes(outputs, bias=True)}
-
 
 CONVOLUTION = symmetry_of(
     {

@@ -57,6 +57,14 @@ def test_a_constant_is_its_numbers_in_float32_eager_and_traced():
         np.testing.assert_array_equal(np.asarray(constant.value).view(np.int32), numbers.view(np.int32))
 
 
+def test_a_constant_keeps_its_numbers_where_the_array_is_written_to():
+    room = np.zeros(64 * 4 + 64, np.uint8)
+    numbers = room[-room.ctypes.data % 64 :][: 64 * 4].view(np.float32)  # which a CPU device would share
+    constant = Constant(numbers)
+    numbers[:] = 1
+    assert not np.asarray(constant.value).any()
+
+
 def test_a_normalizer_computes_in_float32_at_least_and_rounds_once():
     own, x = Normalizer([100.0], [3.0]), np.linspace(99, 101, 5)
     with jax.enable_x64(True):

@@ -214,6 +214,8 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (models.NFN, {"norm": "batch"}, r"unknown norm 'batch'; the valid ones are: none, layer, rms, array"),
     (models.NFN, {"frequencies": -1}, r"frequencies is -1; it must be one integer in \[0, inf\]"),
     (models.NFN, {"scale": 0}, r"scale is 0; it must be one number in \(0, inf\]"),
+    (models.NFN, {"scale": 0, "frequencies": 0}, r"scale is 0; it must be one number in \(0, inf\]"),
+    (models.NFT, {"scale": 0, "frequencies": 0}, r"scale is 0; it must be one number in \(0, inf\]"),
     (models.NFT, {"width": 10}, rf"width is 10; {ATTENTION}"),
     (models.NFT, {"io_encoding": "cosine"}, r"unknown io_encoding 'cosine'; the valid ones are: none, sinusoidal"),
     (models.ArrayEncoder, {"latents": 0}, rf"latents is 0; {NO_SIZE}"),

@@ -1,4 +1,11 @@
-"""Wrappers: other units, of which head and features are the reader's own; averages over augmented copies."""
+"""Wrappers, and baselines by what they do with arrays; what users of JAX switch on, and copies, for every reader.
+
+test_precision.py traces gradients of batches of batches, through checkpoints and with keys of the old kind;
+test_readers.py holds those of zeros and dead neurons to what `debug_nans` asks for.
+"""
+
+import copy
+import pickle
 
 import equinox as eqx
 import jax
@@ -6,14 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.models.readers import TINY, network, tiny
+from tests.models.readers import READERS, TINY, fewest, network, tiny
 from wsjax.augment import parse
-from wsjax.models import TestTimeAugmentation, parameter_count
+from wsjax.models import TestTimeAugmentation, make, parameter_count
+from wsjax.models.readers.rows import rows
+from wsjax.models.readers.statistics_mlp import seven
 from wsjax.models.wrappers import Rescaled, Units, head_arrays
 from wsjax.symmetry import act
 from wsjax.symmetry.sample import sample_signs
 
 KEY, SYMMETRY = jax.random.key(3), TINY.symmetry
+LEGACY = np.array([0, 3], np.uint32)
 SHIFT, SCALE = np.array([5.0, -3.0, 0.0, 1.0], np.float32), np.array([0.25, 2.0, 1.0, 3.0], np.float32)
 
 
@@ -81,3 +91,74 @@ def test_a_key_and_a_rate_reach_the_reader():
     drawn = [read(network(), key=key, dropout_rate=0.5) for key in jax.random.split(KEY)]
     assert (drawn[0] != drawn[1]).all()
     assert not np.any(read(network(), key=KEY, dropout_rate=0.0))
+
+
+def relative(found: jax.Array, expected: jax.Array) -> float:
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def test_statistics_alone_are_invariant_to_orders_that_uncouple_the_arrays():
+    first, last = network()
+    uncoupled = (first, last._replace(kernel=np.roll(last.kernel, 1, axis=0)))
+    for name, invariant in (("mlp", False), ("canonical mlp", False), ("statistics", True), ("rows", False)):
+        features = eqx.filter_jit(tiny(name).features)
+        assert (relative(features(uncoupled), features(network())) < 1e-4) is invariant, name
+
+
+def test_seven_numbers_of_an_array_are_numpys():
+    x = np.random.default_rng(0).normal(size=23).astype(np.float32)
+    expected = [x.mean(), x.var(), *np.quantile(x, [0, 0.25, 0.5, 0.75, 1])]
+    np.testing.assert_allclose(jax.jit(seven)(x), expected, rtol=1e-4)
+    np.testing.assert_allclose(jax.jit(seven)(np.ones(1, np.float32)), [1, 0, 1, 1, 1, 1, 1])
+
+
+def test_rows_run_over_the_last_axis():
+    assert rows(jnp.arange(6.0).reshape(2, 3)).tolist() == [[0, 1, 2], [3, 4, 5]]
+    for shape, expected in (((), (1, 1)), ((3,), (1, 3)), ((3, 3, 2, 5), (18, 5))):
+        assert jax.eval_shape(rows, jax.ShapeDtypeStruct(shape, jnp.float32)).shape == expected
+
+
+def test_a_row_transformer_depends_on_places_and_arrays_by_its_embeddings_alone():
+    """Without the embedding of places it is invariant to the order of rows that nothing couples."""
+    reader = tiny("rows")
+    first, last = network()
+    turned = (first, last._replace(kernel=last.kernel[::-1]))
+    features = eqx.filter_jit(lambda reader, w: reader.features(w))
+    without = eqx.tree_at(lambda r: r.places, reader, np.zeros_like(reader.places))
+    assert relative(features(reader, turned), features(reader, network())) > 1e-3
+    assert relative(features(without, turned), features(without, network())) < 1e-4
+
+
+def test_every_reader_is_pickled_and_copied_with_its_arrays_and_its_static_fields(untyped):
+    """Their arrays in NumPy: what becomes of JAX's own is JAX's affair."""
+    for name in (*READERS, "rescaled", "editor", "scale editor"):
+        made = jax.tree.map(np.asarray, tiny(name))
+        for other in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
+            assert jax.tree.structure(other) == jax.tree.structure(made), name
+            for a, b in zip(*map(jax.tree.leaves, (other, made)), strict=True):
+                assert (type(a), a.dtype) == (np.ndarray, b.dtype), name
+                np.testing.assert_array_equal(a, b, name)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_it_keeps_its_type_under_x64_and_one_built_there_is_of_float64_with_and_without_jit(name, untyped):
+    build_and_read = lambda key, weights: make(READERS[name][0], TINY, fewest(name), key=key)(weights)
+    with jax.enable_x64(True):
+        assert jax.eval_shape(tiny(name), network()).dtype == jnp.float32
+        with jax.disable_jit():
+            assert jax.eval_shape(build_and_read, LEGACY, network()).dtype == jnp.float64
+
+
+def test_values_are_the_same_without_jit(untyped):
+    compiled = eqx.filter_jit(tiny("mlp"))(network())
+    with jax.disable_jit(), jax.debug_nans(True):
+        np.testing.assert_allclose(tiny("mlp")(network()), compiled, rtol=1e-5)
+
+
+def test_an_edit_may_take_the_place_of_the_network(untyped):
+    edits = tiny("editor")
+    weights = jax.tree.map(jax.device_put, network())
+    edited = jax.jit(lambda weights: edits(weights), donate_argnums=0)(weights)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(weights))
+    for a, b in zip(*map(jax.tree.leaves, (edited, network())), strict=True):
+        assert np.abs(a - b).max() > 1e-4

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import Normed, dense_axes, normed_spec, points, random_weights, touched
+from tests.symmetry.architectures import conv_axes
 from wsjax import symmetry as ws
 from wsjax.symmetry import Axes, Fixed, Group, Sum, Symmetry, symmetry_of
 from wsjax.symmetry.element import Element, Move, identity
@@ -17,10 +18,6 @@ FILTER = {"row": Fixed(2), "column": Fixed(2), "color": Fixed(1, "input"), "pixe
 def convolve(x: jax.Array, layer: dict) -> jax.Array:
     y = jax.lax.conv_general_dilated(x, layer["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
     return y + layer["bias"][None, None, None, :]
-
-
-def conv_axes(inputs: str, outputs: str) -> dict:
-    return {"kernel": Axes("row", "column", inputs, outputs), "bias": Axes(outputs, bias=True)}
 
 
 def proven(apply, spec: Symmetry, *inputs, seed: int = 0) -> None:

@@ -180,6 +180,8 @@ def test_the_samplers_draw_what_they_say():
     logs = np.log(many(lambda k: sample_scales_uniform(k, relu, max_log=0.5).moves["h1"].gain))
     np.testing.assert_allclose([logs.min(), logs.max(), logs.std()], [-0.5, 0.5, 0.5 / 3**0.5], atol=0.02)
     assert sample_signs(keys[0], relu).moves["h1"] == sample_scales(keys[0], sine).moves["h1"] == Move()
+    orders = many(lambda k: [move.permutation for move in sample_permutation(k, ws.mlp((2, 3, 3, 1))).moves.values()])
+    assert len(np.unique(np.concatenate(orders, axis=1), axis=0)) == 36  # two groups, each by a draw of its own
 
 
 def test_settings_out_of_range_are_refused():
@@ -210,6 +212,26 @@ def test_one_trace_serves_every_element_and_numpy_weights_pass():
         g = draw(jax.random.key(seed))
         assert_close(act_once(g, weights), ws.act(g, weights))
     assert len(traces) == 1
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_numpy_weights_may_be_written_to_after_an_element_acted_on_them(kind):
+    spec = ws.symmetry_of({"w": ws.Axes("h", "in")}, {"h": ws.Group(64, actions=("permute",)), "in": ws.Fixed(2)})
+    room = np.zeros(64 * 2 * 4 + 64, np.uint8)
+    weights = room[-room.ctypes.data % 64 :][: 64 * 2 * 4].view(kind).reshape(64, 2)  # which a CPU device would share
+    moved = ws.act(identity(spec), {"w": weights})["w"]
+    weights[:] = 1
+    assert not np.asarray(moved).any()
+
+
+@pytest.mark.parametrize("run", [lambda f: f, jax.jit], ids=["eager", "compiled"])
+def test_integers_of_64_bits_that_a_sign_would_meet_are_named(run):
+    tree = {"in": ws.Axes("in", "h"), "number": ws.Axes("h"), "out": ws.Axes("h*", "out")}
+    sizes = {"in": ws.Fixed(1, "input"), "h": ws.Group(3, "tanh"), "out": ws.Fixed(1, "output")}
+    weights = {"in": np.ones((1, 3)), "number": np.arange(3), "out": np.ones((3, 1))}
+    spec = ws.symmetry_of(tree, sizes)
+    with pytest.raises(ValueError, match=r"weights\['number'\] holds int64 and lies along h, where signs"):
+        run(lambda key: ws.act(ws.sample(key, spec), weights))(jax.random.key(0))
 
 
 def test_a_batch_of_elements_acts_on_a_batch_of_weights():

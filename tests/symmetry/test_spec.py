@@ -1,4 +1,10 @@
-"""Axes, groups and the closed Symmetry: what they hold, that they are static, and what they refuse."""
+"""Axes, groups and the closed Symmetry: what they hold, that they are static, and what they refuse.
+
+And docs/describe.md: every description on the page is proved, and one step beside it is refused.
+"""
+
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +12,11 @@ import numpy as np
 import pytest
 
 from tests.helpers import assert_identical, random_weights
+from tests.symmetry.architectures import NORMED
 from wsjax import augment
+from wsjax.models.graph.graph import graph_of
+from wsjax.models.layers.equivariant import layout
+from wsjax.models.scale.trunk import wiring_of
 from wsjax.symmetry import Axes, Fixed, Group, Sum, mlp, sample, siren, symmetry_of
 from wsjax.symmetry.axes import atoms, size
 from wsjax.symmetry.group import actions_of
@@ -171,3 +181,39 @@ def test_an_element_carries_its_symmetry_through_jit():
     element = sample(jax.random.key(0), siren((2, 4, 1)))
     assert jax.jit(lambda g: g)(element).symmetry == element.symmetry
     assert len(jax.tree.leaves(element)) == 3
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "describe.md").read_text(encoding="utf-8")
+START, *BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+HEADINGS = ["dense network", "NNX", "MLP", "BatchNorm", "GroupNorm", "LayerNorm", "residual", "Flattened"]
+WRONG = {'conv("color", "c~")': 'conv("color", "c")', '"g~", "c~"': '"g", "c"', '("in", "h~")': '("in", "h")'}
+"""Where signs or scales of what comes after a normalization are said to act before it too."""
+
+
+@pytest.fixture(scope="module")
+def names() -> dict:
+    made: dict = {}
+    exec(START, made)
+    return made
+
+
+@pytest.mark.parametrize("number", range(len(HEADINGS)), ids=HEADINGS)
+def test_each_block_proves_its_description(number: int, names: dict):
+    assert len(BLOCKS) == len(HEADINGS)
+    assert HEADINGS[number] in PAGE.split("\n## ")[number + 1].partition("\n")[0]
+    exec(BLOCKS[number], dict(names))
+    for right, wrong in WRONG.items():
+        if right in BLOCKS[number]:
+            with pytest.raises(ValueError, match=r"'(rescale|sign)' on group '[cgh]' changes the function"):
+                exec(BLOCKS[number].replace(right, wrong), dict(names))
+
+
+def test_readers_of_signs_and_scales_refuse_what_follows_and_others_take_it():
+    spec = NORMED
+    with pytest.raises(
+        ValueError, match=r"weights\[0\]\['kernel'\] follows group 'h' \('h~'\).*actions=\('permute',\)"
+    ):
+        layout(spec, 1, 1, signs=True)
+    with pytest.raises(ValueError, match=r"expected none that follows for layers with gains"):
+        wiring_of(graph_of(spec), spec)
+    layout(spec, 1, 1)

@@ -228,7 +228,7 @@ def _run_leave_out(
 
 
 def _arrays_by_name(symmetry: Symmetry) -> dict[str, frozenset[int]]:
-    """What `leave_out` may be told, and the positions of the leaves that each name means."""
+    """The names that `leave_out` takes, and the positions of the leaves that each name means."""
 
     def along(role: Role) -> set[int]:
         fixed = {name for name, axis in symmetry.fixed.items() if axis.role == role}

@@ -1,6 +1,6 @@
 """Augmentations that preserve the function: random elements of the network's symmetry group.
 
-Each draws an element of `wsjax.symmetry` and acts with it on one network; the deterministic twin of all of them is
+Each draws an element of `wsjax.symmetry` and acts with it on one network; the deterministic form of all of them is
 `symmetry.act`. Groups that do not allow an action stay as they are; where none allows it, it is refused.
 """
 

@@ -88,7 +88,7 @@ REMEDIES = {
         "those of the training split"
     ),
 }
-"""What is missing where a step needs more than its settings, and the way out."""
+"""What is missing where a step needs more than its settings, and the remedy."""
 
 
 def format_spec(steps: tuple[Call, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Perturbations: noise, dropout, pruning and the way to the mean, which change the function in no known way.
+"""Perturbations: noise, dropout, pruning and interpolation to the mean, which change the function in no known way.
 
 Each takes one network, any pytree; leaves that are not floating point stay. `drop_neurons` alone needs its Symmetry.
 """

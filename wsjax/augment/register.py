@@ -91,7 +91,7 @@ CATALOGUE: dict[str, Augmentation] = {}
 
 
 class Declared(TypedDict, total=False):
-    """What `register` is told beside the function."""
+    """The arguments of `register` beside the function."""
 
     effect: Effect
     level: Level

@@ -62,4 +62,4 @@ def at_strength(transform: Transform[X], strength: Scalar) -> Transform[X]:
             settings[setting] = jnp.round(new) if isinstance(default, int) else new
         return Partial(step.func, *args, **settings)
 
-    return scaled(transform)
+    return scaled(bound(transform))

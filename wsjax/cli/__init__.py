@@ -1,4 +1,4 @@
-"""`wsjax fit | zoo | train | evaluate | show | convert | verify | demo`: a thin front over the library.
+"""`wsjax fit | zoo | train | evaluate | show | convert | verify | demo`: a thin layer over the library.
 
 Commands import what they need when they run, so that help comes without JAX.
 """
@@ -20,11 +20,11 @@ from wsjax.host import use_host_well
 
 
 def demo(*, out: Path = Path("runs/demo"), quick: bool = False) -> None:
-    """The whole path: fit `digits`, train readers with and without augmentation, table, figures, report.
+    """Fit networks to `digits`, train readers with and without augmentation, and write a table, figures and a report.
 
     Args:
-        out: The directory for everything it makes; an interrupted demo goes on from there.
-        quick: A toy size that only shows that the path works, in half a minute at most; its figures mean nothing.
+        out: The directory for all files; an interrupted demo goes on from there.
+        quick: A toy size that only shows that everything works, in half a minute at most; its scores mean nothing.
     """
     import jax
 
@@ -68,13 +68,13 @@ def main() -> None:
         tyro.extras.subcommand_cli_from_dict(
             {name: on_its_host(command) for name, command in COMMANDS.items()},
             prog="wsjax",
-            description="Learning on the weights of neural networks. (--version says which wsjax this is.)",
+            description="Learning on the weights of neural networks. (--version prints the version.)",
             sort_subcommands=False,
         )
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except BrokenPipeError:
-        # Whoever read the output has left, as `head` does; what Python writes at its end is for nobody.
+        # The pipe is closed, as `head` closes it; what Python flushes at exit goes to the null device.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:

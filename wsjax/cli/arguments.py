@@ -1,4 +1,4 @@
-"""What the commands are given: their arguments as the help calls them, settings as text, and modules of the user's own.
+"""The arguments of the commands as the help names them, settings as text, and modules of the user's own.
 
 An option takes one value, or as many as its help shows, so that any order of options and directories is read alike.
 """
@@ -37,7 +37,7 @@ Directory = Annotated[Positional[Path], arg(metavar="PATH")]
 Dataset = Annotated[Positional[Path], arg(metavar="DATASET")]
 Run = Annotated[Positional[Path], arg(metavar="RUN")]
 Out = Annotated[Positional[Path], arg(metavar="OUT")]
-# What nobody gives is decided elsewhere, as the help says: it has no default to show.
+# Options whose default is decided elsewhere, as the help says: none is shown.
 MaybeWhole = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 MaybeNumber = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
 MaybeText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]

@@ -30,20 +30,20 @@ def fit(
 
     A run that was interrupted goes on where it stopped when the same command is given again.
 
-    Parts may be fitted on several machines with a shared disk. Whichever ends last joins them.
+    Parts may be fitted on several machines with a shared disk. The process that ends last joins them.
 
     Args:
         source: digits, mnist, fashion-mnist, solids, sines or meshes.
         out: The directory to make the data set in.
         limit: Fit only this many images or signals, every split in its proportion.
-        directory: Where the source's files are; for images else Debian's package or a download.
+        directory: Where the source's files are; by default, for images, Debian's package or a download.
         options: The source's own settings as JSON, e.g. '{"count": 100}'.
-        recipe: One for images by name (dws, nfn or fast) instead of the source's own.
-        steps: Optimizer steps a network, or the most with a target; the recipe says how many by default.
-        learning_rate: The optimizer's; the recipe says which by default.
-        target_psnr: Decibels at which a network stops; the recipe says whether and when by default.
+        recipe: A recipe for images by name (dws, nfn or fast) instead of the source's own.
+        steps: Optimizer steps for each network, with a target at most; by default the recipe's.
+        learning_rate: The optimizer's; by default the recipe's.
+        target_psnr: PSNR in dB at which a network's fit stops; by default the recipe's, or none.
         views: Independently initialized networks for each image or signal.
-        seed: Every network's initial weights derive from this and its signal's number.
+        seed: Every network's initial weights derive from this and the number of its signal.
         workers: Groups fitted at the same time; one a core by default.
         part: Fit only a part, such as 1/4, the first of four; as many processes may fit them at the same time.
     """
@@ -130,7 +130,7 @@ def zoo(
         slots: Networks fitted side by side by one program; more suit accelerators.
         seed: Everything that is drawn derives from this and the network's number.
         limit: Use only this many images, every split in its proportion.
-        directory: Where the source's files are; else Debian's package or a download.
+        directory: Where the source's files are; by default Debian's package or a download.
         workers: Groups fitted at the same time; one a core by default.
         part: Fit only a part, such as 1/4, as `wsjax fit` does.
     """

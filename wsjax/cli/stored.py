@@ -1,4 +1,4 @@
-"""`wsjax show`, `wsjax convert` and `wsjax verify`: what is done with what is stored."""
+"""`wsjax show`, `wsjax convert` and `wsjax verify`: commands on stored data sets."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +68,7 @@ def show_dataset(dataset: "WeightDataset", path: Path, out: Path | None) -> None
 
 
 def convert(format: arg.Format, source: arg.Directory, out: arg.Out, /, *, options: arg.Json = "{}") -> None:
-    """Store a public weight data set as ours, or export one of ours.
+    """Convert a public weight data set to a stored data set, or export a stored one.
 
     Args:
         format: One of dws-mnist, dws-fashion-mnist, dws-fashion-multiview, nfn-sirens, fit-a-nef, state-dicts,
@@ -84,12 +84,12 @@ def convert(format: arg.Format, source: arg.Directory, out: arg.Out, /, *, optio
 
 
 def verify(path: arg.Directory, /, *, sample: int = 64, directory: arg.MaybePath = None) -> None:
-    """Check a stored data set: every checksum, and a sample of networks decoded, or run, beside their images.
+    """Check a stored data set: every checksum, and a sample of networks compared with their images.
 
     Args:
         path: A directory that `wsjax fit`, `wsjax zoo` or `wsjax convert` made.
         sample: How many networks to decode or to run.
-        directory: Where the IDX files of its source are; else Debian's package or an earlier download.
+        directory: Where the IDX files of its source are; by default Debian's package or an earlier download.
     """
     from wsjax import data
 

@@ -57,10 +57,10 @@ def train(
         evaluate_every: Epochs between evaluations, a divisor of the epochs; by default about twelve evaluations.
         settings: A size, small, base or published, or the reader's own settings as JSON, e.g. '{"channels": 32}'.
         freeze: trunk trains the head alone, on a trunk that stays as it was initialized.
-        compute_dtype: Of a step's passes; bfloat16 is for accelerators, and parameters stay in float32.
-        microbatches: Parts in which a step reads its batch, one after the other, in so much less memory.
-        ema_decay: Of a moving average of the parameters, e.g. 0.99, that is scored and kept; 0 keeps none.
-        schedule: Of the augmentation's strength over the training: constant, rising from nothing or falling to it.
+        compute_dtype: Dtype of the forward and backward passes; bfloat16 for accelerators, parameters stay float32.
+        microbatches: Parts of each batch, computed one after the other to need less memory.
+        ema_decay: Decay of a moving average of the parameters, e.g. 0.99, that is scored and kept; 0 keeps none.
+        schedule: Strength of the augmentation over the training: constant, rising from zero or falling to zero.
         devices: How many devices each batch is spread over.
         import_: Modules to import first, such as my_module, which registers augmentations for the SPEC.
     """
@@ -116,7 +116,7 @@ def evaluate(
     predictions: arg.MaybePath = None,
     import_: arg.Imports = (),
 ) -> None:
-    """Score a trained reader on a split of a data set: by accuracy; one of targets by R2 and Kendall's tau-b.
+    """Score a trained reader on a split of a data set: by accuracy; a regressor by R2 and Kendall's tau-b.
 
     Args:
         run: A directory that `wsjax train` made.
@@ -124,7 +124,7 @@ def evaluate(
         split: train, validation or test.
         copies: Augmented copies of each network over which the outputs are averaged.
         augment: What the copies are augmented by, steps on networks joined by '|', e.g. "flip_signs".
-        predictions: A CSV file for the outputs of the first seed, one line for each network of the split, as it is.
+        predictions: A CSV file for the outputs of the first seed, a line for each network of the split, not augmented.
         import_: Modules to import first, such as my_module, which registers augmentations that the run names.
     """
     from wsjax import data

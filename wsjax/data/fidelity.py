@@ -1,4 +1,4 @@
-"""How well stored networks still give back what they hold: found without a download, decoded, compared."""
+"""How well stored networks reproduce their signals: sources found without a download, decoded networks compared."""
 
 import functools
 from collections.abc import Callable

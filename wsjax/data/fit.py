@@ -58,7 +58,7 @@ def fit(
 
     With a directory the networks are stored there shard by shard: a fit that was stopped goes on, and the result is the
     same, bit for bit, however often it was stopped; a kill loses the shard being fitted, no more. A directory that
-    holds the whole fit is read, not fitted again. Several processes that JAX knows of (`devices.start_processes`) share
+    holds the whole fit is read, not fitted again. Several processes of JAX (`devices.start_processes`) share
     the work, and all return the same data set.
 
     Args:

@@ -1,4 +1,4 @@
-"""Check all that is stored of a data set: every checksum, and a sample run beside its source."""
+"""Check all that is stored of a data set: every checksum, and a sample of networks compared with their source."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -51,7 +51,7 @@ def _act_on_leaf(name: str, leaf: Any, axes: Axes, element: Element) -> Any:
     moves = [_along(entry, element, dtype) for entry in axes.entries]
     factors = [factor for _, factor in moves]
     shifts = [_shift(entry, element, dtype) if axes.bias else None for entry in axes.entries]
-    moved = _reordered(leaf, [order for order, _ in moves])
+    orders = [order for order, _ in moves]
     if not numbers:
         if any(part is not None for part in (*factors, *shifts)):
             raise ValueError(
@@ -59,8 +59,8 @@ def _act_on_leaf(name: str, leaf: Any, axes: Axes, element: Element) -> Any:
                 f"expected floating-point numbers, as others cannot take them: name actions=('permute',) for that "
                 f"group, or give the array's axes names of their own"
             )
-        return moved
-    moved = moved.astype(dtype)
+        return _reordered(leaf, orders)
+    moved = _reordered(leaf, orders).astype(dtype)
     for axis, (factor, shift) in enumerate(zip(factors, shifts, strict=True)):
         moved = moved if factor is None else moved * _broadcast(factor, axis, leaf.ndim)
         moved = moved if shift is None else moved + _broadcast(shift, axis, leaf.ndim)

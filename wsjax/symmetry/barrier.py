@@ -1,4 +1,4 @@
-"""How bad the straight path between two networks is."""
+"""The loss barrier on the straight path between two networks."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -29,6 +29,8 @@ def canonicalize(weights: Weights, symmetry: Symmetry) -> Weights:
     `symmetry` allows. It is not continuous: near a border (a bias of 0, two equal biases) networks that are close can
     be sent far apart, so a reader of canonical weights has discontinuities that an augmented or invariant one has not.
 
+    Raises: ValueError for weights of another Symmetry.
+
     Source: the sine case mends what the code of arXiv 2406.10685 (ScaleGMN) intends, whose phase step does nothing;
     here each group has its own w0.
 

@@ -4,7 +4,7 @@
     checkpoints.json    for each kept epoch the SHA-256 of its arrays and of its files
 
 A checkpoint exists once the index lists it, and the index is replaced whole, so a kill at any moment leaves the one
-before. The checksums are ours because Orbax reads most flipped bits as other numbers without a word: those of the
+before. The checksums are ours because Orbax reads most flipped bits as other numbers without an error: those of the
 files keep damage from reaching it, those of the arrays prove what it gave back.
 """
 

@@ -59,7 +59,7 @@ class Contrastive(Task):
 
     def check(self, dataset: WeightDataset, config: TrainConfig) -> None:
         for name, expected, reason in (
-            ("microbatches", 1, "a network is told apart from all others of its batch"),
+            ("microbatches", 1, "a network is distinguished from all others of its batch"),
             ("freeze", None, "what is kept are the features, which the trunk computes"),
         ):
             if (found := getattr(config, name)) != expected:
@@ -81,7 +81,7 @@ class Contrastive(Task):
         ):
             if found < 2:
                 raise ValueError(
-                    f"{what} is {found}; expected 2 networks at least, as a network is told apart from the others of "
+                    f"{what} is {found}; expected 2 networks at least, as a network is distinguished from others of "
                     f"its batch: {way_out}"
                 )
 

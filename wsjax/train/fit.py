@@ -1,4 +1,4 @@
-"""Train a model: several runs at once, selection on validation, checkpoints, and the way back after a break."""
+"""Train a model: several runs at once, selection on validation, checkpoints, and resumption."""
 
 import functools
 import inspect

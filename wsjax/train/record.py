@@ -1,4 +1,4 @@
-"""A run's directory: what was asked for, and what came of it.
+"""A run's directory: its configuration and its results.
 
 run.json           configuration, runs, task, the model's name, arguments, parameters' shapes and constants, the data
                    set's metadata, the SHA-256 of what was trained on, and JAX's precision and generator of keys; with

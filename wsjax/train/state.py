@@ -27,7 +27,7 @@ class Settings(NamedTuple):
 class TrainState(NamedTuple):
     """Everything that changes, of one run. `step` is the whole random state: each step's key is fold_in(key, step).
 
-    `best` holds the parameters at the highest validation score seen, first come first kept; `average` what is scored in
+    `best` holds the parameters at the highest validation score, first come first kept; `average` what is scored in
     their place, where the configuration averages them.
     """
 

@@ -49,7 +49,7 @@ def epoch_order(key: Key, epoch: Int[Array, ""], networks: int, batch_size: int)
 
 
 def strengthened(config: TrainConfig, augment: Transform[Batch], done: Float[Array, ""]) -> Transform[Batch]:
-    """The augmentation as strong as the configuration wants it when a fraction of the training is done."""
+    """The augmentation at the strength of the schedule when a fraction of the training is done."""
     if config.schedule == "constant":
         return augment
     return at_strength(augment, done if config.schedule == "rising" else 1 - done)

@@ -1,4 +1,4 @@
-"""Pictures: signals and their networks, how well they fit, augmentations, curves, scores, zoos, one page of it all."""
+"""Figures: signals and their networks, how well they fit, augmentations, curves, scores, zoos, one page of it all."""
 
 from wsjax.viz.decode import decode
 from wsjax.viz.draw import draw

@@ -1,4 +1,4 @@
-"""From weights back to the picture they hold, at any resolution."""
+"""From weights to the image or field that they represent, at any resolution."""
 
 import functools
 from collections.abc import Sequence

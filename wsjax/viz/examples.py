@@ -130,7 +130,7 @@ def settings_of(metadata: Metadata, entry: Augmentation) -> dict[str, float]:
 
 def partner_of(dataset: WeightDataset, row: int, name: str = "mixup") -> int:
     """The next network that an augmentation of batches may mix this one with: of another class, which shows best, or
-    simply the next where all are of one; of the same class or image, or itself, where the augmentation wants it so."""
+    simply the next where all are of one; of the same class or image, or itself, where the augmentation needs it."""
     if name in ("mixup_self", "label_smoothing"):
         return row
     rows = np.roll(np.arange(len(dataset)), -row)

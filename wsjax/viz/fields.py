@@ -1,4 +1,4 @@
-"""Networks that hold no picture, beside what they were fitted to: curves, fields over the plane, fields in space."""
+"""Networks that hold no image, beside what they were fitted to: curves, fields over the plane, fields in space."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -173,7 +173,7 @@ def held(dataset: WeightDataset, row: int) -> Partial:
 def given(signals: Signals, row: int) -> Partial:
     """What one signal is: (points, inputs) to (points,), its first channel.
 
-    Solids are told exactly. Of others only values at points are known: in between they are joined linearly, over the
+    Solids are exact. Of others only values at points are known: in between they are joined linearly, over the
     simplices of the points' Delaunay triangulation, and beyond it is the nearest point's value; all on a fine grid.
     """
     if signals.name == "solids":

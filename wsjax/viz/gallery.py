@@ -1,4 +1,4 @@
-"""One network under every augmentation: what each does to the picture, and what to the weights."""
+"""One network under every augmentation: what each does to the image, and what to the weights."""
 
 import re
 import textwrap

@@ -36,9 +36,9 @@ class Section(NamedTuple):
 
 
 def report(path: str | Path, title: str, sections: Sequence[Section]) -> Path:
-    """Write one HTML file that needs nothing beside it: pictures are embedded, nothing is loaded, all text is escaped.
+    """Write one HTML file that needs nothing beside it: figures are embedded, nothing is loaded, all text is escaped.
 
-    The `sections` follow each other below the title. Gives back the path of the file.
+    The `sections` follow each other below the title. Returns the path of the file.
 
     Example:
         >>> import tempfile
@@ -78,7 +78,7 @@ def cells(tag: str, row: Sequence[object]) -> str:
 
 
 def data_url(figure: "Figure | Path") -> str:
-    """A picture as a PNG inside a URL."""
+    """A figure as a PNG inside a URL."""
     buffer = io.BytesIO(figure.read_bytes() if isinstance(figure, Path) else b"")
     if not isinstance(figure, Path):
         figure.savefig(buffer, format="png", dpi=DPI)

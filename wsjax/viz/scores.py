@@ -1,4 +1,4 @@
-"""What trainings reached: learning curves over epochs, and the scores of a table as a picture."""
+"""Figures of trainings: learning curves over epochs, and the scores of a table."""
 
 import re
 from collections.abc import Mapping, Sequence

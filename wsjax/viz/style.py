@@ -1,6 +1,6 @@
-"""How pictures look: one set of colors and sizes, and places in inches.
+"""The style of all figures: one set of colors and sizes, and places in inches.
 
-Colors are Okabe and Ito's, told apart by every kind of color vision. Pictures are drawn on `Figure` objects, never
+Colors are Okabe and Ito's, distinct under every kind of color vision. Figures are drawn on `Figure` objects, never
 through pyplot, so nothing is shared between them and no window opens. Widths are for a page of 9 inches.
 """
 

@@ -56,7 +56,7 @@ def recipe_named(name: str, channels: int = 1) -> Recipe:
 
 def name_in_metadata(recipe: Recipe) -> str:
     """A recipe's name, such as "dws, changed: steps", with the settings that are no longer those of that name; its own
-    where nobody knows it."""
+    where it is unknown."""
     name = recipe.name
     if name not in (*RECIPES, *SOURCES):
         return name

@@ -1,4 +1,4 @@
-"""Arrays of npz, npy and HDF5 files. What a file would unpack to is known from its directory and headers before."""
+"""Arrays of npz, npy and HDF5 files. Unpacked sizes are read from the headers before."""
 
 import math
 import zipfile

@@ -1,4 +1,4 @@
-"""Foreign data sets into the store and out of it, by the name of their format."""
+"""Convert other data sets to stored data sets and back, by the name of their format."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ EXPORTS: dict[str, Callable[..., None]] = {"to-state-dicts": write_state_dicts, 
 
 
 def convert(format: str, source: str | Path, out: str | Path, **options: Any) -> WeightDataset | Collection:
-    """Read a public data set and store it as ours, or export one of ours; returns what was read.
+    """Read a public data set and store it, or export a stored one; returns what was read.
 
     One that is stopped leaves a directory that does not load, and that must be removed before the same call.
 

@@ -1,4 +1,4 @@
-"""Directories of others' formats: a new one to write to; files in one to read, found, ordered, never left."""
+"""Directories of other formats: create one to write to; find and order the files of one, none outside it."""
 
 import json
 import os

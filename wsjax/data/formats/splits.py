@@ -1,4 +1,4 @@
-"""What others call the splits; and the splits JSON of the DWSNets family, in paths of the machine that wrote it."""
+"""The names of the splits in other data sets; and the splits JSON of the DWSNets family, with absolute paths."""
 
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath

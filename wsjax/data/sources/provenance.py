@@ -1,4 +1,4 @@
-"""What the metadata of a data set says of the fitted signals, and the way back to them."""
+"""The record of the fitted signals in the metadata of a data set, and how they are loaded again from it."""
 
 import hashlib
 from collections.abc import Iterable

@@ -60,7 +60,7 @@ class Signals(NamedTuple):
     @property
     def peak(self) -> float:
         """The width of the range of values, which PSNR is measured against."""
-        return self.value_range[1] - self.value_range[0]
+        return float(self.value_range[1] - self.value_range[0])
 
     def take(self, rows: np.ndarray) -> "Signals":
         """The signals of some rows, in that order. Raises IndexError for a row that there is not."""

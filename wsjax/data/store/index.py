@@ -4,7 +4,7 @@
     index.json          what is there: sizes, each array's dtype and shape, and the SHA-256 of each finished shard
     index-1-of-4.json   the same of the shards that one of several processes wrote, until the parts are joined
     shards/00000/       Orbax: a flat dict from an array's name to a part of it, the same number of networks in each
-    lock, lock-...      held by those who write
+    lock, lock-...      held by the processes that write
 
 A shard exists once an index lists it, and an index is replaced in one step, so a kill at any moment leaves what was
 there. The JSON files carry their own checksum.

@@ -99,7 +99,7 @@ def read_metadata(path: Path) -> tuple[Index, Metadata]:
 
 
 def unfinished(path: Path, index: Index, metadata: Metadata) -> str:
-    """What there is of a data set that is not whole, and the way out."""
+    """What there is of a data set that is not whole, and the remedy."""
     again = "remove the directory and save the data set again"
     if metadata.recipe:
         # A fit writes the statistics last, and `save` has them from the start; but a fit may remake a lost shard.
@@ -117,7 +117,7 @@ def new_index(path: Path, networks: int, shard_networks: int, metadata: dict[str
 
 
 def absolute_path(path: str | Path) -> Path:
-    """A path as Orbax wants it. Raises OSError for a name that it cannot be given, as Python took it for no text."""
+    """A path as Orbax takes it. Raises OSError for a name that it cannot be given, as Python took it for no text."""
     found = Path(path).expanduser().resolve()
     try:
         str(found).encode()

@@ -1,6 +1,6 @@
 """The shards of a stored data set: written and read by Orbax, proved by checksums of our own.
 
-The checksums are ours because Orbax reads most flipped bits as other numbers without a word: those of a shard's files
+The checksums are ours because Orbax reads most flipped bits as other numbers without an error: those of a shard's files
 keep damage from reaching it, those of its arrays prove what it gave back.
 """
 

@@ -193,7 +193,7 @@ def _bits(key: Key, count: int) -> Array:
 
 
 def _host() -> Any:
-    """The processor, so that no stream waits for an accelerator's steps; None where JAX was told to use none."""
+    """The processor, so that no stream waits for an accelerator's steps; None where JAX may not use it."""
     try:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError:

@@ -1,8 +1,8 @@
 """Write a data set's directory shard by shard, by one process or several; a job that was stopped goes on.
 
 One process holds the directory's lock alone. Those that make a part each share it, and hold their part's lock; what
-they have done is in their own index, so that none ever writes what another does. Whoever lets the shared lock go and
-finds all shards there takes it alone, if nobody else has it, and joins the parts: the last one does.
+they have done is in their own index, so that none ever writes what another does. A process that releases the
+shared lock and finds all shards written takes the lock alone, if no other holds it, and joins the parts.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ LOOK_SECONDS = 0.5  # between two looks at whether the other processes have ende
 def write_shards(path: str | Path, job: Job) -> WeightDataset:
     """Write the networks of a job into a directory, shard by shard; a job that was stopped there goes on.
 
-    A directory that holds the complete data set is read, and nothing is made. Where JAX knows of several processes
+    A directory that holds the complete data set is read, and nothing is made. Where JAX runs in several processes
     (`devices.start_processes`) and all call this, each makes a part, and all return the complete data set. It raises
     as `data.fit` does.
     """

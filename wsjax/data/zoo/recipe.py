@@ -201,5 +201,5 @@ def _draw(key: Key, ends: Range, name: str) -> Float[Array, ""]:
         return jnp.float32(low)
     fraction = jax.random.uniform(key)
     if name in LOGARITHMIC:
-        return jnp.clip(jnp.exp(math.log(low) + math.log(high / low) * fraction), low, high)
+        return jnp.clip(jnp.exp(math.log(low) + (math.log(high) - math.log(low)) * fraction), low, high)
     return jnp.clip(low + (high - low) * fraction, low, high)

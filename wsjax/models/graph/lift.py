@@ -1,4 +1,4 @@
-"""Features of nodes and edges: linear or Fourier maps of their numbers, embeddings, activations at probes."""
+"""Features of nodes and edges: linear or Fourier maps of their values, embeddings, activations at probes."""
 
 import math
 

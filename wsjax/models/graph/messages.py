@@ -1,4 +1,4 @@
-"""A layer of messages over a network's graph, gathered by their mean, least, largest and deviation."""
+"""A layer of messages over a network's graph, aggregated by mean, minimum, maximum and standard deviation."""
 
 import equinox as eqx
 import jax

@@ -1,4 +1,4 @@
-"""A reader of a network's graph: lift the numbers of neurons and weights, let layers pass them on, read the nodes."""
+"""A reader of a network's graph: lift weights to features of nodes and edges, apply message layers, pool the nodes."""
 
 from collections.abc import Callable
 from typing import TypeAlias

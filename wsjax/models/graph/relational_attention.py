@@ -1,7 +1,7 @@
 """Attention of each neuron over those that it is joined to, where every edge adds to queries, keys and values.
 
-One head at a time, its numbers channels first. So what one head makes of all edges stays in a processor's cache, and
-sums over its channels and products run along contiguous edges; the backward pass makes it anew rather than keep it.
+Heads are computed one at a time, channels first. So what one head makes of all edges stays in a processor's cache, and
+sums over its channels and products run along contiguous edges; the backward pass computes it anew rather than keep it.
 """
 
 from typing import NamedTuple

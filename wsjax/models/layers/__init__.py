@@ -1,1 +1,1 @@
-"""Parts of readers: equivariant maps, attention, norms, features of weights, and their first values."""
+"""Parts of readers: equivariant maps, attention, norms, features of weights, and initial values."""

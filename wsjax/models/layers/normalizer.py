@@ -34,7 +34,7 @@ class Constant(eqx.Module):
         if isinstance(values, Tracer):
             self.bits = jax.lax.bitcast_convert_type(values.astype(jnp.float32), jnp.int32)
         else:
-            self.bits = jax.device_put(np.asarray(values, np.float32).view(np.int32))
+            self.bits = jax.device_put(np.array(values, np.float32).view(np.int32))  # a copy, see `floats`
 
     @property
     def value(self) -> Float[Array, "*shape"]:

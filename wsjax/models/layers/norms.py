@@ -1,4 +1,4 @@
-"""Norms that need no batch: each network is normed by its own numbers, the same at training and at evaluation.
+"""Norms that need no batch: each network is normalized by its own statistics, the same at training and at evaluation.
 
 A statistic over channels, or over all entries of an array, is the same whatever the order of neurons, and what is
 learned has one number for each channel: so all of them keep equivariance.

@@ -1,4 +1,4 @@
-"""What readers share: the check of what they are made for, dropout whose rate may be traced, a head."""
+"""Shared parts of readers: the check of constructor arguments, dropout whose rate may be traced, a head."""
 
 import abc
 from collections.abc import Sized

@@ -1,7 +1,7 @@
 """Attention between the weights of a network: for each group the slices of every array along it are tokens.
 
 For a hidden layer of n neurons the incoming columns of its kernel, its bias and the outgoing rows of the next kernel
-are all vectors with one entry for each neuron, of c channels. As tokens, of n c numbers each, they attend to each
+are all vectors with one entry for each neuron, of c channels. As tokens, of n c values each, they attend to each
 other; the entries keep their place, so an order of the neurons changes no score and comes out as it went in, and
 orders of other layers permute the tokens. A second attention, among the averages of the arrays, joins layers apart.
 """

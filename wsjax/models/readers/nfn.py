@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array
 
-from wsjax.errors import check_choice, check_sizes
+from wsjax.errors import check_choice, check_number, check_sizes
 from wsjax.models.layers.equivariant import EquivariantLinear, invariant, pooled
 from wsjax.models.layers.feature_layout import Feature, features, lift
 from wsjax.models.layers.fourier import FourierFeatures, expanded
@@ -109,6 +109,7 @@ class NFN(HeadedReader):
         sizes = {"channels": channels, "layers": layers, "head": head, "depth": depth}
         check_arguments(symmetry, Symmetry, out_size, normalizer, **sizes)
         check_sizes(low=0, frequencies=frequencies)
+        check_number("scale", scale, low=0, open_low=True)
         check_choice("layer", layer, ("hnp", "np"))
         check_choice("activation", activation, ("gated", "relu"))
         check_choice("io_encoding", io_encoding, ENCODINGS)

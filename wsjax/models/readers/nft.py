@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_choice, check_sizes
+from wsjax.errors import check_choice, check_number, check_sizes
 from wsjax.models.layers.attention import check_heads
 from wsjax.models.layers.draws import normal
 from wsjax.models.layers.equivariant import invariant, pooled
@@ -95,6 +95,7 @@ class NFTTrunk(eqx.Module):
     ):
         check_sizes(width=width, layers=layers, heads=heads)
         check_sizes(low=0, frequencies=frequencies)
+        check_number("scale", scale, low=0, open_low=True)
         check_choice("io_encoding", io_encoding, ENCODINGS)
         check_heads("width", width, heads)
         keys = jax.random.split(key, 4)

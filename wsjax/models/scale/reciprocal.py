@@ -13,12 +13,12 @@ the terms W_ji D_j do, and a mean of squares takes their common factor out. So
 
 exactly and for every g > 0, and it is smooth in every weight: all that is divided by is D_i^2, which is zero only
 where everything that leads to the neuron is. Such a neuron is dead, its output is zero whatever the input, and it
-sends and gets nothing backward: 1 / D_i^2 is then taken as 0, and its gradient as well. No epsilon is added anywhere.
+has no backward messages: 1 / D_i^2 is then taken as 0, and its gradient as well. No epsilon is added anywhere.
 It is bounded: the fraction W_ji D_j / D_i of a weight in its neuron's size has no gain at all and is at most the root
 of the number of squares it is averaged with, and R_ji is that times D_j / D_i.
 
 R_ji is a product of a factor of j, the weight, and a factor of i. So no reader forms it for each weight: it divides
-what i sends by D_i^2, lets it through the weight forward, and multiplies what j gets by D_j^2.
+what i sends by D_i^2, lets it through the weight forward, and multiplies what j receives by D_j^2.
 
 Where neurons form a cycle (recurrence), a size counts the paths that go around it once at most.
 """

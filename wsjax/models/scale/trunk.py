@@ -1,4 +1,4 @@
-"""What reads a network's graph under signs and scales: vectors of all nodes and weights after rounds of messages."""
+"""The trunk of readers equivariant to signs and scales: vectors of all nodes and weights after rounds of messages."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Evaluation is evaluation: without a key nothing is random, and at rate 0 nothing is dropped."""
+"""Evaluation is deterministic: without a key nothing is random, and at rate 0 nothing is dropped."""
 
 import inspect
 
