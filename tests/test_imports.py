@@ -1,4 +1,4 @@
-"""What an import brings with it: heavy packages come with the first call that needs them, help even without JAX.
+"""Who may import whom, and what an import brings: heavy packages with the first call that needs them, help without JAX.
 
 And all of it where Python runs without assertions and docstrings, and where text is ASCII.
 """
@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from wsjax import cli, data
 from wsjax.train import TrainConfig
@@ -81,3 +82,10 @@ def test_the_defaults_of_commands_are_those_of_the_library():
         compared = {name for name in names if found[name] is not inspect.Parameter.empty}
         assert {name: found[name] for name in compared} == {name: fields[name] for name in compared}, command
         assert len(compared) == shared, (command, sorted(compared))
+
+
+def test_imports_run_one_way():
+    """As pyproject.toml says."""
+    root, command = Path(__file__).parents[1], [Path(sys.executable).parent / "lint-imports", "--no-cache", "--no-logo"]
+    found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr

@@ -88,7 +88,7 @@ def picture_of(entry: Augmentation) -> Path:
 
 def table() -> str:
     """The catalogue as a table in Markdown."""
-    lines = ["| name | the function | formula | settings | picture |", "|---|---|---|---|---|"]
+    lines = ["| name | the function | formula | settings | figure |", "|---|---|---|---|---|"]
     for entry in CATALOGUE.values():
         homes = f" ({where})" if (where := allowed_for(entry)) else ""
         settings = ", ".join(f"{name}&nbsp;=&nbsp;{value}" for name, value in entry.settings.items())

@@ -108,9 +108,9 @@ def paired(row: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any] | 
     """Seed by seed, how many points a row lies above another; None for the row itself.
 
     Example:
-        >>> row = {"cell": "a", "seeds": [1, 2], "test_accuracies": [0.5, 0.7]}
-        >>> paired(row, {**row, "cell": "b", "test_accuracies": [0.25, 0.2]})
-        {'against': 'b', 'differences': [0.25, 0.5], 'mean': 0.375, 'sd': 0.17677669529663687}
+        >>> row = {"cell": "a", "seeds": [1, 2, 3], "test_accuracies": [0.5, 0.75, 1.0]}
+        >>> paired(row, {**row, "cell": "b", "test_accuracies": [0.25, 0.25, 0.25]})
+        {'against': 'b', 'differences': [0.25, 0.5, 0.75], 'mean': 0.5, 'sd': 0.25}
     """
     if row["cell"] == base["cell"]:
         return None

@@ -1,6 +1,5 @@
 """The suites of accuracy: resumed cells, one use of the test split, and what a report says."""
 
-import doctest
 import json
 import re
 from dataclasses import replace
@@ -13,7 +12,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.accuracy import cell as cells
 from benchmarks.accuracy import networks as networks_of
-from benchmarks.accuracy import page, suites_dws, texts
+from benchmarks.accuracy import page, suites_dws
 from benchmarks.accuracy import run as runs
 from benchmarks.accuracy.augmentations import (
     ALIGNED,
@@ -142,7 +141,6 @@ def test_r2_is_named_and_no_percentage_and_neighbors_have_a_column_where_a_repor
         "| `a` | -50.0% ± 1.5 | 75.0% | 9 |  | -10.0 ± 2.0 | 25.0% ± 12.5 |",
     ]
     assert "R2 -0.500 ± 0.015" in runs.table({"rows": rows[:1]})
-    assert doctest.testmod(texts).failed == 0
 
 
 def paged():
@@ -265,7 +263,6 @@ def test_the_page_draws_how_the_fewest_and_the_most_views_overfit(tmp_path, monk
     page.main([])
     assert (tmp_path / "accuracy-views-curves-dws.png").stat().st_size > 10_000
     assert "![curves of dws](results/accuracy-views-curves-dws.png)" in (tmp_path / "RESULTS.md").read_text()
-    assert doctest.testmod(page).failed == 0
 
 
 def test_shapes_come_from_a_directory_of_meshes_too(tmp_path, monkeypatch):
@@ -280,15 +277,10 @@ def test_shapes_come_from_a_directory_of_meshes_too(tmp_path, monkeypatch):
 
 
 def test_a_random_search_begins_with_what_the_other_suites_take_and_draws_the_rest_once_and_for_all():
-    assert doctest.testmod(suites_dws).failed == 0
     for draw in (suites_dws.settings_drawn, suites_dws.strengths_drawn, suites_dws.shapes_drawn):
         assert draw(8)[0] == PLAIN
         assert draw(32)[:8] == draw(8)
         assert len(set(draw(32))) == 32
-
-
-def test_so_many_images_are_taken_of_each_split():
-    assert doctest.testmod(networks_of).failed == 0
 
 
 def write_box(path, size):

@@ -1,12 +1,15 @@
-"""The suite `align` at a toy size, and its PyTorch side against ours."""
+"""The suite `align` at a toy size, and its PyTorch side against ours; and the committed figures of barriers."""
 
+import json
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.accuracy import scales
 from benchmarks.speed import align
 from benchmarks.torch import loop as torch_loop
 from tests.benchmarks.reports import checked_report
@@ -81,3 +84,31 @@ def test_an_alignment_that_comes_less_near_voids_the_comparison(networks, monkey
     monkeypatch.setattr(align, "align", lazy)
     with pytest.raises(ValueError, match="the comparison is void"):
         align.check_quality(networks, SPEC, ROWS)
+
+
+WAY = "normalized, permutation"
+SAVED = json.loads((Path(scales.__file__).parent / "scales.json").read_text())
+
+
+def test_the_committed_figures_are_their_runs_means_and_show_what_is_said():
+    assert SAVED["settings"] == json.loads(json.dumps(scales.settings()))
+    barriers = {way: np.array([run[way]["barrier"] for run in SAVED["runs"]]) for way in scales.WAYS}
+    for way, values in barriers.items():
+        found = SAVED["summary"][way]["barrier"]
+        np.testing.assert_allclose([found["mean"], found["sd"]], [values.mean(), values.std(ddof=1)])
+    assert (barriers[WAY] < barriers["permutation"]).all()
+    assert SAVED["summary"]["full"]["distance"]["mean"] < SAVED["summary"]["permutation"]["distance"]["mean"]
+
+
+def test_a_small_run_reports_the_same_fields(monkeypatch):
+    monkeypatch.setattr(scales, "WIDTHS", (64, 4, 10))
+    monkeypatch.setattr(scales, "WAYS", {WAY: scales.WAYS[WAY]})
+    with jax.numpy_dtype_promotion("standard"):  # as optax needs it
+        found = scales.report(pairs=1, steps=2)
+    assert found["settings"]["pairs"] == 1
+    assert set(found["summary"]) == {WAY}
+    for way in found["runs"][0].values():
+        assert set(way) == set(SAVED["runs"][0]["full"])
+        assert np.isfinite(list(way.values())).all()
+    assert found["summary"][WAY]["barrier"]["sd"] is None
+    assert "+-" not in scales.table(found)

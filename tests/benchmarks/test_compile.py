@@ -1,7 +1,5 @@
 """The suite `compile` at a toy size: phases add up, and every sample compiles anew. Nothing here asserts a time."""
 
-import doctest
-
 import jax
 import jax.numpy as jnp
 import pytest
@@ -51,7 +49,3 @@ def test_what_lies_within_a_phase_counts_once_and_threads_count_apart():
     assert seconds_of(nested) == {"trace": 7.0, "lower": 1.0, "xla": 2.0}
     beside = [Span("xla", 0.0, 2.0, thread=1), Span("xla", 1.0, 3.0, thread=2)]
     assert seconds_of(beside)["xla"] == 4.0
-
-
-def test_examples():
-    assert doctest.testmod(compile).failed == 0

@@ -1,6 +1,5 @@
-"""The suite `fit` at a toy size: the contestants do the same work. Nothing here asserts a time."""
+"""The suites `fit` and `recipes` at a toy size: the contestants do the same work. Nothing here asserts a time."""
 
-import doctest
 import sys
 
 import jax
@@ -9,13 +8,15 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks.speed import fit, fit_cases, fit_sine
+from benchmarks.speed import fit, fit_cases, fit_sine, recipes
 from benchmarks.speed import fit_contestants as contestants
 from benchmarks.torch import loop as torch_loop
 from tests.benchmarks.reports import checked_report
+from wsjax.data.fitting.grouped import Fitted
 from wsjax.data.recipe import Recipe
 from wsjax.data.sources.signals import as_signals
 from wsjax.networks.sine import sine
+from wsjax.typing import Layer
 
 TOY = fit.Size(steps=3, rounds=2, groups=1, slots=(2, 3), pixels=6, product=16)
 
@@ -86,7 +87,6 @@ def test_a_loop_near_its_mark_needs_no_explanation():
 
 
 def test_operations_of_a_step():
-    assert doctest.testmod(fit).failed == 0
     products = 2 * 32 + 32 * 32 + 32 * 1
     assert fit.operations(fit.NETWORK, 784) == 2 * 784 * (products + products + 32 * 32 + 32 * 1)
 
@@ -136,3 +136,30 @@ def test_the_gradient_is_that_of_the_public_sine():
 def test_sides_that_differ_make_the_comparison_void():
     with pytest.raises(ValueError, match=r"the value of the polynomial and that of jnp.sin differ by 0.5"):
         fit_sine.check_same("value", [jnp.zeros(2), jnp.full(2, 0.5)])
+
+
+FEW = recipes.Size(images=4, refilled=8, folds=2, rounds=1, most_steps=100, source="digits")
+
+
+@pytest.mark.slow
+def test_a_toy_run_of_recipes_gives_the_promised_rows_in_a_valid_report():
+    rows, timings, notes = recipes.contest(FEW)
+    report = checked_report("recipes", rows, timings, notes)
+    names = [row["name"] for row in report["rows"]]
+    assert names[0] == "recipes/dws_kernel0/vs_published"
+    assert names[-1] == "recipes/fast/vs_all_steps"
+    assert len(names) == 13
+    assert max(abs(row["ratio"] - 1) for row in report["rows"][:3]) > 0.1  # a hundred steps are too few
+
+
+def test_deviations_are_those_of_all_entries_and_compared_with_the_published_ones():
+    rng = np.random.default_rng(0)
+    stack = lambda *shape, std: rng.normal(0, std, (400, *shape))
+    stds = recipes.PUBLISHED["dws"][1]
+    layers = tuple(
+        Layer(stack(a, b, std=k), stack(b, std=s))
+        for (a, b), k, s in zip(((2, 32), (32, 32), (32, 1)), stds[:3], stds[3:], strict=True)
+    )
+    ones = np.ones(400)
+    rows = recipes.deviation_rows("dws", Fitted(layers, ones, ones, ones, ones), folds=4)
+    np.testing.assert_allclose([row.ratio for row in rows], 1, atol=0.08)

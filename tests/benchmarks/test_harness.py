@@ -1,6 +1,7 @@
 """The harness: quartiles, interleaving, compile time apart, the report and its schema."""
 
 import doctest
+import importlib
 import itertools
 import json
 
@@ -24,8 +25,12 @@ def a_report():
     )
 
 
-def test_examples():
-    assert doctest.testmod(harness).failed == 0
+def test_the_examples_of_all_benchmarks_are_right():
+    root = FOLDER.parent
+    for path in root.rglob("*.py"):
+        if ">>> " in path.read_text(encoding="utf-8"):
+            module = importlib.import_module(".".join(path.relative_to(root.parent).with_suffix("").parts))
+            assert doctest.testmod(module).failed == 0, path
 
 
 def test_quartiles_are_those_of_the_samples():

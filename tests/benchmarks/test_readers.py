@@ -1,6 +1,5 @@
 """The suite `readers` at a toy size: both sides do the same work. Nothing here asserts a time."""
 
-import doctest
 import functools
 
 import equinox as eqx
@@ -108,12 +107,6 @@ def test_a_layer_of_blocks_has_every_basis_map():
     for widths, count in {(2, 4, 4, 1): 75, (2, 4, 4, 3): 163, (2, 4, 3): 117}.items():
         layer = torch_readers_dws.Blocks(torch_readers_dws.features_of(widths), 1, 1)
         assert sum(each.weight.numel() for each in layer.maps) == count
-
-
-def test_examples():
-    assert doctest.testmod(torch_readers_dws).failed == 0
-    assert doctest.testmod(readers_versus).failed == 0
-    assert doctest.testmod(readers_products).failed == 0
 
 
 def test_products_are_those_of_a_step_counted_by_hand():

@@ -1,6 +1,5 @@
 """The suite `store` at a toy size: every contestant stores the same arrays. Nothing here asserts a time."""
 
-import doctest
 import json
 
 import numpy as np
@@ -49,7 +48,3 @@ def test_a_contestant_that_loses_a_bit_voids_the_comparison():
     for wrong in ({}, {"a": arrays["a"] + 1}, {"a": arrays["a"].astype(np.float64)}, {"a": arrays["a"][:3]}):
         with pytest.raises(ValueError, match="ours does not give back a as it was written: the comparison is void"):
             store.check_same("ours", wrong, arrays)
-
-
-def test_examples():
-    assert doctest.testmod(store).failed == 0

@@ -1,5 +1,6 @@
 """Every picture says what it should and is written as it should; how good it looks, eyes must judge."""
 
+import importlib
 from dataclasses import replace
 
 import jax
@@ -14,7 +15,7 @@ from tests.helpers import assert_identical
 from wsjax import viz
 from wsjax.augment import CATALOGUE
 from wsjax.train.task import R2
-from wsjax.viz.examples import examples, line_of, partner_of
+from wsjax.viz.examples import caption, examples, line_of, partner_of
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -50,6 +51,14 @@ def test_the_gallery_shows_the_whole_catalogue(twins, tmp_path):
     content = (tmp_path / "new" / "gallery.png").read_bytes()
     assert content.startswith(PNG)
     assert imread(tmp_path / "new" / "gallery.png").ndim == 3
+
+
+def test_networks_of_images_are_drawn_as_the_gallery_of_the_first(dataset, monkeypatch):
+    given = []
+    gallery = lambda *arguments: given.append(arguments) or Figure()
+    monkeypatch.setattr(importlib.import_module("wsjax.viz.draw"), "gallery", gallery)
+    viz.draw(dataset, "some.png")
+    assert given == [(dataset, 0, "some.png")]
 
 
 def test_the_gallery_says_what_a_network_does_not_allow(rows_of_mlp):
@@ -92,6 +101,7 @@ def test_mixing_tells_the_labels_also_where_there_is_one_class(dataset, rows_of_
         captions = [text for text in texts(figure) if "%" in text]
         assert len(captions) == 2
         assert all(own in text for text in captions)
+    assert caption(("cat", "dog", "bat"), np.array([0.05, 0.9, 0.05])) == "90% “dog”\n10% all others"
 
 
 def test_fits_show_the_right_image_and_its_psnr(images, dataset, tmp_path):
@@ -143,6 +153,8 @@ def test_the_names_of_many_configurations_stay_on_the_page():
 def test_curves_of_one_history_and_of_one_evaluation():
     figure = viz.curves(history(0.0)[:1])
     assert "One run: on the networks trained on, and on the validation split." in texts(figure)
+    own = viz.curves([{"epoch": 1, "run": 0, "train_own_score": 0.5, "validation_own_score": 0.5}])
+    assert "Own score while training" in texts(own)
 
 
 def test_curves_of_a_regressor_are_cut_off_far_below_the_mean():
