@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Fit Fashion-MNIST and draw it.")
     parser.add_argument("out", type=Path, help="the data set's directory")
     parser.add_argument("--count", type=int, default=14_000, help="images, every split in its proportion")
-    parser.add_argument("--recipe", choices=("dws", "nfn", "fast"), default="fast")
+    parser.add_argument("--recipe", choices=("dws", "nfn", "fast", "siren"), default="fast")
     parser.add_argument("--directory", type=Path, help="of the IDX files")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where the pictures go")
     asked = parser.parse_args()

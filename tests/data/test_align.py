@@ -22,7 +22,7 @@ APART = 2 * NOISE**2 * sum(np.prod(s) for s in SPEC.shapes)
 INPUTS = points(jax.random.key(0), 2)
 
 
-def align(dataset: WeightDataset, **settings: Any) -> WeightDataset:
+def align(dataset: WeightDataset | data.StoredDataset, **settings: Any) -> WeightDataset:
     """Five networks at a time, of 8 or of 12: one program for all tests, and the last networks are padded."""
     return data.align(dataset, chunk=5, progress=False, **settings)
 
@@ -74,7 +74,7 @@ def near(dataset):
 
 def test_networks_come_together_and_compute_what_they_did(dataset, near):
     assert spread(dataset) > 5 * APART
-    for one in (near, align(dataset, reference=dataset.network(3))):
+    for one in (near, align(dataset, to=3)):
         assert spread(one) < 1.2 * APART
         assert change(values(one.weights), values(dataset.weights)) < 1e-4
     done = near.metadata.source["alignment"]
@@ -103,11 +103,34 @@ def test_only_training_networks_move_the_center(dataset, near):
     chex.assert_trees_all_equal(changed.split("train").weights, near.split("train").weights)
 
 
-def test_a_reference_stays_where_it_is_and_chunks_change_nothing(dataset):
-    whole = data.align(dataset, reference=dataset.network(0), progress=False)
+def test_a_template_stays_where_it_is_and_chunks_change_nothing(dataset):
+    whole = data.align(dataset, to=0, progress=False)
     chex.assert_trees_all_close(whole.network(0), dataset.network(0))
-    parts = align(dataset, reference=dataset.network(0))
-    chex.assert_trees_all_close(parts.weights, whole.weights, atol=1e-5)
+    for one in (align(dataset, to=0), align(dataset, to=-12), align(dataset, to=dataset.network(0))):
+        chex.assert_trees_all_close(one.weights, whole.weights, atol=1e-5)
+    done = [d.metadata.source["alignment"] for d in (whole, align(dataset, to=-12), one)]
+    assert [d["to"] for d in done] == ["network 0", "network 0", "template"]
+    assert len({d["template_sha256"] for d in done}) == 1
+
+
+def test_one_template_that_was_never_trained_is_met_by_each_network_alone(dataset, tmp_path):
+    """Copies of one network come together there, and where one lands does not depend on the others."""
+    template = random_weights(jax.random.key(7), SPEC)
+    near = align(dataset, to=template)
+    assert spread(near) < 0.15 * spread(dataset)
+    assert change(values(near.weights), values(dataset.weights)) < 1e-4
+    done = near.metadata.source["alignment"]
+    assert_all_else_stays(near, dataset, {"group": "full", "to": "template"})
+    assert done["mean_squared_distance_after"] < 0.7 * done["mean_squared_distance_before"]
+    assert done["template_sha256"] != align(dataset, to=3).metadata.source["alignment"]["template_sha256"]
+    few = align(dataset.take(np.arange(7, 12)), to=template)
+    chex.assert_trees_all_close(few.weights, near.take(np.arange(7, 12)).weights, atol=1e-5)
+    again = align(near, to=template)
+    chex.assert_trees_all_close(again.weights, near.weights, atol=1e-5)
+    data.save(dataset, tmp_path, shard_networks=5)
+    stored = align(data.open_dataset(tmp_path), to=jax.tree.map(np.asarray, template))
+    chex.assert_trees_all_equal(stored.weights, near.weights)
+    assert stored.metadata == near.metadata
 
 
 def test_half_types_and_smaller_groups_are_aligned_too(dataset):
@@ -170,16 +193,31 @@ def test_what_cannot_be_is_refused_though_no_network_would_move():
     several = views()
     several.columns["psnr"] = np.linspace(20, 30, len(several), dtype=np.float32)
     other: Any = random_weights(jax.random.key(0), ws.siren((2, 7, 1)))
+    mine: Any = several.network(0)
+    huge = jax.tree.map(lambda x: np.asarray(x, np.float64) * 1e300, mine)
+    missing = jax.tree.map(np.copy, mine)
+    missing[1].kernel[2, 0] = np.nan
     for settings, message in (
-        ({"reference": other}, r"weights\[0\].kernel has shape \(2, 7\)"),
+        ({"to": other}, r"weights\[0\].kernel has shape \(2, 7\)"),
+        ({"to": mine[:1]}, r"missing weights\[1\].kernel"),
+        ({"to": several.weights}, r"weights\[0\].kernel has shape \(12, 2, 6\).* one leading axis more"),
+        (
+            {"to": jax.tree.map(lambda x: x.astype(np.int32), mine)},
+            r"weights\[0\].kernel of the template has dtype int32",
+        ),
+        ({"to": missing}, r"weights\[1\].kernel of the template is not finite"),
+        ({"to": huge}, r"weights\[0\].kernel of the template is not finite"),
         ({"group": "signs"}, "unknown group 'signs'; the valid ones are"),
         ({"within": "image", "group": "signs"}, "unknown group 'signs'; the valid ones are"),
         ({"within": "object"}, "unknown column 'object'; the valid ones are: .*image"),
         ({"within": "psnr"}, "column 'psnr' holds float32; expected integers or names.*'image'"),
-        ({"within": "image", "reference": other}, "a reference and within='image'; expected one of them"),
+        ({"within": "image", "to": other}, r"a template \(to\) and within='image'; expected one of them"),
     ):
         with pytest.raises(ValueError, match=message):
             align(several, **settings)
+    for number, error in ((12, IndexError), (True, TypeError)):
+        with pytest.raises(error, match=f"network.*{number}"):
+            align(several, to=number)
 
 
 def test_a_network_that_is_not_finite_is_named_and_what_lies_along_no_group_comes_back_as_it_came():

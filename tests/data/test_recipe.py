@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,12 +13,13 @@ import pytest
 from tests.data.conftest import RANGED
 from tests.data.conftest import RECIPE as SHORT
 from tests.helpers import random_weights
-from wsjax.data import Recipe, concatenate, fit, load, recipe_named, verify
+from wsjax.data import Recipe, concatenate, fit, limit, load, load_images, recipe_named, verify
 from wsjax.data.fitting.job import fit_weights
 from wsjax.data.fitting.recipes import RECIPES, name_in_metadata
 from wsjax.data.recipe import InitializedRecipe, initial_weights, initialized, optimizer_of
 from wsjax.data.store.index import read_index
 from wsjax.networks import grid
+from wsjax.networks.siren import absorb
 from wsjax.viz import decode
 
 pytestmark = pytest.mark.usefixtures("plain_module")
@@ -41,6 +43,36 @@ def test_initializations_are_independent_or_shared():
     own, shared = jax.jit(kernels)(*np.indices((10, 2), np.int32).reshape(2, -1))
     assert len({kernel.tobytes() for kernel in np.asarray(own)}) == 20
     assert len({kernel.tobytes() for kernel in np.asarray(shared)}) == 2  # one for each view
+
+
+ABSORBED = dataclasses.replace(SHORT, network=dataclasses.replace(NETWORK, w0=(1.0,), family="absorbed"), check_every=1)
+AFFINE = dataclasses.replace(ABSORBED, network=dataclasses.replace(NETWORK, w0=(30.0,), family="nfn"))
+
+
+@pytest.mark.parametrize("target", [None, 1e3])
+def test_networks_that_hold_their_frequency_are_those_of_siren_s_own_coordinates_absorbed(images, target):
+    one, other = (dataclasses.replace(recipe, target_psnr=target) for recipe in (ABSORBED, AFFINE))
+    fitted, affine = (fit_weights(images, recipe, progress=False) for recipe in (one, other))
+    chex.assert_trees_all_equal(fitted.weights, absorb(affine.weights, 30.0))
+    np.testing.assert_array_equal(fitted.psnr, affine.psnr)
+    if target is None:  # also from weights that are given
+        start = jax.tree.map(np.asarray, NETWORK.init(jax.random.key(3)))
+        starts = one.starting_from(absorb(start, 30.0)), other.starting_from(start)
+        fitted, affine = (fit_weights(images, recipe, progress=False) for recipe in starts)
+        chex.assert_trees_all_close(fitted.weights, absorb(affine.weights, 30.0), atol=1e-4)
+
+
+def test_the_siren_recipe_fits_at_least_as_well_as_the_published_networks(tmp_path):
+    """Their median is 43.4 dB on Fashion-MNIST, whose images have twelve times as many pixels as these digits."""
+    dataset = fit(limit(load_images("digits"), 16), recipe="siren", out=tmp_path, progress=False)
+    assert np.median(dataset.columns["psnr"]) > 43.4
+    assert (dataset.metadata.recipe or {})["named"] == "siren"
+    assert dataset.metadata.network == recipe_named("siren").network
+    assert dataset.metadata.symmetry.groups["h1"].half_turn == np.pi
+    found = verify(tmp_path)
+    assert found.ok
+    assert found.psnr is not None
+    assert found.psnr > 43.4
 
 
 @pytest.mark.parametrize("target", [None, 1e3])
@@ -96,6 +128,7 @@ def test_the_metadata_names_the_recipe_and_what_was_changed_of_it(images):
     for recipe, name in (
         (recipe_named("dws"), "dws"),
         (recipe_named("nfn", channels=3), "nfn"),
+        (recipe_named("siren", channels=3), "siren"),
         (dataclasses.replace(recipe_named("dws"), steps=100, views=2), "dws, changed: steps, views"),
         (recipe_named("digits"), "digits"),
         (dataclasses.replace(recipe_named("solids"), seed=3), "solids, changed: seed"),

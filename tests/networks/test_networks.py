@@ -12,6 +12,7 @@ from tests.helpers import W0, kernel_siren, points, random_weights
 from wsjax import networks, symmetry
 from wsjax.networks import Network
 from wsjax.networks.mlp import ACTIVATIONS
+from wsjax.networks.siren import absorb
 
 WIDTHS, KEY = (2, 5, 3, 2), jax.random.key(0)
 WEIGHTS = random_weights(jax.random.key(0), symmetry.siren(WIDTHS))
@@ -61,16 +62,30 @@ def test_many_networks_at_once_by_vmap():
     [
         ("dws", (0.0333, 0.00833, 0.102), (0.0, 0.0, 0.102)),
         ("nfn", (0.2887, 0.00833, 0.00833), (0.408, 0.102, 0.102)),
+        ("absorbed", (8.66, 0.25, 0.00833), (12.25, 3.06, 0.102)),
         ("zero_output", (0.0333, 0.00833, 0.0), (0.0, 0.0, 0.0)),
     ],
 )
 def test_each_family_has_its_deviations_those_of_the_published_sets_among_them(family, kernels: tuple, biases: tuple):
-    init = lambda key: networks.siren_init(key, (2, 32, 32, 1), family=family)
+    init = lambda key: networks.siren_init(key, (2, 32, 32, 1), w0=1.0 if family == "absorbed" else 30.0, family=family)
     stack = jax.tree.map(np.asarray, jax.jit(jax.vmap(init))(jax.random.split(jax.random.key(0), 512)))
     for layer, kernel, bias in zip(stack, kernels, biases, strict=True):
         assert layer.kernel.std() == pytest.approx(kernel, rel=0.05)
         assert layer.bias.std() == pytest.approx(bias, rel=0.05)
         assert np.abs(layer.kernel).max() <= kernel * 3**0.5 * 1.01  # uniform: nothing beyond sqrt(3) deviations
+
+
+def test_the_absorbed_family_computes_what_siren_s_own_start_does_from_the_same_key():
+    absorbed, affine = Network("siren", WIDTHS, w0=(1.0,), family="absorbed"), Network("siren", WIDTHS, family="nfn")
+    inits = jax.jit(lambda key: (absorbed.init(key), affine.init(key)))(KEY)
+    with jax.enable_x64(True):
+        one, other = jax.tree.map(lambda x: np.asarray(x, np.float64), inits)
+        expected = by_hand(other, POINTS, (30.0, 30.0), 0.0)
+        assert np.abs(np.asarray(absorbed.apply(one, POINTS.astype(np.float64))) - expected).max() < 1e-5
+        there = absorb(other, (30.0, 7.0))
+        assert np.abs(by_hand(there, POINTS, (1.0, 30 / 7), 0.0) - expected).max() < 1e-12
+    chex.assert_trees_all_close(absorb(there, (1 / 30, 1 / 7)), other)
+    assert np.abs(one[0].bias).max() > np.pi  # which wraps around the period
 
 
 def test_each_layer_of_an_initialization_takes_its_own_frequency():
@@ -89,6 +104,14 @@ def test_each_layer_of_an_initialization_takes_its_own_frequency():
         ),
         (lambda: networks.siren_init(KEY, WIDTHS, family="dwss"), "unknown initialization family 'dwss'.*mean 'dws'"),  # type: ignore[arg-type]
         (lambda: networks.siren_init(KEY, (2, 1)), "number of widths is 2"),
+        (
+            lambda: networks.siren_init(KEY, WIDTHS, family="absorbed"),
+            r"w0 is \(30.0, 30.0\); the family 'absorbed'.*w0=1",
+        ),
+        (
+            lambda: Network("siren", WIDTHS, w0=(1.0, 2.0), family="absorbed"),
+            r"w0 is \(1.0, 2.0\); the family 'absorbed'",
+        ),
         (lambda: networks.mlp_apply(WEIGHTS, POINTS, activation="rleu"), "unknown activation 'rleu'.*mean 'relu'"),
         (lambda: networks.siren_apply(WEIGHTS, POINTS, w0=W0, convention="both"), "unknown w0 convention 'both'"),  # type: ignore[arg-type]
         (lambda: networks.grid((2, 2), order="yx"), "unknown coordinate order 'yx'"),  # type: ignore[arg-type]
@@ -142,6 +165,7 @@ def test_a_grid_runs_over_an_array_in_its_own_order():
         Network("siren", WIDTHS, w0=W0, offset=0.5),
         Network("siren", WIDTHS, w0=W0, w0_convention="kernel"),
         Network("siren", WIDTHS, w0=(12.5,), family="nfn"),
+        Network("siren", WIDTHS, w0=(1.0,), family="absorbed"),
         Network("mlp", WIDTHS, activation="tanh", offset=0.25),
         Network("mlp", WIDTHS, activation="relu"),
     ],

@@ -38,7 +38,7 @@ def fit(
         limit: Fit only this many images or signals, every split in its proportion.
         directory: Where the source's files are; by default, for images, Debian's package or a download.
         options: The source's own settings as JSON, e.g. '{"count": 100}'.
-        recipe: A recipe for images by name (dws, nfn or fast) instead of the source's own.
+        recipe: A recipe for images by name (dws, nfn, fast or siren) instead of the source's own.
         steps: Optimizer steps for each network, with a target at most; by default the recipe's.
         learning_rate: The optimizer's; by default the recipe's.
         target_psnr: PSNR in dB at which a network's fit stops; by default the recipe's, or none.

@@ -1,4 +1,4 @@
-"""Align a whole data set once, in chunks, so that MixUp in the training step needs no matching."""
+"""Align a whole data set once, in chunks: for readers without symmetry, and for MixUp that needs no matching."""
 
 from dataclasses import replace
 from functools import partial
@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from wsjax.data.dataset import WeightDataset, training_rows
-from wsjax.errors import check_choice, check_finite, check_number
+from wsjax.data.sources.provenance import arrays_sha256
+from wsjax.data.store.lazy import StoredDataset
+from wsjax.errors import DataError, check_choice, check_finite, check_index, check_number
 from wsjax.floats import floating, wide
 from wsjax.progress import progress_of
 from wsjax.symmetry import Symmetry
@@ -21,29 +23,36 @@ LEAST_GAIN = 1e-3  # of the mean distance in one round; the center moves no more
 
 
 def align(
-    dataset: WeightDataset,
+    dataset: WeightDataset | StoredDataset,
     *,
-    reference: Weights | None = None,
+    to: PyTree | int | None = None,
     within: str | None = None,
     group: Over = "full",
     rounds: int = 5,
     chunk: int = 1024,
     progress: bool = True,
 ) -> WeightDataset:
-    """Bring every network as near as it comes to one reference, to a common center, or to one of the same object.
+    """Bring every network as near as it comes to one template, to a common center, or to one of the same object.
 
-    With a reference, each network is aligned to it by `symmetry.align`. With `within`, to the first network of its
-    split that has the same number in that column: `augment.mixup_views` then mixes aligned views. Otherwise the center
-    is estimated: it begins as the training network nearest to the mean of all, every training network is aligned to
-    it, their mean is the next center, and so on until the mean squared distance stops falling, or for `rounds`; then
-    every network of every split is aligned to the last center. Validation and test networks never move the center.
+    With `to`, each network w becomes the act(g, w) nearest to one template t, min over g of |act(g, w) - t|^2, by
+    `symmetry.align`. The template need not be trained: `to=dataset.metadata.network.init(key)`. A reader without
+    symmetry (`models.FlatMLP`) then has weights of independent starts in one order; other networks that it is to read
+    are aligned to the same template.
+
+    With `within`, each is aligned to the first network of its split that has the same number in that column:
+    `augment.mixup_views` then mixes aligned views. Otherwise the center is estimated: it begins as the training network
+    nearest to the mean of all, every training network is aligned to it, their mean is the next center, and so on until
+    the mean squared distance stops falling, or for `rounds`; then every network of every split is aligned to the last
+    center. Validation and test networks never move the center.
 
     **Preserves** each network's function, up to rounding. Labels, columns and order stay; the metadata says in
-    `source["alignment"]` what was done, and its statistics are those of the aligned training networks.
+    `source["alignment"]` what was done, with the SHA-256 of a template, and its statistics are those of the aligned
+    training networks.
 
     Args:
-        dataset: the networks.
-        reference: one network's weights to align to, such as `dataset.network(0)`.
+        dataset: the networks; of a stored data set all are read, and `save` stores the result.
+        to: the template: one network's weights, of the shapes of the data set's Symmetry, or a network's number in
+            the data set.
         within: the column of the objects' numbers, such as `"image"`, to align the networks of each to one another.
         group: as in `symmetry.align`.
         rounds: most estimates of the center.
@@ -51,11 +60,14 @@ def align(
         progress: show a bar.
 
     Raises:
-        ValueError: a reference of another structure or shape, a group that the Symmetry does not allow, a column that
-            is not there or holds floats, or both `reference` and `within`.
+        ValueError: a template of another structure or shape, or with integers in place of floats; a group that the
+            Symmetry does not allow; a column that is not there or holds floats; or both `to` and `within`.
+        DataError: a network or the template is not finite; the leaf is named.
+        IndexError, TypeError: a number that no network has, or that is no integer.
 
     Source: "merge many" of Git Re-Basin (arXiv 2209.04836, section 5.3) aligns each network to the mean of the
-    others; with hundreds of networks the mean of all is the same to a fraction of a percent, and one for all.
+    others; with hundreds of networks the mean of all is the same to a fraction of a percent, and one for all. One
+    untrained template for all is the alignment of github.com/ITheClixs/project-siren-gap (its reader W5).
 
     Example:
         `networks` is a data set of 40 SIRENs.
@@ -64,19 +76,23 @@ def align(
         'center'
         >>> align(networks, within="image", progress=False).metadata.source["alignment"]["to"]
         'first of each image'
+        >>> template = jax.jit(networks.metadata.network.init)(jax.random.key(0))
+        >>> align(networks, to=template, progress=False).metadata.source["alignment"]["to"]
+        'template'
     """
     check_number("rounds", rounds, low=1, integer=True)
     check_number("chunk", chunk, low=1, integer=True)
+    if to is not None and within is not None:
+        raise ValueError(f"there are a template (to) and within={within!r}; expected one of them: leave one out")
+    dataset = dataset.in_memory()
     symmetry, columns = dataset.symmetry, dataset.columns
     # No network may have to move, and a group that is not allowed is refused all the same.
     jax.eval_shape(lambda weights: align_networks(weights, weights, symmetry, group=group), dataset.network(0))
     networks = jax.tree.map(np.asarray, dataset.weights)
     check_finite(networks, f"aligning {dataset.metadata.name}", "Leave those networks out with take().")
     near = partial(_align_all, symmetry=symmetry, group=group, chunk=chunk, progress=progress)
-    record: dict[str, Any] = {"group": group, "to": "reference"}
+    record: dict[str, Any] = {"group": group}
     if within is not None:
-        if reference is not None:
-            raise ValueError(f"there are a reference and within={within!r}; expected one of them: leave one out")
         first = _first_rows(dataset, within)
         later = np.flatnonzero(first != np.arange(len(first)))
         record |= {"to": f"first of each {within}", "moved": len(later)}
@@ -88,16 +104,37 @@ def align(
                 leaf[later] = new
             record["mean_squared_distance_after"] = float(distance.mean())
     else:
-        if reference is None:
+        if to is None:
             train = training_rows(columns["split"])
-            reference, distances = _center(jax.tree.map(lambda leaf: leaf[train], networks), near, rounds)
+            goal, distances = _center(jax.tree.map(lambda leaf: leaf[train], networks), near, rounds)
             record |= {"to": "center", "mean_squared_distance": distances}
-        symmetry.leaves(reference)
-        record["mean_squared_distance_before"] = float(_distances(networks, reference).mean())
-        networks, distance = near(networks, reference)
+        else:
+            goal, described = _template(dataset, to)
+            record |= described
+        record["mean_squared_distance_before"] = float(_distances(networks, goal).mean())
+        networks, distance = near(networks, goal)
         record["mean_squared_distance_after"] = float(distance.mean())
     metadata = replace(dataset.metadata, source={**dataset.metadata.source, "alignment": record})
     return WeightDataset(networks, dataset.label, columns, metadata).with_statistics()
+
+
+def _template(dataset: WeightDataset, to: PyTree) -> tuple[PyTree, dict[str, str]]:
+    """The weights to align to, and what the metadata says of them."""
+    symmetry, name = dataset.symmetry, "template"
+    if isinstance(to, int | np.integer):
+        check_index("network", to, len(dataset))
+        to, name = dataset.network(int(to)), f"network {int(to) % len(dataset)}"
+    with np.errstate(over="ignore"):  # what is too large for the networks' dtype is named below
+        symmetry.leaves(to)
+    leaves, goal = [np.asarray(leaf) for leaf in jax.tree.leaves(to)], []
+    for where, leaf, own in zip(symmetry.names, leaves, jax.tree.leaves(dataset.weights), strict=True):
+        if floating(own) and not floating(leaf):
+            raise ValueError(f"{where} of the template has dtype {leaf.dtype}; expected floats, as the networks hold")
+        with np.errstate(over="ignore"):
+            goal.append(leaf.astype(wide(own)) if floating(own) else leaf)
+        if floating(own) and not np.isfinite(goal[-1]).all():
+            raise DataError(f"{where} of the template is not finite; expected finite numbers: give another network")
+    return symmetry.unflatten(goal), {"to": name, "template_sha256": arrays_sha256(leaves)}
 
 
 def _center(networks: PyTree, near: partial[tuple[PyTree, np.ndarray]], rounds: int) -> tuple[Weights, list[float]]:

@@ -64,8 +64,8 @@ def fit(
     Args:
         source: a name in `sources.SOURCES`; images or signals; or pixels, as `images` takes them, all for training.
         labels: of pixels, one for each.
-        recipe: how, also `recipe.starting_from(weights)`; or the name of a recipe for images, `"dws"`, `"nfn"` or
-            `"fast"`; None takes the source's own, and `"fast"` for images of your own.
+        recipe: how, also `recipe.starting_from(weights)`; or the name of a recipe for images, `"dws"`, `"nfn"`,
+            `"fast"` or `"siren"`; None takes the source's own, and `"fast"` for images of your own.
         out: a directory; None keeps the data set in memory.
         part: one part of the work, such as `"1/4"`, the first of four; other processes, on this machine or others, fit
             the other parts into the same directory. The last to end joins them; the others return None and say which

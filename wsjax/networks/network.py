@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice, fields_as_python
 from wsjax.networks.mlp import ACTIVATIONS, mlp_apply, mlp_init
-from wsjax.networks.siren import Family, siren_apply, siren_init
+from wsjax.networks.siren import Family, check_absorbed, siren_apply, siren_init
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry import mlp as mlp_symmetry
 from wsjax.symmetry import siren as siren_symmetry
@@ -49,6 +49,8 @@ class Network:
         # One number stands for all hidden layers, alone or in a tuple.
         w0 = self.w0[0] if isinstance(self.w0, tuple | list) and len(self.w0) == 1 else self.w0
         object.__setattr__(self, "w0", frequencies(w0, len(self.widths) - 2))
+        if self.kind == "siren" and self.family == "absorbed":
+            check_absorbed(self.w0)
 
     def init(self, key: Key) -> tuple[Layer, ...]:
         """Initial weights of one network."""

@@ -19,6 +19,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
+from wsjax.data.fitting.absorbed import as_fitted, as_stored
 from wsjax.data.pool import in_turn, workers_of
 from wsjax.data.recipe import InitializedRecipe, Recipe, initial_weights, initialized, slots_optimizer_of
 from wsjax.data.sources.images import Images
@@ -179,7 +180,7 @@ def fit_groups(
     for group in pairs:
         check_pairs(group, signals, recipe)
         check_number("the size of a group", len(group), low=1, high=recipe.slots, integer=True)
-    threads = workers_of(workers)
+    threads, started = workers_of(workers), as_fitted(started)
     devices = fit_devices()[:threads]
 
     def work(group: np.ndarray, device, _) -> Fitted:
@@ -187,7 +188,7 @@ def fit_groups(
         few = signals.take(padded[:, 0])
         inputs = (few.points, few.values, few.index, padded[:, 1].astype(np.int32))
         weights, mse = fit_group(*jax.device_put((started, *inputs), device))
-        kept = jax.tree.map(lambda x: np.asarray(x)[: len(group)], weights)
+        kept = as_stored(recipe, jax.tree.map(lambda x: np.asarray(x)[: len(group)], weights))
         quality = np.asarray(psnr(mse, signals.peak), np.float32)[: len(group)]
         fitted = Fitted(kept, group[:, 0], group[:, 1], quality, np.full(len(group), recipe.steps, np.int32))
         check_fitted(fitted, signals)

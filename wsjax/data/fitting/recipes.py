@@ -32,7 +32,17 @@ def _fast(channels: int) -> Recipe:
     return Recipe(network, 600, learning_rate=2e-3, schedule="constant", target_psnr=40.0)
 
 
-RECIPES: dict[str, Callable[[int], Recipe]] = {"dws": _dws, "nfn": _nfn, "fast": _fast}
+def _siren(channels: int) -> Recipe:
+    """SIREN's own start with its w0 = 30 absorbed into the stored weights, values on [-1, 1], 300 Adam steps at 1e-3.
+
+    Source: github.com/ITheClixs/project-siren-gap, `fitting/batched.py` and section 3 of its README, the protocol
+    P-random; their networks of color images make 1,000 steps.
+    """
+    network = Network("siren", (2, 32, 32, channels), w0=(1.0,), family="absorbed")
+    return Recipe(network, 300, learning_rate=1e-3, schedule="constant", value_range=(-1.0, 1.0))
+
+
+RECIPES: dict[str, Callable[[int], Recipe]] = {"dws": _dws, "nfn": _nfn, "fast": _fast, "siren": _siren}
 """Every recipe for images by name: of the number of their channels."""
 
 
@@ -40,7 +50,7 @@ def recipe_named(name: str, channels: int = 1) -> Recipe:
     """A recipe by its name: a published one for images, or the own one of a source.
 
     Args:
-        name: "dws", "nfn" or "fast"; or the name of a source, which gives its own.
+        name: "dws", "nfn", "fast" or "siren"; or the name of a source, which gives its own.
         channels: of the images that a published recipe is for.
 
     Raises:

@@ -19,6 +19,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from wsjax.data.fitting.absorbed import as_fitted, as_stored
 from wsjax.data.fitting.grouped import Fitted, check_fitted, check_pairs, fit_devices, gradients, psnr, squared_errors
 from wsjax.data.pool import workers_of
 from wsjax.data.recipe import InitializedRecipe, Recipe, initial_weights, initialized, optimizer_of
@@ -117,7 +118,7 @@ def _one_worker(
     pairs: list[np.ndarray | None] = [None] * count
     nothing = signals.take(np.zeros(count, int))
     requests = Requests(nothing.points, nothing.values, nothing.index, np.zeros(count, np.int32), np.ones(count, bool))
-    started = jax.device_put(started, device)
+    started = jax.device_put(as_fitted(started), device)
     empty = jax.eval_shape(_slots, started, requests)
     slots = jax.device_put(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), empty), device)
     while not stop.is_set():
@@ -131,7 +132,7 @@ def _one_worker(
         rows = np.array([i for i, pair in enumerate(pairs) if pair is not None and ended[i]], int)
         if len(rows):
             own = np.stack([pairs[i] for i in rows])
-            kept = jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], slots.weights)
+            kept = as_stored(recipe, jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], slots.weights))
             fitted = Fitted(kept, own[:, 0], own[:, 1], quality[rows], steps[rows])
             check_fitted(fitted, signals)
             yield fitted
