@@ -49,8 +49,8 @@ Actions = tuple[Action, ...]
 ALL: Actions = ("permute", "sign", "phase")
 CLAIMS: dict[str, Actions] = {
     **dict.fromkeys(READERS, ("permute",)),
-    **dict.fromkeys(("scale_gmn", "weight_gcn", "hybrid"), ("permute", "sign")),
-    **dict.fromkeys(("probe", "generated probe", "activation_probe", "canonical mlp"), ALL),
+    "hybrid": ("permute", "sign"),
+    **dict.fromkeys(("scale_gmn", "weight_gcn", "probe", "generated probe", "activation_probe", "canonical mlp"), ALL),
     **dict.fromkeys(("mlp", "rows", "rows with a token"), ()),
 }
 """What each is invariant to, of all that acts on a SIREN."""

@@ -51,6 +51,23 @@ def check_wide_scales(made, symmetry: Symmetry) -> None:
             np.testing.assert_allclose(read(reader, moved(weights)), still, rtol=1e-10, atol=1e-10)
 
 
+def check_uncoupled_phases(made, symmetry: Symmetry) -> None:
+    """Of a sine neuron, parts of a shift or a sign change the output: a half turn or a sign without what they do to the
+    weights that read the neuron, and a quarter turn with it.
+    """
+    half_turn = next(group.half_turn for group in symmetry.groups.values())
+    with in_float64():
+        reader, weights = to_float64(made), network(symmetry, None, generator(KEY))
+        first, second, *rest = (layer._replace(kernel=layer.kernel.copy(), bias=layer.bias.copy()) for layer in weights)
+        still = np.asarray(read(reader, weights))
+        for turns, arriving, leaving in ((1, 1, 1), (0, -1, 1), (0, 1, -1), (0.5, 1, 1), (0.5, 1, -1)):
+            kernel, bias, following = first.kernel.copy(), first.bias.copy(), second.kernel.copy()
+            kernel[:, 0], bias[0], following[0] = arriving * kernel[:, 0], arriving * bias[0], leaving * following[0]
+            bias[0] += turns * half_turn
+            other = (first._replace(kernel=kernel, bias=bias), second._replace(kernel=following), *rest)
+            assert np.abs(read(reader, other) - still).max() > 1e-6, (turns, arriving, leaving)
+
+
 def check_weight_gradients(reader, symmetry: Symmetry, fraction: float) -> None:
     """A gradient reaches parameters and weights; it is finite where weights are zero, some or all.
 

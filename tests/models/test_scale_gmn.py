@@ -9,7 +9,7 @@ import pytest
 
 from tests.models.helpers import check_laws, toy
 from tests.models.readers import used
-from tests.models.scale_laws import along_the_weights, check_weight_gradients, check_wide_scales
+from tests.models.scale_laws import along_the_weights, check_uncoupled_phases, check_weight_gradients, check_wide_scales
 from tests.models.specs import CONVOLUTION, IN, OUT, RECURRENT, dense_axes, random_weights
 from wsjax.models.readers.scale_gmn import ScaleGMN
 from wsjax.models.testing import check_invariant, check_sensitive
@@ -34,10 +34,11 @@ LOOP = symmetry_of(
 Actions = tuple[Action, ...]
 SIGNS: Actions = ("permute", "sign")
 SCALES: Actions = ("permute", "rescale")
+PHASES: Actions = ("permute", "sign", "phase")
 BOTH = {"direction": "bidirectional"}
 CASES: dict[str, tuple[Symmetry, Actions, dict[str, Any]]] = {
-    "signs": (siren((2, 4, 3, 2)), SIGNS, {}),
-    "signs, outputs alone": (siren((2, 3, 2)), SIGNS, {**BOTH, "readout": "outputs"}),
+    "phases": (siren((2, 4, 3, 2)), PHASES, {}),
+    "phases, outputs alone": (siren((2, 3, 2), 5.0, "kernel"), PHASES, {**BOTH, "readout": "outputs", "layers": 3}),
     "scales": (mlp((2, 3, 2)), SCALES, {}),
     "mixed": (MIXED, ("permute", "sign", "rescale"), BOTH),
     "one hidden layer": (mlp((2, 3, 2)), SCALES, BOTH),
@@ -60,7 +61,9 @@ def test_it_is_invariant_to_all_that_it_claims(name):
     check_laws(reader_of(name), symmetry, actions, sensitive=False, parts=True, key=KEY)
 
 
-@pytest.mark.parametrize("name", ["signs, outputs alone", "one hidden layer"])  # the others are held to their law alone
+@pytest.mark.parametrize(
+    "name", ["phases, outputs alone", "one hidden layer"]
+)  # the others are held to their law alone
 def test_it_is_sensitive_to_all_else_and_learns_and_gradients_are_finite_where_weights_are_zero(name):
     symmetry, _, _ = CASES[name]
     assert check_sensitive(reader_of(name), symmetry, key=KEY) > 1e-8
@@ -76,11 +79,15 @@ def mistaken(reader: ScaleGMN) -> ScaleGMN:
     return eqx.tree_at(lambda r: r.trunk, reader, along_the_weights(reader.trunk))
 
 
+def test_half_of_a_shift_or_a_sign_is_no_symmetry():
+    check_uncoupled_phases(reader_of("phases"), CASES["phases"][0])
+
+
 def test_weights_that_lead_forward_do_not_serve_backward():
     symmetry, actions, _ = CASES["one hidden layer"]
     with pytest.raises(AssertionError, match=r"'rescale' on group 'h1' changes output by"):
         check_invariant(mistaken(reader_of("one hidden layer")), symmetry, actions=actions, key=KEY)
-    for name in ("signs, outputs alone", "scales"):  # their own reciprocals, and nothing sent backward
+    for name in ("phases, outputs alone", "scales"):  # their own reciprocals, and nothing sent backward
         check_invariant(mistaken(reader_of(name)), CASES[name][0], actions=CASES[name][1], key=KEY)
 
 

@@ -147,7 +147,7 @@ def test_a_cycle_is_entered_where_it_is_fed_and_what_it_leads_to_has_a_size_wher
 
 
 def test_a_round_does_nothing_that_no_later_one_reads():
-    wiring = Wiring(("input", "moved", "moved", "output"), (Gain(), Gain(True), Gain(True), Gain()), CHAIN)
+    wiring = Wiring(("input", "moved", "moved", "output"), (Gain(), Gain(True), Gain(True), Gain()), CHAIN, (None,) * 4)
     forward = rounds(wiring, 3, False, [3])
     assert [one.nodes for one in forward] == [(1, 2, 3), (2, 3), (3,)]
     assert [one.edges for one in forward] == [(1, 2), (2,), ()]

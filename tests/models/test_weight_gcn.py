@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.models.helpers import check_laws, plain, toy
-from tests.models.scale_laws import along_the_weights, check_weight_gradients, check_wide_scales
+from tests.models.scale_laws import along_the_weights, check_uncoupled_phases, check_weight_gradients, check_wide_scales
 from tests.models.specs import CONVOLUTION, NESTED, RECURRENT, SKIP, random_weights
-from tests.models.test_scale_gmn import LOOP, MIXED, SCALES, SIGNS
+from tests.models.test_scale_gmn import LOOP, MIXED, PHASES, SCALES, SIGNS
 from wsjax.models import WeightGCN
 from wsjax.models.graph.graph import graph_inputs
 from wsjax.models.scale.sweep import Sweep, turned
@@ -23,9 +23,10 @@ from wsjax.symmetry import mlp, siren
 pytestmark = pytest.mark.usefixtures("untyped")
 
 CASES = {
-    "signs": (siren((2, 4, 3, 2)), SIGNS, {}),
+    "phases": (siren((2, 4, 3, 2)), PHASES, {}),
     "scales": (mlp((2, 4, 3, 2)), SCALES, {}),
-    "signs, one sweep": (siren((2, 3, 2)), SIGNS, {"sweeps": 1}),
+    "phases, one sweep": (siren((2, 3, 2), 5.0, "kernel"), PHASES, {"sweeps": 1, "readout": "io"}),
+    "phases, three sweeps": (siren((2, 3, 3, 3, 2), (30.0, 2.0, 1.0)), PHASES, {"sweeps": 3}),
     "scales, three sweeps": (mlp((2, 3, 2)), SCALES, {"sweeps": 3}),
     "deep": (mlp((2, 3, 3, 3, 2)), SCALES, {}),
     "mixed": (MIXED, ("permute", "sign", "rescale"), {}),
@@ -35,9 +36,9 @@ CASES = {
     "recurrent signs": (RECURRENT, SIGNS, {}),
     "recurrent scales": (LOOP, SCALES, {}),
 }
-SENSITIVE = set(CASES) - {"signs", "scales", "mixed"}
+SENSITIVE = set(CASES) - {"phases", "scales", "mixed"}
 """Those of which every array has to have an effect; the others are held to their law alone."""
-LEARNING = {"signs, one sweep", "skip", "nested", "convolution", "recurrent scales"}
+LEARNING = {"phases, one sweep", "skip", "nested", "convolution", "recurrent scales"}
 """Those of which every parameter has to learn; so has the deep one, where gradients are finite at zeros too."""
 KEY = jax.random.key(8)
 
@@ -62,12 +63,17 @@ def test_zeros_among_the_weights_and_large_scales_are_no_exception(name):
     check_wide_scales(reader_of(name), CASES[name][0])
 
 
+@pytest.mark.parametrize("name", ["phases", "phases, one sweep"])
+def test_half_of_a_shift_or_a_sign_is_no_symmetry(name):
+    check_uncoupled_phases(reader_of(name), CASES[name][0])
+
+
 def test_weights_that_lead_forward_do_not_serve_backward():
     mistaken = along_the_weights(reader_of("scales"))
     with pytest.raises(AssertionError, match=r"'rescale' on group 'h1' changes output by"):
         check_invariant(mistaken, CASES["scales"][0], actions=SCALES, key=KEY)
-    mistaken = along_the_weights(reader_of("signs"))  # a sign is its own reciprocal
-    check_invariant(mistaken, CASES["signs"][0], actions=SIGNS, key=KEY)
+    mistaken = along_the_weights(reader_of("phases"))  # a sign is its own reciprocal
+    check_invariant(mistaken, CASES["phases"][0], actions=PHASES, key=KEY)
 
 
 def test_a_sweep_against_the_weights_makes_hidden_nodes_depend_on_later_kernels():
@@ -90,9 +96,10 @@ def test_a_sweep_against_the_weights_is_the_sum_that_it_says():
         leaves = reader.normalizer(reader.symmetry.leaves(weights), jnp.float32)
         nodes, edges = graph_inputs(reader.graph, leaves)
         sizes = sizes_of(reader.graph, reader.wiring, nodes, edges)
-        xs = first(None, nodes, edges, sizes)
+        none = [None] * len(nodes)
+        xs = first(None, nodes, edges, sizes, none)
         initials = [second.initials[n](nodes[group], sizes[group][0]) for n, (group, _) in enumerate(second.turns)]
-        return xs, edges, sizes, initials, second(xs, nodes, edges, sizes)
+        return xs, edges, sizes, initials, second(xs, nodes, edges, sizes, none)
 
     turn = jax.jit(turned, static_argnums=1)
     xs, edges, sizes, initials, found = jax.tree.map(np.asarray, all_of_it(weights))

@@ -28,9 +28,10 @@ class ScaleEditor(eqx.Module):
     a neuron alone have the gain 1 / g, so their vector is divided by the square of the neuron's size. `deviation` is
     what the normalizer divides each array by, `scale` a learned number initialized to 0.01.
 
-    **Preserves** equivariance: edit(g theta) = g edit(theta) for every permutation of the Symmetry, and for every sign
-    and positive scale that its groups allow; so the edited function is the same whichever of the networks that compute
-    a function was edited. Structure, shapes and dtypes stay; leaves that are not floating point pass untouched.
+    **Preserves** equivariance: edit(g theta) = g edit(theta) for every permutation of the Symmetry, and for every sign,
+    phase shift and positive scale that its groups allow; so the edited function is the same whichever of the networks
+    that compute a function was edited. Structure, shapes and dtypes stay; leaves that are not floating point pass
+    untouched.
 
     Args:
         symmetry, normalizer: of the data set; without a normalizer the weights are read as they are.

@@ -26,9 +26,8 @@ class ScaleGMN(HeadedReader):
     is divided by: zeros, as in pruned networks, are read as they are. A normalizer must not shift arrays that signs or
     scales act on; `dataset.normalizer()` does not.
 
-    **Preserves**: the output is invariant to every permutation of the Symmetry, to every sign and to every positive
-    scale that its groups allow. Phase shifts of sines are no part of it: bring networks to one representative with
-    `symmetry.canonicalize`, or augment with `augment.shift_phase`.
+    **Preserves**: the output is invariant to every permutation of the Symmetry, and to every sign, phase shift and
+    positive scale that its groups allow. Phases, which the paper leaves out, are read as `models.scale.phase` says.
 
     Args:
         symmetry, normalizer: of the data set; without a normalizer the weights are read as they are. A group that

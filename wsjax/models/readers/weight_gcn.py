@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_number
+from wsjax.errors import check_choice, check_number
 from wsjax.models.graph.graph import Graph, graph_inputs, graph_of
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
 from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments, dropout
 from wsjax.models.scale.layer import Wiring
 from wsjax.models.scale.maps import Invariant
+from wsjax.models.scale.phase import read_phasors
 from wsjax.models.scale.sweep import Sweep
-from wsjax.models.scale.trunk import sizes_of, wiring_of
+from wsjax.models.scale.trunk import sizes_of, wiring_of, without_shifted
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
 
@@ -27,15 +28,19 @@ class WeightGCN(HeadedReader):
     cost of a pass of as many inputs as there are channels, and of a matrix for each neuron. Hidden sets are then
     averaged after a map that no gain changes; inputs and outputs are read whole, so that hundreds of them make a wide
     head. Signs and positive scales are treated as in `ScaleGMN`, whose weights have vectors too and pass gated messages
-    in rounds; this reader has no vectors of weights, and no gates.
+    in rounds; this reader has no vectors of weights, and no gates. Of the bias of a sine neuron it reads the cosine and
+    the sine of the phase, `models.scale.phase`; a wavelet of each channel stands in place of the sine, so the network
+    is never evaluated.
 
-    **Preserves**: the output is invariant to every permutation of the Symmetry, to every sign and to every positive
-    scale that its groups allow. Phase shifts of sines are no part of it.
+    **Preserves**: the output is invariant to every permutation of the Symmetry, and to every sign, phase shift and
+    positive scale that its groups allow.
 
     Args:
         symmetry, normalizer: of the data set; without a normalizer the weights are read as they are.
         channels: of each node.
         sweeps: along the weights and against them, in turn.
+        readout: the head receives all nodes of the `"graph"`, hidden ones averaged, or inputs and outputs, `"io"`. With
+            `sweeps=1` the second is best on SIRENs where networks are few.
         head: width of its hidden layer.
 
     Raises:
@@ -74,22 +79,27 @@ class WeightGCN(HeadedReader):
         *,
         channels: int = 64,
         sweeps: int = 2,
+        readout: str = "graph",
         head: int = 64,
         normalizer: Normalizer | None = None,
         key: Key,
     ):
         check_number("channels", channels, low=2, integer=True)
+        check_choice("readout", readout, ("graph", "io"))
         check_arguments(symmetry, Symmetry, out_size, normalizer, sweeps=sweeps, head=head)
         sweep_key, pool_key, head_key = (jax.random.fold_in(key, i) for i in range(3))
         self.normalizer, self.symmetry = normalizer_for(symmetry, normalizer), symmetry
-        self.graph = graph_of(symmetry)
-        self.wiring, nodes = wiring_of(self.graph, symmetry), self.graph.nodes
+        graph = graph_of(symmetry)
+        self.wiring = wiring_of(graph, symmetry)
+        self.graph = without_shifted(graph, self.wiring)
+        nodes = self.graph.nodes
         sweep = lambda i: Sweep(
             self.graph, self.wiring, channels, first=i == 0, against=i % 2 == 1, key=jax.random.fold_in(sweep_key, i)
         )
         self.sweeps = tuple(sweep(i) for i in range(sweeps))
         # After one sweep along the weights inputs do not depend on them.
-        self.read = tuple(i for i, n in enumerate(nodes) if n.role != "input" or sweeps > 1)
+        unread = ("input",) * (sweeps == 1) + ("hidden",) * (readout == "io")
+        self.read = tuple(i for i, n in enumerate(nodes) if n.role not in unread)
         pool = lambda i: Invariant(channels, channels, key=jax.random.fold_in(pool_key, i))
         self.pools = {i: pool(i) for i in self.read if nodes[i].role == "hidden"}
         width = channels * sum(1 if i in self.pools else nodes[i].size for i in self.read)
@@ -104,12 +114,13 @@ class WeightGCN(HeadedReader):
 
     def vectors(self, weights: Weights) -> list[Float[Array, "_ channels"]]:
         """Those of each set of nodes after all sweeps; they move with the gains and the order of neurons."""
-        leaves = self.normalizer(self.symmetry.leaves(weights), self.head.dtype)
-        nodes, edges = graph_inputs(self.graph, leaves)
+        leaves, dtype = self.symmetry.leaves(weights), self.head.dtype
+        nodes, edges = graph_inputs(self.graph, self.normalizer(leaves, dtype))
+        phasors = read_phasors(self.wiring.shifted, leaves, dtype)
         sizes = self._sizes(nodes, edges)
-        xs = self.sweeps[0](None, nodes, edges, sizes)
+        xs = self.sweeps[0](None, nodes, edges, sizes, phasors)
         for sweep in self.sweeps[1:]:
-            xs = sweep(xs, nodes, edges, sizes)
+            xs = sweep(xs, nodes, edges, sizes, phasors)
         return xs
 
     def _sizes(self, nodes: Sequence[Array], edges: Sequence[Array]) -> list[tuple[Array, Array]]:

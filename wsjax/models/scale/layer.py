@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from wsjax.models.layers.draws import full
 from wsjax.models.scale.maps import Equivariant, Gain, Invariant, Plain, even, normal, reciprocal_size
+from wsjax.models.scale.phase import Phasor, Shifted, Wavelets, arriving
 from wsjax.models.scale.reciprocal import Wire
 from wsjax.typing import Key
 
@@ -21,12 +22,18 @@ class Wiring:
     """The sets of nodes of a network, and the arrays of weights between them.
 
     roles: of each set, `"input"`, `"output"`, `"moved"` where signs or scales act, `"free"` where they do not.
-    gains: what may multiply each set's vectors. wires: the source and the target of each array of weights.
+    gains: what may multiply each set's vectors. wires: the source and the target of each array of weights. shifted: of
+    each set the biases whose phases shift, None where they do not.
     """
 
     roles: tuple[str, ...]
     gains: tuple[Gain, ...]
     wires: tuple[Wire, ...]
+    shifted: tuple[Shifted | None, ...]
+
+    def leaving(self, i: int) -> Gain:
+        """What may multiply the vectors that leave a set."""
+        return self.gains[i]._replace(sign=self.gains[i].sign or self.shifted[i] is not None)
 
 
 class Round(NamedTuple):
@@ -59,14 +66,16 @@ class ScaleLayer(eqx.Module):
     """One round of messages: every node receives messages of its neighbors, every weight depends on its two ends.
 
         h_ji = Inv(x_i, x_j, e_ji)                          one hidden layer, even in e where signs act
-        m_i  = sum over j of  V x_j * W e_ji * G h_ji       forward, along the weights
+        m_i  = sum over j of  V y_j * W e_ji * G h_ji       forward, along the weights
         n_j  = D_j^2 sum over i of  V' (x_i / D_i^2) * W' e_ji * G' h_ji        backward, see `reciprocal`
         x_i  = x_i + Eq(x_i, m_i, n_i),   e_ji = e_ji + U e_ji * G'' h_ji
 
-    with * entry by entry and Eq an equivariant map, or two dense layers at nodes that nothing multiplies. Sums are
-    divided by the root of the number of summands.
+    with * entry by entry and Eq an equivariant map, or two dense layers at nodes that nothing multiplies. y_j is x_j;
+    where phases shift it is the `Wavelets` of x_j, and n_j is multiplied by cos z_j. Sums are divided by the root of
+    the number of summands.
 
-    **Preserves** equivariance: x_i moves with the gain g_i of its neuron, e_ji with g_i / g_j.
+    **Preserves** equivariance: x_i moves with the gain g_i of its neuron, e_ji with g_i / g_j, whose sign changes with
+    an odd number of half turns at j.
 
     Source: arXiv 2406.10685, section 5. There a message and the update of a weight have networks of their own; here
     they share the hidden layer, which takes the weight itself as well.
@@ -80,6 +89,7 @@ class ScaleLayer(eqx.Module):
     gates: Array
     gate_biases: Array
     updates: dict[str, Equivariant | Plain]
+    wavelets: Wavelets | None
     wiring: Wiring = eqx.field(static=True)
     round: Round = eqx.field(static=True)
 
@@ -98,6 +108,8 @@ class ScaleLayer(eqx.Module):
         self.edge = jnp.concatenate(edge, axis=1)
         self.gates = jnp.concatenate(draw(keys[5], len(parts)), axis=1)
         self.bias, self.gate_biases = full(channels, 0.0), full(channels * len(parts), 1.0)
+        sends = any(wiring.shifted[wiring.wires[w][0]] for w in round.forward)
+        self.wavelets = Wavelets(channels) if sends else None
         self.updates = {}
         for i, role in enumerate(sorted({wiring.roles[node] for node in round.nodes})):
             kind = Equivariant if role == "moved" else Plain
@@ -121,8 +133,9 @@ class ScaleLayer(eqx.Module):
         xs: Sequence[Float[Array, "_ channels"]],
         es: Sequence[Float[Array, "_ _ channels"]],
         sizes: Sequence[tuple[Float[Array, " _"], Float[Array, " _"]]],
+        phasors: Sequence[Phasor | None],
     ) -> tuple[list[Float[Array, "_ channels"]], list[Float[Array, "_ _ channels"]]]:
-        """Vectors of nodes and weights, and for each set D^2 and 1 / D^2, to vectors of nodes and weights."""
+        """Vectors of nodes and weights, and for each set D^2, 1 / D^2 and phasors, to vectors of nodes and weights."""
         gains, wires = self.wiring.gains, self.wiring.wires
         touched = {end for w in self.round.wires for end in wires[w]}
         invariants = {i: self.invariants(xs[i], gains[i]) for i in touched}
@@ -130,17 +143,23 @@ class ScaleLayer(eqx.Module):
         new = list(es)
         for w in self.round.wires:
             source, target = wires[w]
-            made = self._messages(es[w], invariants[source], invariants[target], gains[source].through(gains[target]))
+            gain = self.wiring.leaving(source).through(gains[target])
+            made = self._messages(es[w], invariants[source], invariants[target], gain)
             if w in self.round.forward:
-                sent = jnp.sum((xs[source] @ self.values[0])[:, None, :] * made["forward"], axis=0)
+                sent = self._leaving(xs[source], phasors[source]) @ self.values[0]
+                sent = jnp.sum(sent[:, None, :] * made["forward"], axis=0)
                 received["forward", target].append(sent * len(xs[source]) ** -0.5)
             if w in self.round.backward:
                 turned = (xs[target] * sizes[target][1][:, None]) @ self.values[-1]
                 sent = jnp.sum(turned[None, :, :] * made["backward"], axis=1) * sizes[source][0][:, None]
+                sent = arriving(sent, phasors[source])
                 received["backward", source].append(sent * len(xs[target]) ** -0.5)
             if w in self.round.edges:
                 new[w] = es[w] + made["edges"]
         return [self._update(i, x, received) if i in self.round.nodes else x for i, x in enumerate(xs)], new
+
+    def _leaving(self, x: Array, phasor: Phasor | None) -> Array:
+        return x if self.wavelets is None or phasor is None else self.wavelets(x, phasor)
 
     def _messages(self, e: Array, source: Array, target: Array, gain: Gain) -> dict[str, Array]:
         """What is made of each weight of an array, by part: a linear map of it times a gate that nothing changes."""

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from wsjax.models.graph.graph import Graph
 from wsjax.models.scale.layer import Wiring
 from wsjax.models.scale.maps import Gain, normal, reciprocal_size
+from wsjax.models.scale.phase import Phasor, Wavelets, arriving
 from wsjax.models.scale.reciprocal import inverted, order
 from wsjax.models.scale.trunk import Initial
 from wsjax.typing import Key
@@ -41,12 +42,16 @@ class Sweep(eqx.Module):
     no x_i, and a set within a cycle receives s_j of those not reached yet. Sets that none reaches stay as they are
     after the first.
 
+    Where phases shift, x_i along the weights is the sum as it is, what it sends is the `Wavelets` of x_i, and what it
+    receives against the weights is multiplied by cos z_i; each U there begins near the identity.
+
     **Preserves** equivariance: x_i moves with the gain of its neuron, and in the order of the neurons.
     """
 
     initials: tuple[Initial, ...]
     kept: tuple[Array, ...]
     through: tuple[Array, ...]
+    wavelets: dict[int, Wavelets]
     wiring: Wiring = eqx.field(static=True)
     turns: tuple[tuple[int, tuple[int, ...]], ...] = eqx.field(static=True)
     against: bool = eqx.field(static=True)
@@ -63,7 +68,11 @@ class Sweep(eqx.Module):
         self.kept = () if first else tuple(normal(fold(kept_key, i), channels, channels) for i in updated)
         draw = lambda w, place: normal(fold(fold(through_key, w), place), channels, channels)
         stack = lambda w, edges: jnp.stack([draw(w, place) for place in range(edges.channels)])
-        self.through = tuple(stack(w, edges) for w, edges in enumerate(graph.edges))
+        # Random matrices take 4 points of accuracy from the phases of 4,000 SIRENs (benchmarks/accuracy/phases.py).
+        near = lambda ends, u: 0.99 * jnp.eye(channels)[None] + 0.14 * u if any(wiring.shifted[i] for i in ends) else u
+        self.through = tuple(near(wiring.wires[w], stack(w, edges)) for w, edges in enumerate(graph.edges))
+        sources = {source for source, _ in wiring.wires if wiring.shifted[source]}
+        self.wavelets = {} if against else {i: Wavelets(channels) for i in sorted(sources)}
 
     def __call__(
         self,
@@ -71,22 +80,34 @@ class Sweep(eqx.Module):
         nodes: Sequence[Float[Array, "_ _"]],
         edges: Sequence[Float[Array, "_ _ _"]],
         sizes: Sequence[tuple[Float[Array, " _"], Float[Array, " _"]]],
+        phasors: Sequence[Phasor | None],
     ) -> list[Float[Array, "_ channels"]]:
-        """Vectors of nodes (None at first), numbers of nodes and of weights, and D^2 and 1 / D^2, each by sets."""
+        """Vectors of nodes (None at first), numbers of nodes and of weights, D^2 and 1 / D^2, and phasors, by sets."""
         own = {i: initial(nodes[i], sizes[i][0]) for (i, _), initial in zip(self.turns, self.initials, strict=True)}
         made = [own[i] for i in range(len(nodes))] if xs is None else list(xs)
         for number, (i, incoming) in enumerate(self.turns):
-            terms = [own[i], *(self._message(w, made, edges[w], sizes) for w in incoming)]
+            terms = [own[i], *(self._message(w, made, edges[w], sizes, phasors) for w in incoming)]
             if self.kept:
                 terms.append(made[i] @ self.kept[number])
-            made[i] = turned(sum(terms[1:], terms[0]) * len(terms) ** -0.5, self.wiring.gains[i])
+            total = sum(terms[1:], terms[0]) * len(terms) ** -0.5
+            linear = self.wiring.shifted[i] and not self.against
+            made[i] = total if linear else turned(total, self.wiring.gains[i])
         return made
 
-    def _message(self, w: int, xs: Sequence[Array], edge: Array, sizes: Sequence[tuple[Array, Array]]) -> Array:
+    def _message(
+        self,
+        w: int,
+        xs: Sequence[Array],
+        edge: Array,
+        sizes: Sequence[tuple[Array, Array]],
+        phasors: Sequence[Phasor | None],
+    ) -> Array:
         source, target = self.wiring.wires[w]
+        phasor = phasors[source]
         if not self.against:
-            sent = jnp.einsum("jip,jc,pcd->id", edge, xs[source], self.through[w])
+            leaving = xs[source] if phasor is None else self.wavelets[source](xs[source], phasor)
+            sent = jnp.einsum("jip,jc,pcd->id", edge, leaving, self.through[w])
             return sent * (edge.shape[0] * edge.shape[2]) ** -0.5
         turned_around = xs[target] * sizes[target][1][:, None]
         sent = jnp.einsum("jip,ic,pcd->jd", edge, turned_around, self.through[w]) * sizes[source][0][:, None]
-        return sent * (edge.shape[1] * edge.shape[2]) ** -0.5
+        return arriving(sent, phasor) * (edge.shape[1] * edge.shape[2]) ** -0.5

@@ -1,18 +1,22 @@
-"""The trunk of readers equivariant to signs and scales: vectors of all nodes and weights after rounds of messages."""
+"""The trunk of readers equivariant to signs, phases and scales: vectors of nodes and weights after rounds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from wsjax.models.graph.graph import Graph, Nodes, graph_inputs, graph_of
 from wsjax.models.layers import draws
+from wsjax.models.layers.feature_layout import Feature
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
 from wsjax.models.scale.layer import Round, ScaleLayer, Wiring
 from wsjax.models.scale.maps import Gain, normal
+from wsjax.models.scale.phase import Phasor, Shifted, read_phasors
 from wsjax.models.scale.reciprocal import inverted, squared_sizes
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.spec import check_gains
@@ -20,7 +24,7 @@ from wsjax.typing import Key, Weights
 
 
 def wiring_of(graph: Graph, symmetry: Symmetry) -> Wiring:
-    """The wiring of a graph: its sets of nodes with their gains, which decide the maps there."""
+    """The wiring of a graph: its sets of nodes with their gains and phases, which decide the maps there."""
     check_gains(symmetry, "layers with gains")
     groups = symmetry.groups
 
@@ -32,7 +36,28 @@ def wiring_of(graph: Graph, symmetry: Symmetry) -> Wiring:
     hidden = {True: "moved", False: "free"}
     roles = tuple(hidden[any(g)] if n.role == "hidden" else n.role for n, g in zip(graph.nodes, gains, strict=True))
     places = {nodes.name: i for i, nodes in enumerate(graph.nodes)}
-    return Wiring(roles, gains, tuple((places[edges.source], places[edges.target]) for edges in graph.edges))
+    wires = tuple((places[edges.source], places[edges.target]) for edges in graph.edges)
+    shifted = tuple(_shifted(nodes, symmetry) for nodes in graph.nodes)
+    return Wiring(roles, gains, wires, shifted)
+
+
+def _shifted(nodes: Nodes, symmetry: Symmetry) -> Shifted | None:
+    group, axes = symmetry.groups.get(nodes.name), symmetry.axes
+    if group is None or not group.allows("phase"):
+        return None
+    biases = (f for f in nodes.produced if axes[f.leaf].bias and nodes.name in axes[f.leaf].entries)
+    return Shifted(tuple(biases), group.half_turn)
+
+
+def without_shifted(graph: Graph, wiring: Wiring) -> Graph:
+    """The graph without the biases that phases shift."""
+
+    def without(nodes: Nodes, biases: tuple[Feature, ...]) -> Nodes:
+        produced = tuple(feature for feature in nodes.produced if feature not in biases)
+        return replace(nodes, produced=produced, channels=nodes.channels - sum(f.fixed for f in biases))
+
+    pairs = zip(graph.nodes, wiring.shifted, strict=True)
+    return replace(graph, nodes=tuple(nodes if one is None else without(nodes, one.biases) for nodes, one in pairs))
 
 
 def sizes_of(
@@ -118,14 +143,26 @@ class ScaleTrunk(eqx.Module):
 
     def __call__(self, weights: Weights) -> States:
         """Vectors of one network's nodes and weights after the rounds."""
-        leaves = self.normalizer(self.symmetry.leaves(weights), jax.tree.leaves(self.edges)[0].dtype)
-        nodes, edges = graph_inputs(self.graph, leaves)
+        leaves, dtype = self.symmetry.leaves(weights), jax.tree.leaves(self.edges)[0].dtype
+        nodes, edges = graph_inputs(self.graph, self.normalizer(leaves, dtype))
+        phasors = read_phasors(self.wiring.shifted, leaves, dtype)
+        nodes = [self._numbers(i, x, phasor) for i, (x, phasor) in enumerate(zip(nodes, phasors, strict=True))]
         sizes = self._sizes(nodes, edges)
         xs = [initial(x, size) for initial, x, (size, _) in zip(self.initials, nodes, sizes, strict=True)]
         es = [x @ kernel for x, kernel in zip(edges, self.edges, strict=True)]
         for layer in self.layers:
-            xs, es = layer(xs, es, sizes)
+            xs, es = layer(xs, es, sizes, phasors)
         return States(xs, es, sizes)
+
+    def _numbers(self, i: int, x: Array, phasor: Phasor | None) -> Array:
+        """The numbers of a set of nodes, sin 2z in place of biases that phases shift: its sign is the neuron's."""
+        shifted = self.wiring.shifted[i]
+        if phasor is None or shifted is None:
+            return x
+        produced = self.graph.nodes[i].produced
+        is_bias = np.concatenate([np.full(feature.fixed, feature in shifted.biases) for feature in produced])
+        is_bias = np.pad(is_bias, (0, x.shape[1] - len(is_bias)))
+        return jnp.where(is_bias[None, :], 2 * phasor.sin * phasor.cos, x)
 
     def _sizes(self, nodes: Sequence[Array], edges: Sequence[Array]) -> list[tuple[Array, Array]]:
         return sizes_of(self.graph, self.wiring, nodes, edges)

@@ -34,7 +34,7 @@ def trials(symmetry: Symmetry, actions: Sequence[Action], draws: int, key: Key) 
 
 
 def _draw(rng: np.random.Generator, group: Group, actions: Sequence[Action]) -> Move:
-    """From the distributions of `symmetry.sample`, though never the identity.
+    """From the distributions of `symmetry.sample`, though never the identity, and of up to 40 half turns.
 
     Every part that the group allows is there, if it does nothing: elements of one form need one compiled action.
     """
@@ -46,7 +46,7 @@ def _draw(rng: np.random.Generator, group: Group, actions: Sequence[Action]) -> 
         signs = rng.choice([-1.0, 1.0], group.size)
         signs[rng.integers(group.size)] = -1.0
     if "phase" in actions:
-        phase = rng.integers(-1, 2, group.size)
+        phase = rng.integers(-40, 41, group.size)
         phase[rng.integers(group.size)] = 1
     if "rescale" in actions:
         scales = np.exp(0.3 * rng.normal(size=group.size))
