@@ -31,7 +31,7 @@ TRIED = (
     Run(learning_rate=8e-3, weight_decay=0.2, dropout_rate=0.1),
     Run(learning_rate=16e-3, weight_decay=0.2, dropout_rate=0.1),
 )
-SEEDS = (0, 10)
+SEEDS = (0, 10, 20, 30)
 RECORD = Path(__file__).with_suffix(".json")
 
 

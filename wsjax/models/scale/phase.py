@@ -9,9 +9,8 @@ factor s, as the sum of its inputs has, and *leaving* ones s (-1)^k, as its acti
 so a leaving vector is an odd function of an arriving one times cos z, plus an even one times sin z, and a leaving
 vector times cos z is an arriving one. With phases read so, shifts and signs act as signs do.
 
-Source: ours. That half turns of sines make an infinite dihedral group with these characters is in arXiv 2402.04081
-(section 4) for the shifts; functions of cos z and sin z in place of the bias are exactly invariant for every integer k,
-where bringing a bias into one half turn (`symmetry.canonicalize`) is discontinuous.
+Source: the group is that of arXiv 2402.04081, section 4; a bias that is read as cos z and sin z, with vectors of two
+kinds, is in the public code of project-siren-gap. The wavelets, and their place in a graph convolution, are ours.
 """
 
 import functools
