@@ -1,5 +1,6 @@
 """Rows of a data set: by split, by a condition on its columns, by groups; and arrays at rows, uncopied if possible."""
 
+import abc
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
@@ -15,14 +16,14 @@ Condition: TypeAlias = Shaped[np.ndarray, " networks"] | Callable[[dict[str, np.
 S = TypeVar("S", bound="Selectable")
 
 
-class Selectable:
+class Selectable(abc.ABC):
     """Networks with columns, of which rows are chosen: data sets in memory, stored ones and collections alike."""
 
     columns: Any
 
+    @abc.abstractmethod
     def view(self, rows: np.ndarray) -> Any:
         """The networks of some rows, in that order. Raises IndexError for a row that there is not."""
-        raise NotImplementedError
 
     def split(self: S, name: str) -> S:
         """The networks of a split: `"train"`, `"validation"` or `"test"`. Raises ValueError for another."""
