@@ -18,6 +18,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"width": 8},
     "probe": {"probes": 6, "width": 8},
     "activation_probe": {"probes": 6, "neuron": 5, "width": 8, "generator": 1},
+    "grid_probe": {"side": 5, "channels": 4, "layers": 2, "width": 8},
     "hybrid": {"settings": {"channels": 2, "layers": 1}, "probes": 6, "probe_features": 2},
     "statistics": {"width": 8},
     "rows": {"width": 8, "heads": 2, "layers": 2, "head": 8},
@@ -50,7 +51,8 @@ ALL: Actions = ("permute", "sign", "phase")
 CLAIMS: dict[str, Actions] = {
     **dict.fromkeys(READERS, ("permute",)),
     "hybrid": ("permute", "sign"),
-    **dict.fromkeys(("scale_gmn", "weight_gcn", "probe", "generated probe", "activation_probe", "canonical mlp"), ALL),
+    **dict.fromkeys(("scale_gmn", "weight_gcn", "probe", "generated probe", "activation_probe", "grid_probe"), ALL),
+    "canonical mlp": ALL,
     **dict.fromkeys(("mlp", "rows", "rows with a token"), ()),
 }
 """What each is invariant to, of all that acts on a SIREN."""

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("untyped")
 KEY = jax.random.key(0)
 SYMMETRY = TINY.symmetry
 MADE = [*READERS, "rescaled", "editor", "scale editor"]
-RUNS_ONLY = ("probe", "generated probe", "activation_probe")
+RUNS_ONLY = ("probe", "generated probe", "activation_probe", "grid_probe")
 """Those without a normalizer."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.tree_util import Partial
@@ -14,7 +15,7 @@ from jax.tree_util import Partial
 from tests.models.helpers import check_laws, drawn, metadata
 from tests.models.readers import READERS
 from tests.models.specs import random_weights
-from wsjax.models import Probe, make
+from wsjax.models import GridProbe, Probe, make
 from wsjax.models.layers.generator import LinearGenerator, activations
 from wsjax.models.readers.activation_probe import NeuronSet
 from wsjax.models.readers.hybrid import symmetry_with_probe_features
@@ -23,6 +24,7 @@ from wsjax.models.testing import check_sensitive
 from wsjax.models.testing.invariance import trials
 from wsjax.models.testing.parts import features_of
 from wsjax.networks import CNN, Network
+from wsjax.networks.grid import grid
 from wsjax.symmetry import Group, Symmetry, act
 from wsjax.symmetry.group import ACTIONS, Action
 
@@ -74,6 +76,26 @@ def test_a_probe_is_its_formula_with_points_and_layers_drawn_from_its_keys():
 
     for found, expected in zip(*both(KEY, random_weights(KEY, network.symmetry)), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+def test_a_grid_probe_convolves_the_values_on_the_grid(inputs):
+    network = Network("siren", (inputs, 4, 2), w0=(3.0,))
+    reader = drawn(lambda key: GridProbe(network, 3, side=5, channels=4, layers=1, value_range=(-2.0, 6.0), key=key))
+    weights = random_weights(KEY, network.symmetry)
+
+    @jax.jit
+    def expected(weights):
+        x = (network.apply(weights, grid((5,) * inputs)) - 2.0) / 4.0
+        x = jnp.moveaxis(x.reshape(*[5] * inputs, 2), -1, 0)
+        # The last axis is put in windows last, so that it varies slowest in a row of the matrix.
+        kernel = reader.convolutions[0].weight.reshape(4, *[3] * inputs, 2)
+        kernel = jnp.transpose(kernel, (0, inputs + 1, *range(inputs, 0, -1)))
+        x = jax.lax.conv_general_dilated(x[None], kernel, (2,) * inputs, [(1, 1)] * inputs)[0]
+        bias = reader.convolutions[0].bias.reshape(-1, *[1] * inputs)
+        return jnp.moveaxis(jax.nn.relu(x + bias), 0, -1).reshape(-1)
+
+    np.testing.assert_allclose(eqx.filter_jit(reader.features)(weights), expected(weights), atol=1e-5)
 
 
 def test_a_generator_of_any_depth_is_initialized_at_the_same_inputs():

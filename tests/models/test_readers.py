@@ -243,6 +243,9 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (models.Probe, {"value_range": (0.5, 0.0)}, r"value_range is \(.*; expected a lower and a higher number"),
     *[(kind, {"generator": -1}, r"generator is -1; it must be one integer in \[0, inf\]") for kind in PROBES],
     *[(kind, {"probes": 0}, rf"probes is 0; {NO_SIZE}") for kind in PROBES],
+    (models.GridProbe, {"side": 1}, r"side is 1; it must be one integer in \[2, inf\]"),
+    (models.GridProbe, {"layers": 0}, rf"layers is 0; {NO_SIZE}"),
+    (models.GridProbe, {"value_range": (0.5, 0.0)}, r"value_range is \(.*; expected a lower and a higher number"),
     (models.Hybrid, {"probe_features": 0}, rf"probe_features is 0; {NO_SIZE}"),
 ]
 

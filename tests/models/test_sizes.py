@@ -49,6 +49,7 @@ TINY = {
     "dws": {"channels": 2, "layers": 1, "head": 16},
     "probe": {"probes": 3, "width": 16},
     "activation_probe": {"probes": 3, "neuron": 2, "width": 16},
+    "grid_probe": {"side": 4, "channels": 2, "layers": 2, "width": 16},
     "hybrid": {"reader": "dws", "settings": {"channels": 2, "layers": 1, "head": 16}, "probes": 3, "probe_features": 2},
     "statistics": {"width": 4},
     "scale_gmn": {"channels": 4, "layers": 4, "head": 16},
@@ -60,7 +61,7 @@ TINY = {
     "relational": {**GRAPH, "frequencies": 2, "attention": 4, "heads": 2, "hidden": 4, "edge_hidden": 4},
 }
 """Every reader that is invariant to the order of neurons, with as few channels as it works with."""
-RUN = ("probe", "activation_probe", "hybrid")
+RUN = ("probe", "activation_probe", "grid_probe", "hybrid")
 """Those that run a network, which a CNN's metadata of images is another thing for."""
 WIDTHS = ((3, 64, 64, 64, 1), (2, 32, 32, 3), (2, 32, 1))
 SLOW = ("relational", "neural_graph", "scale_gmn", "array_encoder")

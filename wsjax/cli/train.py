@@ -45,8 +45,8 @@ def train(
     Args:
         dataset: A directory that `wsjax fit`, `wsjax zoo` or `wsjax convert` made.
         out: The directory of the run.
-        reader: dws, mlp, probe, activation_probe, hybrid, statistics, rows, scale_gmn, weight_gcn, nfn, nft,
-            array_encoder, neural_graph or relational.
+        reader: dws, mlp, probe, activation_probe, grid_probe, hybrid, statistics, rows, scale_gmn, weight_gcn, nfn,
+            nft, array_encoder, neural_graph or relational.
         augment: Steps joined by '|', e.g. "flip_signs | rotate(max_degrees=30) | mixup(alpha=0.4)", or "recommended".
         epochs: Passes over the training split.
         batch_size: Networks a step.

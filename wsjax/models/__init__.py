@@ -13,6 +13,7 @@ from wsjax.models.readers.array_encoder import ArrayEncoder
 from wsjax.models.readers.dws import DWS
 from wsjax.models.readers.editor import Editor
 from wsjax.models.readers.flat import FlatMLP
+from wsjax.models.readers.grid_probe import GridProbe
 from wsjax.models.readers.hybrid import Hybrid
 from wsjax.models.readers.image_probe import ImageProbe
 from wsjax.models.readers.neural_graph import NeuralGraph
@@ -43,6 +44,7 @@ __all__ = [
     "EquivariantLinear",
     "FlatMLP",
     "Graph",
+    "GridProbe",
     "Hybrid",
     "ImageProbe",
     "NamedReader",

@@ -16,6 +16,7 @@ from wsjax.models.readers.activation_probe import ActivationProbe
 from wsjax.models.readers.array_encoder import ArrayEncoder
 from wsjax.models.readers.dws import DWS
 from wsjax.models.readers.flat import FlatMLP
+from wsjax.models.readers.grid_probe import GridProbe
 from wsjax.models.readers.hybrid import Hybrid
 from wsjax.models.readers.neural_graph import NeuralGraph
 from wsjax.models.readers.nfn import NFN
@@ -35,6 +36,7 @@ READERS: dict[str, Callable[..., Reader]] = {
     "mlp": FlatMLP,
     "probe": Probe,
     "activation_probe": ActivationProbe,
+    "grid_probe": GridProbe,
     "hybrid": Hybrid,
     "statistics": StatisticsMLP,
     "rows": RowTransformer,
@@ -65,6 +67,10 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "activation_probe": {
         "small": {"probes": 32, "neuron": 16, "width": 64},
         "base": {"probes": 128, "neuron": 64, "width": 256, "depth": 3},
+    },
+    "grid_probe": {
+        "small": {"side": 16, "channels": 16, "width": 64},
+        "base": {"side": 28, "channels": 96, "width": 256},
     },
     "hybrid": {
         "small": {"settings": "small", "probes": 16, "probe_features": 16},

@@ -35,16 +35,19 @@ class NetworkProbes(eqx.Module):
         self.points = LinearGenerator(network.widths[0], probes, generator, coordinate_range, key=key)
 
     def values(self, weights: Weights) -> Float[Array, "probes channels"]:
-        return self._centered(self.network.apply(all_widened(weights, self.points.latents), self.points()))
+        decoded = self.network.apply(all_widened(weights, self.points.latents), self.points())
+        return centered(decoded, self.value_range)
 
     def activations(self, weights: Weights) -> tuple[tuple[Float[Array, "probes _"], ...], Float[Array, "probes _"]]:
         """Those of each hidden layer, and the values."""
         hidden, values = activations(self.network, all_widened(weights, self.points.latents), self.points())
-        return hidden, self._centered(values)
+        return hidden, centered(values, self.value_range)
 
-    def _centered(self, values: Array) -> Array:
-        low, high = self.value_range
-        return (values - (low + high) / 2) * (2 / (high - low))
+
+def centered(values: Float[Array, "*shape"], value_range: tuple[float, float]) -> Float[Array, "*shape"]:
+    """Decoded values, their range mapped to [-1, 1]."""
+    low, high = value_range
+    return (values - (low + high) / 2) * (2 / (high - low))
 
 
 class Probe(HeadedReader):
