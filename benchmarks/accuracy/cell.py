@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from benchmarks.accuracy.networks import derive
 from benchmarks.speed.harness import machine
 from wsjax.data import WeightDataset
 from wsjax.data.sources import SPLITS
@@ -38,6 +39,7 @@ class Cell:
         tried: settings, each trained with each of `tried_seeds`; those with the best mean validation accuracy are
             trained with `seeds`, side by side.
         copies, moved: of the test-time augmentation, the number and the SPEC.
+        derived: what is made of the data set before, as `networks.derive` names it.
         scores: the configuration whose readers this cell scores, where it differs in the test alone.
     """
 
@@ -59,6 +61,7 @@ class Cell:
     copies: int = 1
     moved: str = ""
     scores: str = ""
+    derived: str = ""
 
     @property
     def title(self) -> str:
@@ -104,7 +107,7 @@ def run_cell(cell: Cell, networks: WeightDataset, out: Path) -> dict[str, Any]:
     path = out / record.RESULT
     if path.exists():
         return same_cell(files.read_json(path), cell.identity, out)
-    networks = with_views(networks, cell.views)
+    networks = derive(with_views(networks, cell.views), cell.derived)
     untested = networks.where(lambda columns: columns["split"] != SPLITS.index("test"))
     with stopwatch(out) as spent:
         at = out.parents[1] / cell.scores / out.name if cell.scores else out

@@ -5,11 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import jax
 import numpy as np
 
 from wsjax import data
 from wsjax.data.recipe import Initialization
 from wsjax.data.sources.images import Divided
+from wsjax.errors import check_choice
+from wsjax.networks import Network
 
 T = TypeVar("T", bound=Divided)
 
@@ -118,6 +121,31 @@ def from_zero(recipe: data.Recipe | None = None) -> data.Recipe:
     """A recipe, `fast` for None, from networks that start with a zero output."""
     recipe = recipe or data.recipe_named("fast")
     return replace(recipe, network=replace(recipe.network, family="zero_output"))
+
+
+def derive(networks: data.WeightDataset, name: str) -> data.WeightDataset:
+    """What is made of a data set: itself for "", `aligned`, or with "first_500" the first 500 of the networks to train
+    on beside all others.
+
+    Raises:
+        ValueError: another name.
+    """
+    kind, _, count = name.partition("_")
+    if kind == "first" and count.isdigit():
+        training = networks.columns["split"] == 0
+        return networks.where(~training | (np.cumsum(training) <= int(count))).with_statistics()
+    check_choice("derived data set", name, ("", "aligned", "first_N"))
+    return aligned(networks) if name else networks
+
+
+def aligned(networks: data.WeightDataset) -> data.WeightDataset:
+    """Each network brought near to one that was never trained."""
+    return data.align(networks, to=network_of(networks).init(jax.random.key(0)))
+
+
+def network_of(networks: data.WeightDataset) -> Network:
+    assert networks.metadata.network is not None  # of fitted networks it is known
+    return networks.metadata.network
 
 
 def fields(

@@ -23,6 +23,7 @@ from benchmarks.accuracy.contrastive import PretrainCell
 from benchmarks.accuracy.networks import curves, digits, fashion, fashion_views, fields, from_zero
 from benchmarks.accuracy.suite import Suite
 from benchmarks.accuracy.suites_dws import fitting, search, strengths
+from benchmarks.accuracy.suites_full import full
 from benchmarks.accuracy.suites_phases import phases
 from wsjax import data, models
 from wsjax.train import Run
@@ -235,5 +236,6 @@ SUITES: dict[str, Callable[[str, Path | None], Suite]] = {
     "fitting": fitting,
     "strengths": strengths,
     "phases": phases,
+    "full": full,
 }
 """Each makes its suite for a tier, and where its files are."""

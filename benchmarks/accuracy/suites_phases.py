@@ -7,10 +7,9 @@ from typing import Any
 import jax
 
 from benchmarks.accuracy.cell import Cell
-from benchmarks.accuracy.networks import digits, fashion
+from benchmarks.accuracy.networks import aligned, digits, fashion, network_of
 from benchmarks.accuracy.suite import Suite
 from wsjax import data
-from wsjax.networks import Network
 from wsjax.symmetry import Group, canonicalize
 from wsjax.train import Run
 
@@ -71,6 +70,8 @@ def phases(tier: str, files: Path | None = None) -> Suite:
         cell(name, "dws", "small"),
         cell(name, "probe"),
         cell(name, "activation_probe"),
+        cell(name, "grid_probe"),
+        cell(name, "grid_probe", dropout_rate=0.1, configuration="maps", augment=MAPS, ema_decay=0.98),
     )
     return Suite(datasets, cells, against=lambda cell: f"{name}-signs/weight_gcn/none/1")
 
@@ -88,13 +89,3 @@ def canonical(networks: data.WeightDataset) -> data.WeightDataset:
     symmetry = network_of(networks).symmetry
     weights = jax.jit(jax.vmap(lambda weights: canonicalize(weights, symmetry)))(networks.weights)
     return replace(networks, weights=jax.device_get(weights)).with_statistics()
-
-
-def aligned(networks: data.WeightDataset) -> data.WeightDataset:
-    """Each network brought near to one that was never trained."""
-    return data.align(networks, to=network_of(networks).init(jax.random.key(0)))
-
-
-def network_of(networks: data.WeightDataset) -> Network:
-    assert networks.metadata.network is not None  # of fitted networks it is known
-    return networks.metadata.network
