@@ -38,8 +38,9 @@ class Measured(NamedTuple):
     fewer: tuple[str, ...] = ()
 
 
-GCN = Cell("", "weight_gcn", INPUT_TO_OUTPUT, ema_decay=0.98, tried=(Run(learning_rate=6e-3, dropout_rate=0.02),))
-PROBE = Cell("", "probe", ema_decay=0.98, tried=(Run(learning_rate=3e-3, dropout_rate=0.05),))
+TRIED = Run(learning_rate=6e-3, dropout_rate=0.02), Run(learning_rate=3e-3, dropout_rate=0.2)
+GCN = Cell("", "weight_gcn", INPUT_TO_OUTPUT, ema_decay=0.98, tried=TRIED)
+PROBE = Cell("", "probe", ema_decay=0.98, tried=TRIED)
 DWS = Cell("", "dws", "small", tried=(Run(learning_rate=8e-3),))
 MEASURED = (
     Measured(
@@ -54,7 +55,7 @@ MEASURED = (
     Measured(Cell("", "mlp", tried=(Run(learning_rate=1e-3, dropout_rate=0.2),)), 15),
     Measured(DWS, 8, ("none", "recommended"), ("none", "recommended", "mixup")),
 )
-"""Each reader at one learning rate."""
+"""Most choose on validation between little and much dropout, as many networks need less of it, and augmented ones."""
 
 
 def full(tier: str, files: Path | None = None) -> Suite:
