@@ -46,7 +46,7 @@ def data_mesh(devices: int | None = None) -> Mesh:
     """A mesh of one axis, `"batch"`, over the first `devices` devices, or over all. Raises ValueError for more."""
     available = jax.devices()
     count = len(available) if devices is None else devices
-    if not 1 <= count <= len(available):
+    if count not in range(1, len(available) + 1):
         raise ValueError(f"devices is {devices}; this process has {len(available)}: ask for 1 to {len(available)}")
     return jax.make_mesh((count,), ("batch",), axis_types=(AxisType.Auto,), devices=available[:count])
 

@@ -80,7 +80,7 @@ def check_seed(name: str, seed: Any) -> None:
 
 
 FEW = 12
-"""The most names that a message lists."""
+"""The most names that come before the nearest one in a message; of more the nearest comes first."""
 
 
 def nearest(value: object, valid: Iterable[object]) -> str:
@@ -89,8 +89,8 @@ def nearest(value: object, valid: Iterable[object]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def check_choice(kind: str, value: object, valid: Sequence[object], where: str = "") -> None:
-    """Raise ValueError unless `value` is one of `valid`, naming the nearest and all, or of many `where` they are.
+def check_choice(kind: str, value: object, valid: Sequence[object]) -> None:
+    """Raise ValueError unless `value` is one of `valid`, naming the nearest and all.
 
     The value comes before an "of" in `kind`: "unknown option 'cuont' of curves".
     """
@@ -100,8 +100,7 @@ def check_choice(kind: str, value: object, valid: Sequence[object], where: str =
     found = f"unknown {what} {value!r}{of}{whole}"
     if len(valid) <= FEW:
         raise ValueError(f"{found}; the valid ones are: {listing(valid)}.{hint}")
-    all_of_them = f"All {len(valid)} are {where}." if where else f"The valid ones are: {listing(valid)}."
-    raise ValueError(f"{found}.{hint} {all_of_them}")
+    raise ValueError(f"{found}.{hint} The valid ones are: {listing(valid)}.")
 
 
 def check_number(
@@ -173,7 +172,7 @@ def check_rows(what: str, rows: Any, count: int) -> np.ndarray:
 
 def check_range(name: str, value: tuple[float, float]) -> None:
     """Raise ValueError unless a range runs from a finite number up to a higher one."""
-    low, high = value
+    low, high = value if np.shape(value) == (2,) else (np.inf, -np.inf)
     if not -np.inf < low < high < np.inf:
         raise ValueError(f"{name} is {value}; expected a lower and a higher number, both finite: give its two ends")
 

@@ -1,6 +1,7 @@
 """The floating-point arrays of a network, and the type to compute one of them in: half types round once, at the end."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +22,16 @@ def inexact(leaf: ArrayLike | np.ndarray) -> bool:
 
 def as_array(leaf: ArrayLike | np.ndarray) -> Array:
     """A leaf as a JAX array, without the program that `jnp.asarray` compiles for each shape of a NumPy array."""
-    # Copied, as on a CPU `jax.device_put` alone may share the memory of a NumPy array, which others may write to.
-    return jax.device_put(np.array(leaf)) if isinstance(leaf, np.ndarray | np.generic) else jnp.asarray(leaf)
+    return on_device(np.asarray(leaf)) if isinstance(leaf, np.ndarray | np.generic) else jnp.asarray(leaf)
+
+
+def on_device(tree: PyTree, place: Any = None) -> PyTree:
+    """A tree on a device, spread by a sharding, or on the default device, without a program for each shape.
+
+    NumPy arrays are copied: on a CPU `jax.device_put` alone may share their memory, which others may write to.
+    """
+    copied = lambda leaf: jax.device_put(np.array(leaf) if isinstance(leaf, np.ndarray) else leaf, place)
+    return jax.tree.map(copied, tree)
 
 
 def uncut(leaf: ArrayLike | np.ndarray) -> Array | np.ndarray:

@@ -139,6 +139,7 @@ def test_half_types_and_smaller_groups_are_aligned_too(dataset):
     aligned = align(half, group="signed")
     assert spread(aligned) < spread(half)
     assert {leaf.dtype for leaf in jax.tree.leaves(aligned.weights)} == {np.dtype(jnp.bfloat16)}
+    assert jax.eval_shape(lambda a, b: ws.align(a, b, SPEC).distance, *rows[:2]).dtype == np.float32
     assert aligned.metadata.source["alignment"]["group"] == "signed"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.data.test_dataset import assert_same
-from wsjax.data import Collection, WeightDataset, load, save
+from wsjax.data import Collection, WeightDataset, load, save, verify
 from wsjax.data.store.index import read_stored_json
 from wsjax.errors import DataError
 from wsjax.storage.files import write_checked_json
@@ -81,8 +81,6 @@ def test_splits_conditions_and_groups_go_over_all_members(collection):
     assert sorted(joined) == sorted(collection.columns["image"])
     assert set(collection.where(lambda columns: columns["image"] >= 60).member) == {0}
     assert {image: len(group) for image, group in collection.groups("image")}[40] == 2
-    with pytest.raises(ValueError, match="unknown split 'all'"):
-        collection.split("all")
     # A column that one member lacks is no column of all.
     narrow = member("narrow")
     scored = dataclasses.replace(narrow, columns={**narrow.columns, "psnr": np.ones(3)})
@@ -146,6 +144,12 @@ def test_an_exchanged_or_missing_member_is_named(tmp_path, collection):
     save(member("wide", labels=[0, 2]), path / "wide")
     with pytest.raises(DataError, match=r"does not hold the members that index.json was written with: wide is '"):
         Collection.load(path)
+    content = read_stored_json(path / "index.json")
+    away = [{**one, "name": f"../{path.name}/{one['name']}"} for one in content["members"]]
+    write_checked_json(path / "index.json", {**content, "members": away})
+    for read in (Collection.load, verify):
+        with pytest.raises(DataError, match=r"names a member '\.\./all/narrow'; expected directories beside it"):
+            read(path)
     (path / "index.json").unlink()  # which is written last
     with pytest.raises(DataError, match=r"index.json cannot be read"):
         Collection.load(path)

@@ -40,21 +40,6 @@ def test_a_source_by_name_images_and_pixels_become_the_same_networks(images, fit
     np.testing.assert_array_equal(pixels.label, images.label)
 
 
-def test_parts_end_in_the_data_set_of_one_fit(images, fitted, small_shards, tmp_path, capsys):
-    assert fit(images, recipe=RECIPE, out=tmp_path, part="2/2", progress=False) is None
-    assert "part 1 of 2 is missing" in capsys.readouterr().out
-    whole = fit(images, recipe=RECIPE, out=tmp_path, part="1/2", progress=False)
-    assert whole is not None
-    assert_same(whole, fitted)
-
-
-def test_a_zoo_in_memory_is_the_one_in_a_directory(images, tmp_path):
-    recipe = ZooRecipe(zoo_network("mlp", images, (4,)), count=5, steps=2, slots=2, snapshots=(1,))
-    zoo = fit(images, recipe=recipe, progress=False)
-    assert zoo.columns["run"].tolist() == sorted([*range(5)] * 2)
-    assert_same(fit(images, recipe=recipe, out=tmp_path, progress=False), zoo)
-
-
 def test_sources_recipes_and_parts_that_are_refused(images):
     signals = sources.sines(count=10)
     zoo = ZooRecipe(zoo_network("mlp", images, (4,)), count=1, steps=1, slots=1)
@@ -89,6 +74,7 @@ def test_images_that_are_refused():
     good = np.zeros((4, 2, 2), np.uint8)
     cases: list[tuple[Any, dict[str, Any], str]] = [
         (np.zeros((4, 2)), {}, r"pixels has shape \(4, 2\); expected \(images, rows, columns\)"),
+        (np.zeros((4, 0, 2)), {}, r"pixels has shape \(4, 0, 2, 1\); expected .*, none of them 0"),
         (good.astype(np.int32), {}, "pixels has dtype int32; expected uint8, or floats in"),
         (good + 1.5, {}, r"pixels run from 1\.5 to 1\.5; expected \[0, 1\]"),
         (good, {"labels": [0, 1, 2]}, r"labels have shape \(3,\).*; expected \(4,\) integers from 0"),
@@ -195,6 +181,5 @@ def test_a_fit_touches_few_files(images, tmp_path):
     assert 15 < len(files) <= 35, sorted(files)
 
 
-def test_what_is_public_is_what_is_listed():
-    assert dir(data) == sorted(data.__all__)
+def test_few_names_are_public():
     assert len(data.__all__) <= 25

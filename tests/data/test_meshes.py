@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from wsjax.data.sources import SPLITS, load_source, meshes
+from wsjax.data.sources import SPLITS, meshes
 from wsjax.data.sources.distances import box, torus
 from wsjax.data.sources.meshes import _filled, read_off
 from wsjax.data.sources.signals import check_signals
@@ -242,12 +242,6 @@ def test_other_quantities_are_of_the_same_points(modelnet, signals):
     np.testing.assert_array_equal(away.points, signals.points)
     np.testing.assert_allclose(away.values, np.abs(signals.values), atol=1e-6)
     np.testing.assert_array_equal(held.values, signals.values < 0)
-
-
-def test_the_same_directory_gives_the_same_signals(modelnet, signals):
-    again = load_source("meshes", modelnet, {"points": 512})
-    for one, other in zip(again, signals, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_a_directory_without_meshes_says_what_is_expected(tmp_path, untyped):

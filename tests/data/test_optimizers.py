@@ -96,12 +96,14 @@ def test_what_cannot_step_by_the_gradient_alone_is_refused_before_any_fit(own):
         dataclasses.replace(own, optimizer="adam", optimizer_settings=(("beta1", 0.9),))
 
 
-def test_a_name_is_given_once_and_none_of_optax_s(own):
+def test_a_name_is_given_once_and_none_of_optax_s(own, untyped):
     register_optimizer("clipped", clipped)
     with pytest.raises(ValueError, match="the optimizer 'clipped' is registered with another factory"):
         register_optimizer("clipped", optax.adam)
     with pytest.raises(ValueError, match="'adam' is the name of one of optax's; expected a name of your own"):
         register_optimizer("adam", clipped)
+    with pytest.raises(ValueError, match="the factory of 'mine' is 'adam'; expected a function"):
+        register_optimizer("mine", "adam")  # pyright: ignore[reportArgumentType]
 
 
 def test_the_metadata_says_what_was_used_and_opening_needs_no_registration(images, fitted, own, tmp_path, monkeypatch):

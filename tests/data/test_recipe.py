@@ -164,6 +164,8 @@ def test_wrong_recipes_are_refused(untyped):
         ({"schedule": "adma"}, "unknown schedule 'adma'; the valid ones are: cosine, constant"),
         ({"initialization": "adma"}, "unknown initialization 'adma'; the valid ones are: independent, shared, given"),
         ({"value_range": (1.0, 1.0)}, r"value_range is \(1\.0, 1\.0\); expected a lower and a higher number"),
+        ({"value_range": (0.0, 1.0, 2.0)}, r"value_range is \(0\.0, 1\.0, 2\.0\); .*: give its two ends"),
+        ({"target_psnr": np.nan, "check_every": 1}, "target_psnr is nan; it must be one number"),
         ({"target_psnr": 30.0}, r"steps is 3 and check_every 25; .* an integer of checks"),
         *(({name: 0}, f"{name} is 0") for name in ("steps", "learning_rate", "slots", "views", "check_every")),
     ]:

@@ -324,6 +324,8 @@ def test_settings_that_make_no_zoo_are_named(recipe, untyped):
         ({"train_fraction": (0.5, 0.2)}, r"train_fraction is \(0.5, 0.2\); it runs backwards"),
         ({"train_fraction": (0.5, 1.2)}, "each end of train_fraction is 1.2"),
         ({"weight_decay": (0.0, 0.1)}, "log-uniformly, which never gives zero"),
+        ({"learning_rate": 0.1}, "learning_rate is 0.1; expected two numbers, the lower first"),
+        ({"learning_rate": (0.1, np.inf)}, "each end of learning_rate is inf"),
         ({"network": Network("siren", (64, 4, 10))}, "unknown kind 'siren' of a classifier"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -49,14 +49,6 @@ def test_one_frequency_stands_for_all_and_thirty_is_the_default():
     assert np.abs(default - siren_apply(WEIGHTS, POINTS, w0=29.0)).max() > 0.1
 
 
-def test_many_networks_at_once_by_vmap():
-    many = [random_weights(jax.random.key(i), symmetry.siren(WIDTHS)) for i in range(3)]
-    stack = jax.tree.map(lambda *x: np.stack(x), *many)
-    found = jax.jit(jax.vmap(lambda w: networks.siren_apply(w, POINTS, w0=W0)))(stack)
-    expected = np.stack([by_hand(w, POINTS, W0, 0.0) for w in many]).astype(np.float32)
-    chex.assert_trees_all_close(found, expected, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("family", "kernels", "biases"),
     [
@@ -119,6 +111,13 @@ def test_each_layer_of_an_initialization_takes_its_own_frequency():
         (lambda: Network("mlp", WIDTHS, activation="tanhh"), "unknown activation 'tanhh'.*Did you mean 'tanh'"),
         (lambda: Network("siren", WIDTHS, activation="relu"), "unknown activation 'relu'; the valid ones are: sine"),
         (lambda: Network("siren", WIDTHS, w0_convention="both"), "unknown w0 convention 'both'"),  # type: ignore[arg-type]
+        (lambda: Network("mlp", (2, 1), "relu"), "number of widths is 2"),
+        (lambda: Network("siren", (2, 0, 1)), "each of widths is 0; it must be one integer"),
+        (lambda: Network("mlp", (2, 2.5, 1), "relu"), "each of widths is 2.5"),  # type: ignore[arg-type]
+        (lambda: Network("siren", WIDTHS, w0=-3.0), "w0 is -3.0; it must be one number in"),  # type: ignore[arg-type]
+        (lambda: networks.siren_init(KEY, WIDTHS, w0=0.0), "w0 is 0.0"),
+        (lambda: Network("siren", WIDTHS, offset=np.nan), "offset is nan"),
+        (lambda: Network("mlp", WIDTHS, "relu", family="dwss"), "unknown initialization family 'dwss'"),  # type: ignore[arg-type]
     ],
 )
 def test_settings_that_do_not_fit_are_named(call, message, untyped):

@@ -263,13 +263,6 @@ def test_the_solvers_and_jit_and_vmap_agree():
         assert float(plain.distance) == pytest.approx(float(many.distance[i]), rel=1e-5)
 
 
-def test_half_types_stay():
-    half = row(jax.tree.map(lambda x: x.astype(jnp.bfloat16), EIGHT), 0)
-    found = jax.eval_shape(lambda a, b: ws.align(a, b, SIX), *half)
-    chex.assert_trees_all_equal_shapes_and_dtypes(found.weights, half[0])
-    assert found.distance.dtype == np.float32
-
-
 def test_float64_is_aligned_in_float64():
     with jax.enable_x64(True):
         weights = random_weights(KEY, SIX, np.float64)
@@ -400,6 +393,8 @@ def test_what_cannot_be_aligned_is_named(untyped):
         (mine, {"group": "signed"}, "allows no signs; align over 'permutation', or over 'full'"),
         (mine, {"group": "sign"}, "unknown group 'sign'.*permutation, signed, full.*mean 'signed'"),
         (mine, {"restarts": 2}, "restarts is 2 and there is no key; pass key"),
+        (mine, {"restarts": 1.5, "key": KEY}, "restarts is 1.5; it must be one integer"),
+        (mine, {"max_sweeps": 2.5}, "max_sweeps is 2.5; it must be one integer"),
         (random_weights(KEY, ws.mlp((2, 7, 5, 2))), {}, r"weights\[0\].kernel has shape \(2, 7\).*expects \(2, 6\)"),
         (complex_bias, {}, r"weights\[2\].bias holds complex64; expected real numbers"),
     ]

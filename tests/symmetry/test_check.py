@@ -149,12 +149,14 @@ def test_a_task_has_its_own_loss():
         np.testing.assert_allclose(path.loss, [0, 150**2, 0])
 
 
-def test_two_points_make_no_path():
-    with pytest.raises(ValueError, match=r"steps is 2; it must be one number in \[3, inf\]"):
-        ws.interpolation_barrier(apply, 1.0, 2.0, X, steps=2)
-
-
-def test_ends_of_other_shapes_are_refused(untyped):
+def test_two_points_make_no_path_and_ends_of_other_shapes_are_refused(untyped):
+    for settings, message in (
+        ({"steps": 2}, r"steps is 2; it must be one integer in \[3, inf\]"),
+        ({"steps": 3.5}, r"steps is 3\.5; it must be one integer"),
+        ({"peak": 0.0}, r"peak is 0\.0; it must be one number in \(0, inf\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ws.interpolation_barrier(apply, 1.0, 2.0, X, **settings)  # pyright: ignore[reportArgumentType]
     a, b = (random_weights(KEY, ws.siren((2, n, 1))) for n in (8, 1))
     with pytest.raises(ValueError, match=r"weights\[0\].kernel has shape \(2, 8\); the other end expects \(2, 1\)"):
         ws.interpolation_barrier(apply, a, b, X)

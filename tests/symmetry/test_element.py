@@ -232,14 +232,3 @@ def test_integers_of_64_bits_that_a_sign_would_meet_are_named(run):
     spec = ws.symmetry_of(tree, sizes)
     with pytest.raises(ValueError, match=r"weights\['number'\] holds int64 and lies along h, where signs"):
         run(lambda key: ws.act(ws.sample(key, spec), weights))(jax.random.key(0))
-
-
-def test_a_batch_of_elements_acts_on_a_batch_of_weights():
-    spec = ws.mlp((2, 5, 3, 1), "tanh")
-    keys = jax.random.split(jax.random.key(0), 3)
-    stack = jax.tree.map(lambda *x: np.stack(x), *(random_weights(key, spec) for key in keys))
-    one = lambda key, weights: ws.act(ws.sample(key, spec), weights)
-    many = jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(keys, stack))
-    for i, key in enumerate(keys):
-        expected = jax.jit(one)(key, random_weights(key, spec))
-        assert_identical(jax.tree.map(lambda x, i=i: x[i], many), jax.tree.map(np.asarray, expected))

@@ -17,7 +17,7 @@ from wsjax import augment
 from wsjax.models.graph.graph import graph_of
 from wsjax.models.layers.equivariant import layout
 from wsjax.models.scale.trunk import wiring_of
-from wsjax.symmetry import Axes, Fixed, Group, Sum, mlp, sample, siren, symmetry_of
+from wsjax.symmetry import Axes, Fixed, Group, Sum, mlp, siren, symmetry_of
 from wsjax.symmetry.axes import atoms, size
 from wsjax.symmetry.group import actions_of
 
@@ -115,7 +115,10 @@ def test_a_description_that_cannot_be_is_refused(axes: dict, dimensions: dict, m
         symmetry_of(axes, dimensions)
 
 
-def test_a_leaf_that_is_no_axes_is_named():
+@pytest.mark.usefixtures("untyped")
+def test_a_leaf_that_is_no_axes_and_a_dimension_that_is_none_are_named():
+    with pytest.raises(TypeError, match=r"dimension 'in' is 2; expected a Group, or Fixed\(size\)"):
+        symmetry_of({"k": Axes("in")}, {"in": 2})  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match=r"weights\['k'\] is 'in'; expected Axes\(...\)"):
         symmetry_of({"k": "in"}, {"in": IN})
 
@@ -175,12 +178,6 @@ def test_numbers_of_other_machines_are_taken_and_those_that_jax_lacks_are_named(
     ):
         with pytest.raises(TypeError, match=rf"weights\[0\].bias holds {dtype}; expected numbers that JAX has"):
             spec.leaves((weights[0]._replace(bias=leaf), weights[1]))
-
-
-def test_an_element_carries_its_symmetry_through_jit():
-    element = sample(jax.random.key(0), siren((2, 4, 1)))
-    assert jax.jit(lambda g: g)(element).symmetry == element.symmetry
-    assert len(jax.tree.leaves(element)) == 3
 
 
 PAGE = (Path(__file__).parents[2] / "docs" / "describe.md").read_text(encoding="utf-8")

@@ -20,11 +20,12 @@ import pytest
 
 from tests.train.helpers import CONFIG, RUNS, SMALL, assert_close, bits, dws, programs, trained_on
 from wsjax.errors import DataError, json_differences
+from wsjax.floats import on_device
 from wsjax.models import DWS, FlatMLP, NamedReader
 from wsjax.storage.files import write_checked_json
-from wsjax.train import Contrastive, Run, TrainConfig, evaluate, fit, load, predict, record, results
+from wsjax.train import Contrastive, Run, TrainConfig, evaluate, fit, kendall_tau, load, predict, record, results
 from wsjax.train.contrastive import features_of
-from wsjax.train.model import contents_of, on_device
+from wsjax.train.model import contents_of
 from wsjax.train.results import row_of, stopwatch, summary_table
 
 
@@ -75,6 +76,10 @@ def test_networks_of_another_symmetry_have_no_prediction(networks, trained, unty
             trained.predict(other)
     with pytest.raises(TypeError, match=r"weights is the data set digits; expected networks: result\.predict\(dataset"):
         trained.predict(networks)
+    calls: list[Any] = [predict, evaluate, kendall_tau]
+    for of_a_split in calls:
+        with pytest.raises(TypeError, match=r"result is 'runs/mine'; expected what train\.fit or train\.load gave: tr"):
+            of_a_split("runs/mine", networks)
     assert trained.predict(networks.take([]).weights).shape == (0, 10)
 
 

@@ -129,7 +129,7 @@ class Collection(Selectable):
         if wrong := sorted(set(content) ^ FIELDS):
             kind = "it holds one data set: use data.load" if "shards" in content else WAY_OUT
             raise DataError(f"{target / INDEX} is not the index of a collection: {listing(wrong)} differ; {kind}")
-        prints = {member["name"]: member["fingerprint"] for member in content["members"]}
+        prints = _members_of(target, content)
         datasets = {name: read(target / name) for name in prints}
         if differences := json_differences({name: read_index(target / name).fingerprint for name in prints}, prints):
             raise DataError(
@@ -202,4 +202,12 @@ def members_in(path: str | Path) -> dict[str, str] | None:
     if has_index(target) and not (target / INDEX).exists():
         return None  # several processes make it
     content = read_stored_json(target / INDEX)
-    return {one["name"]: one["fingerprint"] for one in content["members"]} if "members" in content else None
+    return _members_of(target, content) if "members" in content else None
+
+
+def _members_of(path: Path, content: dict[str, Any]) -> dict[str, str]:
+    """The members that an index lists; raises DataError for a name that leads out of the collection's directory."""
+    members = {one["name"]: one["fingerprint"] for one in content["members"]}
+    if outside := [name for name in members if not NAME.fullmatch(name)]:
+        raise DataError(f"{path / INDEX} names a member {outside[0]!r}; expected directories beside it: refused")
+    return members

@@ -1,6 +1,6 @@
 """`WeightDataset`: stacked networks with labels, columns and metadata."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,6 +15,7 @@ from wsjax.data.metadata import Metadata
 from wsjax.data.sources.images import SPLITS, check_splits, divided, split_counts
 from wsjax.data.views import Selectable, gather
 from wsjax.errors import DataError, check_choice, check_finite, check_index, check_shape, check_structure, leaf_names
+from wsjax.floats import on_device
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry import check as prove
 from wsjax.typing import Key
@@ -87,16 +88,6 @@ class WeightDataset(Selectable):
     def symmetry(self) -> Symmetry:
         return self.metadata.symmetry
 
-    def __getitem__(self, row: int) -> tuple[PyTree, np.ndarray | np.generic]:
-        """One network and its label; raises IndexError for a row that there is not, TypeError for a slice."""
-        if isinstance(row, slice):
-            raise TypeError(f"the number of a network is {row}; expected one integer: for several, call take({row})")
-        return self.network(row), self.label[row]
-
-    def __iter__(self) -> Iterator[tuple[PyTree, np.ndarray | np.generic]]:
-        """Each network with its label."""
-        return (self[row] for row in range(len(self)))
-
     def normalizer(self) -> "Normalizer":
         """The normalizer of readers of this data set; raises ValueError where the metadata lacks statistics."""
         from wsjax.models.layers.normalizer import normalizer
@@ -128,7 +119,7 @@ class WeightDataset(Selectable):
         return replace(self, weights=weights).with_statistics()
 
     def to_device(self, place: Place | None = None) -> "WeightDataset":
-        """All networks as arrays on a device; labels and columns, a few bytes each, stay on the host.
+        """A copy of all networks on a device; labels and columns, a few bytes each, stay on the host.
 
         Args:
             place: a device, or a sharding of the leading axis such as `NamedSharding(devices.data_mesh(), P("batch"))`;
@@ -153,7 +144,7 @@ class WeightDataset(Selectable):
                     f"{len(self)} networks do not divide over the sharding {place} ({error}); expected the same number "
                     f"for each device: take() as many"
                 ) from None
-        return replace(self, weights=jax.device_put(self.weights, place))
+        return replace(self, weights=on_device(self.weights, place))
 
     def random_split(self, key: Key, fractions: Sequence[float]) -> "WeightDataset":
         """The same networks in other splits, drawn at random, with statistics of the new training split.
@@ -258,6 +249,11 @@ class WeightDataset(Selectable):
         check_finite(weights, f"the networks of {name}", "Leave those networks out.")
         label = _labels(labels, len(networks))
         integers = np.issubdtype(label.dtype, np.integer)
+        if classes and not integers:
+            raise ValueError(
+                f"labels are floats, which are targets, and classes has {len(classes)} names; expected integers for "
+                f"classes: give labels as integers, or leave classes out"
+            )
         names = [str(i) for i in range(int(label.max()) + 1)] if integers and classes is None else classes or ()
         if integers and label.max() >= len(names):
             raise ValueError(

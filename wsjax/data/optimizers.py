@@ -39,7 +39,7 @@ def register_optimizer(name: str, factory: Factory) -> None:
             `learning_rate` is a number, or a schedule where the recipe has one.
 
     Raises:
-        ValueError: a name of optax's, or one that another factory has.
+        ValueError: a name of optax's, or one that another factory has, or a factory that cannot be called.
 
     Example:
         >>> from wsjax.data import Recipe
@@ -51,6 +51,8 @@ def register_optimizer(name: str, factory: Factory) -> None:
     """
     if callable(getattr(optax, name, None)):
         raise ValueError(f"{name!r} is the name of one of optax's; expected a name of your own for another optimizer")
+    if not callable(factory):
+        raise ValueError(f"the factory of {name!r} is {factory!r}; expected a function of a learning rate: pass that")
     # Programs that were compiled know an optimizer by its name.
     if _registered.setdefault(name, factory) is not factory:
         raise ValueError(

@@ -75,7 +75,10 @@ class Recipe:
         check_choice("schedule", self.schedule, ("cosine", "constant"))
         check_choice("initialization", self.initialization, ("independent", "shared", "given"))
         check_optimizer(self.optimizer, self.optimizer_settings, self.schedule != "constant", self.network)
-        if self.target_psnr is not None and self.steps % self.check_every:
+        if self.target_psnr is None:
+            return
+        check_number("target_psnr", self.target_psnr)
+        if self.steps % self.check_every:
             raise ValueError(
                 f"steps is {self.steps} and check_every {self.check_every}; with a target PSNR expected an integer "
                 f"of checks: make one a multiple of the other"

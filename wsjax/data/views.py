@@ -20,6 +20,21 @@ class Selectable(abc.ABC):
     """Networks with columns, of which rows are chosen: data sets in memory, stored ones and collections alike."""
 
     columns: Any
+    label: Any
+    network: Any
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> tuple[PyTree, np.ndarray | np.generic]:
+        """One network and its label; raises IndexError for a row that there is not, TypeError for a slice."""
+        if isinstance(row, slice):
+            raise TypeError(f"the number of a network is {row}; expected one integer: for several, call take({row})")
+        return self.network(row), self.label[row]
+
+    def __iter__(self) -> Iterator[tuple[PyTree, np.ndarray | np.generic]]:
+        """Each network with its label."""
+        return (self[row] for row in range(len(self)))
 
     @abc.abstractmethod
     def view(self, rows: np.ndarray) -> Any:

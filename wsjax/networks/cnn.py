@@ -98,6 +98,7 @@ class CNN:
         check_choice("padding", self.padding, get_args(Padding))
         check_number("number of convolutions", len(self.channels), low=1)
         check_number("outputs", self.outputs, low=1, integer=True)
+        check_number("number of axes in image_shape", len(self.image_shape), low=3, high=3)
         for name in ("image_shape", "channels"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
             for size in getattr(self, name):

@@ -9,9 +9,9 @@ from typing import Any
 
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_choice, fields_as_python
+from wsjax.errors import check_choice, check_number, fields_as_python
 from wsjax.networks.mlp import ACTIVATIONS, mlp_apply, mlp_init
-from wsjax.networks.siren import Family, check_absorbed, siren_apply, siren_init
+from wsjax.networks.siren import FAMILIES, Family, check_absorbed, siren_apply, siren_init
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry import mlp as mlp_symmetry
 from wsjax.symmetry import siren as siren_symmetry
@@ -45,7 +45,12 @@ class Network:
         check_choice("network kind", self.kind, KINDS)
         check_choice("activation", self.activation, ("sine",) if self.kind == "siren" else tuple(ACTIVATIONS))
         check_choice("w0 convention", self.w0_convention, CONVENTIONS)
+        check_choice("initialization family", self.family, FAMILIES)
+        check_number("offset", self.offset)
         object.__setattr__(self, "widths", tuple(self.widths))
+        check_number("number of widths", len(self.widths), low=3)
+        for width in self.widths:
+            check_number("each of widths", width, low=1, integer=True)
         # One number stands for all hidden layers, alone or in a tuple.
         w0 = self.w0[0] if isinstance(self.w0, tuple | list) and len(self.w0) == 1 else self.w0
         object.__setattr__(self, "w0", frequencies(w0, len(self.widths) - 2))

@@ -95,8 +95,8 @@ def align(
         True
     """
     check_choice("group", group, tuple(OVER))
-    check_number("restarts", restarts, low=0)
-    check_number("max_sweeps", max_sweeps, low=1)
+    check_number("restarts", restarts, low=0, integer=True)
+    check_number("max_sweeps", max_sweeps, low=1, integer=True)
     if group == "signed" and not any(g.allows("sign") for g in symmetry.groups.values()):
         raise ValueError(f"{symmetry} allows no signs; align over 'permutation', or over 'full' for what it allows")
     if restarts and key is None:

@@ -45,7 +45,7 @@ def interpolation_barrier(
         peak: [] largest value of the outputs, for the PSNR.
 
     Raises:
-        ValueError: fewer than 3 steps, or ends that differ in structure or in a shape; the leaf is named.
+        ValueError: fewer than 3 steps, a peak of 0, or ends that differ in structure or in a shape; the leaf is named.
 
     Source: the loss barrier of arXiv 2209.04836, section 2, and of arXiv 1912.05671.
 
@@ -55,7 +55,8 @@ def interpolation_barrier(
         >>> float(barrier(1.0, 3.0))
         0.0
     """
-    check_number("steps", steps, low=3)
+    check_number("steps", steps, low=3, integer=True)
+    check_number("peak", peak, low=0, open_low=True)
     check_same_shapes(a, b, "the other end")
     fraction = jnp.linspace(0.0, 1.0, steps)
 

@@ -31,12 +31,14 @@ def actions_of(activation: str) -> tuple[Action, ...]:
 
 
 def frequencies(w0: float | Sequence[float], hidden: int) -> tuple[float, ...]:
-    """One w0 for each hidden layer, from one number or from as many. Raises ValueError for another number of them."""
+    """One w0 for each hidden layer, from one positive number or from as many. Raises ValueError for other numbers."""
     values = np.broadcast_to(w0, np.shape(w0) or max(hidden, 0)).tolist()
     if len(values) != hidden:
         raise ValueError(
             f"w0 has {len(values)} values; the network has {hidden} hidden layers: give one number or {hidden}"
         )
+    for value in values:
+        check_number("w0", value, low=0, open_low=True)
     return tuple(map(float, values))
 
 

@@ -95,7 +95,7 @@ def symmetry_of(axes: PyTree, dimensions: Mapping[str, Group | Fixed]) -> Symmet
         dimensions: what every name stands for: a `Group` that acts, or a `Fixed` axis.
 
     Raises:
-        TypeError: a leaf is not `Axes`.
+        TypeError: a leaf is not `Axes`, or a dimension neither `Group` nor `Fixed`.
         ValueError: a name without a dimension or the reverse, a bias that consumes a group or produces several, a
             group that takes phases but has no bias of its own to carry them, a group that no array produces.
 
@@ -109,6 +109,9 @@ def symmetry_of(axes: PyTree, dimensions: Mapping[str, Group | Fixed]) -> Symmet
     for name, leaf in zip(leaf_names(axes), leaves, strict=True):
         if not isinstance(leaf, Axes):
             raise TypeError(f"{name} is {leaf!r}; expected Axes(...), one name for each axis of that array")
+    for name, dimension in dimensions.items():
+        if not isinstance(dimension, Group | Fixed):
+            raise TypeError(f"dimension {name!r} is {dimension!r}; expected a Group, or Fixed(size) where nothing acts")
     used = {n for leaf in leaves for n in leaf.names}
     undefined, unused = sorted(used - set(dimensions)), sorted(set(dimensions) - used)
     if undefined:

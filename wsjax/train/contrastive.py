@@ -13,8 +13,9 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from wsjax.augment.grammar import read_spec
 from wsjax.data import WeightDataset
 from wsjax.errors import check_number, listing
+from wsjax.floats import on_device
 from wsjax.train.config import TrainConfig
-from wsjax.train.model import on_device, read_all
+from wsjax.train.model import read_all
 from wsjax.train.task import CONTRASTIVE_ACCURACY, Metric, Task, of_classes, rows_of
 from wsjax.typing import Batch, Key, Reader, Scalar, Transform
 

@@ -141,14 +141,6 @@ def _plain(value: Any) -> Any:
     return None
 
 
-def on_device(tree: PyTree) -> PyTree:
-    """A tree on the device, its NumPy arrays copied, as on a CPU `jax.device_put` alone shares their memory.
-
-    `jnp.asarray` would compile a program for each shape.
-    """
-    return jax.device_put(jax.tree.map(lambda leaf: np.array(leaf) if isinstance(leaf, np.ndarray) else leaf, tree))
-
-
 def shapes_of_one(stacked: PyTree) -> PyTree:
     """The shapes and dtypes of one of stacked runs, or networks: to slice arrays compiles a program for each shape."""
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stacked)

@@ -13,9 +13,10 @@ from wsjax.augment import parse
 from wsjax.augment.grammar import read_spec
 from wsjax.data import Metadata, WeightDataset
 from wsjax.errors import check_index, check_number, check_shape, check_structure, listing
+from wsjax.floats import on_device
 from wsjax.models import TestTimeAugmentation
 from wsjax.train.config import Run, TrainConfig
-from wsjax.train.model import Static, apart, on_device, read_all, shapes_of_one
+from wsjax.train.model import Static, apart, read_all, shapes_of_one
 from wsjax.train.source import Resident, resident
 from wsjax.train.state import TrainState
 from wsjax.train.task import Regression, Task, rows_of
@@ -115,7 +116,7 @@ def predict(result: Result, dataset: WeightDataset, split_name: str = "test", ru
 
     Raises:
         ValueError: no network in that split, or networks or classes other than those trained on.
-        IndexError: there is no such run.
+        IndexError: there is no such run. TypeError: another thing than a `Result`.
 
     Example:
         `trained` is the result of a training on `networks`, a data set of digits.
@@ -123,7 +124,7 @@ def predict(result: Result, dataset: WeightDataset, split_name: str = "test", ru
         >>> predict(trained, networks).shape[1]
         10
     """
-    check_same_kind(result.metadata, dataset.metadata)
+    check_same_kind(result, dataset.metadata)
     return np.asarray(result.predict(dataset.take(rows_of(dataset, split_name)).weights, run))
 
 
@@ -141,7 +142,7 @@ def evaluate(
     Raises:
         ValueError: no network in that split, networks, classes or targets other than those trained on, equal targets,
             several copies without an augmentation, or a SPEC of anything but steps on networks.
-        DataError: a target that is not finite.
+        DataError: a target that is not finite. TypeError: another thing than a `Result`.
 
     Example:
         `trained` is the result of a training on `networks`, a data set of digits.
@@ -168,7 +169,7 @@ def kendall_tau(
     that are all equal have. The arguments are those of `evaluate`: result, dataset, split_name, copies, augment.
 
     Raises:
-        ValueError: as `evaluate`, or the task is no regression.
+        TypeError, ValueError: as `evaluate`, or the task is no regression.
 
     Source: Kendall 1945; how arXiv 2302.14040 compares predictors of the accuracies in a zoo.
 
@@ -184,6 +185,7 @@ def kendall_tau(
         >>> -1 <= kendall_tau(result, labeled)[0] <= 1
         True
     """
+    check_same_kind(result, dataset.metadata)
     if not isinstance(result.task, Regression):
         raise ValueError(
             f"the model was trained on the classes of {result.metadata.name}; expected one trained on float targets, "
@@ -206,7 +208,7 @@ def _outputs_on(
     result: Result, dataset: WeightDataset, split_name: str, copies: int, augment: str
 ) -> tuple[Float[Array, "runs networks outputs"], Resident]:
     """The outputs of each run's model, in the units of the loss, and the split."""
-    check_same_kind(result.metadata, dataset.metadata)
+    check_same_kind(result, dataset.metadata)
     check_number("copies", copies, low=1, integer=True)
     moved = parse(augment, dataset.symmetry) if read_spec(augment) else None
     if copies > 1 and moved is None:
@@ -231,8 +233,11 @@ def _outputs(
     return jax.vmap(outputs)(best)
 
 
-def check_same_kind(trained_on: Metadata, metadata: Metadata) -> None:
+def check_same_kind(result: Result, metadata: Metadata) -> None:
     """Raise ValueError where a data set's network, Symmetry or classes are not those that a model was trained on."""
+    if not isinstance(result, Result):
+        raise TypeError(f"result is {result!r}; expected what train.fit or train.load gave: train.load(directory)")
+    trained_on = result.metadata
     differences = [
         f"{name} is {getattr(metadata, name)!r}; expected {getattr(trained_on, name)!r}"
         for name in ("network", "symmetry", "classes")

@@ -70,9 +70,9 @@ def pipelines_of(
     config: TrainConfig, runs: Sequence[Run], symmetry: Symmetry, training: Resident, task: Task
 ) -> Pipelines:
     """The augmentations of the configuration and its runs, with what they need of the training networks."""
-    spec = config.augment
-    statistics = jax.jit(statistics_of)(training.weights) if "statistics" in needs(spec) else None
-    pool = Batch(training.weights, task.in_batch(training.label), training.object) if "pool" in needs(spec) else None
+    spec, needed = config.augment, needs(config.augment)
+    statistics = jax.jit(statistics_of)(training.weights) if "statistics" in needed else None
+    pool = Batch(training.weights, task.in_batch(training.label), training.object) if "pool" in needed else None
     shared = parse_batch(spec, symmetry, statistics, pool)
     pipelines = []
     for number, run in enumerate(runs):

@@ -15,7 +15,7 @@ from tests.data.formats.conftest import refused, save_state
 from tests.data.formats.references import dense_state
 from wsjax.data.formats import archive
 from wsjax.data.formats.archive import map_npy
-from wsjax.data.formats.contents import kernel_from_torch, layers_of, read_contents, read_layers, weight_from_kernel
+from wsjax.data.formats.contents import layers_of, read_contents, read_layers
 
 STATE = dense_state(["seq.0", "seq.1"], (2, 5, 1))
 
@@ -198,13 +198,6 @@ def test_layers_are_ordered_by_their_numbers_not_by_the_file(tmp_path):
 def test_what_is_no_layer_is_named(tmp_path, state, message):
     contents = read_contents(save_state(tmp_path / "net.pth", state))
     refused(layers_of, f"net.pth.*{message}", contents, "net.pth")
-
-
-def test_kernels_and_weights_are_each_other_s_transpose():
-    weight = np.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
-    kernel = kernel_from_torch(weight)
-    assert (kernel.shape, kernel[1, 2, 0, 1]) == ((4, 5, 3, 2), weight[1, 0, 1, 2])
-    np.testing.assert_array_equal(weight_from_kernel(kernel), weight)
 
 
 def test_a_package_that_is_not_there_is_named_with_its_extra(tmp_path, monkeypatch):

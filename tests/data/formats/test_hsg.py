@@ -72,6 +72,8 @@ def test_several_activations_and_the_splits(tmp_path):
     assert leaky.metadata.source["left_out"] == {"trials": [], "other activations": 10}
     with pytest.raises(ValueError, match="unknown activation 'relu'"):
         read(tmp_path, activation="relu")
+    with pytest.raises(ValueError, match=r"sum of the fractions is 1\.2; it must be one number in"):
+        read(tmp_path, fractions=(0.7, 0.5))
 
 
 def test_a_trial_that_lacks_something_is_named(tmp_path):

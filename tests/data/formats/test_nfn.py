@@ -48,8 +48,9 @@ def test_copies_are_views_of_the_same_image(sirens, agrees):
     assert data.label.tolist() == [7, 3, 7] * 3
     agrees(data, [0, 1, 2, 1, 2, 0, 2, 0, 1])
     assert len(read(sirens, views=2, cuts=(1, 2))) == 6
-    with pytest.raises(ValueError, match=r"views is 4; .* has 3"):
-        read(sirens, views=4)
+    for settings, message in (({"views": 4}, r"views is 4; .* has 3"), ({"cuts": (2, 1)}, "the second of cuts is 1")):
+        with pytest.raises(ValueError, match=message):
+            read(sirens, **settings)
 
 
 def test_color_networks_and_the_usual_cuts(tmp_path, agrees):

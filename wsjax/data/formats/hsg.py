@@ -16,7 +16,7 @@ from wsjax.data.formats.contents import layers_of, read_contents
 from wsjax.data.formats.gather import finish, gather
 from wsjax.data.formats.paths import check_left_out, find_files, inside, natural, read_json_file, read_text_file
 from wsjax.data.metadata import Metadata
-from wsjax.errors import DataError, check_choice, listing
+from wsjax.errors import DataError, check_choice, check_number, listing
 from wsjax.typing import Layer
 
 CHECKPOINT = r"^([^/]+)/checkpoint_0*(\d+)/checkpoints$"
@@ -54,8 +54,8 @@ def read_hsg_zoo(
         leave_out, progress: trials to leave out; show a bar.
 
     Raises:
-        ValueError: an unknown activation or epoch. DataError, naming the file: a trial without that checkpoint or its
-            result, another architecture, or a file that is not safe to read.
+        ValueError: an unknown activation or epoch, or fractions above 1. DataError, naming the file: a trial without
+            that checkpoint or its result, another architecture, or a file that is not safe to read.
 
     Source: arXiv 2209.14764 and its code.
 
@@ -64,6 +64,9 @@ def read_hsg_zoo(
         Traceback (most recent call last):
         wsjax.errors.DataError: /nowhere is no directory; expected the unpacked data set
     """
+    for name, fraction in zip(("training", "validation"), fractions, strict=True):
+        check_number(f"fraction of {name}", fraction, low=0, high=1)
+    check_number("sum of the fractions", round(sum(fractions), 9), high=1)
     root = Path(directory)
     there: dict[str, dict[int, Path]] = {}
     for name, path in find_files(root, CHECKPOINT).items():

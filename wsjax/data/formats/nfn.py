@@ -16,7 +16,7 @@ from wsjax.data.formats.gather import finish, gather
 from wsjax.data.formats.paths import find_files
 from wsjax.data.metadata import Metadata
 from wsjax.data.sources.mnist import DIGITS, GARMENTS
-from wsjax.errors import DataError, check_choice, listing
+from wsjax.errors import DataError, check_choice, check_number, listing
 from wsjax.networks import Network
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -47,8 +47,9 @@ def read_nfn_sirens(
         prefix, leave_out, progress: of the folders; files to leave out, by their path in the directory; show a bar.
 
     Raises:
-        ValueError: unknown images, or more views than there are. DataError, naming the file: another architecture, an
-            image that is missing, there twice or labeled in two ways, or a file that is not safe to read.
+        ValueError: unknown images, more views than there are, or cuts that run backwards. DataError, naming the file:
+            another architecture, an image that is missing, there twice or labeled in two ways, or a file that is not
+            safe to read.
 
     Source: arXiv 2302.14040 and 2305.13546, and their code.
 
@@ -61,6 +62,7 @@ def read_nfn_sirens(
     if named is None:
         raise ValueError(f"{directory} does not say what its networks show; pass images=, one of {listing(IMAGES)}")
     check_choice("images", named, tuple(IMAGES))
+    check_number("the second of cuts", cuts[1], low=cuts[0])
     (shape, classes), name = IMAGES[named], f"nfn-{named}"
     pattern = rf"(?:^|/){re.escape(prefix)}(?:_aug(\d+))?_(\d)s/net(\d+)\.pth$"
     found = find_files(directory, pattern, leave_out)

@@ -171,8 +171,9 @@ def check_columns(found: Any, what: str, count: int) -> None:
 
 def check_images(images: Images) -> Images:
     """The images; raises DataError for a shape, range or label that cannot be right."""
-    if images.pixels.ndim != 4:
-        raise DataError(f"pixels has shape {images.pixels.shape}; expected (images, rows, columns, channels)")
+    if images.pixels.ndim != 4 or 0 in images.pixels.shape[1:]:
+        found = f"pixels has shape {images.pixels.shape}"
+        raise DataError(f"{found}; expected (images, rows, columns, channels), none of them 0")
     check_columns(images, "images", len(images.pixels))
     low, high = float(images.pixels.min()), float(images.pixels.max())
     if not (low >= 0 and high <= 1):

@@ -20,6 +20,8 @@ OPTIMIZERS = ("adam", "sgd")
 LOGARITHMIC = ("learning_rate", "weight_decay", "init_scale")
 UNIFORM = {"train_fraction": 1.0, "dropout": 0.99, "label_noise": 1.0}
 """The settings drawn for each network: log-uniformly, and uniformly up to a largest number."""
+LARGEST = 1e38
+"""What float32 holds, in which settings are drawn."""
 
 Range: TypeAlias = tuple[float, float]
 
@@ -82,7 +84,7 @@ class ZooRecipe:
         check_number("number of optimizers", len(self.optimizers), low=1)
         for name in self.optimizers:
             check_choice("optimizer", name, OPTIMIZERS)
-        for name, most in {**dict.fromkeys(LOGARITHMIC, math.inf), **UNIFORM}.items():
+        for name, most in {**dict.fromkeys(LOGARITHMIC, LARGEST), **UNIFORM}.items():
             _check_range(name, getattr(self, name), most)
 
     @property
@@ -123,6 +125,8 @@ class ZooRecipe:
 
 def _check_range(name: str, found: Range, most: float) -> None:
     """Raise ValueError for a range that leaves [0, most] or runs backwards, or one that no logarithm can span."""
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise ValueError(f"{name} is {found}; expected two numbers, the lower first: give the same twice to set it")
     for end in found:
         check_number(f"each end of {name}", end, low=0.0, high=most)
     if found[0] > found[1] or (name in LOGARITHMIC and found[0] == 0 < found[1]):
