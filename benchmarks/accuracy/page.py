@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.costs import draw_costs, draw_growth, gains
 from benchmarks.accuracy.texts import metric_of, texts_of
 from wsjax import viz
 from wsjax.data.sources import SPLITS
@@ -36,6 +37,9 @@ def main(arguments: list[str] | None = None) -> None:
             draw(report, asked.figures / path.name)
         for reader, histories in overfitting(report).items():
             viz.curves(histories, curves_path(path, reader))
+        for dataset, rows in grown(report).items():
+            draw_growth(rows, path.with_name(f"{path.stem}-growth-{dataset}.png"))
+            draw_costs(rows, path.with_name(f"{path.stem}-costs-{dataset}.png"))
     PAGE.write_text(whole(reports))
     print(f"{PAGE} holds {len(reports)} reports")
 
@@ -63,7 +67,7 @@ def section(path: Path, report: Mapping[str, Any]) -> str:
 {test} to test on, used once by each cell.{unrun(report)}
 
 {table(report)}
-{curves_text(path, report)}"""
+{curves_text(path, report)}{growth_text(path, report)}"""
 
 
 def counts(report: Mapping[str, Any], split_name: str) -> str:
@@ -119,6 +123,25 @@ def curves_text(path: Path, report: Mapping[str, Any]) -> str:
         "One epoch in these curves is as many steps as one of a single view; the test split is used once, at the end."
     )
     return "\n" + "\n\n".join([said, *shown]) + "\n"
+
+
+def grown(report: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    """The rows by data set, of reports whose cells train on several numbers of networks; nothing of others."""
+    if len({row["networks"]["train"] for row in report["rows"]}) == 1 or report["suite"] != "full":
+        return {}
+    names = dict.fromkeys(row["cell"].split("/")[0] for row in report["rows"])
+    return {name: [row for row in report["rows"] if row["cell"].startswith(f"{name}/")] for name in names}
+
+
+def growth_text(path: Path, report: Mapping[str, Any]) -> str:
+    """What augmentation is worth as networks grow in number, and accuracy against cost, in Markdown."""
+    said = []
+    for dataset, rows in grown(report).items():
+        at = f"results/{path.stem}"
+        said += [f"### What augmentation is worth as networks grow in number: `{dataset}`", gains(rows)]
+        said += [f"![accuracy against the number of networks]({at}-growth-{dataset}.png)"]
+        said += [f"![accuracy against the cost of reading one network]({at}-costs-{dataset}.png)"]
+    return "\n" + "\n\n".join(said) + "\n" if said else ""
 
 
 def unrun(report: Mapping[str, Any]) -> str:

@@ -2,13 +2,14 @@
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.accuracy.cell import commit, same_cell
+from benchmarks.accuracy.costs import reading_costs
 from benchmarks.accuracy.suite import TIERS, AnyCell
 from benchmarks.accuracy.suites import SUITES
 from benchmarks.accuracy.texts import spread, texts_of
@@ -58,12 +59,15 @@ def run(
         row = cell.run(networks[cell.dataset], out / cell.title)
         rows.append({"name": f"accuracy/{suite}/{cell.title}", **row})
         print(f"{cell.title}: test {spread(row, 'test_accuracy')}")
-    times = step_times(cells, networks, out / "step_times.json")
+    subjects = subjects_of(cells, networks)
+    times = measured(step_times, cells, subjects, out / "step_times.json")
+    costs = measured(reading_costs, cells, subjects, out / "reading_costs.json")
     baselines = {asked.against(cell) for cell in cells}
     there = {cell.title: finished_row(cell, out) for cell in asked.cells if cell.title in baselines}
     for row, cell in zip(rows, cells, strict=True):
         base = there[asked.against(cell)]
         row["step_ms"] = times.get(cell.title)
+        row["reading"] = costs.get(cell.title)
         row["psnr"] = mean_psnr(networks[cell.dataset])
         row["paired"] = None if base is None else paired(row, base)
     return {
@@ -128,31 +132,44 @@ def paired(row: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any] | 
     }
 
 
-def step_times(
-    cells: Sequence[AnyCell], networks: Mapping[str, WeightDataset], path: Path
-) -> dict[str, dict[str, float | str]]:
-    """Milliseconds of one training step of each cell that trains all of a reader of SIRENs, measured side by side.
-
-    Cells that differ in their augmentation alone share one time, measured without augmentation. They are measured once
-    all cells are done, and again where `path` holds those of other cells.
-    """
-    subjects, known = {}, {}
+def subjects_of(cells: Sequence[AnyCell], networks: Mapping[str, WeightDataset]) -> dict[str, Subject]:
+    """What is timed of each cell that trains all of a reader of SIRENs, by title; augmentation is left out."""
+    found = {}
     for cell in cells:
         network = networks[cell.dataset].metadata.network
         if network is not None and network.kind == "siren" and cell.freeze is None:
-            subjects[cell.title] = Subject(cell.reader, cell.settings, network.widths, cell.batch_size)
-            known[cell.title] = cell.identity
+            found[cell.title] = Subject(cell.reader, cell.settings or {}, network.widths, cell.batch_size)
+    return found
+
+
+def measured(
+    measure: Callable[[Mapping[str, Subject]], dict[str, dict[str, float]]],
+    cells: Sequence[AnyCell],
+    subjects: Mapping[str, Subject],
+    path: Path,
+) -> dict[str, dict[str, Any]]:
+    """What `measure` gives of the subjects, which runs once all cells are done, and again where `path` holds that of
+    other cells."""
+    known = {cell.title: cell.identity for cell in cells if cell.title in subjects}
     if path.exists():
         found = files.read_json(path)
-        if {title: times["identity"] for title, times in found.items()} == known:
+        if {title: numbers["identity"] for title, numbers in found.items()} == known:
             return found
+    ran = str(commit())
+    found = {t: {**numbers, "identity": known[t], "commit": ran} for t, numbers in measure(subjects).items()}
+    files.write_json(path, found)
+    return found
+
+
+def step_times(subjects: Mapping[str, Subject]) -> dict[str, dict[str, float]]:
+    """Milliseconds of one training step by title, measured side by side; equal subjects share one time."""
     distinct = {repr(subject): subject for subject in subjects.values()}
     contestants = [Contestant(name, Steps(subject, STEPS), STEPS) for name, subject in distinct.items()]
-    timings, found, ran = harness.measure(contestants, ROUNDS), {}, commit()
+    timings = harness.measure(contestants, ROUNDS)
+    found = {}
     for title, subject in subjects.items():
         low, middle, high = harness.quartiles(1e3 * timings[repr(subject)].seconds)
-        found[title] = {"median": middle, "low": low, "high": high, "identity": known[title], "commit": str(ran)}
-    files.write_json(path, found)
+        found[title] = {"median": middle, "low": low, "high": high}
     return found
 
 
