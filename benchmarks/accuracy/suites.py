@@ -8,6 +8,9 @@ full     for an accelerator
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from benchmarks.accuracy.augmentations import (
     AUGMENTATIONS,
@@ -18,10 +21,9 @@ from benchmarks.accuracy.augmentations import (
     OF_SHAPES,
     OF_VIEWS,
 )
-from benchmarks.accuracy.cell import Cell
 from benchmarks.accuracy.contrastive import PretrainCell
 from benchmarks.accuracy.networks import curves, digits, fashion, fashion_views, fields, from_zero
-from benchmarks.accuracy.suite import Suite
+from benchmarks.accuracy.suite import AnyCell, Suite, cell_of, seeds_of, size_of
 from benchmarks.accuracy.suites_dws import fitting, search, strengths
 from benchmarks.accuracy.suites_full import full
 from benchmarks.accuracy.suites_phases import phases
@@ -32,35 +34,30 @@ from wsjax.train import Run
 def readers(tier: str, files: Path | None = None) -> Suite:
     """Every reader on the INRs of `digits`, without augmentation, and again with a trunk that does not train.
 
-    Two come with sign flips as well: without, their test accuracy is near chance. At `small` all have 30
-    epochs at one learning rate, so that the slowest readers fit into an hour too.
+    `digits-dws` are INRs of the same images from the start of the published files, for which most readers were made.
+    Two readers come with sign flips as well: without, their test accuracy is near chance. Each cell chooses one of
+    eight learning rates on validation.
     """
-    size = {"smoke": "small", "small": "small", "full": "base"}[tier]
     names = ("mlp", "probe") if tier == "smoke" else tuple(models.READERS)
     epochs = {"smoke": 2, "small": 30, "full": 60}[tier]
-    rates = (2e-3, 8e-3) if tier == "full" else (4e-3,)
-    whole = [
-        Cell(
-            "digits",
-            name,
-            size,
-            epochs=epochs,
-            evaluate_every=min(epochs, 5),
-            tried=tuple(Run(learning_rate=rate) for rate in rates),
-            seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
-        )
-        for name in names
-    ]
+    rates = (4e-3,) if tier == "smoke" else tuple(np.geomspace(3e-4, 3e-2, 8).tolist())
+    whole = [cell_of(tier, "digits", name, epochs=epochs, rates=rates) for name in names]
     whole += [
         replace(cell, configuration="flip_signs", augment="flip_signs") for cell in whole if cell.reader in OVERFITTING
     ]
     frozen = [replace(cell, freeze="trunk") for cell in whole if cell.reader not in TRUNKLESS]
     limit = 120 if tier == "smoke" else None
-    flat = next(cell for cell in whole if cell.reader == "mlp")
-    return Suite(
-        {"digits": lambda out: digits(out, limit, files=files)}, (*whole, *frozen), against=lambda cell: flat.title
-    )
+    datasets = {"digits": lambda out: digits(out, limit, files=files)}
+    if tier == "smoke":
+        published = []
+    else:
+        published = [replace(cell, dataset="digits-dws") for cell in whole]
+        datasets["digits-dws"] = lambda out: digits(out, limit, files=files, published=True)
+    cells = (*whole, *published, *frozen)
+    return Suite(datasets, cells, against=lambda cell: replace(cell, **FLAT).title)
 
+
+FLAT: dict[str, Any] = {"reader": "mlp", "configuration": "none", "freeze": None}
 
 TRUNKLESS = ("mlp", "statistics")
 """Readers that consist of a head alone."""
@@ -77,14 +74,8 @@ def augmentations(tier: str, files: Path | None = None) -> Suite:
     validate and 2,000 test, so that a point is more than chance. At `full` all 70,000 by the recipe of the published
     files. `smoke` takes the digits, and the MLP.
     """
-    name = "digits" if tier == "smoke" else "fashion-mnist"
-    made = {
-        "smoke": lambda out: digits(out, 120, files=files),
-        "small": lambda out: fashion(out, (2000, 1000, 2000), from_zero(), files),
-        "full": lambda out: fashion(out, None, data.recipe_named("dws"), files),
-    }[tier]
+    name, made = images_of(tier, files)
     settings = {"scale_gmn": {"channels": 8, "layers": 2, "head": 32}} if tier == "small" else {}
-    size = "base" if tier == "full" else "small"
     readers_of = {
         "smoke": {"mlp": ("none", "recommended")},
         "small": {"dws": FEW, "probe": FEW, "scale_gmn": FEW[:2], "weight_gcn": FEW[:2]},
@@ -94,21 +85,34 @@ def augmentations(tier: str, files: Path | None = None) -> Suite:
     rates = {reader: both if tier == "full" else (8e-3 if reader == "dws" else 4e-3,) for reader in readers_of}
     epochs = {"smoke": 2, "small": 80, "full": 60}[tier]
     cells = tuple(
-        Cell(
+        cell_of(
+            tier,
             name,
             reader,
-            settings.get(reader, size),
+            settings=settings.get(reader, size_of(tier)),
             configuration=configuration,
             augment=AUGMENTATIONS[configuration],
             epochs=epochs,
-            evaluate_every=min(epochs, 5),
-            tried=tuple(Run(learning_rate=rate) for rate in rates[reader]),
-            seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
+            rates=rates[reader],
         )
         for reader, configurations in readers_of.items()
         for configuration in configurations
     )
-    return Suite({name: made}, cells, against=lambda cell: replace(cell, configuration="none", augment="").title)
+    return Suite({name: made}, cells, against=unaugmented)
+
+
+def images_of(tier: str, files: Path | None) -> tuple[str, Callable[[Path], data.WeightDataset]]:
+    """The name of a tier's data set of images, and how it is made."""
+    if tier == "smoke":
+        return "digits", lambda out: digits(out, 120, files=files)
+    if tier == "small":
+        return "fashion-mnist", lambda out: fashion(out, (2000, 1000, 2000), from_zero(), files)
+    return "fashion-mnist", lambda out: fashion(out, None, data.recipe_named("dws"), files)
+
+
+def unaugmented(cell: AnyCell) -> str:
+    """The title of the same reader without augmentation."""
+    return replace(cell, configuration="none", augment="").title
 
 
 def views(tier: str, files: Path | None = None) -> Suite:
@@ -136,17 +140,16 @@ def views(tier: str, files: Path | None = None) -> Suite:
     every += [(name, "weight_gcn", configuration, count) for count in counts[:2] for configuration in both]
     toys = [(name, "mlp", configuration, count) for count in counts for configuration in both]
     cells = tuple(
-        Cell(
+        cell_of(
+            tier,
             place,
             reader,
-            "base" if tier == "full" else "small",
             configuration=configuration,
             augment=OF_VIEWS[configuration],
             views=count,
             epochs=epochs // count,
             evaluate_every=max(1, epochs // count // 20),
-            tried=(Run(learning_rate=4e-3 if reader == "weight_gcn" else 8e-3),),
-            seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
+            rates=(4e-3 if reader == "weight_gcn" else 8e-3,),
         )
         for place, reader, configuration, count in (toys if tier == "smoke" else every)
     )
@@ -165,27 +168,25 @@ def shapes(tier: str, files: Path | None = None) -> Suite:
     name = "solids" if files is None else "meshes"
     few = 2000 if files else (2000, 500, 500)
     limit = {"smoke": 80, "small": few, "full": None if files else 20_000}[tier]
-    size = "base" if tier == "full" else "small"
     configurations = {"smoke": ("none", "turned"), "small": FEW_OF_SHAPES, "full": tuple(OF_SHAPES)}[tier]
     epochs = {"smoke": 2, "small": 48, "full": 60}[tier]
     cells = tuple(
-        Cell(
+        cell_of(
+            tier,
             name,
             reader,
-            size,
             configuration=configuration,
             augment=OF_SHAPES[configuration],
             epochs=epochs,
             evaluate_every=min(epochs, 4),
-            tried=(Run(learning_rate=8e-3 if reader == "dws" else 4e-3),),
-            seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
+            rates=(8e-3 if reader == "dws" else 4e-3,),
         )
         for reader in (("mlp",) if tier == "smoke" else ("dws", "probe"))
         for configuration in configurations
     )
     steps = 50 if tier == "smoke" else None
     made = {name: lambda out: fields(out, limit, files, steps)}
-    return Suite(made, cells, against=lambda cell: replace(cell, configuration="none", augment="").title)
+    return Suite(made, cells, against=unaugmented)
 
 
 def contrastive(tier: str, files: Path | None = None) -> Suite:
@@ -195,25 +196,20 @@ def contrastive(tier: str, files: Path | None = None) -> Suite:
     of the suite `augmentations`, whose `dws` is the whole reader trained with as many labels. `smoke` takes the digits,
     and the probe, which compiles in a fraction of the time.
     """
-    images = "digits" if tier == "smoke" else "fashion-mnist"
-    made = {
-        "smoke": lambda out: digits(out, 120, files=files),
-        "small": lambda out: fashion(out, (2000, 1000, 2000), from_zero(), files),
-        "full": lambda out: fashion(out, None, data.recipe_named("dws"), files),
-    }[tier]
+    images, made = images_of(tier, files)
     count, steps = {"smoke": (60, 50), "small": (3000, None), "full": (10_000, None)}[tier]
     epochs = {"smoke": 2, "small": 24, "full": 100}[tier]
     cells = tuple(
         PretrainCell(
             dataset,
             "probe" if tier == "smoke" else "dws",
-            "base" if tier == "full" else "small",
+            size_of(tier),
             configuration=configuration,
             augment=augment,
             epochs=epochs,
             evaluate_every=min(epochs, 4),
             run_settings=Run(learning_rate=4e-3),
-            seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
+            seeds=seeds_of(tier),
         )
         for dataset, configurations in ((images, IMAGE_VIEWS), ("sines", CURVE_VIEWS))
         for configuration, augment in configurations.items()
