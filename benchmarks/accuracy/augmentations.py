@@ -58,7 +58,7 @@ VIEWS = {
 
 IMAGE_VIEWS = {**VIEWS, **{configuration: AUGMENTATIONS[configuration] for configuration in ("inputs", "recommended")}}
 CURVE_VIEWS = {**VIEWS, "unrotated": "flip_signs | scale(max_log=0.1) | translate(max_shift=0.1)"}
-"""Of fields of pictures, and of curves; `unrotated` is what `recommended` is on a line."""
+"""Of networks of images, and of curves; `unrotated` is what `recommended` is on a line."""
 
 TURNS, ZOOM, MOVES = "rotate(max_degrees=15)", "scale(max_log=0.1)", "translate(max_shift=0.1)"
 SEARCHED = {

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.accuracy.augmentations import ALIGNED, ALIGNED_AT_FULL, AUGMENTATIONS, SEARCHED, SEARCHED_AT_FULL
 from benchmarks.accuracy.cell import Cell
 from benchmarks.accuracy.networks import digits, fashion_within_training, from_zero
-from benchmarks.accuracy.suite import Suite
+from benchmarks.accuracy.suite import Suite, cell_of
 from wsjax import data
 from wsjax.train import Run
 
@@ -20,16 +20,9 @@ PLAIN = Run(learning_rate=8e-3)
 def dws_cell(tier: str, dataset: str, configuration: str, augment: str, tried: tuple[Run, ...] = (PLAIN,)) -> Cell:
     """DWS under an augmentation, in as many epochs and seeds as every such cell of a tier; at `smoke` the MLP."""
     epochs = {"smoke": 2, "small": 40, "full": 60}[tier]
-    return Cell(
-        dataset,
-        "mlp" if tier == "smoke" else "dws",
-        "base" if tier == "full" else "small",
-        configuration=configuration,
-        augment=augment,
-        epochs=epochs,
-        evaluate_every=min(epochs, 5),
-        tried=tried,
-        seeds=(1, 2) if tier == "smoke" else (1, 2, 3),
+    reader = "mlp" if tier == "smoke" else "dws"
+    return cell_of(
+        tier, dataset, reader, configuration=configuration, augment=augment, epochs=epochs, rates=(), tried=tried
     )
 
 

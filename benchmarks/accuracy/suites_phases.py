@@ -8,7 +8,7 @@ import jax
 
 from benchmarks.accuracy.cell import Cell
 from benchmarks.accuracy.networks import aligned, digits, fashion, network_of
-from benchmarks.accuracy.suite import Suite
+from benchmarks.accuracy.suite import Suite, cell_of
 from wsjax import data
 from wsjax.symmetry import Group, canonicalize
 from wsjax.train import Run
@@ -38,16 +38,8 @@ def phases(tier: str, files: Path | None = None) -> Suite:
         return fashion(out.with_name(name), counts[tier], recipe, files)
 
     def cell(dataset: str, reader: str, settings: Any = None, dropout_rate: float = 0.2, **others: Any) -> Cell:
-        return Cell(
-            dataset,
-            reader,
-            settings,
-            epochs=epochs,
-            evaluate_every=min(epochs, 5),
-            tried=(Run(learning_rate=3e-3, dropout_rate=dropout_rate),),
-            seeds=(1, 2) if toy else (1, 2, 3),
-            **others,
-        )
+        tried = (Run(learning_rate=3e-3, dropout_rate=dropout_rate),)
+        return cell_of(tier, dataset, reader, settings=settings, epochs=epochs, rates=(), tried=tried, **others)
 
     datasets = {
         name: made,
