@@ -122,8 +122,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.fixture
 def getkey() -> Callable[[], jax.Array]:
     """A function that gives another key at each call, the same ones in each run."""
-    salts = itertools.count()
-    return lambda: jax.random.fold_in(jax.random.key(0), next(salts))
+    numbers = itertools.count()
+    return lambda: jax.random.fold_in(jax.random.key(0), next(numbers))
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def cnn_symmetry(widths: tuple[int, ...]) -> Symmetry:
 
 
 def cnn_apply(weights, x: jax.Array) -> jax.Array:
-    """Two convolutions of 3 x 3 with ReLU and a dense last layer at every pixel; the points are a square picture."""
+    """Two convolutions of 3 x 3 with ReLU and a dense last layer at every pixel; the points are a square image."""
     *hidden, last = weights
     side = math.isqrt(len(x))
     y = x.reshape(1, side, side, -1)

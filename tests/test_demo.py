@@ -105,7 +105,7 @@ def trained_as(networks, monkeypatch):
         task = Classification(10)
         return Result(config, tuple(runs), task, state, None, history, networks.metadata)  # type: ignore[arg-type]
 
-    def picture(*_, path, entries=None):
+    def figure(*_, path, entries=None):
         drawn.append(path.name)
         return save(Figure((1, 1)), path)
 
@@ -113,12 +113,12 @@ def trained_as(networks, monkeypatch):
     monkeypatch.setattr(demo, "fit", fit)
     monkeypatch.setattr(demo, "evaluate", accuracies)
     monkeypatch.setattr(demo.data, "fit", lambda *_, **__: networks)
-    monkeypatch.setattr(demo.viz, "fits", picture)
-    monkeypatch.setattr(demo.viz, "gallery", picture)
+    monkeypatch.setattr(demo.viz, "fits", figure)
+    monkeypatch.setattr(demo.viz, "gallery", figure)
     return SimpleNamespace(asked=asked, drawn=drawn, fit=fit)
 
 
-def test_results_pictures_and_a_report_are_left(trained_as, tmp_path, capsys):
+def test_results_figures_and_a_report_are_left(trained_as, tmp_path, capsys):
     rows = run_demo(tmp_path / "demo")
     found = json.loads((tmp_path / "demo" / "results.json").read_text())
     assert list(found) == [*ROWS, "about"]
@@ -137,7 +137,7 @@ def test_results_pictures_and_a_report_are_left(trained_as, tmp_path, capsys):
     assert {"seconds", "compile_seconds", "programs", "machine", "wsjax"} <= set(found["about"])
     words = capsys.readouterr().out
     lines = words.splitlines()
-    assert lines[0].endswith(str(tmp_path / "demo" / "fits.png"))  # the first picture is told of before anything trains
+    assert lines[0].endswith(str(tmp_path / "demo" / "fits.png"))  # the first figure is told of before anything trains
     assert lines[-1].endswith(f"report.html are in {tmp_path / 'demo'}")
     assert summary_table(rows).count("±") == 2 * len(ROWS)
     assert WARNING not in words

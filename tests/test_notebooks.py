@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom, and is stored with the pictures and numbers it made."""
+"""Every notebook runs from top to bottom, and is stored with the figures and numbers it made."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""README and the pages in docs: programs run as written, links lead somewhere, pictures and tables are of now."""
+"""README and the pages in docs: programs run as written, links lead somewhere, figures and tables are of now."""
 
 import re
 import runpy
@@ -36,8 +36,8 @@ def test_readme_is_short():
     assert len(README.splitlines()) <= MOST_LINES
 
 
-def test_links_and_pictures_of_every_page_are_there_and_no_picture_is_left_over():
-    pictures = set()
+def test_links_and_figures_of_every_page_are_there_and_no_figure_is_left_over():
+    figures = set()
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for target in re.findall(r'\]\(([^)#]+)(?:#[\w-]+)?\)|src="([^"]+)"', text):
@@ -45,9 +45,9 @@ def test_links_and_pictures_of_every_page_are_there_and_no_picture_is_left_over(
             if not where.startswith("http"):
                 found = (page.parent / where).resolve()
                 assert found.exists(), f"{page.name} links to {where}"
-                pictures |= {found} if found.suffix == ".png" else set()
-    assert {path for path in pictures if ROOT / "docs" in path.parents} == set((ROOT / "docs").rglob("*.png"))
-    assert {path.stem for path in pictures} >= set(CATALOGUE)
+                figures |= {found} if found.suffix == ".png" else set()
+    assert {path for path in figures if ROOT / "docs" in path.parents} == set((ROOT / "docs").rglob("*.png"))
+    assert {path.stem for path in figures} >= set(CATALOGUE)
 
 
 @pytest.mark.slow

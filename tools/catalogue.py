@@ -2,7 +2,7 @@
 
     .venv/bin/python tools/catalogue.py
 
-Run it after a change of `wsjax.augment.CATALOGUE`. A minute on two cores; the same pictures each time on one machine.
+Run it after a change of `wsjax.augment.CATALOGUE`. A minute on two cores; the same images each time on one machine.
 """
 
 from dataclasses import replace
@@ -11,17 +11,19 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from wsjax import data, viz
-from wsjax.augment import CATALOGUE, parse_batch
+from wsjax.augment import CATALOGUE, mix_basis, parse_batch
 from wsjax.augment.inputs import affine, rotation
 from wsjax.augment.register import Augmentation
 from wsjax.networks import Network
+from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
 from wsjax.viz.decode import decode
 from wsjax.viz.examples import examples, line_of
-from wsjax.viz.style import EDGE, SOFT, figure, headline, picture, place, shades, write
+from wsjax.viz.style import EDGE, SOFT, figure, headline, place, shades, show_image, write
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "augmentations.md"
@@ -37,13 +39,18 @@ SMALL = {
     "ReLU": Network("mlp", (2, 4, 3), "relu"),
 }
 """One network of each kind whose symmetries differ."""
+PAIR = symmetry_of(
+    {"down": Axes("in", "rank"), "up": Axes("rank*", "out")},
+    {"in": Fixed(16), "rank": Group(16, "linear", actions=("linear",)), "out": Fixed(16)},
+)
+"""A kernel of the first networks as a product of two, on whose inner axis matrices act."""
 
 
 def main() -> None:
     homes = fitted()
     (ROOT / "docs" / "catalogue").mkdir(exist_ok=True)
     for i, entry in enumerate(CATALOGUE.values()):
-        strip(homes, entry, jax.random.key(i), picture_of(entry))
+        strip(homes, entry, jax.random.key(i), figure_of(entry))
     viz.gallery(homes[0], 0).savefig(ROOT / "docs" / "gallery.png", dpi=DPI)
     directions().savefig(ROOT / "docs" / "directions.png", dpi=DPI)
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
@@ -72,8 +79,9 @@ def strip(homes: list[data.WeightDataset], entry: Augmentation, key: jax.Array, 
     """A network and draws of one augmentation side by side, of the first networks that allow it."""
     draws = TILES - 1 - (entry.level == "batch")
     tried = (examples(networks, 0, [entry], keys=[key], draws=[draws])[0] for networks in homes)
-    networks, shown = next((n, s) for n, s in zip(homes, tried, strict=True) if s.weights is not None)
-    decoded = decode(networks, line_of(networks, 0, shown), shape=(TILE, TILE))
+    found = next(((n, s) for n, s in zip(homes, tried, strict=True) if s.weights is not None), None)
+    networks, line = (homes[0], mixed(homes[0], key)) if found is None else (found[0], line_of(found[0], 0, found[1]))
+    decoded = decode(networks, line, shape=(TILE, TILE))
     low, high = networks.metadata.value_range
     tiles = shades(decoded, low=low, high=high)
     page = np.ones((TILE, TILES * (TILE + GAP) - GAP, *tiles.shape[3:]), np.float32)
@@ -82,7 +90,16 @@ def strip(homes: list[data.WeightDataset], entry: Augmentation, key: jax.Array, 
     imsave(path, page, cmap="gray", vmin=0, vmax=1, pil_kwargs={"optimize": True})
 
 
-def picture_of(entry: Augmentation) -> Path:
+def mixed(networks: data.WeightDataset, key: jax.Array) -> PyTree:
+    """A network and others whose second kernel W is (W M) (M^-1 I), for matrices M of `mix_basis`."""
+    first, second, *rest = networks.take(np.array([0] * TILES)).weights
+    pair = {"down": second.kernel, "up": jnp.broadcast_to(jnp.eye(16), second.kernel.shape)}
+    drawn = jax.vmap(mix_basis(PAIR))(jax.random.split(key, TILES), pair)
+    kernel = jnp.where(jnp.arange(TILES)[:, None, None] > 0, drawn["down"] @ drawn["up"], second.kernel)
+    return (first, second._replace(kernel=np.asarray(kernel)), *rest)
+
+
+def figure_of(entry: Augmentation) -> Path:
     return ROOT / "docs" / "catalogue" / f"{entry.name}.png"
 
 
@@ -92,7 +109,7 @@ def table() -> str:
     for entry in CATALOGUE.values():
         homes = f" ({where})" if (where := allowed_for(entry)) else ""
         settings = ", ".join(f"{name}&nbsp;=&nbsp;{value}" for name, value in entry.settings.items())
-        image = f'<img src="{picture_of(entry).relative_to(PAGE.parent)}" width="280">'
+        image = f'<img src="{figure_of(entry).relative_to(PAGE.parent)}" width="280">'
         cells = (f"`{entry.name}`", f"{entry.effect}{homes}", entry.formula.replace("|", r"\|"), settings, image)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -103,6 +120,8 @@ def allowed_for(entry: Augmentation) -> str:
     if "symmetry" not in entry.needs:
         return ""
     kinds = [kind for kind, network in SMALL.items() if allows(network, entry)]
+    if not kinds:
+        return "linear groups"
     gray = replace(SMALL[kinds[0]], widths=(2, 4, 1))
     colors = () if allows(gray, entry) else ("color",)
     return ", ".join((*(kinds if len(kinds) < len(SMALL) else ()), *colors))
@@ -117,23 +136,23 @@ def allows(network: Network, entry: Augmentation) -> bool:
 
 
 def directions() -> Figure:
-    """Which way the picture moves under each map of the coordinates."""
+    """Which way the image moves under each map of the coordinates."""
     maps = {
         "f'(x) = f(x + t),  t = (0.5, 0)": (
             {"shift": jnp.array([0.5, 0.0])},
-            "The picture moves by -t: half a unit,\na quarter of its width, to the left.",
+            "The image moves by -t: half a unit,\na quarter of its width, to the left.",
         ),
         "f'(x) = f(x R),  R = rotation(30 degrees)": (
             {"matrix": rotation(jnp.pi / 6)},
-            "The picture turns by the opposite angle: as y points\ndown, a positive angle turns it anticlockwise.",
+            "The image turns by the opposite angle: as y points\ndown, a positive angle turns it anticlockwise.",
         ),
         "f'(x) = f(s x),  s = 2": (
             {"matrix": 2 * jnp.eye(2)},
-            "The picture becomes half as large.",
+            "The image becomes half as large.",
         ),
         "f'(x) = f(x A),  A = ((1, 0.5), (0, 1))": (
             {"matrix": jnp.array([[1.0, 0.5], [0.0, 1.0]])},
-            "Where x > 0 the picture moves to smaller y: its right\nside moves up, its left side down.",
+            "Where x > 0 the image moves to smaller y: its right\nside moves up, its left side down.",
         ),
         "f'(x) = f(x D),  D = diag(-1, 1)": (
             {"matrix": jnp.diag(jnp.array([-1.0, 1.0]))},
@@ -145,7 +164,7 @@ def directions() -> Figure:
     page = figure(0.95 + line * len(maps), width=7.2)
     headline(
         page,
-        "Which way the picture moves",
+        "Which way the image moves",
         "Coordinates run from -1 to 1, x to the right and y downwards; the cross is the origin.",
     )
     for i, word in enumerate(("f", "f'")):
@@ -155,7 +174,7 @@ def directions() -> Figure:
         moved = affine(weights, symmetry=source.symmetry, **change)
         for j, shown in enumerate((weights, moved)):
             axes = place(page, left + j * (side + 0.15), top, side, side)
-            picture(axes, decode(source, shown, shape=(129, 129)))
+            show_image(axes, decode(source, shown, shape=(129, 129)))
             axes.plot([64], [64], "+", color="#D55E00", markersize=9, markeredgewidth=1.2)
         write(page, left + 2 * side + 0.45, top + 0.3, formula, size=9.5, weight="bold")
         write(page, left + 2 * side + 0.45, top + 0.55, words, color=SOFT, linespacing=1.4)
@@ -169,7 +188,7 @@ def letter() -> tuple[data.WeightDataset, tuple]:
     one = np.zeros(1, np.int32)
     images = data.Images("letter", pixels, one, one.astype(np.int8), one, ("F",))
     networks = data.fit(images, recipe=replace(data.recipe_named("mnist"), steps=1000, slots=1))
-    # Fitted on [-1, 1], where the letter fills the middle half; drawn through half the frame it fills the picture.
+    # Fitted on [-1, 1], where the letter fills the middle half; drawn through half the frame it fills the image.
     return networks, affine(networks.network(0), symmetry=networks.symmetry, matrix=0.5 * jnp.eye(2))
 
 

@@ -2,7 +2,7 @@
 
     .venv/bin/python tools/fashion.py runs/fashion-fast             # the README's 14,000: minutes on two cores
     .venv/bin/python tools/fashion.py runs/fashion-all --count 70000
-    .venv/bin/python tools/fashion.py /tmp/few --count 60 --docs /tmp/few-pictures
+    .venv/bin/python tools/fashion.py /tmp/few --count 60 --docs /tmp/few-figures
 
 A fit that was stopped goes on, and one that is whole is read. The images come from `--directory`, from Debian's package
 `dataset-fashion-mnist`, or by a download. The last line says how long the fit took, and with what.
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=14_000, help="images, every split in its proportion")
     parser.add_argument("--recipe", choices=("dws", "nfn", "fast", "siren"), default="fast")
     parser.add_argument("--directory", type=Path, help="of the IDX files")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where the pictures go")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where the figures go")
     asked = parser.parse_args()
     use_host_well()
     images = data.limit(data.load_images(SOURCE, asked.directory), asked.count)

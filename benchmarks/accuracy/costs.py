@@ -7,9 +7,11 @@ from typing import Any
 import equinox as eqx
 import jax
 
+from benchmarks.accuracy.texts import beside
 from benchmarks.speed import harness
 from benchmarks.speed.harness import Contestant
 from benchmarks.speed.readers_step import Subject
+from wsjax.train.task import ACCURACY
 from wsjax.viz.style import INK, PALETTE, SOFT, chart, figure, headline, percent, save, write
 
 ROUNDS = 7
@@ -44,19 +46,28 @@ def reading_costs(subjects: Mapping[str, Subject]) -> dict[str, dict[str, float]
     return found
 
 
+def named(row: Mapping[str, Any]) -> tuple[str, str, bool]:
+    """A row's reader, its configuration, and whether that is of fewer networks than all, whose number then ends its
+    name."""
+    _, reader, configuration, _ = row["cell"].split("/")
+    name, _, count = configuration.rpartition("_")
+    return (reader, name, True) if count.isdigit() else (reader, configuration, False)
+
+
 def draw_costs(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Accuracy against the microseconds to read one network, a point for each reader's best configuration."""
     best: dict[str, Mapping[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["test_accuracy_mean"]):
-        _, reader, configuration, _ = row["cell"].split("/")
-        whole = not configuration.rpartition("_")[2].isdigit()
-        if row.get("reading") and whole:
-            best[f"{reader}, {configuration}" if "wide" in configuration else reader] = row
+        reader, name, fewer = named(row)
+        if row["reading"] and not fewer:
+            best[f"{reader}, {name}" if "wide" in name else reader] = row
+    if not best:
+        return
     page = figure(4.6)
     headline(
         page,
         "Accuracy against the cost of reading one network",
-        "Best configuration of each reader; orange: evaluates the network. Two cores, batches of 128.",
+        "Best configuration of each reader; orange: evaluates the network. Batches of 128.",
     )
     axes = chart(page, 0.75, 0.75, 7.9, 3.2, x="microseconds a network", y="test accuracy")
     axes.set_xscale("log")
@@ -75,9 +86,7 @@ def draw_growth(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """For each reader, its accuracy with and without augmentation against how many networks it was trained on."""
     curves: dict[str, dict[str, dict[int, tuple[float, float]]]] = {}
     for row in rows:
-        _, reader, configuration, _ = row["cell"].split("/")
-        name, _, count = configuration.rpartition("_")
-        name = name if count.isdigit() else configuration
+        reader, name, _ = named(row)
         point = row["test_accuracy_mean"], row["test_accuracy_sd"] or 0.0
         curves.setdefault(reader, {}).setdefault(name, {})[row["networks"]["train"]] = point
     curves = {reader: {n: c for n, c in found.items() if len(c) > 1} for reader, found in curves.items()}
@@ -107,12 +116,9 @@ def gains(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         if row["paired"] is None:
             continue
-        dataset, reader, configuration, _ = row["cell"].split("/")
-        name, _, count = configuration.rpartition("_")
-        name = name if count.isdigit() else configuration
-        gain = row["paired"]
-        text = f"{100 * gain['mean']:+.1f} ± {100 * gain['sd']:.1f}"
-        found.setdefault((f"{dataset}/{reader}", name), {})[row["networks"]["train"]] = text
+        reader, name, _ = named(row)
+        text = f"{100 * row['paired']['mean']:+.1f}" + beside(row["paired"]["sd"], ACCURACY)
+        found.setdefault((reader, name), {})[row["networks"]["train"]] = text
     found = {key: by_count for key, by_count in found.items() if len(by_count) > 1}
     counts = sorted({count for by_count in found.values() for count in by_count})
     lines = [["reader", "augmentation", *(f"{count:,}" for count in counts)], ["---"] * (2 + len(counts))]

@@ -63,7 +63,7 @@ def networks_of(network: Network, count: int) -> Subject:
 
 
 def cnn(count: int) -> Subject:
-    """Three convolutions of 3 x 3 to 16 channels with tanh, the mean over the picture, ten classes."""
+    """Three convolutions of 3 x 3 to 16 channels with tanh, the mean over the image, ten classes."""
     names = ["color", "c1", "c2", "c3"]
     consumed = ["color", "c1*", "c2*"]
     layers = [Layer(Axes("row", "column", a, b), Axes(b, bias=True)) for a, b in zip(consumed, names[1:], strict=True)]

@@ -17,14 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.speed import fit_cases, fit_sine, harness
-from benchmarks.speed.fit_contestants import (
-    check_quality,
-    fastest,
-    torch_contestant,
-    torch_problem,
-    vmap_contestant,
-    wsjax_contestant,
-)
+from benchmarks.speed.fit_contestants import check_quality, everyone, fastest, torch_problem
 from benchmarks.speed.harness import Contestant, Outcome
 from benchmarks.torch import loop as torch_loop
 from wsjax.data.pool import workers_of
@@ -83,11 +76,8 @@ def contest(size: Size, load: float) -> Outcome:
     recipe = Recipe(NETWORK, steps=size.steps, learning_rate=1e-3)
     count = max(size.groups * workers_of() * recipe.slots, *size.slots, size.rounds)
     signals = as_signals(smooth_images(count, size.pixels), recipe)
-    problems = [torch_problem(recipe, signals, row) for row in range(size.rounds)]
     settings = list(itertools.product(("foreach", "fused"), (1, 2)))
-    fits = wsjax_contestant(recipe, signals)
-    loops = [torch_contestant(problems, recipe.steps, adam, threads) for adam, threads in settings]
-    vmaps = [vmap_contestant(recipe, signals, slots) for slots in size.slots]
+    fits, loops, vmaps = everyone(recipe, signals, rounds=size.rounds, loops=settings, slots=size.slots)
     product, sines = product_contestant(size.product), sine_contestant(recipe, size.pixels**2)
     timings = harness.measure([fits, *loops, *vmaps, product, sines], size.rounds)
     quality = check_quality({c.name: timings[c.name].made for c in (fits, *loops, *vmaps)}, fits.name)
@@ -103,7 +93,7 @@ def contest(size: Size, load: float) -> Outcome:
         harness.compare(f"{CASE}/torch_loop_vs_mark", times[loop], "the earlier mark", MARK, "us"),
     ]
     adam, threads = settings[[c.name for c in loops].index(loop)]
-    parts = torch_loop.parts(problems[0], recipe.steps, threads=threads, adam=adam)
+    parts = torch_loop.parts(torch_problem(recipe, signals, 0), recipe.steps, threads=threads, adam=adam)
     rate = 1e-3 / float(np.median(times[product.name]))
     return rows, timings, [quality, *notes(rows[-1].value, parts, rate, load)]
 

@@ -7,14 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.speed import harness
-from benchmarks.speed.fit_contestants import (
-    check_quality,
-    fastest,
-    torch_contestant,
-    torch_problem,
-    vmap_contestant,
-    wsjax_contestant,
-)
+from benchmarks.speed.fit_contestants import check_quality, everyone, fastest
 from benchmarks.speed.harness import Outcome
 from wsjax.data.pool import workers_of
 from wsjax.data.recipe import Recipe
@@ -74,10 +67,8 @@ def contest(size: Size) -> Outcome:
         )
         count = max(size.groups * workers_of() * recipe.slots, *size.slots, size.rounds)
         signals = waves(count, case.points, case.widths[0], case.widths[-1])
-        problems = [torch_problem(recipe, signals, row) for row in range(size.rounds)]
-        ours = wsjax_contestant(recipe, signals)
-        loops = [torch_contestant(problems, case.steps, "fused", threads) for threads in (1, 2)]
-        vmaps = [vmap_contestant(recipe, signals, slots) for slots in size.slots]
+        settings = [("fused", threads) for threads in (1, 2)]
+        ours, loops, vmaps = everyone(recipe, signals, rounds=size.rounds, loops=settings, slots=size.slots)
         found = harness.measure([ours, *loops, *vmaps], size.rounds)
         made = {name: timing.made for name, timing in found.items()}
         notes.append(f"{case.name}: {check_quality(made, ours.name, TOLERANCE)}")

@@ -62,6 +62,15 @@ def torch_problem(recipe: Recipe, signals: Signals, row: int) -> torch_loop.Prob
     return torch_loop.Problem(weights, points, signals.values[row], *settings)
 
 
+def everyone(
+    recipe: Recipe, signals: Signals, *, rounds: int, loops: Sequence[tuple[str, int]], slots: Sequence[int]
+) -> tuple[Contestant, list[Contestant], list[Contestant]]:
+    """wsjax; PyTorch's loop with each Adam and number of threads; plain vmap over each number of slots."""
+    problems = [torch_problem(recipe, signals, row) for row in range(rounds)]
+    theirs = [torch_contestant(problems, recipe.steps, adam, threads) for adam, threads in loops]
+    return wsjax_contestant(recipe, signals), theirs, [vmap_contestant(recipe, signals, count) for count in slots]
+
+
 def fastest(timings: dict[str, Timing], contestants: Sequence[Contestant]) -> str:
     """The name of the fastest by median."""
     return min((c.name for c in contestants), key=lambda name: float(np.median(timings[name].seconds)))

@@ -6,7 +6,7 @@ import pytest
 
 from wsjax.data import Images, Recipe, fit, limit, load, load_images, open_dataset, verify
 from wsjax.networks import Network, grid
-from wsjax.viz import decode, fits, pictures
+from wsjax.viz import decode, fits, images
 
 INK, PAPER = np.array([[0.9, 0.5, 0.1], [0.1, 0.3, 0.6]], np.float32)
 
@@ -56,10 +56,10 @@ def test_verify_compares_the_colors(stored, color):
     assert "has 2 inputs and 1 outputs; the networks of color have widths (2, 12, 12, 3)" in gray.notes[0]
 
 
-def test_pictures_are_in_color(stored, color, tmp_path):
+def test_images_are_in_color(stored, color, tmp_path):
     found = load(stored)
     page = fits(color, found, tmp_path / "fits.png", rows=[0, 3])
     shown = [np.asarray(axes.images[0].get_array()) for axes in page.axes]
-    assert [picture.shape for picture in shown[:4]] == [(8, 6, 3)] * 4
+    assert [image.shape for image in shown[:4]] == [(8, 6, 3)] * 4
     np.testing.assert_allclose(shown[0], color.pixels[0])
-    assert np.asarray(pictures(found, found.weights).axes[0].images[0].get_array()).shape == (8, 6, 3)
+    assert np.asarray(images(found, found.weights).axes[0].images[0].get_array()).shape == (8, 6, 3)

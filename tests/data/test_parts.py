@@ -357,7 +357,7 @@ def _is_joined(path: Path) -> bool:
 
 def test_the_command_line_fits_parts(tmp_path, tiny_digits, monkeypatch, capsys):
     monkeypatch.setattr(shards, "SHARD_NETWORKS", 16)
-    monkeypatch.setattr("wsjax.viz.fits", lambda found, dataset, picture: picture.touch())
+    monkeypatch.setattr("wsjax.viz.fits", lambda found, dataset, path: path.touch())
 
     def fit(out, *more):
         settings = ("--limit", "40", *more)

@@ -1,4 +1,4 @@
-"""A decoded picture is the network's own function at the pixels, at every resolution."""
+"""A decoded image is the network's own function at the pixels, at every resolution."""
 
 from dataclasses import replace
 
@@ -16,19 +16,19 @@ from wsjax.viz.decode import refined
 
 def test_decode_is_the_network_at_the_pixels_coordinates(dataset):
     one = dataset.network(3)
-    picture = np.asarray(decode(dataset, one))
+    image = np.asarray(decode(dataset, one))
     expected = jax.jit(dataset.metadata.network.apply)(one, grid((8, 8)))
-    np.testing.assert_allclose(picture.reshape(64, 1), expected, atol=1e-6)
-    np.testing.assert_array_equal(decode(dataset.metadata, one), picture)
-    np.testing.assert_allclose(decode(dataset, dataset.weights)[3], picture, atol=1e-6)
+    np.testing.assert_allclose(image.reshape(64, 1), expected, atol=1e-6)
+    np.testing.assert_array_equal(decode(dataset.metadata, one), image)
+    np.testing.assert_allclose(decode(dataset, dataset.weights)[3], image, atol=1e-6)
 
 
 def test_rows_and_columns_are_y_and_x(rows_of_mlp):
     one = rows_of_mlp.network(0)
-    picture = np.asarray(decode(rows_of_mlp, one))
-    assert picture.shape == (4, 6, 3)
+    image = np.asarray(decode(rows_of_mlp, one))
+    assert image.shape == (4, 6, 3)
     lower_left = np.asarray(jax.jit(rows_of_mlp.metadata.network.apply)(one, np.array([[-1.0, 1.0]], np.float32)))[0]
-    np.testing.assert_allclose(picture[-1, 0], lower_left, atol=1e-6)
+    np.testing.assert_allclose(image[-1, 0], lower_left, atol=1e-6)
 
 
 def test_the_metadatas_coordinates_are_obeyed(dataset):
@@ -38,7 +38,7 @@ def test_the_metadatas_coordinates_are_obeyed(dataset):
     np.testing.assert_allclose(np.asarray(decode(other, one)).reshape(64, 1), expected, atol=1e-6)
 
 
-def test_a_finer_picture_holds_the_coarser_one(dataset):
+def test_a_finer_image_holds_the_coarser_one(dataset):
     coarse = np.asarray(decode(dataset, dataset.weights))
     for factor in (2, 5):
         fine = np.asarray(decode(dataset, dataset.weights, shape=refined((8, 8), factor)))

@@ -9,7 +9,7 @@ import pytest
 from jax.tree_util import Partial
 
 from tests.viz.conftest import random_networks
-from tests.viz.test_pictures import PNG, drawn, texts
+from tests.viz.test_figures import PNG, drawn, texts
 from wsjax import cli, data, viz
 from wsjax.data.sources.provenance import source_of
 from wsjax.data.sources.signals import pixels_as_signals
@@ -57,14 +57,14 @@ def ball(radius, stretch, points):
 
 @pytest.mark.parametrize("stretch", [1.0, 0.4, 1.6])
 def test_a_ray_ends_on_the_surface_though_the_field_is_no_distance(stretch):
-    picture = np.asarray(trace(Partial(ball, 0.6, stretch), side=64))
+    image = np.asarray(trace(Partial(ball, 0.6, stretch), side=64))
     across = ((np.arange(64) + 0.5) / 64 * 2 - 1) * FRAME
     off = np.hypot(across[:, None], across[None])
-    assert (picture[off < 0.6 - 0.05] < 1).all()
-    np.testing.assert_array_equal(picture[off > 0.6 + 0.05], 1)
+    assert (image[off < 0.6 - 0.05] < 1).all()
+    np.testing.assert_array_equal(image[off > 0.6 + 0.05], 1)
     # Lit from above: the surface is the ball's, whose upper half faces the lamp.
-    assert picture[16:32, 32].mean() > picture[32:48, 32].mean() + 0.05
-    np.testing.assert_allclose(picture, trace(Partial(ball, 0.6, 1.0), side=64), atol=0.05)
+    assert image[16:32, 32].mean() > image[32:48, 32].mean() + 0.05
+    np.testing.assert_allclose(image, trace(Partial(ball, 0.6, 1.0), side=64), atol=0.05)
 
 
 def test_what_lies_beyond_the_cube_is_not_seen():
@@ -146,7 +146,7 @@ def test_curves_over_what_they_were_fitted_to(sines, tmp_path):
     assert len(viz.fields(networks).axes) == 3
 
 
-def test_signals_over_the_plane_are_drawn_as_pictures_are(images, dataset):
+def test_signals_over_the_plane_are_drawn_as_images_are(images, dataset):
     signals = pixels_as_signals(images)
     page = viz.fits(signals, dataset, rows=[4])
     given_image, own = (drawn(axes) for axes in page.axes)

@@ -1,4 +1,4 @@
-"""The pictures of how good networks are count each once: of a fit by PSNR and steps, of a zoo at its last step."""
+"""The figures of how good networks are count each once: of a fit by PSNR and steps, of a zoo at its last step."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from tests.viz.conftest import random_networks
-from tests.viz.test_pictures import PNG
+from tests.viz.test_figures import PNG
 from wsjax import data, viz
 from wsjax.networks import Network
 from wsjax.viz.quality import zoo_table

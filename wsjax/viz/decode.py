@@ -27,7 +27,7 @@ class Frame(NamedTuple):
 def decode(
     source: Metadata | WeightDataset, weights: Weights, *, shape: Sequence[int] | None = None
 ) -> Float[Array, "*networks rows columns channels"]:
-    """The picture that one network holds, or those of stacked ones: the values at the pixels' coordinates.
+    """The image that one network holds, or those of stacked ones: the values at the pixels' coordinates.
 
     They are f(grid(shape)) as the network gives them, not clipped to the metadata's range.
 
@@ -59,7 +59,7 @@ def _decoded(frame: Frame, stacked: bool, weights: Weights) -> Float[Array, "*ne
 
 
 def decoded(frame: Frame, weights: Weights) -> Float[Array, "rows columns channels"]:
-    """The picture of one network in a frame."""
+    """The image of one network in a frame."""
     network, order, limits, shape = frame
     symmetry = network.symmetry
     checked = symmetry.unflatten([widened(leaf) for leaf in symmetry.leaves(weights)])  # half types are for the disk

@@ -11,7 +11,7 @@ from wsjax.viz.style import Figure
 
 
 def drawn_as(dataset: WeightDataset) -> Literal["zoo", "gallery", "fields"] | None:
-    """Which picture suits a data set; None for a kind that cannot be drawn."""
+    """Which figure suits a data set; None for a kind that cannot be drawn."""
     metadata = dataset.metadata
     if set(NEEDED) <= set(dataset.columns):
         return "zoo"

@@ -43,7 +43,7 @@ def examples(
 
     They show an augmentation's whole reach, at the default settings or those that the metadata implies: many more are
     drawn than asked for, put in order, and picked at even steps. An augmentation of one network is ordered by how much
-    the picture changes. One of batches is given this network beside another that it may mix with; it is ordered by how
+    the image changes. One of batches is given this network beside another that it may mix with; it is ordered by how
     far the weights go from this network's, and the captions tell the label.
     """
     statistics = (

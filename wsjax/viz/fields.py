@@ -25,7 +25,7 @@ ACROSS, TALL = 5, 0.95
 """Curves to a row, and how high each is."""
 
 MOST = 10
-"""Networks in a picture."""
+"""Networks in a figure."""
 
 CELLS = {1: 512, 2: 128, 3: 40}
 """Cells along each axis, by the number of inputs, of a function that is known at scattered points."""
@@ -78,9 +78,9 @@ def field_fits(
         return save(_curves(part.metadata, title, subtitle, pairs, quality), path)
     lines = []
     for i, view in enumerate(views(part.metadata, [*truths, *networks])):
-        halves = view.pictures[: len(part)], view.pictures[len(part) :]
-        for pictures, who, words in zip(halves, ("given", "network"), (names, quality), strict=True):
-            half = view._replace(pictures=pictures)
+        halves = view.images[: len(part)], view.images[len(part) :]
+        for images, who, words in zip(halves, ("given", "network"), (names, quality), strict=True):
+            half = view._replace(images=images)
             lines.append((f"{view.name}\n{who}".strip(), half, words if i == 0 else []))
     return save(_lines(title, subtitle + SLICES * (inputs == 3), lines), path)
 
@@ -113,15 +113,15 @@ def _psnr(signals: Signals, dataset: WeightDataset) -> np.ndarray:
 
 
 def _lines(title: str, subtitle: str, lines: Sequence[tuple[str, View, Sequence[str]]]) -> Figure:
-    """Lines of pictures one under the other: what each line shows at its left, a word under each picture."""
-    count = len(lines[0][1].pictures)
+    """Lines of images one under the other: what each line shows at its left, a word under each image."""
+    count = len(lines[0][1].images)
     side = min(1.5, (PAGE - 2 * EDGE - LABELS) / count - GAP)
     heights = [side + (CAPTION if words else 0.0) + GAP for _, _, words in lines]
     page = figure(TOP + sum(heights) + EDGE)
     headline(page, title, subtitle)
     for (name, view, words), top in zip(lines, TOP + np.cumsum([0.0, *heights[:-1]]), strict=True):
         write(page, EDGE, top + side / 2, name, size=8, va="center")
-        for i, shown in enumerate(view.pictures):
+        for i, shown in enumerate(view.images):
             left = EDGE + LABELS + i * (side + GAP)
             view.draw(place(page, left, top, side, side), shown)
             if words:

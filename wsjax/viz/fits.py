@@ -12,11 +12,11 @@ from wsjax.data.sources.provenance import rows_of
 from wsjax.typing import Weights
 from wsjax.viz.decode import decode, refined
 from wsjax.viz.fields import chosen_rows, field_fits
-from wsjax.viz.style import EDGE, PAGE, SOFT, Figure, figure, headline, picture, place, save, write
+from wsjax.viz.style import EDGE, PAGE, SOFT, Figure, figure, headline, place, save, show_image, write
 
 LABELS, GAP, FINER = 1.2, 0.06, 8
 MOST, CAPTION = 8, 0.22
-"""Of `pictures`: networks to a line, and the room for a word under each."""
+"""Of `images`: networks to a line, and the room for a word under each."""
 
 
 def fits(
@@ -73,13 +73,13 @@ def fits(
         write(page, EDGE, top + tall / 2, name, va="center")
         for i, image in enumerate(line):
             axes = place(page, EDGE + LABELS + i * (side + GAP), top, side, tall)
-            picture(axes, image, low=part.metadata.value_range[0], high=part.metadata.value_range[1])
+            show_image(axes, image, low=part.metadata.value_range[0], high=part.metadata.value_range[1])
             if line is coarse:
                 axes.set_xlabel(f"{quality[i]:.1f} dB", size=8, color=SOFT, labelpad=2)
     return save(page, path)
 
 
-def pictures(
+def images(
     source: Metadata | WeightDataset,
     weights: Weights,
     path: str | Path | None = None,
@@ -99,7 +99,7 @@ def pictures(
         `networks` is a data set of images, as `data.fit` gives one.
 
         >>> some = networks.take(np.array([3, 5, 8]))
-        >>> len(pictures(some, some.weights, captions=["a", "b", "c"]).axes)
+        >>> len(images(some, some.weights, captions=["a", "b", "c"]).axes)
         3
     """
     shown = np.asarray(decode(source, weights, shape=shape))
@@ -114,6 +114,6 @@ def pictures(
     page = figure(2 * EDGE + step * -(-len(shown) // columns), width=2 * EDGE + columns * (side + GAP) - GAP)
     for i, (image, word) in enumerate(zip(shown, words, strict=True)):
         left, top = EDGE + i % columns * (side + GAP), EDGE + i // columns * step
-        picture(place(page, left, top, side, tall), image, low=low, high=high)
+        show_image(place(page, left, top, side, tall), image, low=low, high=high)
         write(page, left + side / 2, top + tall + 0.05, word, size=8, color=SOFT, ha="center")
     return save(page, path)

@@ -15,10 +15,10 @@ from wsjax.data import WeightDataset
 from wsjax.typing import Key
 from wsjax.viz.decode import decode, frame_of, refined
 from wsjax.viz.examples import Examples, examples, line_of
-from wsjax.viz.style import EDGE, PAGE, PALETTE, SOFT, Figure, bare, figure, headline, picture, place, save, write
+from wsjax.viz.style import EDGE, PAGE, PALETTE, SOFT, Figure, bare, figure, headline, place, save, show_image, write
 
 EFFECTS = {
-    "preserves": (PALETTE[2], "the same function in other weights: the pictures are identical"),
+    "preserves": (PALETTE[2], "the same function in other weights: the images are identical"),
     "transforms": (PALETTE[0], "the function changes in a known way; beyond its own frame the network extrapolates"),
     "perturbs": (PALETTE[1], "the function changes in no known way"),
     "mixes": (PALETTE[3], "two networks become one, with a label of both; last the other, or this one if none is used"),
@@ -38,15 +38,15 @@ def gallery(
 ) -> Figure:
     """Draw one network decoded under every augmentation of the catalogue, at its default settings.
 
-    A line is an augmentation: the network itself, then draws from those that change the picture least to those that
-    change it most; for MixUp from those nearest to this network to those farthest from it. The strip under each picture
+    A line is an augmentation: the network itself, then draws from those that change the image least to those that
+    change it most; for MixUp from those nearest to this network to those farthest from it. The strip under each image
     shows all its weights, layer after layer, each array in units of its own root mean square in the network itself.
 
     Args:
         dataset, row: networks of one architecture, and which of them.
         path: where to save; None saves nothing.
         entries: which augmentations, by name.
-        draws: pictures a line.
+        draws: images a line.
         key: a typed key for all draws; None takes key(0).
 
     Raises:
@@ -98,24 +98,24 @@ def line_height(line: Examples, tall: float) -> float:
 def draw_line(
     page: Figure, dataset: WeightDataset, row: int, line: Examples, top: float, side: float, shape: tuple[int, int]
 ) -> None:
-    """One augmentation: its name, settings and effect on the picture at the left, then the pictures over strips."""
+    """One augmentation: its name, settings and effect on the image at the left, then the images over strips."""
     write(page, EDGE, top, line.entry.name, size=9.5, weight="bold")
     if line.weights is None:
         reason = textwrap.shorten(re.split(r"[:;.] ", line.refusal)[0], 85)
         write(page, EDGE + LABELS, top + 0.02, f"not for these networks: {reason}", color=SOFT)
         return
     weights, tall = line_of(dataset, row, line), side * shape[0] / shape[1]
-    pictures = np.asarray(decode(dataset, weights, shape=shape))
+    images = np.asarray(decode(dataset, weights, shape=shape))
     strips = fingerprints(weights)
     settings = [f"{name} = {value}" for name, value in line.settings.items() if value is not None]
     if line.entry.effect in ("preserves", "perturbs"):
-        settings.append(f"largest change {np.abs(pictures - pictures[:1]).max():.1g}")
+        settings.append(f"largest change {np.abs(images - images[:1]).max():.1g}")
     write(page, EDGE, top + 0.2, "\n".join(settings), size=8, color=SOFT, linespacing=1.35)
     captions = ("", *line.captions, "")
-    for i, (image, strip) in enumerate(zip(pictures, strips, strict=True)):
+    for i, (image, strip) in enumerate(zip(images, strips, strict=True)):
         left = EDGE + LABELS + i * (side + GAP)
         low, high = dataset.metadata.value_range
-        picture(place(page, left, top, side, tall), image, low=low, high=high)
+        show_image(place(page, left, top, side, tall), image, low=low, high=high)
         axes = place(page, left, top + tall + 0.02, side, STRIP)
         axes.imshow(strip, cmap="PuOr", vmin=-2, vmax=2, aspect="auto", interpolation="nearest")
         bare(axes)

@@ -17,10 +17,10 @@ from wsjax.viz.style import INK, PALETTE, Axes, bare
 
 CELLS = 96
 EYE, LAMP = np.array([0.62, -0.68, 0.45], np.float32), np.array([0.25, -0.45, 0.85], np.float32)
-"""Where the eye and the lamp are, seen from the origin; both far away. The z axis points up in the picture."""
+"""Where the eye and the lamp are, seen from the origin; both far away. The z axis points up in the image."""
 
 FRAME = 1.4
-"""Half of the picture's side: what lies within 0.9 along each axis is shown whole."""
+"""Half of the image's side: what lies within 0.9 along each axis is shown whole."""
 
 STEPS, SHORTEST, CLOSE = 56, 0.02, 1e-4
 """The most steps of a ray, the shortest of them, and between how near places the surface is found."""
@@ -48,10 +48,10 @@ LOOKS = {
 
 
 class View(NamedTuple):
-    """One way to look at fields: its name, the pictures of them, and how one picture is drawn."""
+    """One way to look at fields: its name, the images of them, and how one image is drawn."""
 
     name: str
-    pictures: Sequence[ArrayLike]
+    images: Sequence[ArrayLike]
     draw: Callable[..., None]
 
 
@@ -81,7 +81,7 @@ def on_plane(function: Partial, axis: int | None, limits: tuple[float, float]) -
     return function(points).reshape(CELLS, CELLS)
 
 
-def _cropped(brightness: Float[np.ndarray, "pictures side side"]) -> Float[np.ndarray, "pictures less less"]:
+def _cropped(brightness: Float[np.ndarray, "images side side"]) -> Float[np.ndarray, "images less less"]:
     """The smallest square about the middle that holds every surface."""
     side = brightness.shape[1]
     shown = np.concatenate(np.nonzero((brightness < 1).any(axis=0)))
@@ -171,7 +171,7 @@ def _rays(side: int) -> tuple[Array, Array, Array, np.ndarray]:
 
 
 def _frame() -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
-    """Unit vectors to the eye, to the right of the picture and up in it."""
+    """Unit vectors to the eye, to the right of the image and up in it."""
     toward = EYE / np.linalg.norm(EYE)
     right = np.cross(np.array([0, 0, 1], np.float32), toward)
     right = right / np.linalg.norm(right)

@@ -48,7 +48,7 @@ def write(page: Figure, left: float, top: float, text: str, *, size: float = 8.5
 
 
 def headline(page: Figure, title: str, subtitle: str) -> None:
-    """The title and one line that says how to read the picture, at the top left; 0.62 inches in all."""
+    """The title and one line that says how to read the figure, at the top left; 0.62 inches in all."""
     wide, high = page.get_size_inches()
     page.suptitle(title, x=EDGE / wide, y=1 - 0.12 / high, ha="left", va="top", size=12, weight="bold", color=INK)
     write(page, EDGE, 0.37, subtitle, size=8.5, color=SOFT)
@@ -62,7 +62,7 @@ def text_width(text: str, size: float, **font: Any) -> float:
     return float(TextPath((0, 0), text, size=size, prop=FontProperties(**font)).get_extents().width) / 72
 
 
-def picture(
+def show_image(
     axes: Axes, image: Float[ArrayLike, "rows columns channels"], *, low: float = 0.0, high: float = 1.0
 ) -> None:
     """Draw an image with one square a pixel, its values clipped to [low, high]."""

@@ -87,8 +87,8 @@ class GraphReader(HeadedReader):
         self.normalizer = None if own is None else normalizer_for(own, normalizer)
         self.symmetry, self.readout = own, readout
         self.graph = graph_of(symmetry) if isinstance(symmetry, Symmetry) else symmetry
-        plan = enumerate(steps(self.graph, layers, readout))
-        self.layers = tuple(layer(self.graph, step, jax.random.fold_in(layers_key, i)) for i, step in plan)
+        numbered = enumerate(steps(self.graph, layers, readout))
+        self.layers = tuple(layer(self.graph, step, jax.random.fold_in(layers_key, i)) for i, step in numbered)
         self.lift = GraphLift(self.graph, width, edges, frequencies, sigma, key=lift_key)
         self.probes = None
         if probes and network is not None:

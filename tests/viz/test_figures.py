@@ -1,4 +1,4 @@
-"""Every picture says what it should and is written as it should; how good it looks, eyes must judge."""
+"""Every figure says what it should and is written as it should; how good it looks, eyes must judge."""
 
 import importlib
 from dataclasses import replace
@@ -31,7 +31,7 @@ def drawn(axes: Axes) -> np.ndarray:
     return np.asarray(axes.images[0].get_array())
 
 
-NOT_FOR_THESE = {"rescale", "rescale_uniform", "mix_channels", "gray"}
+NOT_FOR_THESE = {"rescale", "rescale_uniform", "mix_basis", "mix_channels", "gray"}
 """What a SIREN of one color does not allow."""
 
 
@@ -44,7 +44,7 @@ def test_the_gallery_shows_the_whole_catalogue(twins, tmp_path):
     refused = [text for text in words if text.startswith("not for these networks: ")]
     assert {text.split(": ")[1].split()[0] for text in refused} == NOT_FOR_THESE
     assert "offset = 0.5" in "\n".join(words).splitlines()  # the metadata's own, and no default
-    # A picture over a strip: the network and its draws, in each line as many.
+    # An image over a strip: the network and its draws, in each line as many.
     assert len(figure.axes) == 2 * 3 * (len(CATALOGUE) - len(refused))
     line = np.stack([drawn(axes) for axes in figure.axes[: 2 * 3 : 2]])
     np.testing.assert_allclose(line, np.broadcast_to(line[:1], line.shape), atol=1e-4)
@@ -210,10 +210,10 @@ def test_scores_of_regressors_are_r2():
 
 
 def test_any_networks_side_by_side(rows_of_mlp, tmp_path):
-    figure = viz.pictures(rows_of_mlp, rows_of_mlp.weights, tmp_path / "some.png", captions=list("abcd"))
+    figure = viz.images(rows_of_mlp, rows_of_mlp.weights, tmp_path / "some.png", captions=list("abcd"))
     assert (tmp_path / "some.png").read_bytes().startswith(PNG)
     assert texts(figure) == list("abcd")
     expected = np.clip(viz.decode(rows_of_mlp, rows_of_mlp.network(2)), 0, 1)
     np.testing.assert_allclose(drawn(figure.axes[2]), expected, atol=1e-6)
     with pytest.raises(ValueError, match="1 captions for 4 networks"):
-        viz.pictures(rows_of_mlp, rows_of_mlp.weights, captions=["a"])
+        viz.images(rows_of_mlp, rows_of_mlp.weights, captions=["a"])
