@@ -127,7 +127,7 @@ def test_it_learns_the_identity_and_to_negate_one_layer(untrained):
 # --- the editor under signs and scales -------------------------------------------------------------------------------
 
 OWN_KEY = jax.random.key(9)
-NAMES = ("phases", "mixed", "one hidden layer", "convolution", "recurrent signs", "recurrent scales")
+NAMES = ("phases", "phases, gated", "mixed", "one hidden layer", "convolution", "recurrent signs", "recurrent scales")
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.models.specs import CONVOLUTION, NESTED, RECURRENT, SKIP, SPECS, THREE_AXES, random_weights
+from tests.models.specs import CONVOLUTION, NESTED, RECURRENT, SKIP, SPECS, random_weights
 from wsjax.models.graph.graph import graph_inputs, graph_of
 from wsjax.models.graph.padding import center, pad, union, whole
 from wsjax.models.graph.parts import steps
@@ -88,8 +88,6 @@ def test_an_array_that_is_no_node_and_no_edge_is_refused():
         spec = symmetry_of(axes, {name: Group(2, "tanh") for name in sorted(used)})
         with pytest.raises(ValueError, match=named + r".*read these networks with models\.DWS"):
             graph_of(spec)
-    with pytest.raises(ValueError, match=r"models\.DWS"):
-        graph_of(THREE_AXES)
 
 
 def test_padding_keeps_every_number_and_masks_the_rest():

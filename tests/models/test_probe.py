@@ -60,16 +60,17 @@ def change(found: Any, expected: Any) -> float:
 
 
 def test_a_probe_is_its_formula_with_points_and_layers_drawn_from_its_keys():
+    """Values are mapped from their range, 2 to -1 and 6 to 1."""
     network = NETWORKS["siren"]
 
     @jax.jit
     def both(key, weights):
-        reader = Probe(network, 4, probes=6, width=8, key=key)
+        reader = Probe(network, 4, probes=6, width=8, value_range=(2.0, 6.0), key=key)
         points_key, head_key = jax.random.split(key)
         points = jax.random.uniform(points_key, (6, 2), minval=-1.0, maxval=1.0)
         sizes = [(18, 8), (8, 8), (8, 4)]
         layers = [eqx.nn.Linear(a, b, key=jax.random.fold_in(head_key, i)) for i, (a, b) in enumerate(sizes)]
-        x = vector = (network.apply(weights, points).reshape(-1) - 0.5) * 2
+        x = vector = network.apply(weights, points).reshape(-1) / 2 - 2
         for layer in layers[:-1]:
             x = jax.nn.relu(layer(x))
         return (reader.probes.points(), reader.features(weights), reader(weights)), (points, vector, layers[-1](x))
@@ -190,25 +191,6 @@ def test_neurons_that_are_dead_at_every_probe_give_finite_outputs_and_gradients(
     dead = (first._replace(bias=np.full(4, -50, np.float32)), second, last)
     found = jax.jit(jax.value_and_grad(lambda w: reader(w).sum()))(dead)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
-
-
-def test_readers_of_one_network_compile_once():
-    """Two readers of one kind are one pytree structure, so that a training stacks them."""
-    described = metadata()
-    for kind in ("generated probe", "activation_probe", "hybrid"):
-        built = functools.partial(make, READERS[kind][0], described, READERS[kind][1])
-        one, other = (jax.tree.structure(drawn(lambda key, built=built: built(key=key))) for _ in range(2))
-        assert one == other, kind
-
-
-def test_values_are_mapped_from_their_range_to_minus_one_and_one():
-    """From 2 to -1, from 6 to 1."""
-    network, at = NETWORKS["siren"], lambda probe, w: network.apply(w, probe.probes.points()).reshape(-1)
-    make = lambda key: Probe(network, 4, probes=5, value_range=(2.0, 6.0), key=key)
-    found, values = eqx.filter_jit(lambda probe, w: (probe.features(w), at(probe, w)))(
-        drawn(make), random_weights(KEY, network.symmetry)
-    )
-    np.testing.assert_allclose(found, np.asarray(values) / 2 - 2, atol=1e-5)
 
 
 def test_learned_inputs_are_initialized_over_the_range_of_the_metadata():

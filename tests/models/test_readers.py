@@ -11,17 +11,14 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
+from tests.helpers import dense_axes
 from tests.models.helpers import check_refusals, metadata, plain
 from tests.models.readers import ALL, CLAIMS, READERS, TINY, fewest, made, metadata_of, network, tiny, used
 from wsjax import models
 from wsjax.models import Normalizer, make
 from wsjax.models.graph.graph import graph_of
-from wsjax.models.layers.attention import SetAttention
-from wsjax.models.layers.fourier import FourierFeatures
-from wsjax.models.layers.io_encoding import IOEncoding
 from wsjax.models.layers.normalizer import normalizer
 from wsjax.models.layers.stack import dropout
-from wsjax.models.readers.image_probe import ImageGenerator
 from wsjax.models.registry import settings_of
 from wsjax.models.testing import check_invariant, check_reader, gradients
 from wsjax.models.testing.determinism import keyed
@@ -29,7 +26,7 @@ from wsjax.models.testing.parts import in_parts
 from wsjax.models.testing.precise import in_float64, read, same_program, to_float64
 from wsjax.models.wrappers import computing_in, head_arrays
 from wsjax.networks import CNN, Network
-from wsjax.symmetry import mlp, siren
+from wsjax.symmetry import Fixed, Group, mlp, siren, symmetry_of
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
@@ -132,11 +129,6 @@ def test_features_read_no_array_of_the_head_and_the_head_no_other(name):
     assert jax.tree.leaves(head_arrays(part)) == in_head
 
 
-def test_a_reader_without_a_head_is_refused():
-    with pytest.raises(ValueError, match=r"Normalizer has the fields shift, scale and no head; expected the head"):
-        head_arrays(plain(TINY.symmetry))
-
-
 def test_dropout_drops_whole_channels_and_keeps_the_expectation():
     drop = jax.jit(jax.vmap(lambda key: dropout(jnp.ones((3, 64)), key, 0.5, index=0)))
     drawn = np.asarray(drop(jax.random.split(KEY, 64)))
@@ -146,11 +138,18 @@ def test_dropout_drops_whole_channels_and_keeps_the_expectation():
 
 
 def test_the_normalizer_shifts_no_array_of_a_sign_group_and_never_divides_by_zero():
+    """Nor one of half turns alone, which turn outgoing weights around."""
+
     def made_for(symmetry, **statistics) -> Normalizer:
         return normalizer(symmetry, dict.fromkeys(symmetry.names, statistics))
 
     shift = lambda symmetry: [float(s) for s in made_for(symmetry, mean=1.0, std=2.0, rms=4.0).shift.value]
+    half_turns = symmetry_of(
+        [dense_axes("in", "h"), dense_axes("h*", "out")],
+        {"in": Fixed(2, "input"), "h": Group(3, "sine", actions=("permute", "phase")), "out": Fixed(1, "output")},
+    )
     assert shift(siren((2, 3, 3, 1))) == [0, 0, 0, 0, 0, 1]
+    assert shift(half_turns) == [0, 0, 1, 0]  # leaves in the order of their names, biases first
     assert shift(mlp((2, 3, 1), "gelu")) == [1, 1, 1, 1]
     never_varies = made_for(siren((2, 3, 1)), mean=0.0, std=0.0, rms=0.0)
     assert all(float(s) == 1 for s in never_varies.scale.value)
@@ -213,7 +212,6 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (models.NFN, {"layer": "npn"}, r"unknown layer 'npn'; the valid ones are: hnp, np"),
     (models.NFN, {"norm": "batch"}, r"unknown norm 'batch'; the valid ones are: none, layer, rms, array"),
     (models.NFN, {"frequencies": -1}, r"frequencies is -1; it must be one integer in \[0, inf\]"),
-    (models.NFN, {"scale": 0}, r"scale is 0; it must be one number in \(0, inf\]"),
     (models.NFN, {"scale": 0, "frequencies": 0}, r"scale is 0; it must be one number in \(0, inf\]"),
     (models.NFT, {"scale": 0, "frequencies": 0}, r"scale is 0; it must be one number in \(0, inf\]"),
     (models.NFT, {"width": 10}, rf"width is 10; {ATTENTION}"),
@@ -224,6 +222,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (models.RowTransformer, {"pool": "cls"}, r"unknown pool 'cls'; the valid ones are: mean, token"),
     (models.RowTransformer, {"layers": 1.5}, rf"layers is 1\.5; {NO_SIZE}"),
     (models.FlatMLP, {"width": 2.5}, rf"width is 2\.5; {NO_SIZE}"),
+    (models.FlatMLP, {"canonical": "false"}, r"unknown canonical 'false'; the valid ones are: False, True"),
     (models.StatisticsMLP, {"depth": 0}, rf"depth is 0; {NO_SIZE}"),
     (models.NeuralGraph, {"width": 1}, r"width is 1; it must be one integer in \[2, inf\]"),
     (models.NeuralGraph, {"readout": "nodes"}, r"unknown readout 'nodes'; the valid ones are: outputs, gr"),
@@ -264,8 +263,8 @@ def test_settings_that_cannot_be_are_refused():
 
 
 def test_parts_that_cannot_be_are_refused():
+    of_images = partial(models.ImageProbe, CNN((8, 8, 1), (4, 4), 3), 1, key=KEY)
     check_refusals(
-        (lambda: SetAttention(lambda key: jnp.ones((3, 8)), heads=3, key=KEY), {}, r"channels of attention is 8; exp"),
         (partial(settings_of, "dws", "bas"), {}, r"unknown size 'bas' of reader 'dws'.*small, base, pub.*mean 'base'"),
         (
             partial(computing_in, tiny("mlp"), "float16"),
@@ -277,9 +276,15 @@ def test_parts_that_cannot_be_are_refused():
             {"transform": None},
             "copies is 0; it mu",
         ),
-        (lambda: FourierFeatures(3, 0), {}, r"fourier scale is 0; it must be one number in \(0, inf\]"),
-        (lambda: IOEncoding(TINY.symmetry, (1,) * 4, "none", key=KEY), {}, r"unknown io_encoding 'none'; the valid"),
-        (lambda: ImageGenerator((8, 8, 1), 3, 0, 4, (0.0, 1.0), key=KEY), {}, rf"depth is 0; {NO_SIZE}"),
+        (of_images, {"generator": 0}, rf"generator is 0; {NO_SIZE}"),
+        (of_images, {"image_range": (1.0, 1.0)}, r"image_range is \(1\.0, 1\.0\); expected a lower and a higher"),
+        (
+            partial(Normalizer, [0.0]),
+            {"scale": [1.0, 1.0]},
+            r"shifts have shape \(1,\) and the scales \(2,\); expec",
+        ),
+        (partial(head_arrays, plain(TINY.symmetry)), {}, r"Normalizer has the fields shift, scale and no head; expec"),
+        (partial(head_arrays, {}), {}, r"dict has the fields none and no head; expected the head in a field of that"),
     )
 
 
@@ -294,6 +299,16 @@ def test_what_no_reader_can_be_built_of_is_refused_by_name():
         (dws, {"statistics": {bias: {}}}, r"no statistics for weights\[0\]\.kernel"),
         (dws, {"statistics": without(kernel, "rms")}, r"weights\[0\]\.kernel lack rms; found mean, std, expected"),
         (dws, {"statistics": without(bias, "std")}, r"weights\[2\]\.bias lack std; found mean, rms, expected"),
+        (
+            dws,
+            {"statistics": {**whole, bias: {"mean": np.nan, "std": 1.0}}},
+            r"mean of weights\[2\]\.bias is nan; it",
+        ),
+        (
+            dws,
+            {"statistics": {**whole, kernel: {"rms": -1.0}}},
+            r"rms of weights\[0\]\.kernel is -1\.0; .* in \[0, i",
+        ),
         (partial(makes, "probe"), {"network": None}, r"'probe' runs the networks that it reads.*use one of dws, mlp"),
         (hybrid, {"network": None}, r"'hybrid' runs the networks that it reads, and the metadata name no"),
         (hybrid, {"statistics": {}}, r"no statistics for weights\[0\]\.kernel"),

@@ -31,6 +31,12 @@ LOOP = symmetry_of(
 )
 """Scales in a recurrent kernel, and an array that reads neurons without making any."""
 
+GATED = symmetry_of(
+    {"in": dense_axes("in", "h"), "gate": Axes("h*"), "out": dense_axes("h*", "out")},
+    {"in": IN, "h": Group(3, "sine", 5.0), "out": Fixed(1, "output")},
+)
+"""Phases, and an array that reads neurons without making any."""
+
 Actions = tuple[Action, ...]
 SIGNS: Actions = ("permute", "sign")
 SCALES: Actions = ("permute", "rescale")
@@ -39,6 +45,7 @@ BOTH = {"direction": "bidirectional"}
 CASES: dict[str, tuple[Symmetry, Actions, dict[str, Any]]] = {
     "phases": (siren((2, 4, 3, 2)), PHASES, {}),
     "phases, outputs alone": (siren((2, 3, 2), 5.0, "kernel"), PHASES, {**BOTH, "readout": "outputs", "layers": 3}),
+    "phases, gated": (GATED, PHASES, BOTH),
     "scales": (mlp((2, 3, 2)), SCALES, {}),
     "mixed": (MIXED, ("permute", "sign", "rescale"), BOTH),
     "one hidden layer": (mlp((2, 3, 2)), SCALES, BOTH),
@@ -97,3 +104,10 @@ def test_backward_messages_make_hidden_nodes_depend_on_later_kernels():
         arrays, tree = jax.tree.flatten(random_weights(KEY, CASES[name][0]))
         hidden = lambda arrays, name=name, tree=tree: reader_of(name).trunk(jax.tree.unflatten(tree, arrays)).nodes[1]
         assert used(hidden, arrays)[0] == [True, True, reached, reached]
+
+
+def test_a_bias_of_inputs_and_neurons_whose_phases_shift_is_refused():
+    axes = {"in": Axes("in", "h"), "bias": Axes("in", "h", bias=True), "out": Axes("h*", "out")}
+    symmetry = symmetry_of(axes, {"in": IN, "h": Group(3, "sine", 5.0), "out": OUT})
+    with pytest.raises(ValueError, match="expected a bias of group 'h' alone"):
+        ScaleGMN(symmetry, 3, channels=2, key=KEY)

@@ -11,7 +11,7 @@ import pytest
 from tests.models.helpers import check_laws, plain, toy
 from tests.models.scale_laws import along_the_weights, check_uncoupled_phases, check_weight_gradients, check_wide_scales
 from tests.models.specs import CONVOLUTION, NESTED, RECURRENT, SKIP, random_weights
-from tests.models.test_scale_gmn import LOOP, MIXED, PHASES, SCALES, SIGNS
+from tests.models.test_scale_gmn import GATED, LOOP, MIXED, PHASES, SCALES, SIGNS
 from wsjax.models import WeightGCN
 from wsjax.models.graph.graph import graph_inputs
 from wsjax.models.scale.sweep import Sweep, turned
@@ -27,6 +27,7 @@ CASES = {
     "scales": (mlp((2, 4, 3, 2)), SCALES, {}),
     "phases, one sweep": (siren((2, 3, 2), 5.0, "kernel"), PHASES, {"sweeps": 1, "readout": "io"}),
     "phases, three sweeps": (siren((2, 3, 3, 3, 2), (30.0, 2.0, 1.0)), PHASES, {"sweeps": 3}),
+    "phases, gated": (GATED, PHASES, {}),
     "scales, three sweeps": (mlp((2, 3, 2)), SCALES, {"sweeps": 3}),
     "deep": (mlp((2, 3, 3, 3, 2)), SCALES, {}),
     "mixed": (MIXED, ("permute", "sign", "rescale"), {}),
@@ -36,7 +37,7 @@ CASES = {
     "recurrent signs": (RECURRENT, SIGNS, {}),
     "recurrent scales": (LOOP, SCALES, {}),
 }
-SENSITIVE = set(CASES) - {"phases", "scales", "mixed"}
+SENSITIVE = set(CASES) - {"phases", "phases, gated", "scales", "mixed"}
 """Those of which every array has to have an effect; the others are held to their law alone."""
 LEARNING = {"phases, one sweep", "skip", "nested", "convolution", "recurrent scales"}
 """Those of which every parameter has to learn; so has the deep one, where gradients are finite at zeros too."""
@@ -98,7 +99,9 @@ def test_a_sweep_against_the_weights_is_the_sum_that_it_says():
         sizes = sizes_of(reader.graph, reader.wiring, nodes, edges)
         none = [None] * len(nodes)
         xs = first(None, nodes, edges, sizes, none)
-        initials = [second.initials[n](nodes[group], sizes[group][0]) for n, (group, _) in enumerate(second.turns)]
+        initials = [
+            second.initials[n](nodes[group], sizes[group][0], None) for n, (group, _) in enumerate(second.turns)
+        ]
         return xs, edges, sizes, initials, second(xs, nodes, edges, sizes, none)
 
     turn = jax.jit(turned, static_argnums=1)

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any, ClassVar, TypeVar
 
 import equinox as eqx
@@ -144,11 +143,11 @@ def head_arrays(model: PyTree) -> PyTree:
     """
     if isinstance(model, Rescaled | Hybrid):
         return eqx.tree_at(lambda m: m.reader, jax.tree.map(lambda _: False, model), head_arrays(model.reader))
-    names = [field.name for field in fields(model)]
+    names = list(getattr(model, "__dataclass_fields__", ()))
     if "head" not in names:
         raise ValueError(
-            f"{type(model).__name__} has the fields {listing(names)} and no head; expected the head in a field of that "
-            f"name"
+            f"{type(model).__name__} has the fields {listing(names) or 'none'} and no head; expected the head in a "
+            f"field of that name"
         )
     in_head = lambda path, leaf: path[0].name == "head" and eqx.is_inexact_array(leaf)
     return jax.tree_util.tree_map_with_path(in_head, model)

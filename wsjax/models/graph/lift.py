@@ -11,15 +11,12 @@ from jaxtyping import Array, Float
 from wsjax.models.graph.graph import Graph
 from wsjax.models.graph.padding import Padded, center
 from wsjax.models.graph.parts import Affine
-from wsjax.models.layers.draws import full, normal
+from wsjax.models.layers.draws import EMBEDDING, full, normal
 from wsjax.models.layers.generator import LinearGenerator, activations
 from wsjax.models.layers.norms import Norm, along_last
 from wsjax.networks import Network
 from wsjax.networks.sine import sine
 from wsjax.typing import Key, Weights
-
-EMBEDDING = 0.5
-"""Deviation of the embeddings at initialization."""
 
 FREQUENCY_SEED = 2403
 """Seed of the Fourier features' frequencies, which are the same for every reader and never train."""

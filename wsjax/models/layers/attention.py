@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_number
 from wsjax.models.layers.draws import full, normal
 from wsjax.models.layers.equivariant import Layout, layout
 from wsjax.symmetry import Symmetry
@@ -43,12 +42,11 @@ class SetAttention(eqx.Module):
     heads: int = eqx.field(static=True)
 
     def __init__(self, draw: Callable[[Key], Float[Array, "rows columns"]], *, heads: int, key: Key):
-        """`draw` gives the initial matrix of a linear mixing; queries, keys and values take a draw each."""
+        """`draw` gives the initial matrix of a linear mixing, whose columns the heads divide: one draw for each of
+        queries, keys and values."""
         keys = [jax.random.fold_in(key, i) for i in range(4)]
         self.query, self.keys, self.value = (draw(k) for k in keys[:3])
         columns = self.query.shape[1]
-        check_number("heads", heads, low=1, integer=True)
-        check_heads("channels of attention", columns, heads)
         self.heads = heads
         self.out = normal(keys[3], (columns, columns), columns**-0.5)
         self.query_bias, self.out_bias = full(columns, 0.0), full(columns, 0.0)
@@ -69,8 +67,6 @@ class EquivariantAttention(eqx.Module):
     each neuron from every array that has the group, goes through `SetAttention`, and the others stay linear.
 
     **Preserves** equivariance: L(g x) = g L(x) for every permutation g of every group.
-
-    Raises: ValueError for heads that do not divide the channels.
 
     Source: Navon et al., arXiv 2301.12780, whose code has an attention block for each pair of arrays; here one for
     each group takes them all, and every array reaches the whole output axis.

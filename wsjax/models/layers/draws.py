@@ -19,11 +19,14 @@ from wsjax.typing import Key
 SHORTEST, LONGER = 2**15, 2**4
 """The least length that is drawn, and what the next longer one is a multiple by."""
 
+EMBEDDING = 0.5
+"""Deviation of embeddings at initialization: about that of the features of the numbers to which they are added."""
+
 
 def normal(key: Key, shape: tuple[int, ...], scale: float | np.ndarray = 1.0) -> Array:
     """N(0, scale^2), the scale one deviation or an array of them that broadcasts to the shape."""
     drawn = _first(jax.random.normal, key, shape)
-    return _on_device(drawn * (scale.astype(drawn.dtype) if isinstance(scale, np.ndarray) else scale))
+    return _on_device(drawn * np.asarray(scale, drawn.dtype))
 
 
 def uniform(key: Key, shape: tuple[int, ...], low: float, high: float) -> Array:

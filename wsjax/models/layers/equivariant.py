@@ -29,9 +29,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from wsjax.errors import check_choice, check_sizes
+from wsjax.errors import check_choice
 from wsjax.models.layers.draws import full, normal
 from wsjax.models.layers.feature_layout import Feature, features
+from wsjax.models.layers.stack import check_arguments
 from wsjax.models.layers.terms import POOLINGS, Pattern, Term, patterns, terms
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.spec import check_gains
@@ -101,7 +102,7 @@ class Layout:
 
 
 def layout(symmetry: Symmetry, inputs: int, outputs: int, *, pooling: str = "mean", signs: bool = False) -> Layout:
-    check_sizes(inputs=inputs, outputs=outputs)
+    check_arguments(symmetry, Symmetry, 1, inputs=inputs, outputs=outputs)
     check_choice("pooling", pooling, tuple(POOLINGS))
     if signs and pooling == "max":
         raise ValueError("pooling is 'max' with signs, which no maximum respects; expected 'mean' or 'sum'")

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_number
 from wsjax.models.layers.normalizer import Constant
+from wsjax.models.layers.norms import along_last
 from wsjax.networks.sine import sine
 
 
@@ -21,8 +21,6 @@ class FourierFeatures(eqx.Module):
 
     **Preserves** equivariance: every entry of an array goes through the same function. Not signs: a cosine is even.
 
-    Raises: ValueError for a count below 1, or a scale that is not positive.
-
     Source: Tancik et al., arXiv 2006.10739, section 4; on weights arXiv 2302.14040, whose code draws B from
     N(0, scale^2) for each reader anew, with scale 10 on weights as they are. Here B is the middle of each of `count`
     equally likely parts of that distribution: few frequencies cover it evenly, and all runs that train side by side
@@ -34,15 +32,12 @@ class FourierFeatures(eqx.Module):
     def __init__(self, count: int, scale: float):
         from scipy.special import ndtri
 
-        check_number("frequencies", count, low=1, integer=True)
-        check_number("fourier scale", scale, low=0, open_low=True)
         middles = (np.arange(count) + 0.5) / count
         self.frequencies = Constant(scale * ndtri((1 + middles) / 2))
 
     def __call__(self, x: Float[Array, "*places 1"]) -> Float[Array, "*places features"]:
         """2 * count features of each number, sines first."""
-        turns = x * self.frequencies.value.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
-        angles = 2 * np.pi * turns
+        angles = 2 * np.pi * (x * along_last(self.frequencies.value.astype(x.dtype), x.ndim))
         return jnp.concatenate([sine(angles), sine(angles + np.pi / 2)], axis=-1)
 
 

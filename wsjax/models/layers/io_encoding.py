@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_choice, check_number
-from wsjax.models.layers.draws import normal
+from wsjax.models.layers.draws import EMBEDDING, normal
 from wsjax.models.layers.feature_layout import features
 from wsjax.symmetry import Fixed, Group, Symmetry
 from wsjax.typing import Key
@@ -19,9 +18,6 @@ ENCODINGS = ("none", "sinusoidal", "learned")
 
 FREQUENCIES, HIGHEST = 6, 10.0
 """Frequencies of the sinusoidal encoding, and twice the highest of them in half turns for each unit."""
-
-LEARNED = 0.5
-"""Deviation of learned encodings at initialization."""
 
 
 def permutable_io(symmetry: Symmetry) -> Symmetry:
@@ -59,7 +55,8 @@ class IOEncoding(eqx.Module):
 
     **Preserves** equivariance under permutations of neurons. It takes away that of inputs and outputs, as it should.
 
-    `symmetry` has its inputs and outputs fixed; `widths` are the channels of each feature of `permutable_io(symmetry)`.
+    `symmetry` has its inputs and outputs fixed; `widths` are the channels of each feature of `permutable_io(symmetry)`;
+    `kind` is one of `ENCODINGS`, but not `"none"`.
 
     Source: arXiv 2302.14040, appendix, whose code gives arrays without inputs and outputs channels of zeros, gives a
     convolution's last layer the encoding of the inputs, and adds learned positions before every layer. An encoding of
@@ -71,9 +68,6 @@ class IOEncoding(eqx.Module):
     kind: str = eqx.field(static=True)
 
     def __init__(self, symmetry: Symmetry, widths: tuple[int, ...], kind: str, *, key: Key):
-        check_choice("io_encoding", kind, ENCODINGS[1:])
-        for width in widths:
-            check_number("channels of a feature", width, low=1, integer=True)
         spec, sizes = features(permutable_io(symmetry)), symmetry.sizes
         found = [(f, axis, name) for f, feature in enumerate(spec) for axis, name in enumerate(feature.groups)]
         found_io = [(f, axis, sizes[name]) for f, axis, name in found if name in symmetry.fixed]
@@ -81,7 +75,7 @@ class IOEncoding(eqx.Module):
 
         def initial(i: int, feature: int, size: int) -> Array:
             shape = (size if kind == "learned" else rows, widths[feature])
-            return normal(jax.random.fold_in(key, i), shape, LEARNED if kind == "learned" else rows**-0.5)
+            return normal(jax.random.fold_in(key, i), shape, EMBEDDING if kind == "learned" else rows**-0.5)
 
         self.kernels = tuple(initial(i, f, size) for i, (f, _, size) in enumerate(found_io))
         self.places, self.kind = tuple((f, axis) for f, axis, _ in found_io), kind

@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from wsjax.errors import listing
+from wsjax.errors import check_number, listing
 from wsjax.symmetry import Symmetry
 
 
@@ -44,11 +44,13 @@ class Constant(eqx.Module):
 class Normalizer(eqx.Module):
     """(w - shift) / scale for each array, with one number each for the whole array.
 
-    An element-wise normalizer would distinguish neurons and break permutation equivariance. An array that signs or
-    scales act on is only divided by its root mean square: a shift would break their equivariance.
+    An element-wise normalizer would distinguish neurons and break permutation equivariance. An array that signs, half
+    turns or scales act on is only divided by its root mean square: a shift would break their equivariance.
 
     The statistics belong to the training split and never train (`Constant`). It computes in float32 at least and rounds
     once, to the dtype of the reader's parameters.
+
+    Raises: ValueError for anything but one shift and one scale for each array.
 
     Example:
         >>> Normalizer([1.0], [2.0])([jnp.array([3.0, 5.0])], jnp.bfloat16)
@@ -59,6 +61,11 @@ class Normalizer(eqx.Module):
     scale: Constant
 
     def __init__(self, shift: Sequence[float] | ArrayLike, scale: Sequence[float] | ArrayLike):
+        if np.ndim(shift) != 1 or np.shape(shift) != np.shape(scale):
+            raise ValueError(
+                f"the shifts have shape {np.shape(shift)} and the scales {np.shape(scale)}; expected one of each for "
+                f"each array: make them of a data set, as dataset.normalizer() does"
+            )
         self.shift, self.scale = Constant(shift), Constant(scale)
 
     def __len__(self) -> int:
@@ -93,7 +100,7 @@ def normalizer_for(symmetry: Symmetry, given: Normalizer | None) -> Normalizer:
 def normalizer(symmetry: Symmetry, statistics: Mapping[str, Mapping[str, float]]) -> Normalizer:
     """Build the normalizer of a data set, of each leaf's `mean`, `std` and `rms` over the training split.
 
-    Raises: ValueError for statistics missing for a leaf, or one of them.
+    Raises: ValueError for statistics missing for a leaf, or one of them, or one that is no number or is negative.
 
     Example:
         >>> from wsjax.symmetry import siren
@@ -105,18 +112,21 @@ def normalizer(symmetry: Symmetry, statistics: Mapping[str, Mapping[str, float]]
     missing = [name for name in symmetry.names if name not in statistics]
     if missing:
         raise ValueError(f"the metadata has no statistics for {listing(missing)}; it has: {listing(statistics)}")
-    signed = {n for n, g in symmetry.groups.items() if g.allows("sign") or g.allows("rescale")}
+    signed = {n for n, g in symmetry.groups.items() if any(map(g.allows, ("sign", "phase", "rescale")))}
     shift, scale = [], []
     for name, axes in zip(symmetry.names, symmetry.axes, strict=True):
         found = statistics[name]
         acted_on = signed & set(axes.names)
-        lacking = [needed for needed in (("rms",) if acted_on else ("mean", "std")) if needed not in found]
+        needed = ("rms",) if acted_on else ("mean", "std")
+        lacking = [kind for kind in needed if kind not in found]
         if lacking:
             raise ValueError(
                 f"the metadata's statistics of {name} lack {listing(lacking)}; "
                 f"found {listing(found) or 'none'}, expected mean, std and rms: make them of the "
                 f"training split, as metadata.with_statistics(weights, rows) does"
             )
+        for kind in needed:
+            check_number(f"the statistic {kind} of {name}", found[kind], low=-np.inf if kind == "mean" else 0)
         shift.append(0.0 if acted_on else found["mean"])
         scale.append((found["rms"] if acted_on else found["std"]) or 1.0)
     return Normalizer(shift, scale)

@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from wsjax.errors import check_sizes
 from wsjax.models.layers.draws import linear
+from wsjax.models.layers.norms import along_last
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
 
@@ -63,7 +64,7 @@ def dropout(x: Array, key: Key | None, rate: Float[ArrayLike, ""] | float, *, in
     keep = 1 - jnp.asarray(rate, x.dtype)
     mask = jax.random.bernoulli(jax.random.fold_in(key, index), keep, x.shape[-1:])
     factor = jnp.where(mask, 1 / jnp.maximum(keep, 1e-6), jnp.zeros_like(keep))
-    return x * factor.reshape((1,) * (x.ndim - 1) + (-1,))
+    return x * along_last(factor, x.ndim)
 
 
 class Stack(eqx.Module):

@@ -5,6 +5,7 @@ import math
 import equinox as eqx
 import jax.numpy as jnp
 
+from wsjax.errors import check_choice
 from wsjax.floats import all_widened
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
 from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments
@@ -56,6 +57,7 @@ class FlatMLP(HeadedReader):
         key: Key,
     ):
         check_arguments(symmetry, Symmetry, out_size, normalizer, width=width, depth=depth)
+        check_choice("canonical", canonical, (False, True))
         self.normalizer, self.symmetry, self.canonical = normalizer_for(symmetry, normalizer), symmetry, canonical
         self.head = Stack(sum(map(math.prod, symmetry.shapes)), out_size, width, depth, key=key)
 

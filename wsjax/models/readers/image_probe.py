@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_number
+from wsjax.errors import check_range
 from wsjax.floats import all_widened
 from wsjax.models.layers.draws import normal
 from wsjax.models.layers.generator import LATENT
@@ -47,7 +47,6 @@ class ImageGenerator(eqx.Module):
         *,
         key: Key,
     ):
-        check_number("depth", depth, low=1, integer=True)
         keys = [jax.random.fold_in(key, i) for i in range(depth + 2)]
         self.image_shape, self.image_range = image_shape, image_range
         self.latents = normal(keys[0], (probes, LATENT))
@@ -90,6 +89,9 @@ class ImageProbe(HeadedReader):
         channels: between them.
         image_range: of a pixel of the images that the networks were trained on.
 
+    Raises:
+        ValueError: an empty range.
+
     Source: ProbeGen, arXiv 2410.10811, which runs the networks one by one; here `vmap` runs them together.
 
     Example:
@@ -119,6 +121,7 @@ class ImageProbe(HeadedReader):
     ):
         sizes = {"probes": probes, "width": width, "depth": depth, "generator": generator, "channels": channels}
         check_arguments(network, CNN, out_size, **sizes)
+        check_range("image_range", image_range)
         images_key, head_key = jax.random.split(key)
         self.network = network
         self.images = ImageGenerator(network.image_shape, probes, generator, channels, image_range, key=images_key)

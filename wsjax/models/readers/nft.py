@@ -7,20 +7,17 @@ from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice, check_number, check_sizes
 from wsjax.models.layers.attention import check_heads
-from wsjax.models.layers.draws import normal
+from wsjax.models.layers.draws import EMBEDDING, normal
 from wsjax.models.layers.equivariant import invariant, pooled
 from wsjax.models.layers.feature_layout import Feature, features, lift
 from wsjax.models.layers.fourier import FourierFeatures, expanded
 from wsjax.models.layers.io_encoding import ENCODINGS, IOEncoding, permutable_io
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
-from wsjax.models.layers.norms import Norm
+from wsjax.models.layers.norms import Norm, along_last
 from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments, dropout
 from wsjax.models.layers.weight_attention import Tokens, averages_attend, slices_attend
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
-
-EMBEDDING = 0.5
-"""Deviation of the arrays' embeddings at initialization."""
 
 
 def _kernel(key: Key, rows: int, columns: int) -> Array:
@@ -118,7 +115,7 @@ class NFTTrunk(eqx.Module):
         xs = []
         for x, kernel, array in zip(lift(leaves, self.spec), self.lifts, self.arrays, strict=True):
             lifted = expanded(x, self.fourier) @ kernel
-            xs.append(lifted + array.reshape((1,) * (lifted.ndim - 1) + (-1,)))
+            xs.append(lifted + along_last(array, lifted.ndim))
         tokens = Tokens(self.spec)
         x = tokens.join(xs if self.io_encoding is None else self.io_encoding(xs))
         for i, block in enumerate(self.blocks):

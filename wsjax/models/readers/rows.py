@@ -9,14 +9,11 @@ from jaxtyping import Array, Float
 
 from wsjax.errors import check_choice
 from wsjax.models.layers.attention import check_heads
-from wsjax.models.layers.draws import linear, normal
+from wsjax.models.layers.draws import EMBEDDING, linear, normal
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
 from wsjax.models.layers.stack import HeadedReader, Stack, Vector, check_arguments, dropout
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
-
-EMBEDDING = 0.5
-"""Deviation of the embeddings at initialization: a token's own numbers are of that size after their linear map."""
 
 
 class Block(eqx.Module):

@@ -13,6 +13,7 @@ from wsjax.models.layers.stack import check_arguments, dropout
 from wsjax.models.readers.editor import edited
 from wsjax.models.scale.layer import Round, rounds
 from wsjax.models.scale.maps import normal
+from wsjax.models.scale.phase import Phasor, arriving
 from wsjax.models.scale.trunk import ScaleTrunk, wiring_of
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
@@ -25,7 +26,8 @@ class ScaleEditor(eqx.Module):
 
     `delta` is the trunk of a `ScaleGMN` whose last round updates every weight from both ends, and a linear map of each
     vector to its array's numbers, without a constant where a neuron's gain g multiplies it. Numbers that are read from
-    a neuron alone have the gain 1 / g, so their vector is divided by the square of the neuron's size. `deviation` is
+    a neuron alone have the gain 1 / g, so their vector is divided by the square of the neuron's size, and multiplied
+    by cos z where phases shift. `deviation` is
     what the normalizer divides each array by, `scale` a learned number initialized to 0.01.
 
     **Preserves** equivariance: edit(g theta) = g edit(theta) for every permutation of the Symmetry, and for every sign,
@@ -92,8 +94,8 @@ class ScaleEditor(eqx.Module):
         self.read = maps(keys[2], [nodes.channels - own for nodes, own in zip(graph.nodes, made, strict=True)])
         self.edges = maps(keys[3], [edges.channels for edges in graph.edges])
         self.biases = tuple(
-            None if any(gain) else jnp.zeros(nodes.channels)
-            for gain, nodes in zip(wiring.gains, graph.nodes, strict=True)
+            None if any(gain) else jnp.zeros(own if wiring.shifted[i] else nodes.channels)
+            for i, (gain, nodes, own) in enumerate(zip(wiring.gains, graph.nodes, made, strict=True))
         )
         of_nodes = [feature for nodes in graph.nodes for feature in (*nodes.produced, *nodes.consumed)]
         self.spec = (*of_nodes, *(edges.feature for edges in graph.edges if edges.feature is not None))
@@ -103,14 +105,16 @@ class ScaleEditor(eqx.Module):
         symmetry, states = self.trunk.symmetry, self.trunk(weights)
         xs = [dropout(x, key, dropout_rate, index=i) for i, x in enumerate(states.nodes)]
         es = [dropout(e, key, dropout_rate, index=len(xs) + i) for i, e in enumerate(states.edges)]
-        numbers = [n for i, x in enumerate(xs) for n in self._of_nodes(i, x, states.sizes[i][1])]
+        numbers = [n for i, x in enumerate(xs) for n in self._of_nodes(i, x, states.sizes[i][1], states.phasors[i])]
         numbers += [e @ kernel for e, kernel in zip(es, self.edges, strict=True)]
         deltas = unlift(numbers, self.spec, symmetry)
         return symmetry.unflatten(edited(symmetry.leaves(weights), deltas, self.scale, self.trunk.normalizer))
 
-    def _of_nodes(self, i: int, x: Array, inverse: Float[Array, " size"]) -> list[Array]:
+    def _of_nodes(self, i: int, x: Array, inverse: Float[Array, " size"], phasor: Phasor | None) -> list[Array]:
         """The numbers of each array that lives on a set of nodes, (size, its own)."""
         nodes, bias = self.trunk.graph.nodes[i], self.biases[i]
-        both = jnp.concatenate([x @ self.made[i], (x @ self.read[i]) * inverse[:, None]], axis=1)
-        both = both if bias is None else both + bias[None, :]
+        read = arriving((x @ self.read[i]) * inverse[:, None], phasor)
+        both = jnp.concatenate([x @ self.made[i], read], axis=1)
+        # What reads neurons whose phases shift has no constant.
+        both = both if bias is None else both.at[:, : len(bias)].add(bias[None, :])
         return list(jax.lax.split(both, [feature.fixed for feature in (*nodes.produced, *nodes.consumed)], 1))

@@ -81,5 +81,6 @@ class Wavelets(eqx.Module):
 
     def __call__(self, x: Float[Array, "size channels"], phasor: Phasor) -> Float[Array, "size channels"]:
         p = x * self.scales[None, :]
-        square = jnp.square(p)
-        return (phasor.cos * p + phasor.sin * (1 - square / 2)) / jnp.square(1 + square / 16)
+        fall = 1 / (1 + jnp.square(p / 4))
+        # So written that nothing overflows into NaN: (1 - p^2 / 2) fall = 9 fall - 8.
+        return fall * (phasor.cos * (p * fall) + phasor.sin * (9 * fall - 8))

@@ -83,7 +83,10 @@ class Sweep(eqx.Module):
         phasors: Sequence[Phasor | None],
     ) -> list[Float[Array, "_ channels"]]:
         """Vectors of nodes (None at first), numbers of nodes and of weights, D^2 and 1 / D^2, and phasors, by sets."""
-        own = {i: initial(nodes[i], sizes[i][0]) for (i, _), initial in zip(self.turns, self.initials, strict=True)}
+        own = {
+            i: initial(nodes[i], sizes[i][0], phasors[i])
+            for (i, _), initial in zip(self.turns, self.initials, strict=True)
+        }
         made = [own[i] for i in range(len(nodes))] if xs is None else list(xs)
         for number, (i, incoming) in enumerate(self.turns):
             terms = [own[i], *(self._message(w, made, edges[w], sizes, phasors) for w in incoming)]

@@ -16,7 +16,7 @@ from wsjax.models.layers.feature_layout import Feature
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
 from wsjax.models.scale.layer import Round, ScaleLayer, Wiring
 from wsjax.models.scale.maps import Gain, normal
-from wsjax.models.scale.phase import Phasor, Shifted, read_phasors
+from wsjax.models.scale.phase import Phasor, Shifted, arriving, read_phasors
 from wsjax.models.scale.reciprocal import inverted, squared_sizes
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.spec import check_gains
@@ -45,8 +45,14 @@ def _shifted(nodes: Nodes, symmetry: Symmetry) -> Shifted | None:
     group, axes = symmetry.groups.get(nodes.name), symmetry.axes
     if group is None or not group.allows("phase"):
         return None
-    biases = (f for f in nodes.produced if axes[f.leaf].bias and nodes.name in axes[f.leaf].entries)
-    return Shifted(tuple(biases), group.half_turn)
+    biases = tuple(f for f in nodes.produced if axes[f.leaf].bias and nodes.name in axes[f.leaf].entries)
+    for leaf, one in enumerate(axes):
+        if one.bias and nodes.name in one.entries and leaf not in {f.leaf for f in biases}:
+            raise ValueError(
+                f"{symmetry.names[leaf]} has the axes {one.entries}; expected a bias of group {nodes.name!r} alone, "
+                f"whose phases shift: declare Group(..., actions=('permute', 'sign'))"
+            )
+    return Shifted(biases, group.half_turn)
 
 
 def without_shifted(graph: Graph, wiring: Wiring) -> Graph:
@@ -78,7 +84,8 @@ class Initial(eqx.Module):
     """The vectors that a set of nodes begins with: a linear map of its numbers, and where nothing multiplies them an
     embedding, of each node at inputs and outputs, of the group at hidden ones.
 
-    What neurons read from elsewhere, an array that only consumes them, has the gain 1 / g and is multiplied by D^2.
+    What neurons read from elsewhere, an array that only consumes them, has the gain 1 / g and is multiplied by D^2,
+    and by cos z where phases shift.
     """
 
     kernel: Array | None
@@ -93,22 +100,23 @@ class Initial(eqx.Module):
         places = {"moved": 0, "free": 1}.get(role, nodes.size)
         self.embedding = draws.normal(embedding_key, (places, channels)) if places else None
 
-    def __call__(self, x: Float[Array, "nodes numbers"], size: Float[Array, " nodes"]) -> Array:
+    def __call__(self, x: Float[Array, "nodes numbers"], size: Float[Array, " nodes"], phasor: Phasor | None) -> Array:
         initial = jnp.zeros((len(x), self.channels), x.dtype)
         if self.kernel is not None:
             made, read = x[:, : self.produced], x[:, self.produced :]
-            initial = jnp.concatenate([made, read * size[:, None]], axis=1) @ self.kernel
+            initial = jnp.concatenate([made, arriving(read * size[:, None], phasor)], axis=1) @ self.kernel
         return initial if self.embedding is None else initial + jnp.broadcast_to(self.embedding, initial.shape)
 
 
 class States(NamedTuple):
     """Vectors of all nodes, (size, channels), and weights, (sources, targets, channels); of each set of nodes D^2 and
-    1 / D^2, the squares of its sizes.
+    1 / D^2, the squares of its sizes, and the phasors.
     """
 
     nodes: list[Float[Array, "_ _"]]
     edges: list[Float[Array, "_ _ _"]]
     sizes: list[tuple[Float[Array, " _"], Float[Array, " _"]]]
+    phasors: list[Phasor | None]
 
 
 class ScaleTrunk(eqx.Module):
@@ -148,11 +156,12 @@ class ScaleTrunk(eqx.Module):
         phasors = read_phasors(self.wiring.shifted, leaves, dtype)
         nodes = [self._numbers(i, x, phasor) for i, (x, phasor) in enumerate(zip(nodes, phasors, strict=True))]
         sizes = self._sizes(nodes, edges)
-        xs = [initial(x, size) for initial, x, (size, _) in zip(self.initials, nodes, sizes, strict=True)]
+        pairs = zip(self.initials, nodes, sizes, phasors, strict=True)
+        xs = [initial(x, size, phasor) for initial, x, (size, _), phasor in pairs]
         es = [x @ kernel for x, kernel in zip(edges, self.edges, strict=True)]
         for layer in self.layers:
             xs, es = layer(xs, es, sizes, phasors)
-        return States(xs, es, sizes)
+        return States(xs, es, sizes, phasors)
 
     def _numbers(self, i: int, x: Array, phasor: Phasor | None) -> Array:
         """The numbers of a set of nodes, sin 2z in place of biases that phases shift: its sign is the neuron's."""
