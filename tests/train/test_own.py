@@ -14,6 +14,7 @@ from tests.train.helpers import SMALL, assert_close, bits, mlp, trained_on
 from wsjax import train
 from wsjax.models.wrappers import Rescaled
 from wsjax.train import Classification, Metric, Regression, Run, Task, TrainConfig, fit
+from wsjax.train.results import row_of, summary_table
 from wsjax.train.step import advance
 
 PLAIN = TrainConfig("flip_signs | mixup", epochs=3, batch_size=16)
@@ -189,8 +190,8 @@ def test_a_users_own_task_trains_selects_and_is_stored(networks, tmp_path):
     result = fit(networks, lambda key: Plain(1, key=key), config, task=Quality(), out=tmp_path, progress=False)
     scores = [line["validation_nearness"] for line in result.history]
     assert result.scores()[0]["validation_nearness"] == max(scores)
-    assert "nearness" not in result.table()
     assert f"{max(scores):.3f}" in result.table()
+    assert f"{max(scores):.3f}" in summary_table({"own": row_of(result, train.evaluate(result, networks))})
     part = networks.split("validation")
     off = np.abs(result.predict(part.weights) - Quality().labels(part, "validation")).mean()
     np.testing.assert_allclose(-off, max(scores), rtol=1e-4)
@@ -288,6 +289,7 @@ def test_what_cannot_be_trained_is_named(networks, untyped):
         (own(Plain, outputs=5), five, r"of digits .* run to 9; expected 0 to 4, as"),
         (own(Plain, outputs=1), one, r"mean is \(\); expected a number for each of 1 ta"),
         (own(Plain), frozen, r"Plain has the fields parts, rows and no head; expected the head in a field"),
+        (own(Plain), {"checkpoint_seconds": float("nan")}, "checkpoint_seconds is nan; it must be one number in"),
         (lambda key: jnp.tanh, {}, r"has no floating arrays; expected parameters to train"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -300,6 +302,8 @@ def test_what_cannot_be_trained_is_named(networks, untyped):
         (own(Plain), {"seeds": 3}, r"seeds is 3; expected a list: seeds=\[0, 1\]"),
         (own(Plain), {"runs": [0]}, r"runs\[0\] is 0; expected a train\.Run"),
         (own(Plain), {"config": 2}, r"config is 2; expected a train\.TrainConfig"),
+        (own(Plain), {"task": Regression}, r"task is <class .*Regression'>; expected a task, such as train\.Contras"),
+        (own(Plain), {"dataset": "runs/set"}, "dataset is 'runs/set'; expected a WeightDataset"),
     ):
         with pytest.raises(TypeError, match=message):
-            train_on(networks, make_model, **{"config": PLAIN, "progress": False, **given})
+            train_on(make_model=make_model, **{"dataset": networks, "config": PLAIN, "progress": False, **given})

@@ -8,8 +8,6 @@ import copy
 import itertools
 import json
 import pickle
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from typing import Any
@@ -70,6 +68,19 @@ def test_loading_reads_no_spec(networks, run):
     assert repr(found) == f"Result(mlp, 2 runs, 6 epochs, mean validation accuracy {mean:.1%})"
 
 
+def test_a_history_that_lacks_an_evaluation_is_named(networks, run):
+    """Where a checkpoint stands beside it: the scores of the epochs that are left would be those of the training."""
+    path = run / record.METRICS
+    lines = path.read_text().splitlines(keepends=True)
+    for left in (lines[2:], lines[:2], [*lines[:3], *lines[4:]], []):
+        path.write_text("".join(left))
+        for read in (lambda: load(run), lambda: trained_on(networks, out=run)):
+            with pytest.raises(
+                DataError, match=rf"metrics\.jsonl has {len(left)} records up to epoch 6; expected 6, one"
+            ):
+                read()
+
+
 def test_networks_of_another_symmetry_have_no_prediction(networks, trained, untyped):
     for other in ([*networks.weights, networks.weights[0]], [], networks.network(0)[:1]):
         with pytest.raises(ValueError, match=r"structure of this Symmetry|expected"):
@@ -80,6 +91,8 @@ def test_networks_of_another_symmetry_have_no_prediction(networks, trained, unty
     for of_a_split in calls:
         with pytest.raises(TypeError, match=r"result is 'runs/mine'; expected what train\.fit or train\.load gave: tr"):
             of_a_split("runs/mine", networks)
+        with pytest.raises(TypeError, match=r"dataset is 'runs/set'; expected a WeightDataset, such as data"):
+            of_a_split(trained, "runs/set")
     assert trained.predict(networks.take([]).weights).shape == (0, 10)
 
 
@@ -277,13 +290,3 @@ def test_what_a_training_leaves_pickles_and_copies(networks, small, run):
         assert evaluate(other, networks) == evaluate(small, networks)
     model, weights = pickled(load(run).model(1)), networks.network(0)
     np.testing.assert_array_equal(jax.jit(lambda w: model(w))(weights), jax.jit(lambda w: small.model(1)(w))(weights))
-
-
-@pytest.mark.slow
-def test_a_pickled_training_is_scored_by_another_process(networks, small, tmp_path):
-    (tmp_path / "both").write_bytes(pickle.dumps((small, networks)))
-    code = (
-        "import pickle, sys; from wsjax.train import evaluate; print(evaluate(*pickle.load(open(sys.argv[1], 'rb'))))"
-    )
-    found = subprocess.run([sys.executable, "-c", code, tmp_path / "both"], capture_output=True, text=True, check=True)
-    np.testing.assert_allclose(eval(found.stdout), evaluate(small, networks), atol=1e-6)

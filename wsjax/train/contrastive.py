@@ -36,7 +36,7 @@ class Contrastive(Task):
 
     Raises:
         ValueError: a temperature that is not positive; in a training an empty augmentation, as both views would be the
-            same, one that works on labels, or batches of a single network.
+            same, one that works on labels, or batches or splits of a single network.
 
     Source: SimCLR, arXiv 2002.05709; on weights, arXiv 2301.12780, whose views are `PRESETS["dwsnets_contrastive"]`.
 
@@ -75,10 +75,11 @@ class Contrastive(Task):
                 f"{listing(labeled)} in {config.augment!r} works on labels; expected steps on weights, as a "
                 f"contrastive training uses no label: leave it out"
             )
-        networks = len(rows_of(dataset, "train"))
+        name, more = dataset.metadata.name, "have more networks in it"
         for what, found, way_out in (
             ("batch_size", config.batch_size, "make batches larger"),
-            (f"the training split of {dataset.metadata.name}", networks, "have more networks in it"),
+            (f"the training split of {name}", len(rows_of(dataset, "train")), more),
+            (f"the validation split of {name}", len(rows_of(dataset, "validation")), more),
         ):
             if found < 2:
                 raise ValueError(

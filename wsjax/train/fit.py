@@ -17,6 +17,7 @@ from jaxtyping import PyTree
 
 from wsjax.data import WeightDataset
 from wsjax.devices import replicate
+from wsjax.errors import check_number
 from wsjax.interrupts import interrupts_held_back
 from wsjax.models import NamedReader
 from wsjax.models.wrappers import applied, takes
@@ -24,13 +25,13 @@ from wsjax.progress import progress_of
 from wsjax.storage.files import locked
 from wsjax.train import record
 from wsjax.train.config import Run, TrainConfig
-from wsjax.train.journal import Journal, lines_of, open_journal
+from wsjax.train.journal import Journal, check_whole, lines_of, open_journal
 from wsjax.train.model import MakeModel, apart, contents_of, made, shapes_of_one
 from wsjax.train.result import Result
 from wsjax.train.source import fingerprint, pipelines_of, resident
 from wsjax.train.state import TrainState, init_states, packing_of
 from wsjax.train.step import advance
-from wsjax.train.task import Metric, Task, task_for
+from wsjax.train.task import Metric, Task, check_dataset, task_for
 from wsjax.typing import Reader
 
 CHECKPOINT_SECONDS = 15.0
@@ -95,8 +96,12 @@ def fit(
     config = TrainConfig() if config is None else config
     if not isinstance(config, TrainConfig):
         raise TypeError(f"config is {config!r}; expected a train.TrainConfig, such as TrainConfig(epochs=60)")
+    check_dataset(dataset)
+    check_number("checkpoint_seconds", checkpoint_seconds, low=0)
     runs = _runs(seeds, runs)
     task = task_for(dataset) if task is None else task
+    if not isinstance(task, Task):
+        raise TypeError(f"task is {task!r}; expected a task, such as train.Contrastive(), or None")
     task.check(dataset, config)
     train, validation = (resident(dataset, name, task, mesh) for name in SCORED)
     filled = [run.filled(config) for run in runs]
@@ -128,6 +133,7 @@ def fit(
             record.claim(Path(out), config, runs, task, described, contents_of(model), dataset.metadata, data_sha256)
             with open_journal(Path(out), checkpoint_seconds, packing) as journal:
                 state, epoch, history = journal.resume(state)
+                check_whole(journal.directory / record.METRICS, history, config, len(runs), epoch)
                 state, history = loop(replicate(packing.pack(state), mesh), epoch, history, journal)
     state = replicate(packing.unpack(state), mesh)
     return Result(config, tuple(runs), task, state, frozen, history, dataset.metadata, name)

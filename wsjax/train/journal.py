@@ -14,6 +14,7 @@ from wsjax.errors import DataError, writing
 from wsjax.interrupts import interrupts_held_back
 from wsjax.storage.files import write_text
 from wsjax.train import checkpoint, record
+from wsjax.train.config import TrainConfig
 from wsjax.train.state import Packing, TrainState
 from wsjax.train.step import Metrics
 from wsjax.train.task import Metric
@@ -96,6 +97,16 @@ def read(path: Path, *, up_to_epoch: int | None = None) -> list[dict[str, Any]]:
                 f"Restore it from a copy, or train again into another directory"
             )
     return [r for r in records if r is not None and (up_to_epoch is None or r["epoch"] <= up_to_epoch)]
+
+
+def check_whole(path: Path, records: list[dict[str, Any]], config: TrainConfig, runs: int, epoch: int) -> None:
+    """Raise DataError unless the records of a file are those of every evaluation up to an epoch, one for each run."""
+    evaluated = range(config.evaluation_interval, epoch + 1, config.evaluation_interval)
+    if [(r["epoch"], r.get("run")) for r in records] != [(at, run) for at in evaluated for run in range(runs)]:
+        raise DataError(
+            f"{path} has {len(records)} records up to epoch {epoch}; expected {runs * len(evaluated)}, one for each "
+            f"evaluation and run before that checkpoint. Restore it from a copy, or train again into another directory"
+        )
 
 
 def rewind(path: Path, epoch: int) -> list[dict[str, Any]]:

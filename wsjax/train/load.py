@@ -30,7 +30,7 @@ def load(run: str | Path, make_model: MakeModel | None = None, *, task: Task | N
 
     Raises:
         ValueError: a model or a task of your own that is not given, or not the run's: what differs is named.
-        DataError: no run there, a damaged record or checkpoint, or no checkpoint yet.
+        DataError: no run there, a damaged record or checkpoint, metrics that lack an evaluation, or no checkpoint yet.
 
     Example:
         `networks` is a data set of digits.
@@ -68,7 +68,9 @@ def load(run: str | Path, make_model: MakeModel | None = None, *, task: Task | N
         model = eqx.combine(shapes_of_one(parameters), frozen)
         record.check_contents(directory, content, contents_of(model))
         state = stored.state(init_states(config, [one.filled(config) for one in runs], parameters))
-    history = journal.read(directory / record.METRICS, up_to_epoch=stored.epoch)
+    metrics = directory / record.METRICS
+    history = journal.read(metrics, up_to_epoch=stored.epoch)
+    journal.check_whole(metrics, history, config, len(runs), stored.epoch)
     return Result(config, runs, task, state, frozen, history, metadata, content["model"]["name"])
 
 

@@ -10,7 +10,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jax.tree_util import default_registry, keystr
 from jaxtyping import Array, PyTree
 
@@ -88,7 +87,8 @@ def made(make_model: MakeModel, seeds: Sequence[int]) -> tuple[PyTree, PyTree]:
             )
     if not contents[0]["parameters"]:
         raise ValueError(f"the model {models[0]!r} has no floating arrays; expected parameters to train")
-    parameters = jax.tree.map(lambda *leaves: _stacked(leaves), *[parameters for parameters, _ in parts])
+    # On the host, as JAX compiles a program for each shape that it stacks.
+    parameters = jax.tree.map(lambda *leaves: jax.device_put(np.stack(leaves)), *[trained for trained, _ in parts])
     return parameters, parts[0][1]
 
 
@@ -123,15 +123,15 @@ def contents_of(model: PyTree) -> dict[str, dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A constant in JSON; None for a function, another object or a traced array."""
+    """A constant in JSON; None for a function or another object."""
     if isinstance(value, bool | int | str):
         return value
     if isinstance(value, float | complex):
         return value if isinstance(value, float) and np.isfinite(value) else repr(value)
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-        return None if isinstance(value, Tracer) else f"a PRNG key, {_plain(jax.random.key_data(value))}"
+        return f"a PRNG key, {_plain(jax.random.key_data(value))}"
     if isinstance(value, np.ndarray | np.generic | jax.Array):
-        return None if isinstance(value, Tracer) else f"SHA-256 {digest(np.asarray(value))}"
+        return f"SHA-256 {digest(np.asarray(value))}"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name, None)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -144,8 +144,3 @@ def _plain(value: Any) -> Any:
 def shapes_of_one(stacked: PyTree) -> PyTree:
     """The shapes and dtypes of one of stacked runs, or networks: to slice arrays compiles a program for each shape."""
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stacked)
-
-
-def _stacked(leaves: Sequence[Array]) -> Array:
-    """On the host, as JAX compiles a program for each shape that it stacks."""
-    return jnp.stack(leaves) if isinstance(leaves[0], Tracer) else jax.device_put(np.stack(leaves))

@@ -19,7 +19,7 @@ from wsjax.train.config import Run, TrainConfig
 from wsjax.train.model import Static, apart, read_all, shapes_of_one
 from wsjax.train.source import Resident, resident
 from wsjax.train.state import TrainState
-from wsjax.train.task import Regression, Task, rows_of
+from wsjax.train.task import Regression, Task, check_dataset, rows_of
 from wsjax.typing import Reader, Transform, Weights
 
 
@@ -116,7 +116,7 @@ def predict(result: Result, dataset: WeightDataset, split_name: str = "test", ru
 
     Raises:
         ValueError: no network in that split, or networks or classes other than those trained on.
-        IndexError: there is no such run. TypeError: another thing than a `Result`.
+        IndexError: there is no such run. TypeError: another thing than a `Result` or a data set.
 
     Example:
         `trained` is the result of a training on `networks`, a data set of digits.
@@ -124,7 +124,7 @@ def predict(result: Result, dataset: WeightDataset, split_name: str = "test", ru
         >>> predict(trained, networks).shape[1]
         10
     """
-    check_same_kind(result, dataset.metadata)
+    check_same_kind(result, dataset)
     return np.asarray(result.predict(dataset.take(rows_of(dataset, split_name)).weights, run))
 
 
@@ -142,7 +142,7 @@ def evaluate(
     Raises:
         ValueError: no network in that split, networks, classes or targets other than those trained on, equal targets,
             several copies without an augmentation, or a SPEC of anything but steps on networks.
-        DataError: a target that is not finite. TypeError: another thing than a `Result`.
+        DataError: a weight or a target that is not finite. TypeError: another thing than a `Result` or a data set.
 
     Example:
         `trained` is the result of a training on `networks`, a data set of digits.
@@ -185,11 +185,11 @@ def kendall_tau(
         >>> -1 <= kendall_tau(result, labeled)[0] <= 1
         True
     """
-    check_same_kind(result, dataset.metadata)
+    check_same_kind(result, dataset)
     if not isinstance(result.task, Regression):
         raise ValueError(
-            f"the model was trained on the classes of {result.metadata.name}; expected one trained on float targets, "
-            f"whose outputs have an order: evaluate gives its accuracy"
+            f"the task of the model is {type(result.task).__name__}; expected Regression, a training on float targets, "
+            f"whose outputs have an order: evaluate gives its {result.task.metric.title}"
         )
     outputs = np.asarray(_outputs_on(result, dataset, split_name, copies, augment)[0])
     # As the data set has them: standardizing rounds, and could make ties.
@@ -208,7 +208,7 @@ def _outputs_on(
     result: Result, dataset: WeightDataset, split_name: str, copies: int, augment: str
 ) -> tuple[Float[Array, "runs networks outputs"], Resident]:
     """The outputs of each run's model, in the units of the loss, and the split."""
-    check_same_kind(result, dataset.metadata)
+    check_same_kind(result, dataset)
     check_number("copies", copies, low=1, integer=True)
     moved = parse(augment, dataset.symmetry) if read_spec(augment) else None
     if copies > 1 and moved is None:
@@ -233,11 +233,15 @@ def _outputs(
     return jax.vmap(outputs)(best)
 
 
-def check_same_kind(result: Result, metadata: Metadata) -> None:
-    """Raise ValueError where a data set's network, Symmetry or classes are not those that a model was trained on."""
+def check_same_kind(result: Result, dataset: WeightDataset) -> None:
+    """Raise ValueError where a data set's network, Symmetry or classes are not those that a model was trained on.
+
+    And TypeError for another thing than a `Result` or a `WeightDataset`.
+    """
     if not isinstance(result, Result):
         raise TypeError(f"result is {result!r}; expected what train.fit or train.load gave: train.load(directory)")
-    trained_on = result.metadata
+    check_dataset(dataset)
+    metadata, trained_on = dataset.metadata, result.metadata
     differences = [
         f"{name} is {getattr(metadata, name)!r}; expected {getattr(trained_on, name)!r}"
         for name in ("network", "symmetry", "classes")

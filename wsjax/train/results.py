@@ -13,13 +13,13 @@ from wsjax.errors import writing
 from wsjax.storage import files
 from wsjax.train.record import SPENT
 from wsjax.train.result import Result
-from wsjax.train.task import ACCURACY, R2
+from wsjax.train.task import ACCURACY, Metric, metric_named
 
 
 def row_of(
     result: Result, test: Sequence[float], taus: Sequence[float] | None = None, runs: Sequence[int] | None = None
 ) -> dict[str, Any]:
-    """One row of results: means and sample deviations over seeds, accuracies as fractions; of a regression R2.
+    """One row of results: means and sample deviations over seeds, accuracies as fractions; else in the task's metric.
 
     `train_accuracy_mean` is the last epoch's: how far the model can fit its data. `train_accuracy_selected_mean` is
     that of the epochs that validation selected, whose test accuracy stands beside it. With `taus` there are
@@ -54,20 +54,24 @@ def deviation(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
+def metric_of(row: Mapping[str, Any]) -> Metric:
+    """The metric of a row."""
+    name = next(name for name in row if name.startswith("validation_") and name.endswith("_mean"))
+    return metric_named(name.removeprefix("validation_").removesuffix("_mean"))
+
+
 def spreads(row: Mapping[str, Any]) -> list[str]:
     """A row's validation and test score, each with its deviation over seeds; of a regression its tau too."""
-    if "test_accuracy_mean" in row:
-        scores, metric = ("validation_accuracy", "test_accuracy"), ACCURACY
-    else:
-        scores, metric = ("validation_r2", "test_r2", *["test_tau"] * ("test_tau_mean" in row)), R2
+    metric = metric_of(row)
+    scores = (f"validation_{metric.key}", f"test_{metric.key}", *["test_tau"] * ("test_tau_mean" in row))
     spread = lambda sd: "" if sd is None else f" ± {metric.shown(sd)}"
     return [metric.shown(row[f"{score}_mean"]) + spread(row[f"{score}_sd"]) for score in scores]
 
 
 def summary_table(rows: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str] | None = None) -> str:
-    """Rows as text, percentages with deviations over seeds; of regressions R2, and tau on the test split."""
+    """Rows of one metric as text, with deviations over seeds; of regressions tau on the test split too."""
     first = next(iter(rows.values()))
-    metric = ACCURACY if "test_accuracy_mean" in first else R2
+    metric = metric_of(first)
     heads = ("validation", "test", "test tau")[: len(spreads(first))]
     head = f"{'' if metric == ACCURACY else metric.title:28}{'train':>8}" + "".join(f"{h:>16}" for h in heads)
     lines = [head, "-" * len(head)]

@@ -15,7 +15,7 @@ from wsjax.augment.grammar import Call, read_spec
 from wsjax.data import Metadata, WeightDataset
 from wsjax.data.dataset import check_classes
 from wsjax.data.views import split_rows
-from wsjax.errors import DataError, listing
+from wsjax.errors import DataError, check_number, listing
 from wsjax.models.wrappers import Rescaled, Units
 from wsjax.train.config import TrainConfig
 from wsjax.train.model import read_all
@@ -48,16 +48,21 @@ R2 = Metric("r2", "R2", ".3f")
 CONTRASTIVE_ACCURACY = Metric("contrastive_accuracy", "contrastive accuracy", ".1%")
 
 
+def metric_named(key: str) -> Metric:
+    """The metric of a key; for a task of your own the key is its title."""
+    known = {metric.key: metric for metric in (ACCURACY, R2, CONTRASTIVE_ACCURACY)}
+    return known.get(key, Metric(key, key.replace("_", " "), ".3f"))
+
+
 def metric_in(line: Mapping[str, Any]) -> Metric:
-    """The metric of a line of a history; for a task of your own its key is its title."""
+    """The metric of a line of a history."""
     keys = [name.removeprefix("validation_") for name in line if str(name).startswith("validation_")]
     if not keys:
         raise ValueError(
             f"a line of metrics has {', '.join(map(str, line))}; expected a score on the validation split, such as "
             f"validation_accuracy, as wsjax.train writes it"
         )
-    known = {metric.key: metric for metric in (ACCURACY, R2, CONTRASTIVE_ACCURACY)}
-    return known.get(keys[0], Metric(keys[0], keys[0].replace("_", " "), ".3f"))
+    return metric_named(keys[0])
 
 
 class Task(ABC):
@@ -152,6 +157,9 @@ class Classification(Task):
     metric: ClassVar[Metric] = ACCURACY
     classes: int
 
+    def __post_init__(self):
+        check_number("classes", self.classes, low=1, integer=True)
+
     def labels(self, part: WeightDataset, split_name: str) -> np.ndarray:
         check_classes(part)
         label = np.asarray(part.label, np.int32)
@@ -200,6 +208,11 @@ class Regression(Task):
     outputs: int
     mean: tuple[float, ...] = field(compare=False, default=())
     std: tuple[float, ...] = field(compare=False, default=())
+
+    def __post_init__(self):
+        check_number("outputs", self.outputs, low=1, integer=True)
+        for deviation in self.std:
+            check_number("std", deviation, low=0, open_low=True)
 
     def check(self, dataset: WeightDataset, config: TrainConfig) -> None:
         if found := of_classes(config.augment):
@@ -270,6 +283,12 @@ def task_for(dataset: WeightDataset) -> Task:
             f"another unit, or less an offset"
         )
     return Regression(len(mean), tuple(mean.tolist()), tuple(std.tolist()))
+
+
+def check_dataset(dataset: WeightDataset) -> None:
+    """Raise TypeError for what is no data set, such as the directory of one."""
+    if not isinstance(dataset, WeightDataset):
+        raise TypeError(f"dataset is {dataset!r:.60}; expected a WeightDataset, such as data.load(directory) gives")
 
 
 def rows_of(dataset: WeightDataset, split_name: str) -> np.ndarray:
