@@ -9,7 +9,8 @@ import pytest
 
 from tests.models.readers import READERS, TINY, network, tiny
 from wsjax import models
-from wsjax.models import Constant, Normalizer, make
+from wsjax.models import Normalizer, make
+from wsjax.models.layers.normalizer import Constant
 
 pytestmark = pytest.mark.usefixtures("untyped")
 

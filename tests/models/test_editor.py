@@ -14,7 +14,8 @@ from tests.models.scale_laws import dense_pruned_and_zero, widely_scaled
 from tests.models.specs import CONVOLUTION, RECURRENT, SKIP, random_weights, stacked_weights
 from tests.models.test_dws import SETTINGS
 from tests.models.test_scale_gmn import CASES
-from wsjax.models import Constant, ScaleEditor
+from wsjax.models import ScaleEditor
+from wsjax.models.layers.normalizer import Constant
 from wsjax.models.readers.editor import Editor
 from wsjax.models.testing import check_equivariant
 from wsjax.models.testing.precise import in_float64, read, to_float64

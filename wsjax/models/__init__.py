@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from wsjax.models.graph.graph import Graph, graph_of
 from wsjax.models.graph.padding import pad, union
 from wsjax.models.layers.equivariant import EquivariantLinear
-from wsjax.models.layers.normalizer import Constant, Normalizer
+from wsjax.models.layers.normalizer import Normalizer
 from wsjax.models.readers.activation_probe import ActivationProbe
 from wsjax.models.readers.array_encoder import ArrayEncoder
 from wsjax.models.readers.dws import DWS
@@ -39,7 +39,6 @@ __all__ = [
     "READERS",
     "ActivationProbe",
     "ArrayEncoder",
-    "Constant",
     "Editor",
     "EquivariantLinear",
     "FlatMLP",

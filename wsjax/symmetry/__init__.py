@@ -9,6 +9,7 @@ from wsjax.symmetry.check import check
 from wsjax.symmetry.dense import dense
 from wsjax.symmetry.element import compose, inverse
 from wsjax.symmetry.group import Fixed, Group
+from wsjax.symmetry.infer import explain, infer
 from wsjax.symmetry.sample import sample
 from wsjax.symmetry.spec import Symmetry, mlp, siren, symmetry_of
 
@@ -24,6 +25,8 @@ __all__ = [
     "check",
     "compose",
     "dense",
+    "explain",
+    "infer",
     "interpolation_barrier",
     "inverse",
     "mlp",
