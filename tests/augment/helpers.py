@@ -1,6 +1,7 @@
 """What several tests of augmentations share."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from wsjax.augment import CATALOGUE
-from wsjax.symmetry import Axes, Fixed, Group, Symmetry, symmetry_of
+from wsjax.symmetry import Axes, Fixed, Group, Symmetry, mlp, symmetry_of
 from wsjax.typing import Layer
 
 NOTHING = {name: entry.identity for name, entry in CATALOGUE.items() if entry.identity}
@@ -24,6 +25,13 @@ def assert_uniform(found: np.ndarray, low: float, high: float) -> None:
 
 def layer(inputs: str, outputs: str) -> Layer:
     return Layer(Axes(inputs, outputs), Axes(outputs, bias=True))
+
+
+def linear_layers(widths: tuple[int, ...]) -> Symmetry:
+    """Dense layers without activation, on which matrices act."""
+    spec = mlp(widths, "linear")
+    groups = {n: replace(d, actions=("linear",)) if isinstance(d, Group) else d for n, d in spec.dimensions}
+    return symmetry_of(spec.unflatten(list(spec.axes)), groups)
 
 
 def skipping(outputs: int = 1) -> tuple[Symmetry, Callable[[Any, Any], jax.Array]]:

@@ -10,8 +10,9 @@ import pytest
 from jax.core import Tracer
 from jax.tree_util import Partial
 
+from tests.augment.helpers import linear_layers
 from tests.augment.test_laws import TOUCHES, assert_close, strong, thing
-from tests.helpers import Normed, assert_identical, change, normed_spec, points, random_weights, touched
+from tests.helpers import assert_identical, change, normed_spec, random_weights, touched
 from tests.helpers import compiled as jitted
 from wsjax import augment as wa
 from wsjax import devices, symmetry
@@ -291,40 +292,15 @@ def test_static_settings_made_again_do_not_compile_again_and_others_do():
     assert len(traces) == 4
 
 
-def test_flax_variables_pass_a_whole_pipeline():
-    spec, net = normed_spec("permute"), Normed()
-    x = points(KEY, 3)
-    exact = wa.chain(wa.permute(spec), wa.translate(spec, max_shift=0.0))
-    whole = wa.chain(
-        exact, wa.one_of(wa.scale_axes(spec), wa.scale(spec)), wa.with_probability(0.5, wa.translate(spec))
-    )
-
-    @jax.jit
-    def run(key):
-        variables = net.init(key, x)
-        pair = wa.batched(whole)(key, jax.tree.map(lambda v: jnp.stack([v, v]), variables))
-        moved = exact(key, variables)
-        outputs = [net.apply(variables, x), net.apply(moved, x), jax.vmap(net.apply, (0, None))(pair, x)]
-        return variables, pair, outputs
-
-    variables, pair, (before, same, after) = run(KEY)
-    assert change(same, before) < 1e-5
-    for i in range(2):
-        moved = jax.tree.map(lambda v, i=i: v[i], pair)
-        assert jax.tree.map(jnp.shape, moved) == jax.tree.map(jnp.shape, variables)
-        assert 0 < change(after[i], before) < 1
-    assert touched(*(jax.tree.map(lambda v, i=i: v[i], pair) for i in range(2)))
-
-
 def test_every_augmentation_runs_inside_shard_map():
     mesh = jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
-    spec, relu = symmetry.siren((2, 4, 3)), symmetry.mlp((2, 4, 3))
+    spec, relu, linear = symmetry.siren((2, 4, 3)), symmetry.mlp((2, 4, 3)), linear_layers((2, 4, 3))
     stack = jax.tree.map(lambda x: np.stack([x] * 4), random_weights(jax.random.key(0), spec))
     batch = Batch(stack, np.eye(4, dtype=np.float32), np.arange(4, dtype=np.int32) % 2)
     known = {"statistics": statistics_of(stack), "pool": batch}
     keys = jax.random.split(jax.random.key(0), 4)
     for name, entry in wa.CATALOGUE.items():
-        own = {"symmetry": relu if "rescale" in name else spec, **known}
+        own = {"symmetry": relu if "rescale" in name else linear if name == "mix_basis" else spec, **known}
         needs = {need: own[need] for need in entry.needs if need in own}
         run = functools.partial(entry.function, **needs)
         one = jax.vmap(run) if entry.level == "network" else lambda key, x, run=run: run(key[0], x)

@@ -53,6 +53,7 @@ HALF = {"bfloat16": BFLOAT16, "float16": {name: max(bound / 8, 1e-5) for name, b
 NO_SIGN = r"flip_signs needs a group that allows 'sign', and this Symmetry has none: .*relu .*leave flip_signs out"
 NO_PHASE = r"{0} needs a group that allows 'phase', and this Symmetry has none: .*(relu|tanh) .*leave {0} out"
 NO_SCALE = r"{0} needs a group that allows 'rescale', and this Symmetry has none: .*(sine|tanh) .*leave {0} out"
+NO_MATRIX = r"mix_basis needs a group that allows 'linear', and this Symmetry has none: .*leave mix_basis out"
 REFUSED: dict[tuple[str, str], str] = {
     **{(case, "flip_signs"): NO_SIGN for case in ("relu", "leaky_relu", "cnn")},
     **{
@@ -65,6 +66,7 @@ REFUSED: dict[tuple[str, str], str] = {
         for name in ("rescale", "rescale_uniform")
         for case in ("siren", "kernel siren", "tanh")
     },
+    **{(case, "mix_basis"): NO_MATRIX for case in NETWORKS},
     ("cnn", "translate"): r"weights\[0\].kernel runs over row, column too, .* its input is a color, .* padding",
 }
 

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from tests.augment.helpers import assert_uniform, skipping
-from tests.helpers import CASES, Normed, change, normed_spec, points, random_weights
+from tests.helpers import CASES, Normed, assert_identical, change, normed_spec, points, random_weights
 from wsjax import augment as wa
 from wsjax import networks, symmetry
 from wsjax.augment.inputs import affine as affine_map
@@ -61,50 +61,40 @@ def test_affine_looks_at_a_point_of_another_frame(case: str, dtype: Any, toleran
 # --- what the random twins draw, read back from the weights they return ---------------------------------------------
 
 
-def drawn(name: str, inputs: int = 2, convention: str = "affine", **settings: float):
-    """The matrices A and shifts t with which a random function acted: K' = A K and b' = b + w t K."""
-    spec = symmetry.siren((inputs, 5, 1), 7.5, convention)  # type: ignore[arg-type]
-    weights = random_weights(KEY, spec)
-    draw = lambda key, settings: getattr(wa, name)(spec, **settings)(key, weights)
-    first, last = jax.tree.map(np.asarray, jax.jit(jax.vmap(draw, (0, None)))(MANY[:40], settings))
-    np.testing.assert_array_equal(last.kernel, np.broadcast_to(weights[1].kernel, (40, 5, 1)))
-    inverse = np.linalg.pinv(weights[0].kernel)
-    times = 7.5 if convention == "kernel" else 1.0
-    return first.kernel @ inverse, (first.bias - weights[0].bias) @ inverse / times
-
-
 MANY = jax.random.split(KEY, 600)
 
 
+def drawn(name: str, inputs: int, convention: str, **settings: float) -> tuple[np.ndarray, np.ndarray]:
+    """The matrices A and shifts t of many draws, from a first kernel that is 1: K' = A K and b' = b + w t K."""
+    spec = symmetry.siren((inputs, inputs, 1), 7.5, convention)  # type: ignore[arg-type]
+    (_, bias), last = random_weights(KEY, spec)
+    plain = (Layer(np.eye(inputs, dtype=np.float32), bias), last)
+    moved, after = jax.jit(jax.vmap(lambda key: getattr(wa, name)(spec, **settings)(key, plain)))(MANY)
+    assert_identical(jax.tree.map(lambda x: np.asarray(x[-1]), after), last)
+    w = 7.5 if convention == "kernel" else 1.0
+    return np.asarray(moved.kernel, np.float64), (np.asarray(moved.bias) - bias) / w
+
+
+def matrices(name: str, inputs: int, **settings: float) -> np.ndarray:
+    a, t = drawn(name, inputs, "affine", **settings)
+    np.testing.assert_array_equal(t, 0)
+    return a
+
+
 def test_rotate_turns_by_an_angle_up_to_its_setting_both_ways():
-    a, t = drawn("rotate", max_degrees=30.0)
-    np.testing.assert_allclose(t, 0, atol=1e-6)
+    a = matrices("rotate", 2, max_degrees=30.0)
     angles = np.arctan2(a[:, 0, 1], a[:, 0, 0])
-    for matrix, angle in zip(a, angles, strict=True):
-        np.testing.assert_allclose(matrix, rotation(angle.item()), atol=1e-5)
-    angles = np.degrees(angles)
-    assert 25 < max(angles) <= 30.01
-    assert -30.01 <= min(angles) < -25
-    assert abs(np.mean(angles)) < 6
+    np.testing.assert_allclose(a, jax.vmap(rotation)(jnp.asarray(angles)), atol=1e-5)
+    assert_uniform(np.degrees(angles), -30.0, 30.0)
 
 
 @pytest.mark.parametrize(("inputs", "convention"), [(2, "affine"), (3, "affine"), (2, "kernel")])
 def test_translate_shifts_every_axis_apart_up_to_its_setting(inputs: int, convention: str):
     a, shifts = drawn("translate", inputs, convention, max_shift=0.2)
-    np.testing.assert_allclose(a, np.broadcast_to(np.eye(inputs), a.shape), atol=1e-5)
-    assert 0.15 < shifts.max() <= 0.2001
-    assert -0.2001 <= shifts.min() < -0.15
-    assert abs(np.corrcoef(shifts[:, 0], shifts[:, 1]).min()) < 0.4
-
-
-def matrices(name: str, inputs: int, **settings: float) -> np.ndarray:
-    """The matrices A of many draws, from a first kernel that is 1."""
-    spec = symmetry.mlp((inputs, inputs, 1))
-    weights = random_weights(KEY, spec)
-    weights = (Layer(np.eye(inputs, dtype=np.float32), weights[0].bias), weights[1])
-    moved = jax.jit(jax.vmap(lambda key: getattr(wa, name)(spec, **settings)(key, weights)))(MANY)
-    np.testing.assert_array_equal(moved[0].bias, np.broadcast_to(weights[0].bias, (len(MANY), inputs)))
-    return np.asarray(moved[0].kernel, np.float64)
+    np.testing.assert_array_equal(a, np.broadcast_to(np.eye(inputs), a.shape))
+    for shift in shifts.T:
+        assert_uniform(shift, -0.2, 0.2)
+    assert np.abs(np.corrcoef(shifts.T) - np.eye(inputs)).max() < 0.15
 
 
 def assert_rotations(a: np.ndarray) -> None:

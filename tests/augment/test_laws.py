@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from tests.augment.helpers import NOTHING
+from tests.augment.helpers import NOTHING, linear_layers
 from tests.helpers import W0, assert_identical, change, random_weights, touched
 from wsjax import augment as wa
 from wsjax import symmetry
@@ -44,6 +44,7 @@ OTHERS = {
     **{name: linear(3) for name, entry in CATALOGUE.items() if "symmetry" not in entry.needs},
     **dict.fromkeys(("prune", "prune_global"), linear(12)),
     **dict.fromkeys(("rescale", "rescale_uniform"), symmetry.mlp((3, 3, 3))),
+    "mix_basis": linear_layers((3, 3, 3)),
     **dict.fromkeys(("mixup_aligned", "mixup_permuted"), symmetry.mlp((3, 3, 3), "tanh")),
 }
 """Networks for what the SIREN does not allow or would not show: what removes a tenth at most by default never takes one
@@ -58,14 +59,14 @@ def counting(spec: Symmetry, copies: int = 1) -> Symmetry:
 
 SPEC = counting(SIREN)
 
-NO_IDENTITY = {"permute", "rotate_uniform"}
+NO_IDENTITY = {"permute", "mix_basis", "rotate_uniform"}
 
 ARRAYS = {f"[{i}].{part}" for i in range(2) for part in ("kernel", "bias")}
 LAYER = {"[0].kernel", "[0].bias"}
 FIRST, LAST, LAST_LAYER = {"[0].kernel"}, {"[1].bias"}, {"[1].kernel", "[1].bias"}
 MIXED = {f".weights{name}" for name in LAYER}
 TOUCHES: dict[str, set[str]] = {
-    **dict.fromkeys(("permute", "flip_signs", "rescale", "rescale_uniform"), ARRAYS - LAST),
+    **dict.fromkeys(("permute", "flip_signs", "rescale", "rescale_uniform", "mix_basis"), ARRAYS - LAST),
     "shift_phase": {"[0].bias", "[1].kernel"},
     "shift_turns": {"[0].bias"},
     **dict.fromkeys(("rotate", "rotate_uniform", "scale", "scale_axes", "shear", "flip"), FIRST),

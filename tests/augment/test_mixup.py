@@ -298,28 +298,6 @@ def test_any_labels_mix_and_integers_stay_also_where_partners_move(name: str):
         jax.eval_shape(move, batch._replace(label=np.arange(SIZE)), 0.0)
 
 
-def test_hidden_features_of_a_reader_mix_as_weights_do():
-    """Manifold MixUp: between a reader's body and its linear head, features and labels mix by the same coefficients."""
-    spec, rng = symmetry.mlp((2, 3, 1)), np.random.default_rng(0)
-    nets = jax.tree.map(lambda *x: np.stack(x), *[random_weights(key, spec) for key in KEYS[:SIZE]])
-    body, head = rng.normal(size=(13, 6)).astype(np.float32), rng.normal(size=(6, 2)).astype(np.float32)
-    targets = np.arange(2 * SIZE, dtype=np.float32).reshape(SIZE, 2)
-
-    def features(weights) -> dict[str, jax.Array]:
-        flat = jnp.concatenate([leaf.reshape(-1) for leaf in spec.leaves(weights)])
-        return {"hidden": jnp.tanh(flat @ body)}
-
-    def loss(head: jax.Array) -> jax.Array:
-        mixed = wa.mixup()(KEY, Batch(jax.vmap(features)(nets), EYE))
-        return jnp.sum(mixed.weights["hidden"] @ head * (mixed.label @ targets))
-
-    run = jax.jit(lambda head: (jax.value_and_grad(loss)(head), jax.vmap(features)(nets)["hidden"]))
-    (found, gradient), hidden = run(head)
-    s = made()["mixup"][0].weights["kernel"]
-    np.testing.assert_allclose(found, np.sum(s @ (np.asarray(hidden) @ head) * (s @ targets)), rtol=1e-4)
-    assert np.isfinite(gradient).all()
-
-
 def test_half_types_are_computed_in_float32():
     values = np.array([[1.0, 3.0], [5.0, 7.0]], jnp.bfloat16)
     found = mix(Batch(values, None), Batch(values[::-1], None), jnp.array([0.3, 0.3])).weights
@@ -355,13 +333,13 @@ def test_views_without_objects_and_pools_that_do_not_fit_are_named():
     for pool, batch, message in (
         (None, Batch(EYE, EYE), r"object is None; .*Batch\(weights, label, object=numbers\)"),
         (ROWS._replace(object=None), ROWS, r"pool.object is None; .*Batch\(weights, label, object=numbers\)"),
+        (None, ROWS._replace(object=EYE), r"object has shape \(4, 4\) and dtype float32; expected one integer for"),
+        (ROWS._replace(object=EYE[0]), ROWS, r"pool\.object has shape \(4,\) and dtype float32; expected one integer"),
+        (jax.tree.map(lambda x: x[:0], ROWS), ROWS, "pool holds no network; expected one at least"),
         (narrow, ROWS, r"each row of pool.weights.* has shape \(3,\); .*\(4,\)"),
     ):
         with pytest.raises(ValueError, match=message):
             wa.mixup_views(pool=pool)(KEY, batch)
-
-
-def test_a_pool_of_another_length_is_named(untyped):
     with pytest.raises(ValueError, match=r"pool has shape \(3,\); expected one number for each of 4 networks"):
         partners(KEY, 4, jnp.arange(3))
 

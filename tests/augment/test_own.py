@@ -215,6 +215,7 @@ def test_a_factory_that_is_called_as_a_transform_says_what_it_gives(untyped):
             lambda: wa.chain("permute"),
             lambda: wa.batched("permute"),
             lambda: wa.one_of("permute", wa.noise()),
+            lambda: wa.strength.at_strength("permute", 0.5),
         ),
         r"symmetry is a tuple; expected a Symmetry: dataset.symmetry, or .*symmetry.dense": (
             lambda: wa.parse("permute", WEIGHTS),
@@ -234,11 +235,13 @@ def test_a_factory_that_is_called_as_a_transform_says_what_it_gives(untyped):
 
 FRACTIONS = {"probability", "rate", "max_fraction", "max_quantile"}
 BOUNDS = {"low", "high"}
-NO_RANGE = {"center", "offset", "axis", "group"}
+NO_RANGE = {"axis", "group"}
 
 
-def refused(setting: str, default: Any) -> tuple[str, list[float]]:
+def refused(name: str, setting: str, default: Any) -> tuple[str, list[float]]:
     """How the range of a setting is written, and numbers outside of it."""
+    if setting in ("center", "offset") or (name == "invert" and setting in BOUNDS):
+        return r"\[-inf, inf\]", [np.nan]
     if setting in ("alpha", "beta"):
         return r"\(0, inf\]", [0.0, -1.0]
     if setting in FRACTIONS | BOUNDS:
@@ -248,14 +251,14 @@ def refused(setting: str, default: Any) -> tuple[str, list[float]]:
 
 def test_a_number_out_of_its_range_is_refused_where_it_is_bound_and_where_it_runs(registering):
     """What is traced has no number yet, and None stands for another setting."""
-    statistics = augment.statistics.statistics_of(WEIGHTS)
+    statistics = augment.statistics.statistics_of(jax.tree.map(lambda leaf: leaf[None], WEIGHTS))
     known = {"symmetry": SIREN, "statistics": statistics, "pool": Batch(WEIGHTS, None)}
     for name, entry in CATALOGUE.items():
         needs = {need: known[need] for need in entry.required}
-        assert entry.ranges.keys() == entry.settings.keys() - NO_RANGE - (BOUNDS if name == "invert" else set()), name
+        assert entry.ranges.keys() == entry.settings.keys() - NO_RANGE, name
         assert not entry.ranges or "Raises:" in str(entry.function.__doc__), name
         for setting in entry.ranges:
-            written, numbers = refused(setting, entry.settings[setting])
+            written, numbers = refused(name, setting, entry.settings[setting])
             for number in numbers:
                 for call in (getattr(augment, name), functools.partial(entry.function, KEY, WEIGHTS)):
                     with pytest.raises(ValueError, match=rf"{setting} is {number}; it must be one \w+ in {written}"):

@@ -36,12 +36,8 @@ def test_noise_has_its_deviation_in_units_of_each_array_s_own(std: float):
         quantiles = np.quantile(shift, [0.023, 0.159, 0.5, 0.841, 0.977])
         np.testing.assert_allclose(quantiles, np.array([-2, -1, 0, 1, 2]) * std, atol=0.12 * std)
     assert abs(float(np.corrcoef(*(s.reshape(-1) for s in shifts.values()))[0, 1])) < 0.05
-
-
-def test_noise_leaves_arrays_without_a_deviation():
-    moved = noise(KEY, WEIGHTS, std=1.0)
-    for name in ("flat", "one", "step"):
-        assert_identical(np.asarray(moved[name]), WEIGHTS[name])
+    for name in ("flat", "one", "step"):  # which have no deviation
+        assert_identical(moved[name], WEIGHTS[name])
 
 
 def test_noise_of_a_half_type_keeps_its_size():
@@ -66,6 +62,12 @@ def test_statistics_are_the_mean_network_and_one_deviation_for_each_array():
         assert float(STATISTICS.deviation[name]) == pytest.approx(STACK[name].std(dtype=np.float64), rel=1e-5)
     half = statistics_of({"one": jnp.asarray(STACK["one"], jnp.bfloat16)})
     assert half.mean["one"].dtype == half.deviation["one"].dtype == jnp.float32
+    for stack, message in (
+        (NETWORK, r"\['step'\] has shape \(\); expected|expected 8 rows"),
+        (jax.tree.map(lambda x: x[:0], STACK), "weights holds no network; expected one at least"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            statistics_of(stack)
 
 
 def test_shared_noise_is_in_units_of_the_data_set_and_reaches_arrays_of_one_entry():
@@ -102,20 +104,14 @@ def test_weights_of_other_networks_than_the_statistics_are_named(transform):
         transform(STATISTICS)(KEY, {"kernel": NETWORK["kernel"], "one": NETWORK["one"]})
 
 
-def test_dropout_keeps_the_mean_where_its_survivors_make_up_for_the_rest():
-    before = {"wide": WEIGHTS["wide"]}
-    plain, kept = (dropout(KEY, before, rate=0.2, survivors=survivors) for survivors in (1.0, 1.25))
-    np.testing.assert_allclose(kept["wide"], 1.25 * np.asarray(plain["wide"]), rtol=1e-6)
-    ones = dropout(KEY, {"wide": np.ones((64, 64), np.float32)}, rate=0.2, survivors=1.25)["wide"]
-    assert np.asarray(ones).mean() == pytest.approx(1, abs=0.04)
-
-
-def test_dropout_zeroes_its_fraction_and_leaves_the_survivors_as_they_are():
+def test_dropout_zeroes_its_fraction_and_multiplies_the_survivors_where_asked():
     before = {"wide": WEIGHTS["wide"], "wild": WEIGHTS["wild"]}
+    plain, more = (dropout(KEY, before, rate=0.3, **settings) for settings in ({}, {"survivors": 1.25}))
     masks = []
-    for name, after in dropout(KEY, before, rate=0.3).items():
+    for name, after in plain.items():
         masks.append(np.asarray(after) == 0)
         np.testing.assert_array_equal(after, np.where(masks[-1], 0, before[name]))
+        np.testing.assert_array_equal(more[name], np.where(masks[-1], 0, np.float32(1.25) * before[name]))
         assert masks[-1].mean() == pytest.approx(0.3, abs=0.03)
     assert abs(np.corrcoef(*(m.ravel() for m in masks))[0, 1]) < 0.05
     assert not any(np.any(leaf) for leaf in dropout(KEY, before, rate=1.0).values())

@@ -36,10 +36,8 @@ def test_settings_go_straight_to_where_they_do_nothing():
     mixed = scaled(mixup(low=0.2, high=0.6, alpha=0.3), 0.5).keywords
     assert degrees == 10.0
     assert mixed == {"low": 0.6, "high": 0.8, "alpha": 0.3}
-
-
-def test_half_turns_stay_whole():
     turned = shift_phase(SPEC, max_shift=3.0)
+    # half turns stay whole
     assert [float(scaled(turned, strength).keywords["max_shift"]) for strength in (0.4, 0.6)] == [1, 2]
 
 
@@ -87,9 +85,3 @@ def test_a_strength_may_be_traced():
 def test_a_negative_strength_is_refused():
     with pytest.raises(ValueError, match=r"strength is -0.5; it must be one number in \[0, inf\]"):
         at_strength(rotate(SPEC), -0.5)
-
-
-def test_a_strength_of_no_transform_is_refused(untyped):
-    spec: Any = "rotate"
-    with pytest.raises(TypeError, match="a str, 'rotate', stands for a transform"):
-        at_strength(spec, 0.5)

@@ -182,7 +182,18 @@ def test_numbers_of_other_machines_are_taken_and_those_that_jax_lacks_are_named(
 
 PAGE = (Path(__file__).parents[2] / "docs" / "describe.md").read_text(encoding="utf-8")
 START, *BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
-HEADINGS = ["dense network", "NNX", "MLP", "BatchNorm", "GroupNorm", "LayerNorm", "residual", "Flattened"]
+HEADINGS = [
+    "dense network",
+    "NNX",
+    "MLP",
+    "BatchNorm",
+    "GroupNorm",
+    "LayerNorm",
+    "residual",
+    "Flattened",
+    "LoRA",
+    "heads",
+]
 WRONG = {'conv("color", "c~")': 'conv("color", "c")', '"g~", "c~"': '"g", "c"', '("in", "h~")': '("in", "h")'}
 """Where signs or scales of what comes after a normalization are said to act before it too."""
 

@@ -6,7 +6,7 @@ of the papers, `augment.strength` one number for the strength of a whole pipelin
 """
 
 # In this order they stand in the catalogue: what preserves, transforms and perturbs the function, and what mixes it.
-from wsjax.augment.exact import flip_signs, permute, rescale, rescale_uniform, shift_phase, shift_turns
+from wsjax.augment.exact import flip_signs, mix_basis, permute, rescale, rescale_uniform, shift_phase, shift_turns
 from wsjax.augment.inputs import flip, rotate, rotate_uniform, scale, scale_axes, shear, translate
 from wsjax.augment.outputs import brightness, contrast, gray, invert, mix_channels
 from wsjax.augment.perturb import drop_neurons, dropout, noise, noise_shared, prune, prune_global, towards_mean
@@ -44,6 +44,7 @@ __all__ = [
     "gray",
     "invert",
     "label_smoothing",
+    "mix_basis",
     "mix_channels",
     "mixup",
     "mixup_aligned",

@@ -4,10 +4,17 @@ Each draws an element of `wsjax.symmetry` and acts with it on one network; the d
 `symmetry.act`. Groups that do not allow an action stay as they are; where none allows it, it is refused.
 """
 
-from wsjax.augment.register import FRACTION, MAGNITUDE, register
+from wsjax.augment.register import FRACTION, MAGNITUDE, Range, register
 from wsjax.symmetry import Symmetry, act, compose
 from wsjax.symmetry.group import Action
-from wsjax.symmetry.sample import sample_permutation, sample_phases, sample_scales, sample_scales_uniform, sample_signs
+from wsjax.symmetry.sample import (
+    sample_matrices,
+    sample_permutation,
+    sample_phases,
+    sample_scales,
+    sample_scales_uniform,
+    sample_signs,
+)
 from wsjax.typing import Key, Scalar, Weights
 
 
@@ -15,9 +22,14 @@ def _require(symmetry: Symmetry, action: Action, name: str) -> None:
     if any(group.allows(action) for group in symmetry.groups.values()):
         return
     found = ", ".join(f"{n}: {g.activation} ({'/'.join(g.actions or ())})" for n, g in symmetry.groups.items())
+    remedy = "Use it on networks whose activation has that symmetry"
+    if action == "linear":
+        remedy = (
+            "Declare Group(..., 'linear', actions=('linear',)) where nothing but linear maps makes and reads a group"
+        )
     raise ValueError(
-        f"{name} needs a group that allows {action!r}, and this Symmetry has none: {found}. "
-        f"Use it on networks whose activation has that symmetry, or leave {name} out of the pipeline."
+        f"{name} needs a group that allows {action!r}, and this Symmetry has none: {found}. {remedy}, or leave {name} "
+        f"out of the pipeline."
     )
 
 
@@ -193,3 +205,37 @@ def rescale_uniform(key: Key, weights: Weights, symmetry: Symmetry, *, max_log: 
     """
     _require(symmetry, "rescale", "rescale_uniform")
     return act(sample_scales_uniform(key, symmetry, max_log=max_log), weights)
+
+
+@register(
+    effect="preserves",
+    formula="what makes a linear group times M, what reads it times M^-1, M = U diag(s) V, log s ~ N(0, std^2)",
+    ranges={"std": Range()},
+)
+def mix_basis(key: Key, weights: Weights, symmetry: Symmetry, *, std: Scalar = 0.3) -> Weights:
+    """Change the basis of every linear group (the rank of a LoRA pair, the dimensions of an attention head) at random.
+
+    **Preserves** the function: x A B = x (A M) (M^-1 B), with M = U diag(s) V, U and V uniform orthogonal matrices and
+    log s normal, cut off at 3 std: the condition number of M is at most exp(6 std). A group within another axis, as
+    the dimensions of a head, has a matrix for each index. It includes `permute`, `flip_signs` and `rescale` there.
+
+    Args:
+        symmetry: its Symmetry, with a group that allows `"linear"`.
+        std: [] standard deviation of log s; 0 draws orthogonal matrices.
+
+    Raises: ValueError: no group allows matrices, a negative std, or an array of integers along such a group.
+
+    Source: the symmetry of low-rank adapters in arXiv 2410.04207; the distribution is ours.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
+        >>> sizes = {"in": Fixed(4), "rank": Group(2, "linear", actions=("linear",)), "out": Fixed(3)}
+        >>> spec = symmetry_of({"down": Axes("in", "rank"), "up": Axes("rank*", "out")}, sizes)
+        >>> w = {"down": jax.random.normal(jax.random.key(0), (4, 2)), "up": jnp.ones((2, 3))}
+        >>> mixed = mix_basis(spec)(jax.random.key(1), w)
+        >>> bool(jnp.allclose(mixed["down"] @ mixed["up"], w["down"] @ w["up"], atol=1e-5))
+        True
+    """
+    _require(symmetry, "linear", "mix_basis")
+    return act(sample_matrices(key, symmetry, std=std), weights)

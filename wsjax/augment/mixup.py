@@ -233,7 +233,8 @@ def mixup_with(key: Key, batch: Batch, pool: Batch, **coefficient: Unpack[Coeffi
         pool: any number of others, of the same structure, such as the first views of the training split.
         alpha, beta, low, high: the mixing coefficient, as in `mixup`.
 
-    Raises: as `mixup`, and ValueError for a pool of another structure or of other shapes; the leaf is named.
+    Raises: as `mixup`, and ValueError for a pool of no network, of another structure or of other shapes; the leaf is
+    named.
 
     Source: arXiv 2402.04081, section 5, whose code draws from all networks on disk, those left out of training too.
 
@@ -387,7 +388,7 @@ def mixup_views(key: Key, batch: Batch, *, pool: Batch | None = None, **coeffici
             batch, along a cycle through each object.
         alpha, beta, low, high: the mixing coefficient, as in `mixup`.
 
-    Raises: as `mixup_with`, and ValueError for a batch or pool without `object`.
+    Raises: as `mixup_with`, and ValueError for a batch or pool without `object`, or with other than integers there.
 
     Source: arXiv 2402.04081, section 5, whose code draws from all views of all objects; the restriction is ours.
 
@@ -475,7 +476,8 @@ def distributions(label: PyTree, what: str) -> Float[Array, "batch classes"]:
 def check_pool(pool: Batch, batch: Batch) -> int:
     """How many networks a pool holds; refused unless its rows mix with those of the batch, whatever their objects."""
     check_batch(batch)
-    size = check_batch(pool, "pool")
+    if not (size := check_batch(pool, "pool")):
+        raise ValueError("pool holds no network; expected one at least, such as those of the training split")
     check_floating(batch.label)
     batch, pool = batch._replace(object=None), pool._replace(object=None)
     check_structure(pool, jax.tree.structure(batch), "the batch they are mixed with")
@@ -489,4 +491,8 @@ def _check_objects(name: str, batch: Batch) -> None:
         raise ValueError(
             f"{name} is None; mixing views needs the number of each network's object: "
             f"Batch(weights, label, object=numbers), or a data set with the column 'image'"
+        )
+    if not jnp.issubdtype(dtype := jnp.result_type(batch.object), jnp.integer) or jnp.ndim(batch.object) != 1:
+        raise ValueError(
+            f"{name} has shape {jnp.shape(batch.object)} and dtype {dtype}; expected one integer for each network"
         )

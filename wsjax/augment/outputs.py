@@ -10,12 +10,14 @@ from jaxtyping import Array, ArrayLike, Float
 
 from wsjax.augment.draws import normals
 from wsjax.augment.io_axes import along, check_size, io_axis, io_size, numbers_along, place_of
-from wsjax.augment.register import FRACTION, MAGNITUDE, register
+from wsjax.augment.register import FRACTION, MAGNITUDE, Range, register
 from wsjax.errors import listing
 from wsjax.floats import common, floats_of, wide
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.axes import consumes
 from wsjax.typing import Key, Scalar, Weights
+
+VALUE = Range(low=-np.inf)
 
 
 def output_affine(
@@ -112,7 +114,11 @@ def _drift(
     return jnp.asarray(offset).astype(dtype) * (gain - 1) + d
 
 
-@register(effect="transforms", formula="v' = c + g (v - c), v the decoded value", ranges={"max_log": MAGNITUDE})
+@register(
+    effect="transforms",
+    formula="v' = c + g (v - c), v the decoded value",
+    ranges={"max_log": MAGNITUDE, "center": VALUE, "offset": VALUE},
+)
 def contrast(
     key: Key, weights: Weights, symmetry: Symmetry, *, max_log: Scalar = 0.2, center: Scalar = 0.5, offset: Scalar = 0.0
 ) -> Weights:
@@ -128,7 +134,7 @@ def contrast(
             distances 0, where the shape's surface is.
         offset: [] what decoding adds to the network's output.
 
-    Raises: ValueError: no bias along the output, or a negative max_log.
+    Raises: ValueError: no bias along the output, a negative max_log, or a center or offset that is no number.
 
     Source: the usual augmentation of images, on weights; not in arXiv 2402.04081.
 
@@ -171,7 +177,11 @@ def brightness(key: Key, weights: Weights, symmetry: Symmetry, *, max_shift: Sca
     return output_affine(weights, symmetry=symmetry, shift=shift)
 
 
-@register(effect="transforms", formula="v' = low + high - v", ranges={"probability": FRACTION})
+@register(
+    effect="transforms",
+    formula="v' = low + high - v",
+    ranges={"probability": FRACTION, "low": VALUE, "high": VALUE, "offset": VALUE},
+)
 def invert(
     key: Key,
     weights: Weights,
@@ -193,7 +203,7 @@ def invert(
         low, high: [] the values' range; its ends change places. -1 and 1 for signed values: v' = -v.
         offset: [] what decoding adds to the network's output.
 
-    Raises: ValueError: no bias along the output, or a probability outside [0, 1].
+    Raises: ValueError: no bias along the output, a probability outside [0, 1], or another setting that is no number.
 
     Source: as `contrast`.
 

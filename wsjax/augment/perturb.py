@@ -285,6 +285,6 @@ def _quantiles(samples: list[Array], quantile: Array) -> Float[Array, " samples"
     return jax.lax.bitcast_convert_type(found, samples[0].dtype)
 
 
-def _in_rows(x: Array, rows: int = 8) -> Array:
+def _in_rows(x: Array) -> Array:
     """Filled up with the largest number, which no count includes: XLA counts rows side by side faster than one line."""
-    return jnp.pad(x, (0, -x.size % rows), constant_values=np.iinfo(x.dtype).max).reshape(rows, -1)
+    return jnp.pad(x, (0, -x.size % 8), constant_values=np.iinfo(x.dtype).max).reshape(8, -1)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from wsjax.augment.compose import stack_size
 from wsjax.errors import check_shape, check_structure, leaf_names
 from wsjax.floats import floating, widened
 from wsjax.typing import Weights
@@ -30,6 +31,8 @@ def statistics_of(weights: PyTree) -> Statistics:
     Args:
         weights: networks stacked along a leading axis, the training split's.
 
+    Raises: ValueError: no network, or arrays that are not stacked alike.
+
     Example:
         >>> found = statistics_of((jnp.array([[1.0, 3.0], [5.0, 7.0]]),))
         >>> found.mean[0].tolist(), round(float(found.deviation[0]), 3)
@@ -42,6 +45,8 @@ def statistics_of(weights: PyTree) -> Statistics:
         square = jnp.square(entries - jnp.mean(jnp.mean(entries, axis=1)))
         return jnp.sqrt(jnp.mean(jnp.mean(square, axis=1)))
 
+    if not stack_size(weights, "weights"):
+        raise ValueError("weights holds no network; expected one at least: give the stacked networks of a split")
     stacks = jax.tree.map(jnp.asarray, weights)
     return Statistics(
         jax.tree.map(lambda x: jnp.mean(widened(x), axis=0) if floating(x) else x[0], stacks),

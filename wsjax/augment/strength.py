@@ -20,15 +20,16 @@ def at_strength(transform: Transform[X], strength: Scalar) -> Transform[X]:
 
     with `identity` the value at which the augmentation leaves its argument as it is (`CATALOGUE[name].identity`): 0 for
     magnitudes and probabilities, 1 for the bounds of MixUp's coefficient. Settings that are integers are rounded. So 1
-    is the pipeline itself and 0 the identity; only `permute` and `rotate_uniform`, which have no strength, stay as they
-    are, as do the weights of `one_of` and the chance of `with_probability`. The strength may be traced: a schedule of
-    it compiles once.
+    is the pipeline itself and 0 the identity; only `permute`, `mix_basis` and `rotate_uniform`, which are the identity
+    at no setting, stay as they are, as do the weights of `one_of` and the chance of `with_probability`. The strength
+    may be traced: a schedule of it compiles once.
 
     Args:
         transform: what `parse_batch` or the combinators make.
         strength: a factor of 0 or more; above 1 settings may leave their ranges.
 
-    Raises: ValueError: a function that was not registered, or with settings but no identity; a negative strength.
+    Raises: ValueError: a function that was not registered, or one with settings but no identity that does not preserve
+    what a network computes; a negative strength.
 
     Example:
         >>> from wsjax.augment import parse_batch
@@ -49,7 +50,7 @@ def at_strength(transform: Transform[X], strength: Scalar) -> Transform[X]:
         name = getattr(function, "__name__", repr(function))
         entry = CATALOGUE.get(name)
         registered = entry is not None and inspect.unwrap(entry.function) is inspect.unwrap(function)
-        if entry is None or not registered or (entry.settings and not entry.identity):
+        if entry is None or not registered or (entry.settings and not entry.identity and entry.effect != "preserves"):
             raise ValueError(
                 f"{name} is no augmentation whose strength is known; say at which of its settings it is the identity: "
                 f"augment.register({name}, identity={{'setting': value}})"

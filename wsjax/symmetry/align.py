@@ -3,7 +3,9 @@
 Weight matching by coordinate descent over the groups. For each group in turn, with the others as they are, the best
 element of that group is found: the best sign or phase for each pair of neurons in closed form, the best scale by
 Newton's method (`match.pairs`), then one exact linear assignment of neurons (`assignment.assign`), where the group
-allows permutations. A step that would raise the squared distance is not taken.
+allows permutations; of a linear group the nearest matrix (`matrices.nearest`). Where others lie within a group, as the
+dimensions of a head within it, bringing one of its indices to another costs what the best elements of these leave. A
+step that would raise the squared distance is not taken.
 
 The first pass grows from what is fixed: a group is matched on the arrays whose other groups are matched already, the
 first layer on the inputs alone, so that neurons not yet in order do not blur it. It is kept where it lowers the
@@ -25,17 +27,23 @@ from wsjax.floats import common, floating, inexact, widened
 from wsjax.symmetry.act import act
 from wsjax.symmetry.assignment import Solver, assign, in_optimal_order
 from wsjax.symmetry.draws import varying_as
-from wsjax.symmetry.element import Element, Move, compose, identity
+from wsjax.symmetry.element import Element, Move, compose, identity, spread
 from wsjax.symmetry.group import Action, Group
-from wsjax.symmetry.match import pairs, slices
+from wsjax.symmetry.match import Slices, pairs, slices
+from wsjax.symmetry.matrices import Nearest, nearest
 from wsjax.symmetry.sample import sample_permutation, sample_signs
 from wsjax.symmetry.spec import Symmetry
 from wsjax.typing import Key, Weights
 
 Over: TypeAlias = Literal["permutation", "signed", "full"]
-OVER: dict[Over, tuple[Action, ...]] = {"permutation": (), "signed": ("sign",), "full": ("sign", "phase", "rescale")}
+OVER: dict[Over, tuple[Action, ...]] = {
+    "permutation": (),
+    "signed": ("sign",),
+    "full": ("sign", "phase", "rescale", "linear"),
+}
 """What else than permutations may act."""
 
+STEPS_OF_A_PAIR = 2  # towards the nearest matrix, where there is one for each pair of indices
 LEAST_GAIN = 1e-6  # of the distance in one sweep; less is rounding
 
 
@@ -62,8 +70,8 @@ def align(
     """The element g that brings `weights` near to `reference`: min over g of |act(g, weights) - reference|^2.
 
     A local minimum of the squared distance over all floating-point arrays, found by coordinate descent; each step is
-    the minimum over one group, exact but for scales and for a group whose axes meet in one array. The result is never
-    farther from the reference than the weights were. It runs under `jax.jit` and `jax.vmap`.
+    the minimum over one group, exact but for scales, matrices and a group whose axes meet in one array. The result is
+    never farther from the reference than the weights were. It runs under `jax.jit` and `jax.vmap`.
 
     **Preserves** the function, up to rounding.
 
@@ -71,8 +79,9 @@ def align(
         weights, reference: the network to move and the one to meet, both of the symmetry.
         symmetry: any: dense, convolutions, residual connections that tie axes.
         group: `"permutation"`; `"signed"`, permutations and the signs that the network allows; `"full"`, all that it
-            allows: signs and phases (sine), signs (tanh), positive scales (ReLU). Nearer weights are no lower loss in
-            between: for ReLU classifiers canonicalize both networks and take `"permutation"` (docs/alignment.md).
+            allows: signs and phases (sine), signs (tanh), positive scales (ReLU), matrices (linear). Nearer weights are
+            no lower loss in between: for ReLU classifiers canonicalize both networks and take `"permutation"`
+            (docs/alignment.md).
         restarts, key: further descents from random elements, drawn with a typed key; the best of all is returned.
         max_sweeps: passes over all groups; descent ends before where nothing changes.
         solver: of the assignments: `"host"` (SciPy), `"device"` (JAX), or `"auto"`, which chooses by the backend.
@@ -196,15 +205,19 @@ def floats_as_one(symmetry: Symmetry, weights: Weights) -> list[Array]:
 def _neutral(settings: _Settings, dtype: np.dtype) -> Element:
     """The identity with every part written out that a step may change, so that a loop can carry it."""
 
-    def move(group: Group) -> Move:
+    def move(name: str, group: Group) -> Move:
         allowed = {action for action in settings.actions if group.allows(action)}
-        return Move(
+        if "linear" in allowed:
+            eye = jnp.eye(group.size, dtype=dtype)
+            return spread(Move(matrix=eye, inverse=eye), settings.symmetry.lead(name))
+        one = Move(
             jnp.arange(group.size, dtype=jnp.int32),
             jnp.ones(group.size, dtype) if allowed else None,
             jnp.zeros(group.size, jnp.int32) if "phase" in allowed else None,
         )
+        return spread(one, settings.symmetry.lead(name))
 
-    return Element(settings.symmetry, {name: move(group) for name, group in settings.symmetry.groups.items()})
+    return Element(settings.symmetry, {name: move(name, group) for name, group in settings.symmetry.groups.items()})
 
 
 def _random(key: Key, settings: _Settings, dtype: np.dtype) -> Element:
@@ -236,17 +249,59 @@ def _step(
 ) -> _State:
     """The best element of one group, applied. `going` is given where the order may well be the best already."""
     symmetry = settings.symmetry
-    group = symmetry.groups[name]
-    mine, theirs = (slices(symmetry, leaves, name, known) for leaves in (state.leaves, goal))
-    found = pairs(group, mine, theirs, settings.actions)
-    order = rows = jnp.arange(group.size, dtype=jnp.int32)
-    if group.allows("permute"):
-        wanted = True if going is None else going & ~in_optimal_order(found.cost)
-        order = assign(found.cost, wanted, solver=settings.solver)
-    pick = lambda table: None if table is None else table[rows, order]
-    one = Element(symmetry, {**identity(symmetry).moves, name: Move(order, pick(found.gain), pick(found.phase))})
+    inner = {n: g for n, g in symmetry.groups.items() if g.within == name}
+    among = None if known is None else known | {name}
+    both = lambda *which: tuple(slices(symmetry, leaves, *which) for leaves in (state.leaves, goal))
+    own, others = both(name, known, frozenset(inner)), [both(n, among) for n in inner]
+    matched = functools.partial(_matched, settings, symmetry.groups[name], [*inner.values()], going=going)
+    for _ in symmetry.lead(name):
+        matched = jax.vmap(matched)
+    found, *within = matched(own, others)
+    moves = {**identity(symmetry).moves, name: found, **dict(zip(inner, within, strict=True))}
+    one = Element(symmetry, moves)
     leaves, distance = _moved(one, state.leaves, goal)
     return _State(leaves, distance, compose(one, state.element))
+
+
+def _matched(
+    settings: _Settings,
+    group: Group,
+    inner: list[Group],
+    own: tuple[Slices, ...],
+    others: list[tuple[Slices, ...]],
+    *,
+    going: Array | None,
+) -> list[Move]:
+    """The best move of a group, and of each group within it, from slices of the weights and the reference."""
+    if group.allows("linear") and "linear" in settings.actions:
+        return [_as_move(nearest(own[0], own[1]))]
+    found = pairs(group, own[0], own[1], settings.actions)
+    cost, tables = found.cost, []
+    for one, (mine, theirs) in zip(inner, others, strict=True):
+        # Of the reference's index i and the weights' j: the matrix forms of each are computed once for all pairs.
+        best = functools.partial(_best_within, settings, one)
+        table = jax.vmap(jax.vmap(best, (0, None)), (None, 0))(mine, theirs)
+        cost, tables = cost + table[0], [*tables, table[1]]
+    order = rows = jnp.arange(group.size, dtype=jnp.int32)
+    if group.allows("permute"):
+        wanted = True if going is None else going & ~in_optimal_order(cost)
+        order = assign(cost, wanted, solver=settings.solver)
+    pick = lambda table: None if table is None else table[rows, order]
+    return [Move(order, pick(found.gain), pick(found.phase)), *(jax.tree.map(pick, table) for table in tables)]
+
+
+def _best_within(settings: _Settings, group: Group, weights: Slices, reference: Slices) -> tuple[Array, Move]:
+    """What the best move of a group costs, but for terms that are the same for every one, and this move."""
+    if group.allows("linear") and "linear" in settings.actions:
+        found = nearest(weights, reference, steps=STEPS_OF_A_PAIR)
+        return found.cost, _as_move(found)
+    (move,) = _matched(settings, group, [], (weights, reference), [], going=None)
+    cost = pairs(group, weights, reference, settings.actions).cost
+    return jnp.sum(cost[jnp.arange(group.size), move.permutation]), move
+
+
+def _as_move(found: Nearest) -> Move:
+    return Move(matrix=found.matrix, inverse=found.inverse)
 
 
 def _grown(settings: _Settings, state: _State, goal: list[Array]) -> _State:

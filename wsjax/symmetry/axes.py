@@ -9,15 +9,22 @@ network's inputs and outputs, have names too; no group acts on them. docs/descri
     kernel of layer 2:   Axes("h1*", "h2")
     bias of layer 2:     Axes("h2", bias=True)
     dense after flatten: Axes(("pixel", "c3*"), "h4")     # a product axis, row-major
+
+A group may exist once for each index of another axis, `Group(..., within="head")`: each index then has an element of
+its own. Its name needs no other mark: in an array it belongs to the index of the nearest "head" before it, or of the
+only one.
+
+    queries of all heads: Axes("stream*", ("head", "key"))
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Shaped
 
 T = TypeVar("T")
@@ -109,3 +116,46 @@ def vector_along(entry: Entry, sizes: Mapping[str, int], vectors: Mapping[str, A
     dtype = next(iter(vectors.values())).dtype
     of_name = lambda name: vectors[base(name)] if base(name) in vectors else jnp.ones(sizes[base(name)], dtype)
     return fold(entry, of_name, outer, jnp.concatenate)
+
+
+def on_parts(
+    x: Any, entries: Sequence[Entry], sizes: Mapping[str, int], change: Callable[[Any, tuple[str, ...]], Any]
+) -> Any:
+    """An array with `change(part, names)` in place of each part: products are unfolded and concatenations split, so
+    that every axis of a part has one name."""
+    xp: Any = np if isinstance(x, np.ndarray) else jnp
+    for axis, entry in enumerate(entries):
+        if isinstance(entry, str):
+            continue
+        lengths = [size(part, sizes) for part in parts_of(entry)]
+        if isinstance(entry, Sum):
+            pieces = xp.split(x, np.cumsum(lengths)[:-1].tolist(), axis)
+            both = zip(pieces, entry.parts, strict=True)
+            made = [on_parts(p, (*entries[:axis], e, *entries[axis + 1 :]), sizes, change) for p, e in both]
+            return xp.concatenate(made, axis)
+        unfolded = x.reshape(*x.shape[:axis], *lengths, *x.shape[axis + 1 :])
+        return on_parts(unfolded, (*entries[:axis], *entry, *entries[axis + 1 :]), sizes, change).reshape(x.shape)
+    return change(x, tuple(entry for entry in entries if isinstance(entry, str)))
+
+
+def parts_by_name(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
+    """The names along the axes of each part of an array, as `on_parts` gives them."""
+    for axis, entry in enumerate(entries):
+        if isinstance(entry, Sum):
+            return [names for e in entry.parts for names in parts_by_name((*entries[:axis], e, *entries[axis + 1 :]))]
+        if isinstance(entry, tuple):
+            return parts_by_name((*entries[:axis], *entry, *entries[axis + 1 :]))
+    return [tuple(entry for entry in entries if isinstance(entry, str))]
+
+
+def place_of(outer: str, names: Sequence[str], axis: int) -> int | None:
+    """The axis of a part whose index says which of a group's elements acts on `axis`: that of the nearest `outer`
+    before it, or of the only one; None where there is none, or no nearest."""
+    places = [i for i, name in enumerate(names) if base(name) == outer]
+    before = [i for i in places if i < axis]
+    return before[-1] if before else places[0] if len(places) == 1 else None
+
+
+def places_of(chain: Sequence[str], names: Sequence[str], axis: int) -> list[int]:
+    """These axes for all that a group lies within, in a part where each has one."""
+    return [place for outer in chain if (place := place_of(outer, names, axis)) is not None]

@@ -92,12 +92,19 @@ def _drawn(draw: np.random.Generator, symmetry: Symmetry, acting: Sequence[tuple
     something."""
 
     def move(name: str, group: Group) -> Move:
-        acts = lambda action: (name, action) in acting
-        order = draw.permutation(group.size) if acts("permute") else np.arange(group.size)
-        signs = draw.choice([-1.0, 1.0], group.size) if acts("sign") else np.ones(group.size)
-        scales = np.exp(0.3 * draw.normal(size=group.size)) if acts("rescale") else 1.0
-        phase = draw.integers(-1, 2, group.size) if acts("phase") else np.zeros(group.size)
+        acts, shape = (lambda action: (name, action) in acting), (*symmetry.lead(name), group.size)
+        order = np.broadcast_to(np.arange(group.size), shape)
+        order = draw.permuted(order, axis=-1) if acts("permute") else order
+        signs = draw.choice([-1.0, 1.0], shape) if acts("sign") else np.ones(shape)
+        scales = np.exp(0.3 * draw.normal(size=shape)) if acts("rescale") else 1.0
+        phase = draw.integers(-1, 2, shape) if acts("phase") else np.zeros(shape)
         gained = group.allows("sign") or group.allows("rescale")
+        if group.allows("linear"):
+            matrix = np.take_along_axis(np.eye(group.size) * (signs * scales)[..., None, :], order[..., None, :], -1)
+            if acts("linear"):
+                left, right = (np.linalg.qr(draw.normal(size=matrix.shape))[0] for _ in range(2))
+                matrix = matrix @ (left * np.exp(draw.uniform(-0.5, 0.5, shape))[..., None, :]) @ right
+            return Move(matrix=matrix.astype(np.float32), inverse=np.linalg.inv(matrix).astype(np.float32))
         return Move(
             order.astype(np.int32) if group.allows("permute") else None,
             (signs * scales).astype(np.float32) if gained else None,

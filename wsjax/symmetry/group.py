@@ -9,13 +9,17 @@ import numpy as np
 
 from wsjax.errors import check_choice, check_number, fields_as_python, listing
 
-Action: TypeAlias = Literal["permute", "sign", "phase", "rescale"]
+Action: TypeAlias = Literal["permute", "sign", "phase", "rescale", "linear"]
 Convention: TypeAlias = Literal["affine", "kernel"]
 Role: TypeAlias = Literal["input", "output", "internal"]
 
 ODD = ("sine", "tanh", "linear")
 HOMOGENEOUS = ("relu", "leaky_relu", "linear")
 ACTIONS: tuple[Action, ...] = ("permute", "sign", "phase", "rescale")
+"""What acts neuron by neuron, and what an activation allows by itself."""
+ALL_ACTIONS: tuple[Action, ...] = (*ACTIONS, "linear")
+SUBSUMED: tuple[Action, ...] = ("permute", "sign", "rescale")
+"""What a group that takes every invertible matrix takes too."""
 CONVENTIONS: tuple[Convention, ...] = ("affine", "kernel")
 """sin(w0 (x W + b)), as in SIREN's code, and sin(w0 x W + b)."""
 
@@ -46,6 +50,17 @@ def frequencies(w0: float | Sequence[float], hidden: int) -> tuple[float, ...]:
 class Group:
     """A set of interchangeable neurons (or channels) and what may act on it.
 
+    `"linear"` among the `actions` lets every invertible matrix M act, what produces the group times M and what consumes
+    it times M^-1: for neurons with nothing but linear maps between what makes and what reads them, as the rank of a
+    LoRA pair, the query-key and value-output dimensions of an attention head, a bottleneck. It needs the activation
+    `"linear"`, includes permutations, signs and scales, and is no default, for the activation alone does not allow it:
+    a norm or a gate on the way admits scales or permutations and no matrix.
+
+    `within` names another axis: the group then exists once for each index of it, and each has an element of its own.
+    Where that axis is a group too, its indices are permuted with all that is within: `"head": Group(8, "linear",
+    actions=("permute",))` and `"key": Group(64, "linear", actions=("linear",), within="head")`. Stacked layers, experts
+    and groups of channels are described alike.
+
     `w0_convention` says where a sine's frequency stands: `"affine"` is sin(w0 (x W + b)), as in SIREN's code;
     `"kernel"` is sin(w0 x W + b). `actions` defaults to all that the activation allows; name fewer where
     something else in the network forbids one (batch statistics: no signs).
@@ -56,6 +71,7 @@ class Group:
     w0: float = 1.0
     w0_convention: Convention = "affine"
     actions: tuple[Action, ...] | None = None
+    within: str | None = None
 
     def __post_init__(self):
         fields_as_python(self)
@@ -64,13 +80,18 @@ class Group:
         check_choice("w0 convention", self.w0_convention, CONVENTIONS)
         allowed = actions_of(self.activation)
         for action in self.actions or ():
-            check_choice("action", action, ACTIONS)
-            if action not in allowed:
+            check_choice("action", action, ALL_ACTIONS)
+            if action not in (ALL_ACTIONS if self.activation == "linear" and action != "phase" else allowed):
                 raise ValueError(
                     f"action {action!r} does not preserve the function of {self.activation!r} neurons; those allow: "
                     f"{listing(allowed)}. Leave it out, or correct the activation."
                 )
-        object.__setattr__(self, "actions", allowed if self.actions is None else tuple(self.actions))
+        acting = allowed if self.actions is None else tuple(self.actions)
+        if "linear" in acting:
+            acting = (*SUBSUMED, "linear")
+        object.__setattr__(self, "actions", acting)
+        if not isinstance(self.within, str | None):
+            raise TypeError(f"within of a group is {self.within!r}; expected the name of an axis, or None")
 
     def allows(self, action: Action) -> bool:
         return action in (self.actions or ())

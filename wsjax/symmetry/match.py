@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from wsjax.symmetry.axes import Entry, Sum, atoms, base, consumes, follows, parts_of, size
+from wsjax.symmetry.axes import Axes, Entry, Sum, atoms, base, consumes, follows, on_parts, parts_of, places_of, size
 from wsjax.symmetry.group import Action, Group
 from wsjax.symmetry.spec import Symmetry
 
@@ -26,31 +26,65 @@ LARGEST_LOG_SCALE = 12.0
 
 
 class Slices(NamedTuple):
-    """Rows are the neurons of one group: incoming weights, biases, outgoing weights, and what follows them."""
+    """Rows are the neurons of one group: incoming weights, biases, outgoing weights, and what follows them.
 
-    produced: Float[Array, "neurons made"]
-    bias: Float[Array, "neurons biases"]
-    consumed: Float[Array, "neurons consumed"]
-    followed: Float[Array, "neurons beside"]
+    Of a group within other axes each has these in front.
+    """
+
+    produced: Float[Array, "*within neurons made"]
+    bias: Float[Array, "*within neurons biases"]
+    consumed: Float[Array, "*within neurons consumed"]
+    followed: Float[Array, "*within neurons beside"]
 
 
-def slices(symmetry: Symmetry, leaves: list[Array], group: str, known: frozenset[str] | None = None) -> Slices:
+def slices(
+    symmetry: Symmetry,
+    leaves: list[Array],
+    group: str,
+    known: frozenset[str] | None = None,
+    without: frozenset[str] = frozenset(),
+) -> Slices:
     """Everything along the axes of a group, flattened beside its neurons, of leaves of one floating dtype; with `known`
-    only of arrays whose other groups are all among these, and that carry this group once."""
+    only of arrays whose other groups are all among these or what it lies within, and that carry this group once; not of
+    arrays along a group `without`."""
+    lead = symmetry.lead(group)
     produced, bias, consumed, followed = [], [], [], []
     for leaf, axes in zip(leaves, symmetry.axes, strict=True):
         others = [n for n in axes.names if n in symmetry.groups]
         if group not in others:
             continue
         others.remove(group)
-        if known is not None and not known.issuperset(others):
+        if known is not None and not known.union(symmetry.chain(group)).issuperset(others):
+            continue
+        if not without.isdisjoint(others):
+            continue
+        for rows, name in _unfold_within(leaf, axes, group, symmetry) if lead else ():
+            made = bias if axes.bias else produced
+            (consumed if consumes(name) else followed if follows(name) else made).append(rows)
+        if lead:
             continue
         for axis, entry in enumerate(axes.entries):
             for rows, name in _unfold(jnp.moveaxis(leaf, axis, 0), entry, group, symmetry.sizes):
                 made = bias if axes.bias else produced
                 (consumed if consumes(name) else followed if follows(name) else made).append(rows)
-    nothing = jnp.zeros((symmetry.groups[group].size, 0), leaves[0].dtype)
-    return Slices(*(jnp.concatenate([nothing, *parts], axis=1) for parts in (produced, bias, consumed, followed)))
+    nothing = jnp.zeros((*lead, symmetry.groups[group].size, 0), leaves[0].dtype)
+    return Slices(*(jnp.concatenate([nothing, *parts], axis=-1) for parts in (produced, bias, consumed, followed)))
+
+
+def _unfold_within(leaf: Array, axes: Axes, group: str, symmetry: Symmetry) -> list[tuple[Array, str]]:
+    """For each place of a group that lies within others: (*within, neurons, rest), and its name with its mark."""
+    found, lead = [], symmetry.lead(group)
+
+    def collect(part: Array, names: tuple[str, ...]) -> Array:
+        for axis, name in enumerate(names):
+            if base(name) == group:
+                places = (*places_of(symmetry.chain(group), names, axis), axis)
+                rows = jnp.moveaxis(part, places, range(len(places))).reshape(*lead, part.shape[axis], -1)
+                found.append((rows, name))
+        return part
+
+    on_parts(leaf, axes.entries, symmetry.sizes, collect)
+    return found
 
 
 def _unfold(x: Array, entry: Entry, group: str, sizes: dict[str, int]) -> list[tuple[Array, str]]:

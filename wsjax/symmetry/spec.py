@@ -16,7 +16,7 @@ from jaxtyping import PyTree, PyTreeDef
 
 from wsjax.errors import check_number, check_shape, check_structure, leaf_names, listing
 from wsjax.floats import uncut
-from wsjax.symmetry.axes import Axes, atoms, base, consumes, follows, size
+from wsjax.symmetry.axes import Axes, atoms, base, consumes, follows, parts_by_name, place_of, size
 from wsjax.symmetry.group import Convention, Fixed, Group, frequencies
 from wsjax.typing import Layer
 
@@ -48,6 +48,15 @@ class Symmetry:
     def sizes(self) -> dict[str, int]:
         return {name: d.size for name, d in self.dimensions}
 
+    def chain(self, name: str) -> tuple[str, ...]:
+        """The axes within which a group lies, outermost first: it has an element for each of their indices."""
+        within = getattr(dict(self.dimensions)[name], "within", None)
+        return () if within is None else (*self.chain(within), within)
+
+    def lead(self, name: str) -> tuple[int, ...]:
+        """The sizes of these axes."""
+        return tuple(self.sizes[outer] for outer in self.chain(name))
+
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         """The shape of each leaf of one network."""
@@ -70,7 +79,10 @@ class Symmetry:
         return jax.tree.unflatten(self.treedef, leaves)
 
     def __repr__(self) -> str:
-        groups = (f"{n}: {g.size} {g.activation} ({'/'.join(g.actions or ())})" for n, g in self.groups.items())
+        within = lambda g: f" within {g.within}" if g.within else ""
+        groups = (
+            f"{n}: {g.size} {g.activation} ({'/'.join(g.actions or ())}){within(g)}" for n, g in self.groups.items()
+        )
         return f"Symmetry({listing(groups)})"
 
 
@@ -97,7 +109,8 @@ def symmetry_of(axes: PyTree, dimensions: Mapping[str, Group | Fixed]) -> Symmet
     Raises:
         TypeError: a leaf is not `Axes`, or a dimension neither `Group` nor `Fixed`.
         ValueError: a name without a dimension or the reverse, a bias that consumes a group or produces several, a
-            group that takes phases but has no bias of its own to carry them, a group that no array produces.
+            group that takes phases but has no bias of its own to carry them, a group that no array produces, an array
+            that follows a group of matrices, a group within an axis that an array of its own lacks.
 
     Example:
         >>> from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
@@ -118,9 +131,52 @@ def symmetry_of(axes: PyTree, dimensions: Mapping[str, Group | Fixed]) -> Symmet
         raise ValueError(f"axes {listing(undefined)} have no Group or Fixed; add them to `dimensions`")
     if unused:
         raise ValueError(f"dimensions {listing(unused)} name no axis of any array; remove them")
+    _check_within(dimensions)
     closed = Symmetry(treedef, tuple(leaves), tuple(dimensions.items()))
+    _check_places(closed)
     _check_groups(closed)
     return closed
+
+
+def carries_phase(axes: Axes, name: str, symmetry: Symmetry) -> bool:
+    """Whether an array is the bias that a group's phases shift: along that group alone, and what it lies within."""
+    if not axes.bias or not (chain := symmetry.chain(name)):
+        return axes.bias and name in axes.entries  # inside a product or a sum a bias carries no phase
+    parts = parts_by_name(axes.entries)
+    return len(parts) == 1 and sorted(map(base, parts[0])) == sorted((name, *chain)) and name in parts[0]
+
+
+def _check_within(dimensions: Mapping[str, Group | Fixed]) -> None:
+    for name, dimension in dimensions.items():
+        seen = [name]
+        while isinstance(dimension, Group) and (outer := dimension.within) is not None:
+            if outer not in dimensions:
+                raise ValueError(f"group {seen[-1]!r} lies within {outer!r}, which no dimension is; add it")
+            if outer in seen:
+                raise ValueError(f"group {name!r} lies within itself, by way of {listing(seen)}; correct `within`")
+            dimension = dimensions[outer]
+            if isinstance(dimension, Group) and not set(dimension.actions or ()) <= {"permute"}:
+                raise ValueError(
+                    f"group {outer!r} has others within it and allows {listing(dimension.actions or ())}; expected "
+                    f"permutations alone, as signs and scales belong to what is within: declare "
+                    f"Group({dimension.size}, {dimension.activation!r}, actions=('permute',))"
+                )
+            seen.append(outer)
+
+
+def _check_places(symmetry: Symmetry) -> None:
+    """Each axis of a group that lies within others says which of its elements acts there."""
+    for name, axes in zip(symmetry.names, symmetry.axes, strict=True):
+        for names in parts_by_name(axes.entries):
+            for axis, atom in enumerate(names):
+                for outer in symmetry.chain(base(atom)):
+                    if place_of(outer, names, axis) is None:
+                        raise ValueError(
+                            f"{name} lies along {atom!r}, a group within {outer!r}, and along "
+                            f"{'more than one' if outer in map(base, names) else 'no'} axis {outer!r} before it; "
+                            f"expected one, which says whose element acts: write the axis of {outer!r} before that of "
+                            f"{base(atom)!r}, or declare a Group without within where all share one element"
+                        )
 
 
 def _check_groups(symmetry: Symmetry) -> None:
@@ -131,7 +187,7 @@ def _check_groups(symmetry: Symmetry) -> None:
         made = {base(a) for a in names if not consumes(a)} & set(symmetry.groups)
         produced |= made & names
         if axes.bias:
-            if len(made) > 1:
+            if len(made) > 1 and not any(made <= {n, *symmetry.chain(n)} for n in made):
                 raise ValueError(
                     f"{name} is a bias over {listing(sorted(made))}; a bias belongs to one group: leave bias=True out "
                     f"where its axis is a product of groups, as beside a GroupNorm; it then moves with its neurons and "
@@ -139,7 +195,14 @@ def _check_groups(symmetry: Symmetry) -> None:
                 )
             if any(consumes(a) for a in names):
                 raise ValueError(f"{name} is a bias but consumes a group; a bias only produces, drop the '*'")
-            biased |= made & set(axes.entries)  # inside a product or a sum a bias carries no phase
+            biased |= made & {n for n in symmetry.groups if carries_phase(axes, n, symmetry)}
+        for atom in (a for a in names if follows(a) and base(a) in symmetry.groups):
+            if symmetry.groups[base(atom)].allows("linear"):
+                raise ValueError(
+                    f"{name} follows group {base(atom)!r} ({atom!r}), on which matrices act; expected arrays that "
+                    f"produce or consume it alone, as what a normalization divides out is no matrix: declare "
+                    f"actions=('permute',) for it"
+                )
     for name, group in symmetry.groups.items():
         if name not in produced:
             raise ValueError(
