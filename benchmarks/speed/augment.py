@@ -39,7 +39,9 @@ from wsjax.augment import CATALOGUE, batched
 from wsjax.networks import Network
 from wsjax.symmetry import draws as draws_of
 
-NAMES = tuple(name for name in CATALOGUE if name != "mixup_aligned")
+OTHERS = ("mixup_aligned", "mix_basis")
+"""What has a suite of its own, and what acts on linear groups alone, which no network here has."""
+NAMES = tuple(name for name in CATALOGUE if name not in OTHERS)
 GROWING = ("pipeline", "permute", "flip_signs", "noise", "prune", "rotate")
 ON_CNN = GROWING[1:-1]  # a convolution's input is a color, which nothing turns
 MARKS = {
