@@ -183,6 +183,7 @@ def test_numbers_of_other_machines_are_taken_and_those_that_jax_lacks_are_named(
 PAGE = (Path(__file__).parents[2] / "docs" / "describe.md").read_text(encoding="utf-8")
 START, *BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
 HEADINGS = [
+    "Inferred",
     "dense network",
     "NNX",
     "MLP",
