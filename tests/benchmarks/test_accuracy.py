@@ -150,7 +150,7 @@ def paged():
 
 
 def test_the_committed_page_is_made_of_the_committed_reports():
-    assert len(page.committed()) == 11
+    assert len(page.committed()) == 12
     assert page.whole(page.committed()) == page.PAGE.read_text()
 
 

@@ -26,6 +26,7 @@ from wsjax.symmetry import Axes, Fixed, Group, Sum, mlp, siren, symmetry_of
 from wsjax.typing import Layer
 
 DIMENSIONS = {"in": Fixed(2, "input"), "h": Group(3, "tanh", actions=("permute",)), "out": Fixed(1, "output")}
+EXPERTS = {"e": Group(2, "linear", actions=("permute",)), "h": Group(3, "tanh", within="e")}
 SKIP = {
     "first": [Axes("in", "h"), Axes("h", bias=True)],
     "none": None,
@@ -78,9 +79,13 @@ def test_a_symmetry_survives_json():
         FLAX,
         symmetry_of(SKIP, DIMENSIONS),
         symmetry_of((Axes("in", "h"), Axes((("in", "h*"), "h*"), "out")), DIMENSIONS),
+        symmetry_of((Axes("in", "e", "h"), Axes("e*", "h*", "out")), {**DIMENSIONS, **EXPERTS}),
     ):
         again = symmetry_from_json(json.loads(json.dumps(symmetry_to_json(symmetry))))
         assert (again, hash(again), again.shapes) == (symmetry, hash(symmetry), symmetry.shapes)
+    # What was stored before groups lay within others has the same JSON now, of which its index holds a digest.
+    group = dict(symmetry_to_json(mlp((3, 4, 2)))["dimensions"])["h1"]["group"]
+    assert sorted(group) == ["actions", "activation", "size", "w0", "w0_convention"]
 
 
 def test_a_container_that_a_file_cannot_bring_back_says_what_to_do():

@@ -147,10 +147,7 @@ def symmetry_to_json(symmetry: Symmetry) -> dict[str, Any]:
     return {
         "structure": _structure(numbered),
         "axes": [{"entries": [_entry(e) for e in axes.entries], "bias": axes.bias} for axes in symmetry.axes],
-        "dimensions": [
-            [name, {"group" if isinstance(dimension, Group) else "fixed": asdict(dimension)}]
-            for name, dimension in symmetry.dimensions
-        ],
+        "dimensions": [[name, _dimension(dimension)] for name, dimension in symmetry.dimensions],
     }
 
 
@@ -161,6 +158,12 @@ def symmetry_from_json(fields: dict[str, Any]) -> Symmetry:
         jax.tree.map(lambda leaf: axes[leaf], _structure_from(fields["structure"])),
         {name: _dimension_from(dimension) for name, dimension in fields["dimensions"]},
     )
+
+
+def _dimension(dimension: Group | Fixed) -> dict[str, Any]:
+    # A group within no other has no such entry, so that data sets from before groups could have one still load.
+    described = {name: value for name, value in asdict(dimension).items() if (name, value) != ("within", None)}
+    return {"group" if isinstance(dimension, Group) else "fixed": described}
 
 
 def _structure(node: PyTree) -> Any:
