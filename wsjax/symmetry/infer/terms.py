@@ -6,6 +6,7 @@ happens where two of them meet, depends on the pass: the first finds permutation
 (degrees.py).
 """
 
+import abc
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -133,28 +134,31 @@ def mapped(term: Term, of_atom: Callable[[Any], Term]) -> Term:
     return concatenation([mapped(part, of_atom) for part in term.parts]) if isinstance(term, Sum) else term
 
 
-class Terms:
-    """Operations on terms, the same in both passes. `note` says which step of the program is at work."""
+class Terms(abc.ABC):
+    """Operations on terms, the same in both passes, which differ in what happens to an atom. `note` says which step of
+    the program is at work."""
 
     note: str = ""
 
+    @abc.abstractmethod
     def unite(self, a: Atom, b: Atom, how: str) -> Term:
         """Two atoms that are one axis of one step: `how` is "add", "mul", "div" or "contract"."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def bind(self, atom: Atom, term: Term) -> Term:
         """An atom found to be this product or sum, or fixed."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def beside_constant(self, term: Term, free: Free, how: str) -> Term:
         """An axis beside a value that is constant along it; `how` is "over" where that is divided by it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def divide_atom(self, atom: Atom, lead: int) -> tuple[Term, Term]:
-        raise NotImplementedError
+        """The two factors of an atom, the leading one of this size."""
 
+    @abc.abstractmethod
     def cut_atom(self, atom: Atom, at: int) -> tuple[Term, Term]:
-        raise NotImplementedError
+        """The two parts of an atom, the first of this size."""
 
     def why(self, text: str) -> Why:
         return Why(f"{text} in {self.note}" if self.note else text)
