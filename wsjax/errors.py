@@ -140,6 +140,12 @@ def check_sizes(*, low: int = 1, **sizes: int) -> None:
         check_number(name, size, low=low, integer=True)
 
 
+def check_several(name: str, value: object) -> None:
+    """Raise TypeError for one name where several belong: Python would take its letters for them."""
+    if isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}, one name; expected a tuple or list of names: give [{value!r}]")
+
+
 def check_index(what: str, index: Any, count: int) -> None:
     """Raise IndexError for a number outside [-count, count), for which JAX would take the nearest in silence."""
     if isinstance(index, Tracer):

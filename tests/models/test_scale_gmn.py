@@ -29,13 +29,13 @@ LOOP = symmetry_of(
     {"in": dense_axes("in", "h"), "step": Axes("h*", "h"), "gate": Axes("h*"), "out": dense_axes("h*", "out")},
     {"in": IN, "h": Group(3, "relu"), "out": Fixed(1, "output")},
 )
-"""Scales in a recurrent kernel, and an array that reads neurons without making any."""
+"""Scales in a recurrent kernel, and an array that consumes neurons and produces none."""
 
 GATED = symmetry_of(
     {"in": dense_axes("in", "h"), "gate": Axes("h*"), "out": dense_axes("h*", "out")},
     {"in": IN, "h": Group(3, "sine", 5.0), "out": Fixed(1, "output")},
 )
-"""Phases, and an array that reads neurons without making any."""
+"""Phases, and an array that consumes neurons and produces none."""
 
 Actions = tuple[Action, ...]
 SIGNS: Actions = ("permute", "sign")

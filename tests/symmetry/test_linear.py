@@ -283,12 +283,12 @@ def test_matrices_need_linear_neurons_and_within_a_name():
         (
             {"a": Axes("in", "r"), "b": Axes("r*", "r"), "c": Axes("r*", "out")},
             {**ENDS, "r": RANK},
-            r"weights\['b'\] both makes and reads 'r'",
+            r"weights\['b'\] both produces and consumes 'r'",
         ),
         (
             {"a": Axes("in", "r"), "c": Axes("r*", "out")},
             {**ENDS, "r": Group(6, "linear", actions=("linear",))},
-            "group 'r' has 6 neurons, each made by 4 weights and read by 4; expected as many as neurons",
+            "group 'r' has 6 neurons, with 4 weights each that produce it and 4 that consume it; expected at least 6",
         ),
     ],
 )

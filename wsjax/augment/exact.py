@@ -24,9 +24,7 @@ def _require(symmetry: Symmetry, action: Action, name: str) -> None:
     found = ", ".join(f"{n}: {g.activation} ({'/'.join(g.actions or ())})" for n, g in symmetry.groups.items())
     remedy = "Use it on networks whose activation has that symmetry"
     if action == "linear":
-        remedy = (
-            "Declare Group(..., 'linear', actions=('linear',)) where nothing but linear maps makes and reads a group"
-        )
+        remedy = "Declare Group(..., 'linear', actions=('linear',)) where only linear maps produce and consume a group"
     raise ValueError(
         f"{name} needs a group that allows {action!r}, and this Symmetry has none: {found}. {remedy}, or leave {name} "
         f"out of the pipeline."
@@ -144,7 +142,7 @@ def shift_turns(key: Key, weights: Weights, symmetry: Symmetry, *, max_turns: Sc
     _require(symmetry, "phase", "shift_turns")
     half = sample_phases(key, symmetry, max_shift=max_turns)
     moved = symmetry.leaves(act(compose(half, half), weights))
-    # A whole turn changes no sign, so what reads the neurons stays, and compiled code does not compute it.
+    # A whole turn changes no sign, so what consumes the neurons stays, and compiled code does not compute it.
     pairs = zip(symmetry.axes, moved, symmetry.leaves(weights), strict=True)
     return symmetry.unflatten([new if axes.bias else old for axes, new, old in pairs])
 
@@ -209,7 +207,7 @@ def rescale_uniform(key: Key, weights: Weights, symmetry: Symmetry, *, max_log: 
 
 @register(
     effect="preserves",
-    formula="what makes a linear group times M, what reads it times M^-1, M = U diag(s) V, log s ~ N(0, std^2)",
+    formula="what produces a linear group times M, what consumes it times M^-1, M = U diag(s) V, log s ~ N(0, std^2)",
     ranges={"std": Range()},
 )
 def mix_basis(key: Key, weights: Weights, symmetry: Symmetry, *, std: Scalar = 0.3) -> Weights:

@@ -105,7 +105,9 @@ def dropout(key: Key, weights: Weights, *, rate: Scalar = 0.1, survivors: Scalar
 
 
 @register(
-    effect="perturbs", formula="all that makes and reads a neuron is 0, with chance rate", ranges={"rate": FRACTION}
+    effect="perturbs",
+    formula="all that produces or consumes a neuron is 0, with chance rate",
+    ranges={"rate": FRACTION},
 )
 def drop_neurons(key: Key, weights: Weights, symmetry: Symmetry, *, rate: Scalar = 0.1) -> Weights:
     """Remove each neuron of every group with a given chance.

@@ -29,9 +29,9 @@ def canonicalize(weights: Weights, symmetry: Symmetry) -> Weights:
     - homogeneous ones: what makes the neuron, bias included, of Euclidean norm 1;
 
     and the neurons are then ordered by bias, where biases are equal by the entries of what makes them. A linear group
-    (every matrix acts) is balanced instead: what makes and what reads it have p p^T = c c^T = diag(s), s the singular
-    values of c^T p in descending order, the largest entry of what makes each neuron positive; where c^T p is not of
-    full rank, the group is left as it is. Groups within others come before these, index by index.
+    (every matrix acts) is balanced instead: what produces and what consumes it have p p^T = c c^T = diag(s), s the
+    singular values of c^T p in descending order, the largest entry of what makes each neuron positive; where c^T p is
+    not of full rank, the group is left as it is. Groups within others come before these, index by index.
 
     **Preserves** the function, up to rounding: the weights move along their orbit, under the actions that the
     `symmetry` allows. It is not continuous: near a border (a bias of 0, two equal biases) networks that are close can
@@ -89,7 +89,7 @@ def inputs_first(symmetry: Symmetry) -> list[str]:
 
 
 def _check_linear(symmetry: Symmetry, name: str, known: frozenset[str]) -> None:
-    """A matrix is settled by what makes and what reads its group, up to permutations, and needs enough of both."""
+    """What produces and what consumes a group settle its matrix, up to permutations; it takes enough of both."""
     remedy = f"leave 'linear' out of the actions of {name!r} for a canonical form over signs and scales of its neurons"
     settled = known.union(symmetry.chain(name))
     parts = ((leaf, p) for leaf, a in zip(symmetry.names, symmetry.axes, strict=True) for p in parts_by_name(a.entries))
@@ -100,7 +100,8 @@ def _check_linear(symmetry: Symmetry, name: str, known: frozenset[str]) -> None:
         others.remove(name)
         if name in others:
             raise ValueError(
-                f"{leaf} both makes and reads {name!r}, on which matrices act; expected arrays that do one: {remedy}"
+                f"{leaf} both produces and consumes {name!r}, on which matrices act; expected arrays that do one: "
+                f"{remedy}"
             )
         for other in others:
             actions = symmetry.groups[other].actions or ()
@@ -114,8 +115,8 @@ def _check_linear(symmetry: Symmetry, name: str, known: frozenset[str]) -> None:
     made, read, size = own.produced.shape[-1] + own.bias.shape[-1], own.consumed.shape[-1], symmetry.sizes[name]
     if min(made, read) < size:
         raise ValueError(
-            f"group {name!r} has {size} neurons, each made by {made} weights and read by {read}; expected as many as "
-            f"neurons at least, for fewer have no balanced form: {remedy}"
+            f"group {name!r} has {size} neurons, with {made} weights each that produce it and {read} that consume it; "
+            f"expected at least {size} of both, as fewer have no balanced form: {remedy}"
         )
 
 

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from wsjax.errors import check_choice, check_number, fields_as_python, listing
+from wsjax.errors import check_choice, check_number, check_several, fields_as_python, listing
 
 Action: TypeAlias = Literal["permute", "sign", "phase", "rescale", "linear"]
 Convention: TypeAlias = Literal["affine", "kernel"]
@@ -51,10 +51,10 @@ class Group:
     """A set of interchangeable neurons (or channels) and what may act on it.
 
     `"linear"` among the `actions` lets every invertible matrix M act, what produces the group times M and what consumes
-    it times M^-1: for neurons with nothing but linear maps between what makes and what reads them, as the rank of a
-    LoRA pair, the query-key and value-output dimensions of an attention head, a bottleneck. It needs the activation
-    `"linear"`, includes permutations, signs and scales, and is no default, for the activation alone does not allow it:
-    a norm or a gate on the way admits scales or permutations and no matrix.
+    it times M^-1: for neurons with nothing but linear maps between the arrays that produce and consume them, as the
+    rank of a LoRA pair, the query-key and value-output dimensions of an attention head, a bottleneck. It needs the
+    activation `"linear"`, includes permutations, signs and scales, and is no default, for the activation alone does
+    not allow it: a norm or a gate on the way admits scales or permutations and no matrix.
 
     `within` names another axis: the group then exists once for each index of it, and each has an element of its own.
     Where that axis is a group too, its indices are permuted with all that is within: `"head": Group(8, "linear",
@@ -79,6 +79,7 @@ class Group:
         check_number("w0 of a group", self.w0, low=0, open_low=True)
         check_choice("w0 convention", self.w0_convention, CONVENTIONS)
         allowed = actions_of(self.activation)
+        check_several("actions", self.actions)
         for action in self.actions or ():
             check_choice("action", action, ALL_ACTIONS)
             if action not in (ALL_ACTIONS if self.activation == "linear" and action != "phase" else allowed):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from wsjax.errors import as_integer, check_choice, check_number
+from wsjax.errors import as_integer, check_choice, check_number, check_several
 from wsjax.symmetry.draws import permutations, uniform_integers, words
 from wsjax.symmetry.element import Element, Move, compose, identity, multiply, refined
 from wsjax.symmetry.group import ACTIONS, ALL_ACTIONS, Action
@@ -85,8 +85,8 @@ def sample(key: Key, symmetry: Symmetry, *, actions: Sequence[Action] = ALL_ACTI
     """Draw from all that may act: permutations and signs uniformly, phases in -1..1, scales log-normal (std 0.3).
 
     `key` is a typed key; a group of the `symmetry` takes those of the `actions`, `"permute"`, `"sign"`, `"phase"`,
-    `"rescale"` and `"linear"`, that it allows. A matrix, U diag(s) V with uniform orthogonal U, V and log-normal s of
-    a condition number of 6 at most, includes the others. A group within another axis has a draw for each index.
+    `"rescale"` and `"linear"`, that it allows. A matrix, U diag(s) V with uniform orthogonal U, V and log-normal s
+    (std 0.3, cut off at 3 of them), includes the others. A group within another axis has a draw for each index.
 
     Raises:
         ValueError: an unknown action.
@@ -100,6 +100,7 @@ def sample(key: Key, symmetry: Symmetry, *, actions: Sequence[Action] = ALL_ACTI
         >>> bool(abs(networks.siren_apply(moved, x) - networks.siren_apply(w, x)).max() < 1e-5)
         True
     """
+    check_several("actions", actions)
     for action in actions:
         check_choice("action", action, ALL_ACTIONS)
     element = identity(symmetry)

@@ -115,6 +115,6 @@ class ScaleEditor(eqx.Module):
         nodes, bias = self.trunk.graph.nodes[i], self.biases[i]
         read = arriving((x @ self.read[i]) * inverse[:, None], phasor)
         both = jnp.concatenate([x @ self.made[i], read], axis=1)
-        # What reads neurons whose phases shift has no constant.
+        # An array that consumes neurons whose phases shift has no constant.
         both = both if bias is None else both.at[:, : len(bias)].add(bias[None, :])
         return list(jax.lax.split(both, [feature.fixed for feature in (*nodes.produced, *nodes.consumed)], 1))

@@ -1,8 +1,9 @@
 """Phases of sine neurons: what a bias is read as, so that no shift by half turns changes what is read.
 
-A shift by k half turns and a sign s of a neuron turn its phase z = pi b / half_turn into s z + k pi, what leads to it
-into s times that, and what reads it into s (-1)^k times that. So its vectors are of two kinds: *arriving* ones have the
-factor s, as the sum of its inputs has, and *leaving* ones s (-1)^k, as its activation has. The bias has neither, but
+A shift by k half turns and a sign s of a neuron turn its phase z = pi b / half_turn into s z + k pi, what produces it
+into s times that, and what consumes it into s (-1)^k times that. So its vectors are of two kinds: *arriving* ones have
+the factor s, as the sum of its inputs has, and *leaving* ones s (-1)^k, as its activation has. The bias has neither,
+but
 
     sin z: s (-1)^k        cos z: (-1)^k
 

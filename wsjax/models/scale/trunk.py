@@ -84,8 +84,8 @@ class Initial(eqx.Module):
     """The vectors that a set of nodes begins with: a linear map of its numbers, and where nothing multiplies them an
     embedding, of each node at inputs and outputs, of the group at hidden ones.
 
-    What neurons read from elsewhere, an array that only consumes them, has the gain 1 / g and is multiplied by D^2,
-    and by cos z where phases shift.
+    An array that only consumes the neurons has the gain 1 / g and is multiplied by D^2, and by cos z where phases
+    shift.
     """
 
     kernel: Array | None
