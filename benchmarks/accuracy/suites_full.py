@@ -20,55 +20,69 @@ RECIPES = {
     "dws": replace(data.recipe_named("dws"), steps=700, learning_rate=4e-3),
     "zero": replace(from_zero(), steps=300, target_psnr=None),
 }
-"""SIREN's own start with its w0 in the weights, the start of the published files, and a zero output."""
+"""SIREN's own initialization with its w0 in the weights, that of the published files, and a zero output."""
 
-CONFIGURATIONS = {**AUGMENTATIONS, "maps": MAPS, "flipped_maps": f"flip(axis=0) | {MAPS}"}
-"""`maps` are changes of the input of less than half the size of those in `recommended`."""
+CONFIGURATIONS = {
+    **AUGMENTATIONS,
+    "maps": MAPS,
+    "flipped_maps": f"flip(axis=0) | {MAPS}",
+    "wide": "",
+    "wide_maps": MAPS,
+    "aligned": "",
+    "aligned_mixup": AUGMENTATIONS["mixup"],
+}
+"""`maps` are changes of the input of less than half the size of those in `recommended`; `aligned` networks are brought
+near to one that was never trained before the training."""
 
 EPOCHS = {500: 200, 2000: 100, 8000: 50}
 """Passes over the first so many networks: 800 to 3,100 steps, where 15 over all 55,000 make 6,450."""
 
+LITTLE = Run(learning_rate=6e-3, weight_decay=0.01, dropout_rate=0.02)
+MUCH = Run(learning_rate=3e-3, weight_decay=0.1, dropout_rate=0.2)
+"""Regularizations: many networks need little, few networks much. At 55,000 a weight decay of 0.1 in place of 0.01 takes
+4 points of `weight_gcn`."""
 
-class Measured(NamedTuple):
-    """A reader, its epochs and configurations on all networks, and those that it has on fewer, too."""
+
+class Rows(NamedTuple):
+    """Configurations of a cell on some data sets, on all networks, or on the numbers of them in `EPOCHS`."""
 
     cell: Cell
-    epochs: int
-    whole: tuple[str, ...] = ("none",)
-    fewer: tuple[str, ...] = ()
+    configurations: tuple[str, ...]
+    datasets: tuple[str, ...] = tuple(RECIPES)
+    fewer: bool = False
 
 
-TRIED = (
-    Run(learning_rate=6e-3, weight_decay=0.01, dropout_rate=0.02),
-    Run(learning_rate=3e-3, weight_decay=0.1, dropout_rate=0.2),
+GCN = Cell("", "weight_gcn", INPUT_TO_OUTPUT, epochs=30, ema_decay=0.98, tried=(LITTLE, MUCH))
+ONE_GCN = replace(GCN, tried=(LITTLE,))
+WIDE = replace(ONE_GCN, settings={**INPUT_TO_OUTPUT, "channels": 160, "head": 128})
+PROBE = Cell("", "probe", epochs=15, ema_decay=0.98, tried=(LITTLE, MUCH))
+GRID = replace(PROBE, reader="grid_probe", tried=(LITTLE,))
+FLAT = Cell("", "mlp", epochs=15, tried=(Run(learning_rate=1e-3, dropout_rate=0.2),))
+DWS = Cell("", "dws", "small", epochs=8, tried=(Run(learning_rate=8e-3),))
+ROWS = (
+    Rows(GCN, ("none", "maps")),
+    Rows(GRID, ("none", "flipped_maps")),
+    Rows(PROBE, ("none", "maps")),
+    Rows(FLAT, ("none", "aligned")),
+    Rows(replace(PROBE, reader="activation_probe"), ("none",)),
+    Rows(DWS, ("none", "recommended")),
+    Rows(WIDE, ("wide", "wide_maps"), ("siren",)),
+    Rows(ONE_GCN, ("inputs", "recommended", "noise", "dropout", "mixup", "aligned_mixup"), ("siren",)),
+    Rows(GCN, ("none", "maps", "inputs", "noise", "mixup"), ("siren", "dws"), fewer=True),
+    Rows(PROBE, ("none", "maps"), fewer=True),
+    Rows(replace(GRID, tried=(MUCH,)), ("none", "flipped_maps"), ("siren",), fewer=True),
+    Rows(DWS, ("none", "recommended", "mixup"), ("zero",), fewer=True),
 )
-GCN = Cell("", "weight_gcn", INPUT_TO_OUTPUT, ema_decay=0.98, tried=TRIED)
-PROBE = Cell("", "probe", ema_decay=0.98, tried=TRIED)
-DWS = Cell("", "dws", "small", tried=(Run(learning_rate=8e-3),))
-MEASURED = (
-    Measured(
-        GCN,
-        30,
-        ("none", "maps", "inputs", "recommended", "noise", "dropout", "mixup", "mixup_aligned"),
-        ("none", "maps", "inputs", "noise", "mixup"),
-    ),
-    Measured(replace(PROBE, reader="grid_probe"), 15, ("none", "maps", "flipped_maps"), ("none", "flipped_maps")),
-    Measured(PROBE, 15, ("none", "maps"), ("none", "maps")),
-    Measured(replace(PROBE, reader="activation_probe"), 15),
-    Measured(Cell("", "mlp", tried=(Run(learning_rate=1e-3, dropout_rate=0.2),)), 15),
-    Measured(DWS, 8, ("none", "recommended"), ("none", "recommended", "mixup")),
-)
-"""Most choose on validation between little and much regularization: many networks need less of it, and augmented ones.
-At 55,000 a weight decay of 0.1 in place of 0.01 takes 4 points of `weight_gcn`."""
+"""In the order in which they run, the headlines first."""
 
 
 def full(tier: str, files: Path | None = None) -> Suite:
     """Readers of weights, and readers with passes (`probe` in their names), on all 70,000 images of Fashion-MNIST.
 
     One network an image, 55,000 to train on, fitted by each of `RECIPES`; 3 seeds. `CONFIGURATION_N` trains on the
-    first N networks. `wide` is `weight_gcn` with 160 channels; `mlp/aligned` reads networks brought near to one that
-    was never trained. Every cell is compared with the same reader without augmentation on as many networks. `small` and
-    `full` are the same, for two cores; `smoke` takes the digits, and the MLP.
+    first N networks. `wide` is `weight_gcn` with 160 channels. Every cell is compared with the same reader without
+    augmentation on as many networks. `small` and `full` are the same, for two cores; `smoke` takes the digits, and the
+    MLP.
     """
     if tier == "smoke":
         plain = Cell("siren", "mlp", epochs=2, evaluate_every=2, seeds=(1, 2))
@@ -86,21 +100,17 @@ def made_by(recipe: data.Recipe, files: Path | None) -> Callable[[Path], data.We
 
 
 def cells_of(dataset: str) -> Iterator[Cell]:
-    """The cells of a data set: those on all networks, then those on fewer."""
-    for cell, epochs, whole, _ in MEASURED:
-        on_all = replace(cell, dataset=dataset, epochs=epochs, evaluate_every=epochs // 5)
-        yield from (replace(on_all, configuration=name, augment=CONFIGURATIONS[name]) for name in whole)
-        if cell is GCN:
-            wide = replace(on_all, settings={**INPUT_TO_OUTPUT, "channels": 160, "head": 128})
-            yield replace(wide, configuration="wide")
-            yield replace(wide, configuration="wide_maps", augment=MAPS)
-        if cell.reader == "mlp":
-            yield replace(on_all, configuration="aligned", derived="aligned")
-    for cell, _, _, fewer in MEASURED:
-        for count, epochs in EPOCHS.items():
-            epochs //= 2 if cell.reader == "dws" else 1
-            few = replace(cell, dataset=dataset, epochs=epochs, evaluate_every=epochs // 5, derived=f"first_{count}")
-            yield from (replace(few, configuration=f"{name}_{count}", augment=CONFIGURATIONS[name]) for name in fewer)
+    """The cells of a data set."""
+    for cell, configurations, datasets, fewer in ROWS:
+        for name in configurations if dataset in datasets else ():
+            derived = "aligned" if name.startswith("aligned") else ""
+            own = replace(cell, dataset=dataset, configuration=name, augment=CONFIGURATIONS[name], derived=derived)
+            if not fewer:
+                yield replace(own, evaluate_every=own.epochs // 5)
+            for count, epochs in EPOCHS.items() if fewer else ():
+                epochs //= 2 if cell.reader == "dws" else 1
+                few = replace(own, epochs=epochs, evaluate_every=epochs // 5, derived=f"first_{count}")
+                yield replace(few, configuration=f"{name}_{count}")
 
 
 def plain_title(cell: AnyCell) -> str:
