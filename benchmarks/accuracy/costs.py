@@ -7,12 +7,11 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from benchmarks.accuracy.texts import beside
+from benchmarks.accuracy.growth import named
 from benchmarks.speed import harness
 from benchmarks.speed.harness import Contestant
 from benchmarks.speed.readers_step import Subject
-from wsjax.train.task import ACCURACY
-from wsjax.viz.style import INK, PALETTE, SOFT, chart, figure, headline, percent, save, write
+from wsjax.viz.style import INK, PALETTE, chart, figure, headline, percent, save
 
 ROUNDS = 7
 
@@ -46,14 +45,6 @@ def reading_costs(subjects: Mapping[str, Subject]) -> dict[str, dict[str, float]
     return found
 
 
-def named(row: Mapping[str, Any]) -> tuple[str, str, bool]:
-    """A row's reader, its configuration, and whether that is of fewer networks than all, whose number then ends its
-    name."""
-    _, reader, configuration, _ = row["cell"].split("/")
-    name, _, count = configuration.rpartition("_")
-    return (reader, name, True) if count.isdigit() else (reader, configuration, False)
-
-
 def draw_costs(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Accuracy against the microseconds to read one network, a point for each reader's best configuration."""
     best: dict[str, Mapping[str, Any]] = {}
@@ -73,54 +64,14 @@ def draw_costs(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes.set_xscale("log")
     percent(axes.yaxis)
     spent = [row["reading"]["us"] for row in best.values()]
-    axes.set_xlim(min(spent) / 2, max(spent) * 3)
+    low, high = min(spent) / 2, max(spent) * 3
+    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500) if low <= tick <= high]
+    axes.set_xticks(ticks, list(map(str, ticks)))
+    axes.minorticks_off()
+    axes.set_xlim(low, high)
     for name, row in best.items():
         color = PALETTE[1] if "probe" in name else PALETTE[0]
         x, y = row["reading"]["us"], row["test_accuracy_mean"]
         axes.errorbar(x, y, yerr=row["test_accuracy_sd"] or 0, fmt="o", color=color, markersize=5)
         axes.annotate(name, (x, y), xytext=(6, 3), textcoords="offset points", size=8, color=INK)
     save(page, path)
-
-
-def draw_growth(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """For each reader, its accuracy with and without augmentation against how many networks it was trained on."""
-    curves: dict[str, dict[str, dict[int, tuple[float, float]]]] = {}
-    for row in rows:
-        reader, name, _ = named(row)
-        point = row["test_accuracy_mean"], row["test_accuracy_sd"] or 0.0
-        curves.setdefault(reader, {}).setdefault(name, {})[row["networks"]["train"]] = point
-    curves = {reader: {n: c for n, c in found.items() if len(c) > 1} for reader, found in curves.items()}
-    curves = {reader: found for reader, found in curves.items() if len(found) > 1}
-    page = figure(3.9)
-    title = "What augmentation is worth as networks grow in number"
-    headline(page, title, "Test accuracy, with and without; bars: the deviation over seeds.")
-    width = 8.7 / max(len(curves), 1)
-    for place, (reader, found) in enumerate(curves.items()):
-        axes = chart(page, 0.6 + place * width, 1.0, width - 0.65, 2.3, x="networks to train on")
-        write(page, 0.6 + place * width, 0.72, reader, size=9, color=INK, weight="bold")
-        axes.set_xscale("log")
-        percent(axes.yaxis)
-        for color, (name, points) in zip([SOFT, *PALETTE], found.items(), strict=False):
-            counts = sorted(points)
-            means, deviations = zip(*(points[count] for count in counts), strict=True)
-            axes.errorbar(counts, means, yerr=deviations, fmt="o-", color=color, markersize=3, lw=1.2, label=name)
-            axes.set_xticks(counts, [f"{count:,}" for count in counts])
-            axes.minorticks_off()
-        axes.legend(frameon=False, fontsize=7, loc="lower right")
-    save(page, path)
-
-
-def gains(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A Markdown table: points gained by each configuration over none, by the number of networks to train on."""
-    found: dict[tuple[str, str], dict[int, str]] = {}
-    for row in rows:
-        if row["paired"] is None:
-            continue
-        reader, name, _ = named(row)
-        text = f"{100 * row['paired']['mean']:+.1f}" + beside(row["paired"]["sd"], ACCURACY)
-        found.setdefault((reader, name), {})[row["networks"]["train"]] = text
-    found = {key: by_count for key, by_count in found.items() if len(by_count) > 1}
-    counts = sorted({count for by_count in found.values() for count in by_count})
-    lines = [["reader", "augmentation", *(f"{count:,}" for count in counts)], ["---"] * (2 + len(counts))]
-    lines += [[f"`{r}`", f"`{name}`", *(by_count.get(c, "") for c in counts)] for (r, name), by_count in found.items()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,4 +1,5 @@
-"""Tables and figures of the reports of accuracy: `python -m benchmarks.accuracy.page` writes RESULTS.md."""
+"""Tables and figures of the reports of accuracy, of which `python -m benchmarks.accuracy.page` makes RESULTS.md and the
+tables of the suite `full` in docs/results.md."""
 
 import argparse
 import json
@@ -6,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.costs import draw_costs, draw_growth, gains
+from benchmarks.accuracy import headlines
+from benchmarks.accuracy.costs import draw_costs
+from benchmarks.accuracy.growth import curves_of, draw_growth
 from benchmarks.accuracy.texts import metric_of, texts_of
 from wsjax import viz
 from wsjax.data.sources import SPLITS
@@ -26,7 +29,7 @@ deviations over seeds; differences are seed by seed.
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write the page and the curves that it shows; with `--figures` draw the scores of every report too."""
+    """Write the pages and the curves that they show; with `--figures` draw the scores of every report too."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.page", description="Write RESULTS.md.")
     parser.add_argument("--figures", type=Path, metavar="PATH", help="a directory to draw every report's scores in")
     asked = parser.parse_args(arguments)
@@ -38,8 +41,12 @@ def main(arguments: list[str] | None = None) -> None:
         for reader, histories in overfitting(report).items():
             viz.curves(histories, curves_path(path, reader))
         for dataset, rows in grown(report).items():
-            draw_growth(rows, path.with_name(f"{path.stem}-growth-{dataset}.png"))
+            if curves_of(rows):
+                draw_growth(rows, path.with_name(f"{path.stem}-growth-{dataset}.png"))
             draw_costs(rows, path.with_name(f"{path.stem}-costs-{dataset}.png"))
+        if grown(report):
+            page = headlines.PAGE.read_text(encoding="utf-8")
+            headlines.PAGE.write_text(headlines.rewritten(page, path.stem, report), encoding="utf-8")
     PAGE.write_text(whole(reports))
     print(f"{PAGE} holds {len(reports)} reports")
 
@@ -67,7 +74,7 @@ def section(path: Path, report: Mapping[str, Any]) -> str:
 {test} to test on, used once by each cell.{unrun(report)}
 
 {table(report)}
-{curves_text(path, report)}{growth_text(path, report)}"""
+{curves_text(path, report)}"""
 
 
 def counts(report: Mapping[str, Any], split_name: str) -> str:
@@ -126,22 +133,11 @@ def curves_text(path: Path, report: Mapping[str, Any]) -> str:
 
 
 def grown(report: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
-    """The rows by data set, of reports whose cells train on several numbers of networks; nothing of others."""
-    if len({row["networks"]["train"] for row in report["rows"]}) == 1 or report["suite"] != "full":
+    """The rows of the suite `full` by data set; nothing of others."""
+    if report["suite"] != "full":
         return {}
     names = dict.fromkeys(row["cell"].split("/")[0] for row in report["rows"])
     return {name: [row for row in report["rows"] if row["cell"].startswith(f"{name}/")] for name in names}
-
-
-def growth_text(path: Path, report: Mapping[str, Any]) -> str:
-    """What augmentation is worth as networks grow in number, and accuracy against cost, in Markdown."""
-    said = []
-    for dataset, rows in grown(report).items():
-        at = f"results/{path.stem}"
-        said += [f"### What augmentation is worth as networks grow in number: `{dataset}`", gains(rows)]
-        said += [f"![accuracy against the number of networks]({at}-growth-{dataset}.png)"]
-        said += [f"![accuracy against the cost of reading one network]({at}-costs-{dataset}.png)"]
-    return "\n" + "\n\n".join(said) + "\n" if said else ""
 
 
 def unrun(report: Mapping[str, Any]) -> str:

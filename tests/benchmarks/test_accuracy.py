@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.accuracy import cell as cells
+from benchmarks.accuracy import headlines, page, suites_dws
 from benchmarks.accuracy import networks as networks_of
-from benchmarks.accuracy import page, suites_dws
 from benchmarks.accuracy import run as runs
 from benchmarks.accuracy.augmentations import (
     ALIGNED,
@@ -152,6 +152,8 @@ def paged():
 def test_the_committed_page_is_made_of_the_committed_reports():
     assert len(page.committed()) == 12
     assert page.whole(page.committed()) == page.PAGE.read_text()
+    path, full = next((path, report) for path, report in page.committed().items() if report["suite"] == "full")
+    assert headlines.rewritten(headlines.PAGE.read_text(), path.stem, full) == headlines.PAGE.read_text()
 
 
 def test_accuracies_and_r2_are_drawn_apart(tmp_path):
