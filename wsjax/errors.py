@@ -112,18 +112,21 @@ def check_number(
     open_low: bool = False,
     integer: bool = False,
 ) -> None:
-    """Raise ValueError where a number leaves [low, high], or (low, high] with `open_low`, or is not `integer`."""
+    """Raise ValueError where a number is not finite, leaves [low, high], or (low, high] with `open_low`, or is not
+    `integer`.
+    """
     if isinstance(value, Tracer):  # it has no value yet
         return
     number = np.asarray(value)
-    if number.ndim == 0 and jnp.issubdtype(number.dtype, np.number):
-        above = number > low if open_low else number >= low
-        if bool(above & (number <= high)) and (np.issubdtype(number.dtype, np.integer) or not integer):
+    real = jnp.issubdtype(number.dtype, np.number) and not np.iscomplexobj(number)
+    if number.ndim == 0 and real:
+        within = np.isfinite(number) & (number > low if open_low else number >= low) & (number <= high)
+        if bool(within) and (np.issubdtype(number.dtype, np.integer) or not integer):
             return
-    bracket = "(" if open_low else "["
+    left, right = "(" if open_low or low == -np.inf else "[", ")" if high == np.inf else "]"
     found = repr(number.item()) if number.ndim == 0 else f"an array of shape {number.shape}"
     as_int = ", as an int" if integer and number.dtype.kind == "f" else ""
-    expected = f"one {'integer' if integer else 'number'} in {bracket}{low:g}, {high:g}]{as_int}"
+    expected = f"one {'integer' if integer else 'number'} in {left}{low:g}, {high:g}{right}{as_int}"
     raise ValueError(f"{name} is {found}; it must be {expected}")
 
 
@@ -138,6 +141,13 @@ def check_sizes(*, low: int = 1, **sizes: int) -> None:
     """Raise ValueError unless every size, given by its name, is an integer of at least `low`."""
     for name, size in sizes.items():
         check_number(name, size, low=low, integer=True)
+
+
+def check_each(name: str, sizes: Sequence[int], *, fewest: int = 1) -> None:
+    """Raise ValueError unless there are `fewest` sizes or more, each an integer of at least 1."""
+    check_number(f"number of {name}", len(sizes), low=fewest, integer=True)
+    for size in sizes:
+        check_number(f"each of {name}", size, low=1, integer=True)
 
 
 def check_several(name: str, value: object) -> None:

@@ -1,5 +1,6 @@
 """What several tests of augmentations share."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
+from tests.helpers import W0, Case
 from wsjax.augment import CATALOGUE
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, mlp, symmetry_of
 from wsjax.typing import Layer
@@ -45,3 +47,47 @@ def skipping(outputs: int = 1) -> tuple[Symmetry, Callable[[Any, Any], jax.Array
         return dense("last", jnp.sin(dense("field", x))) + dense("skip", x)
 
     return spec, apply
+
+
+def transformer_symmetry(widths: tuple[int, ...]) -> Symmetry:
+    inputs, stream, key, outputs = widths
+    permuted = functools.partial(Group, activation="linear", actions=("permute",))
+    mixed = functools.partial(Group, activation="linear", actions=("linear",))
+    return symmetry_of(
+        {
+            "embed": layer("in", "stream"),
+            "query": Layer(Axes("stream*", "head", "key"), Axes("head", "key")),
+            "key": Layer(Axes("stream*", "head", "key*"), Axes("head", "key*")),
+            "value": Axes("stream*", ("head", "value")),
+            "out": Axes(("head*", "value*"), "stream"),
+            "up": Layer(Axes("block", "stream*", "h"), Axes("block", "h", bias=True)),
+            "down": Axes("block", "h*", "stream"),
+            "last": layer("stream*", "out"),
+        },
+        {
+            "in": Fixed(inputs, "input"),
+            "stream": permuted(stream),
+            "head": permuted(2),
+            "key": mixed(key, within="head"),
+            "value": mixed(3, within="head"),
+            "block": Fixed(2),
+            "h": Group(4, "sine", W0[0], within="block"),
+            "out": Fixed(outputs, "output"),
+        },
+    )
+
+
+def transformer_apply(w: Any, x: Any) -> jax.Array:
+    """Attention of all points to each other, then two dense blocks of sines, both added to what enters them."""
+    stream = x @ w["embed"].kernel + w["embed"].bias[None, :]
+    query, keys = (jnp.einsum("td,dhk->thk", stream, w[n].kernel) + w[n].bias[None] for n in ("query", "key"))
+    attention = jax.nn.softmax(jnp.einsum("thk,shk->hts", query, keys), axis=-1)
+    value = (stream @ w["value"]).reshape(len(x), 2, -1)
+    stream = stream + jnp.einsum("hts,shv->thv", attention, value).reshape(len(x), -1) @ w["out"]
+    for kernel, bias, down in zip(*w["up"], w["down"], strict=True):
+        stream = stream + jnp.sin(W0[0] * (stream @ kernel + bias[None, :])) @ down
+    return stream @ w["last"].kernel + w["last"].bias[None, :]
+
+
+TRANSFORMER = Case(transformer_symmetry, transformer_apply)
+"""Groups within groups and within a fixed axis, and such on which matrices act."""

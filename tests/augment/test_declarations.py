@@ -16,6 +16,7 @@ import numpy as np
 import optax
 import pytest
 
+from tests.augment.helpers import TRANSFORMER
 from tests.helpers import CASES, CNN, change, points, random_weights, touched
 from wsjax import networks, symmetry
 from wsjax.augment import CATALOGUE
@@ -25,7 +26,7 @@ from wsjax.symmetry import Axes, Fixed, Symmetry
 pytestmark = pytest.mark.usefixtures("untyped")
 
 KEY = jax.random.key(11)
-NETWORKS = {**CASES, "cnn": CNN}
+NETWORKS = {**CASES, "cnn": CNN, "transformer": TRANSFORMER}
 WIDTHS = (2, 6, 5, 3)
 OFFSET = 0.25
 TOLERANCE = {"float32": 1e-4, "float64": 1e-12}
@@ -66,7 +67,7 @@ REFUSED: dict[tuple[str, str], str] = {
         for name in ("rescale", "rescale_uniform")
         for case in ("siren", "kernel siren", "tanh")
     },
-    **{(case, "mix_basis"): NO_MATRIX for case in NETWORKS},
+    **{(case, "mix_basis"): NO_MATRIX for case in (*CASES, "cnn")},
     ("cnn", "translate"): r"weights\[0\].kernel runs over row, column too, .* its input is a color, .* padding",
 }
 
@@ -177,8 +178,8 @@ def alike() -> dict[tuple[str, str], list[str]]:
 
 def test_dense_networks_are_transformed_alike_whatever_their_activation():
     """But for those that depend on the frequency, and on where it stands."""
-    for name in {name for name, _ in alike()}:
-        groups = [cases for (other, _), cases in alike().items() if other == name and cases != ["cnn"]]
+    for name in {name for (name, _), cases in alike().items() if cases[0] in CASES}:
+        groups = [cases for (other, _), cases in alike().items() if other == name and cases[0] in CASES]
         assert len(groups) == 1 + (name in ("shift_phase", "shift_turns", "translate")), name
 
 
@@ -190,7 +191,7 @@ def both(case: str) -> Any:
 @functools.cache
 def given(case: str) -> dict[str, Any]:
     """Both in each dtype; in half types dense ones alone, for their bounds are the augmentations' own."""
-    kinds = {dtype: kind for dtype, kind in DTYPES.items() if case != "cnn" or dtype in TOLERANCE}
+    kinds = {dtype: kind for dtype, kind in DTYPES.items() if case in CASES or dtype in TOLERANCE}
     return {dtype: jax.tree.map(lambda x, kind=kind: x.astype(kind), both(case)) for dtype, kind in kinds.items()}
 
 

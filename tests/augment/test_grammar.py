@@ -271,7 +271,7 @@ MISTAKES = {
     "rotate |": r"near column 8",
     "noise(std=True)": r"expected a finite number",
     "noise(std=x)": r"'x' in noise",
-    "noise(std=-1)": r"std is -1\.0; it must be one number in \[0, inf\]",
+    "noise(std=-1)": r"std is -1\.0; it must be one number in \[0, inf\)",
     "1 + 2": r"'1 \+ 2' in the augmentation .* is no step",
     "noise & mixup": r"is no step",
     "one_of(noise)": r"'one_of\(noise\)' in .*takes two steps or more",

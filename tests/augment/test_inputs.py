@@ -289,6 +289,17 @@ def only(axes: dict, **sizes: Any):
             only({"k": Axes("in", "h"), "b": Axes("h", bias=True), "decoder": Axes("h*", "in")}, h=Group(3)),
             r"\['decoder'\] makes the axis 'in' out of neurons.*two names",
         ),
+        (
+            only(
+                {
+                    "k": Axes("in", "s"),
+                    "up": Axes("s*", "h"),
+                    "down": {"k": Axes("h*", "s"), "b": Axes("s", bias=True)},
+                },
+                **{"s": Group(3, "linear", actions=("permute",)), "h": Group(2)},
+            ),
+            r"\['k'\] needs one bias of its own .*, and weights\['down'\]\['k'\] makes the same neurons out of others",
+        ),
         (only({"k": Axes("in", "h"), "l": Axes("z", "h")}, h=Group(3), z=Fixed(1, "input")), r"has 2 \(in, z\)"),
     ],
 )
@@ -318,11 +329,12 @@ def test_complex_kernels_move_and_integers_are_refused_by_name(untyped):
 
 
 def test_the_frequency_beside_a_kernel_of_several_axes_is_found():
-    axes = {"k": Axes("in", "block", "h"), "b": Axes("block", "h", bias=True)}
-    spec = only(axes, block=Fixed(2), h=Group(3, "sine", w0=7.0, w0_convention="kernel"))
-    weights = random_weights(KEY, spec)
-    moved = affine(weights, spec, shift=np.array([0.5, 0.0], np.float32))
-    np.testing.assert_allclose(moved["b"] - weights["b"], 7 * 0.5 * weights["k"][0], rtol=1e-4)
+    for made, within in ((("block", "h"), None), ((("block", "h"),), "block")):
+        axes = {"k": Axes("in", *made), "b": Axes(*made, bias=True)}
+        spec = only(axes, block=Fixed(2), h=Group(3, "sine", w0=7.0, w0_convention="kernel", within=within))
+        weights = random_weights(KEY, spec)
+        moved = affine(weights, spec, shift=np.array([0.5, 0.0], np.float32))
+        np.testing.assert_allclose(moved["b"] - weights["b"], 7 * 0.5 * weights["k"][0], rtol=1e-4)
 
 
 def test_settings_that_do_not_fit_are_named():
@@ -334,5 +346,5 @@ def test_settings_that_do_not_fit_are_named():
             affine_map(weights, symmetry=spec, **{name: wrong})
     with pytest.raises(ValueError, match=r"axis is 3; it must be one integer in \[0, 2\]"):
         wa.flip(spec, axis=3)(KEY, weights)
-    with pytest.raises(ValueError, match=r"length of the axis is 0.0; it must be one number in \(0, inf\]"):
+    with pytest.raises(ValueError, match=r"length of the axis is 0.0; it must be one number in \(0, inf\)"):
         rotation_about(np.zeros(3, np.float32), 1.0)

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tests.helpers import CASES, assert_identical, change, dense_axes, points, random_weights
+from tests.symmetry import linear
 from wsjax import augment as wa
 from wsjax import symmetry
 from wsjax.augment.mixup import mix
@@ -350,10 +352,11 @@ def test_aligned_mixing_moves_the_partner_to_the_network_first():
     Where more was planted than permutations, alignment over these finds nothing.
     """
     spec = symmetry.siren((2, 12, 1))
-    base = random_weights(KEY, spec)
+    base, heads = random_weights(KEY, spec), random_weights(KEY, linear.FUSED)
 
     @jax.jit
     def run(keys):
+        of_heads = jax.vmap(lambda k: symmetry.act(symmetry.sample(k, linear.FUSED), heads))(keys)
         planted = [
             jax.vmap(lambda k, plant=plant: symmetry.act(plant(k, spec), base))(keys)
             for plant in (functools.partial(symmetry.sample, actions=("permute",)), symmetry.sample)
@@ -362,9 +365,12 @@ def test_aligned_mixing_moves_the_partner_to_the_network_first():
         half = {"low": 0.5, "high": 0.5}
         over = lambda group, copies: wa.mixup_aligned(spec, group=group, **half)(KEY, Batch(copies, EYE))
         plain = jax.vmap(lambda copies: wa.mixup(**half)(KEY, Batch(copies, EYE)))(both)
-        return planted, plain, jax.vmap(functools.partial(over, "permutation"))(both), over("full", planted[1])
+        mixed_heads = wa.mixup_aligned(linear.FUSED, group="full", **half)(KEY, Batch(of_heads, None)).weights
+        over_permutations = jax.vmap(functools.partial(over, "permutation"))(both)
+        return planted, plain, over_permutations, over("full", planted[1]), (mixed_heads, of_heads)
 
-    planted, plain, over_permutations, over_all = jax.tree.map(np.asarray, run(KEYS[:SIZE]))
+    planted, plain, over_permutations, over_all, of_heads = jax.tree.map(np.asarray, run(KEYS[:SIZE]))
+    chex.assert_trees_all_close(*of_heads, atol=1e-4)
     ordered, less = (jax.tree.map(lambda x, i=i: x[i], over_permutations) for i in range(2))
     np.testing.assert_array_equal(over_permutations.label, plain.label)
     for mixed, copies in ((ordered, planted[0]), (over_all, planted[1])):

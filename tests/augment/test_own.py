@@ -241,12 +241,12 @@ NO_RANGE = {"axis", "group"}
 def refused(name: str, setting: str, default: Any) -> tuple[str, list[float]]:
     """How the range of a setting is written, and numbers outside of it."""
     if setting in ("center", "offset") or (name == "invert" and setting in BOUNDS):
-        return r"\[-inf, inf\]", [np.nan]
+        return r"\(-inf, inf\)", [np.nan, -np.inf]
     if setting in ("alpha", "beta"):
-        return r"\(0, inf\]", [0.0, -1.0]
+        return r"\(0, inf\)", [0.0, -1.0, np.inf]
     if setting in FRACTIONS | BOUNDS:
         return r"\[0, 1\]", [-0.1, 1.5]
-    return r"\[0, inf\]", [-1, 0.5] if isinstance(default, int) else [-1.0]
+    return r"\[0, inf\)", [-1, 0.5] if isinstance(default, int) else [-1.0, np.inf]
 
 
 def test_a_number_out_of_its_range_is_refused_where_it_is_bound_and_where_it_runs(registering):

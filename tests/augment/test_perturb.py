@@ -12,7 +12,6 @@ from wsjax import symmetry
 from wsjax.augment.draws import dropped, for_each, normals
 from wsjax.augment.statistics import Statistics, statistics_of
 from wsjax.symmetry import Axes, Fixed, Group, Sum, symmetry_of
-from wsjax.symmetry.axes import vector_along
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -135,7 +134,7 @@ def test_dropped_neurons_are_neither_made_nor_read():
     assert np.abs(np.corrcoef(kept, rowvar=False) - np.eye(9)).max() < 0.2
 
 
-def test_a_dropped_channel_goes_with_every_position_and_a_concatenated_one_leaves_its_neighbors():
+def test_a_dropped_channel_goes_with_every_position_a_concatenated_one_alone_and_a_head_as_a_whole():
     spec = symmetry_of(
         {
             "conv": {"kernel": Axes("row", "column", "in", "c"), "bias": Axes("c", bias=True)},
@@ -153,21 +152,28 @@ def test_a_dropped_channel_goes_with_every_position_and_a_concatenated_one_leave
             **{"c": Group(5, "relu"), "h": Group(6, "relu")},
         },
     )
-    ones = spec.unflatten([np.ones(shape, np.float32) for shape in spec.shapes])
-    moved = jax.jit(lambda key: wa.drop_neurons(spec, rate=0.5)(key, ones))(jax.random.key(1))
+    heads = symmetry_of(
+        {"made": Axes("in", ("head", "key")), "read": Axes("key*", "out", "head*")},
+        {
+            "in": Fixed(1, "input"),
+            "head": Group(6, "linear", actions=("permute",)),
+            "key": Group(4, "linear", within="head"),
+            "out": Fixed(1, "output"),
+        },
+    )
+    ones, others = (s.unflatten([np.ones(shape, np.float32) for shape in s.shapes]) for s in (spec, heads))
+    drop = lambda key: (wa.drop_neurons(spec, rate=0.5)(key, ones), wa.drop_neurons(heads, rate=0.3)(key, others))
+    moved, of_heads = jax.jit(drop)(jax.random.key(1))
+    made = np.asarray(of_heads["made"]).reshape(6, 4)
+    np.testing.assert_array_equal(of_heads["read"], made.T[:, None, :])
+    assert len(np.unique(made[made.any(axis=1)], axis=0)) > 1  # not the same dimensions in every head
+    assert not made.any(axis=1).all()
     channels, hidden = np.asarray(moved["conv"]["bias"]), np.asarray(moved["dense"]["bias"])
     assert 0 < channels.sum() < 5
     assert 0 < hidden.sum() < 6
     np.testing.assert_array_equal(moved["conv"]["kernel"], np.broadcast_to(channels, (3, 3, 2, 5)))
     np.testing.assert_array_equal(moved["dense"]["kernel"], np.outer(np.tile(channels, 4), hidden))
     np.testing.assert_array_equal(moved["skip"]["kernel"], np.outer([1, 1, *hidden], [1, 1]))
-
-
-def test_vectors_are_spread_along_products_and_sums_at_any_depth():
-    sizes = {"a": 2, "b": 3, "c": 1}
-    vectors = {"a": jnp.array([2.0, 3.0]), "b": jnp.array([1.0, 5.0, 7.0])}
-    assert vector_along(("a", "b*"), sizes, vectors).tolist() == [2, 10, 14, 3, 15, 21]
-    assert vector_along(Sum("c", ("b", "a*"), "a"), sizes, vectors).tolist() == [1, 2, 3, 10, 15, 14, 21, 2, 3]
 
 
 def smallest(x: np.ndarray, count: int) -> np.ndarray:

@@ -83,5 +83,5 @@ def test_a_strength_may_be_traced():
 
 
 def test_a_negative_strength_is_refused():
-    with pytest.raises(ValueError, match=r"strength is -0.5; it must be one number in \[0, inf\]"):
+    with pytest.raises(ValueError, match=r"strength is -0.5; it must be one number in \[0, inf\)"):
         at_strength(rotate(SPEC), -0.5)

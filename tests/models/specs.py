@@ -1,5 +1,7 @@
 """Small Symmetries of every kind that a reader must take: chains, convolutions, recurrence, concatenation."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -50,6 +52,73 @@ THREE_AXES = symmetry_of(
     {"k": Axes("g*", "h*", "h"), "b": Axes("h", bias=True), "c": Axes("g", bias=True)},
     {"g": Group(2, "tanh"), "h": Group(3, "tanh")},
 )
+PERMUTED = Group(2, "linear", actions=("permute",))
+HEADS = symmetry_of(
+    {
+        "made": Axes("in", ("head", "key")),
+        "bias": Axes("head", "key", bias=True),
+        "mix": Axes("head*", "key*", "head", "key"),
+        "gate": Axes("head"),
+        "read": Axes("key*", "head*", "out"),
+    },
+    {"in": Fixed(1, "input"), "head": PERMUTED, "key": Group(2, "tanh", within="head"), "out": Fixed(1, "output")},
+)
+"""Neurons within heads, and one kernel from all heads to all."""
+
+LAYERS = symmetry_of(
+    {
+        "first": Axes("in", "s"),
+        "up": Axes("layer", "s*", "h"),
+        "bias": Axes(("layer", "h"), bias=True),
+        "down": Axes("layer", "h*", "s"),
+        "gain": Axes("layer", "s"),
+        "last": Axes("s*", "out"),
+    },
+    {
+        "in": Fixed(1, "input"),
+        "layer": Fixed(2),
+        "s": PERMUTED,
+        "h": Group(2, "tanh", within="layer"),
+        "out": Fixed(1, "output"),
+    },
+)
+"""Stacked layers, whose hidden neurons are within a fixed axis."""
+
+STACKED_HEADS = symmetry_of(
+    {
+        "value": Axes("layer", "in", ("head", "value")),
+        "slope": Axes("layer", "head"),
+        "out": Axes("layer", ("head*", "value*"), "out"),
+    },
+    {
+        "in": Fixed(1, "input"),
+        "layer": Fixed(2),
+        "head": replace(PERMUTED, within="layer"),
+        "value": Group(2, "tanh", within="head"),
+        "out": Fixed(1, "output"),
+    },
+)
+ADAPTED = symmetry_of(
+    {
+        "first": dense_axes("in", "s"),
+        "up": {"kernel": Axes("layer", "s*", "h"), "bias": Axes("layer", "h", bias=True)},
+        "down": Axes("layer", "h*", "s"),
+        "a": Axes("layer", "s*", "rank"),
+        "b": Axes("layer", "rank*", "s"),
+        "last": dense_axes("s*", "out"),
+    },
+    {
+        "in": IN,
+        "layer": Fixed(2),
+        "s": Group(3, "linear", actions=("permute",)),
+        "h": Group(3, "sine", 5.0, within="layer"),
+        "rank": Group(2, "linear", actions=("linear",), within="layer"),
+        "out": OUT,
+    },
+)
+"""Stacked layers of sines, each beside a pair of low rank on which matrices act."""
+
+WITHIN = {"heads": HEADS, "layers": LAYERS, "stacked heads": STACKED_HEADS}
 SPECS = {
     "three layers": siren((2, 3, 2, 2)),
     "two layers": mlp((2, 3, 2)),
@@ -60,6 +129,7 @@ SPECS = {
     "skip": SKIP,
     "nested": NESTED,
     "three axes": THREE_AXES,
+    **WITHIN,
 }
 
 

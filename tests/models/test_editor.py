@@ -11,9 +11,9 @@ import pytest
 
 from tests.models.helpers import toy
 from tests.models.scale_laws import dense_pruned_and_zero, widely_scaled
-from tests.models.specs import CONVOLUTION, RECURRENT, SKIP, random_weights, stacked_weights
+from tests.models.specs import ADAPTED, CONVOLUTION, HEADS, RECURRENT, SKIP, random_weights, stacked_weights
 from tests.models.test_dws import SETTINGS
-from tests.models.test_scale_gmn import CASES
+from tests.models.test_scale_gmn import CASES, Actions
 from wsjax.models import ScaleEditor
 from wsjax.models.layers.normalizer import Constant
 from wsjax.models.readers.editor import Editor
@@ -39,8 +39,8 @@ def untrained() -> Editor:
 
 @pytest.mark.parametrize(
     ("symmetry", "name"),
-    [(CHAIN, "published"), (CONVOLUTION, "linear"), (RECURRENT, "sum"), (SKIP, "attention")],
-    ids=["chain", "convolution", "recurrent", "skip"],
+    [(CHAIN, "published"), (CONVOLUTION, "linear"), (RECURRENT, "sum"), (SKIP, "attention"), (HEADS, "attention")],
+    ids=["chain", "convolution", "recurrent", "skip", "heads"],
 )
 def test_it_commutes_with_every_permutation_and_edits_every_array(symmetry, name):
     editor = editor_of(symmetry, **SETTINGS[name])
@@ -128,6 +128,7 @@ def test_it_learns_the_identity_and_to_negate_one_layer(untrained):
 # --- the editor under signs and scales -------------------------------------------------------------------------------
 
 OWN_KEY = jax.random.key(9)
+STACKED_ACTIONS: Actions = ("permute", "sign", "phase", "rescale")
 NAMES = ("phases", "phases, gated", "mixed", "one hidden layer", "convolution", "recurrent signs", "recurrent scales")
 
 
@@ -138,9 +139,12 @@ def scale_editor(symmetry: Symmetry, *, scale: float = 1.0, **settings) -> Scale
     return eqx.tree_at(lambda e: e.scale, editor, jax.device_put(np.float32(scale)))
 
 
-@pytest.mark.parametrize("name", NAMES)
+EDITED = {**{name: CASES[name] for name in NAMES}, "stacked": (ADAPTED, STACKED_ACTIONS, {})}
+
+
+@pytest.mark.parametrize("name", EDITED)
 def test_edits_move_along_with_all_that_the_groups_allow_and_leave_no_array_alone(name):
-    symmetry, actions, settings = CASES[name]
+    symmetry, actions, settings = EDITED[name]
     editor, weights = scale_editor(symmetry, **settings), random_weights(OWN_KEY, symmetry)
     assert check_equivariant(editor, symmetry, weights, actions=actions, key=OWN_KEY) < 1e-10
     assert min(moves(editor, weights)) > 1e-3

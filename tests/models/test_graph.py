@@ -7,14 +7,15 @@ import jax
 import numpy as np
 import pytest
 
-from tests.models.specs import CONVOLUTION, NESTED, RECURRENT, SKIP, SPECS, random_weights
+from tests.models.specs import CONVOLUTION, HEADS, NESTED, RECURRENT, SKIP, SPECS, random_weights
 from wsjax.models.graph.graph import graph_inputs, graph_of
 from wsjax.models.graph.padding import center, pad, union, whole
 from wsjax.models.graph.parts import steps
+from wsjax.models.layers.feature_layout import group_names
 from wsjax.symmetry import Axes, Fixed, Group, act, mlp, siren, symmetry_of
 from wsjax.symmetry.element import Element, Move
 
-GRAPHS = {name: spec for name, spec in SPECS.items() if name != "three axes"}
+GRAPHS = {name: spec for name, spec in SPECS.items() if name not in ("three axes", "heads", "stacked heads")}
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -24,8 +25,11 @@ def test_a_graph_has_every_number_once_and_its_nodes_and_edges_move_as_the_neuro
     numbers = np.split(np.arange(ends[-1], dtype=np.float32), ends[:-1])
     weights = symmetry.unflatten([x.reshape(shape) for x, shape in zip(numbers, symmetry.shapes, strict=True)])
     order = {n.name: np.arange(n.size) for n in graph.nodes}
-    order |= {name: rng.permutation(group.size) for name, group in symmetry.groups.items()}
-    element = Element(symmetry, {name: Move(permutation=order[name]) for name in symmetry.groups})
+    names = group_names(symmetry)
+    order |= {block: rng.permutation(symmetry.sizes[name]) for block, name in names.items()}
+    of_group = lambda group: [order[block] for block, name in names.items() if name == group]
+    moves = {g: Move(np.reshape(of_group(g), (*symmetry.lead(g), -1))) for g in symmetry.groups}
+    element = Element(symmetry, moves)
 
     @jax.jit
     def inputs(weights, element):
@@ -88,6 +92,8 @@ def test_an_array_that_is_no_node_and_no_edge_is_refused():
         spec = symmetry_of(axes, {name: Group(2, "tanh") for name in sorted(used)})
         with pytest.raises(ValueError, match=named + r".*read these networks with models\.DWS"):
             graph_of(spec)
+    with pytest.raises(ValueError, match=r"group 'key' lies within the group 'head'; .*with models\.DWS, NFN"):
+        graph_of(HEADS)
 
 
 def test_padding_keeps_every_number_and_masks_the_rest():

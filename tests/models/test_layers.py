@@ -144,6 +144,6 @@ def test_half_types_stay_and_do_not_overflow_and_zeros_are_finite_in_value_and_g
 @pytest.mark.usefixtures("untyped")
 def test_too_few_channels_are_refused():
     for name, fewest in (("layer", 2), ("rms", 1), ("array", 1)):
-        message = rf"channels of the norm '{name}' is {fewest - 1}; it must be one integer in \[{fewest}, inf\]"
+        message = rf"channels of the norm '{name}' is {fewest - 1}; it must be one integer in \[{fewest}, inf\)"
         with pytest.raises(ValueError, match=message):
             Norm(name, fewest - 1)

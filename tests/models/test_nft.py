@@ -93,7 +93,7 @@ def test_all_positions_stand_in_one_array_and_come_back():
 class OnWeights(eqx.Module):
     """A block as a map from weights to weights, so that the group acts on what comes out."""
 
-    start: jax.Array
+    initial: jax.Array
     block: NFTBlock
     end: jax.Array
     symmetry: Symmetry = eqx.field(static=True)
@@ -101,7 +101,7 @@ class OnWeights(eqx.Module):
     def __call__(self, weights):
         spec = features(self.symmetry)
         tokens = Tokens(spec)
-        x = tokens.join(lift(self.symmetry.leaves(weights), spec)) @ self.start
+        x = tokens.join(lift(self.symmetry.leaves(weights), spec)) @ self.initial
         ys = tokens.part(self.block(x, tokens, None, 0.0, 0) @ self.end)
         return self.symmetry.unflatten(unlift(ys, spec, self.symmetry))
 

@@ -12,8 +12,22 @@ import pytest
 from jax.tree_util import Partial
 
 from tests.helpers import dense_axes
-from tests.models.helpers import check_refusals, metadata, plain
-from tests.models.readers import ALL, CLAIMS, READERS, TINY, fewest, made, metadata_of, network, tiny, used
+from tests.models.helpers import check_refusals, metadata, plain, toy
+from tests.models.readers import (
+    ALL,
+    CLAIMS,
+    READERS,
+    TINY,
+    Actions,
+    fewest,
+    made,
+    metadata_of,
+    network,
+    tiny,
+    used,
+)
+from tests.models.specs import ADAPTED
+from tests.symmetry import linear
 from wsjax import models
 from wsjax.models import Normalizer, make
 from wsjax.models.graph.graph import graph_of
@@ -129,6 +143,27 @@ def test_features_read_no_array_of_the_head_and_the_head_no_other(name):
     assert jax.tree.leaves(head_arrays(part)) == in_head
 
 
+GRAPHS = ("scale_gmn", "weight_gcn", "neural_graph", "relational")
+READ_AS: dict[str, Actions] = {
+    **dict.fromkeys(("dws", "statistics", "nfn", "nft", "array_encoder", "neural_graph", "relational"), ("permute",)),
+    **dict.fromkeys(("scale_gmn", "weight_gcn"), ("permute", "sign", "phase", "rescale")),
+    "canonical mlp": ("permute", "sign", "rescale", "linear"),
+}
+
+
+@pytest.mark.parametrize("name", READ_AS)
+def test_each_index_has_elements_of_its_own_and_a_linear_group_is_read_by_those_of_single_neurons(name):
+    """Of groups within others, and of matrices; graphs are of stacked layers, the others of stacked heads too."""
+    kind, settings = READERS[name]
+    symmetry = ADAPTED if kind in GRAPHS else linear.STACKED
+    deep = {"layers": 3} if kind in GRAPHS and "layers" in settings else {}
+    reader = toy(models.READERS[kind], **settings)(symmetry, **deep)
+    assert check_invariant(reader, symmetry, actions=READ_AS[name], key=KEY) < 1e-10
+    if "linear" not in READ_AS[name]:
+        with pytest.raises(AssertionError, match="'linear' on group"):
+            check_invariant(reader, symmetry, actions=("linear",), key=KEY)
+
+
 def test_dropout_drops_whole_channels_and_keeps_the_expectation():
     drop = jax.jit(jax.vmap(lambda key: dropout(jnp.ones((3, 64)), key, 0.5, index=0)))
     drawn = np.asarray(drop(jax.random.split(KEY, 64)))
@@ -164,7 +199,7 @@ def test_a_reader_takes_the_outputs_that_it_is_given_or_one_for_each_class():
     reads = lambda key, weights: make("dws", TINY._replace(classes=()), {"channels": 3}, out_size=3, key=key)(weights)
     assert jax.eval_shape(reads, KEY, network()).shape == (3,)
     for classes in (0, 4):
-        with pytest.raises(ValueError, match=r"out_size is 0; it must be one integer in \[1, inf\]"):
+        with pytest.raises(ValueError, match=r"out_size is 0; it must be one integer in \[1, inf\)"):
             make("mlp", metadata(classes=classes), out_size=0, key=KEY)
 
 
@@ -176,31 +211,53 @@ def test_weights_of_another_architecture_are_refused_by_their_leaf(name, untyped
             tiny(name)(other.unflatten([jax.device_put(np.zeros(shape, np.float32)) for shape in other.shapes]))
 
 
-@pytest.mark.parametrize("reader", [*models.READERS.values(), models.ImageProbe, models.Editor, models.ScaleEditor])
-def test_what_a_reader_is_made_for_is_checked_first_and_the_way_out_named(reader):
-    takes, network = list(inspect.signature(reader).parameters), TINY.network
-    network = CNN((8, 8, 1), (4, 4), 3) if reader is models.ImageProbe else network
+every_class = pytest.mark.parametrize(
+    "reader", [*models.READERS.values(), models.ImageProbe, models.Editor, models.ScaleEditor]
+)
+
+
+def required(reader: Any) -> dict[str, Any]:
+    """What a reader is made for: a Symmetry or a network, and the number of outputs."""
+    network = CNN((8, 8, 1), (4, 4), 3) if reader is models.ImageProbe else TINY.network
     right = {"symmetry": TINY.symmetry, "network": network, "out_size": 3}
+    return {name: right[name] for name in list(inspect.signature(reader).parameters)[:2] if name in right}
+
+
+@every_class
+def test_numpys_integers_are_sizes_like_pythons(reader):
+    """From a loop over `np.arange`, or an array of a search."""
+    sizes = {n: p.default for n, p in inspect.signature(reader).parameters.items() if type(p.default) is int}
+
+    def built(kind: type) -> Any:
+        given = {name: kind(value) if isinstance(value, int) else value for name, value in required(reader).items()}
+        numbers = {name: kind(value) for name, value in sizes.items()}
+        return eqx.filter_eval_shape(lambda key: reader(**given, **numbers, key=key), KEY)
+
+    assert eqx.tree_equal(built(np.int64), built(int))
+
+
+@every_class
+def test_what_a_reader_is_made_for_is_checked_first_and_the_way_out_named(reader):
+    takes, right = inspect.signature(reader).parameters, required(reader)
     pass_network = r": pass dataset\.metadata\.network, or where that is None a network of your own$"
     pass_symmetry = r"( or a Graph)?: pass dataset\.symmetry$"
     cases: list[tuple[str, Any, str]] = [
         ("symmetry", TINY, rf"symmetry is a StubMetadata; expected a Symmetry{pass_symmetry}"),
         ("network", TINY.symmetry, rf"network is a Symmetry; expected a (Network|CNN|network that .*){pass_network}"),
         ("network", None, rf"network is None; expected a .*{pass_network}"),
-        ("out_size", "10", r"out_size is '10'; it must be one integer in \[1, inf\]"),
-        ("out_size", 2.5, r"out_size is 2\.5; it must be one integer in \[1, inf\]"),
+        ("out_size", "10", r"out_size is '10'; it must be one integer in \[1, inf\)"),
+        ("out_size", 2.5, r"out_size is 2\.5; it must be one integer in \[1, inf\)"),
         ("normalizer", TINY.statistics, r"normalizer is a dict; expected a Normalizer or None: pass dataset\.norma"),
         ("normalizer", metadata, r"normalizer is a function; expected a Normalizer or None: .*\.normalizer\(\)$"),
     ]
-    required = [name for name in right if name in takes[:2]]
     for name, value, words in cases:
-        if name in required or (name == "normalizer" and name in takes):
+        if name in right or (name == "normalizer" and name in takes):
             with pytest.raises((TypeError, ValueError), match=words):
-                reader(**{**{n: right[n] for n in required}, name: value}, key=KEY)
+                reader(**{**right, name: value}, key=KEY)
 
 
 ATTENTION = r"expected a multiple of heads, 4"
-NO_SIZE = r"it must be one integer in \[1, inf\]"
+NO_SIZE = r"it must be one integer in \[1, inf\)"
 REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (models.DWS, {"channels": 3, "maps": "attention"}, rf"channels is 3; {ATTENTION}"),
     (models.DWS, {"channels": 0}, rf"channels is 0; {NO_SIZE}"),
@@ -211,9 +268,9 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (models.NFN, {"io_encoding": "learned"}, r"io_encoding is 'learned' and layer is 'hnp', .*expected io_enc"),
     (models.NFN, {"layer": "npn"}, r"unknown layer 'npn'; the valid ones are: hnp, np"),
     (models.NFN, {"norm": "batch"}, r"unknown norm 'batch'; the valid ones are: none, layer, rms, array"),
-    (models.NFN, {"frequencies": -1}, r"frequencies is -1; it must be one integer in \[0, inf\]"),
-    (models.NFN, {"scale": 0, "frequencies": 0}, r"scale is 0; it must be one number in \(0, inf\]"),
-    (models.NFT, {"scale": 0, "frequencies": 0}, r"scale is 0; it must be one number in \(0, inf\]"),
+    (models.NFN, {"frequencies": -1}, r"frequencies is -1; it must be one integer in \[0, inf\)"),
+    (models.NFN, {"scale": 0, "frequencies": 0}, r"scale is 0; it must be one number in \(0, inf\)"),
+    (models.NFT, {"scale": 0, "frequencies": 0}, r"scale is 0; it must be one number in \(0, inf\)"),
     (models.NFT, {"width": 10}, rf"width is 10; {ATTENTION}"),
     (models.NFT, {"io_encoding": "cosine"}, r"unknown io_encoding 'cosine'; the valid ones are: none, sinusoidal"),
     (models.ArrayEncoder, {"latents": 0}, rf"latents is 0; {NO_SIZE}"),
@@ -224,7 +281,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (models.FlatMLP, {"width": 2.5}, rf"width is 2\.5; {NO_SIZE}"),
     (models.FlatMLP, {"canonical": "false"}, r"unknown canonical 'false'; the valid ones are: False, True"),
     (models.StatisticsMLP, {"depth": 0}, rf"depth is 0; {NO_SIZE}"),
-    (models.NeuralGraph, {"width": 1}, r"width is 1; it must be one integer in \[2, inf\]"),
+    (models.NeuralGraph, {"width": 1}, r"width is 1; it must be one integer in \[2, inf\)"),
     (models.NeuralGraph, {"readout": "nodes"}, r"unknown readout 'nodes'; the valid ones are: outputs, gr"),
     (models.NeuralGraph, {"layers": 2}, r"layers is 2, and the edges 'in' -> 'h1' are farther"),
     (models.NeuralGraph, {"probes": 3}, r"probes is 3, and no network is there to run"),
@@ -233,16 +290,16 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (models.RelationalTransformer, {"attention": 6, "heads": 4}, rf"attention is 6; {ATTENTION}, as the heads share"),
     (models.RelationalTransformer, {"heads": 0}, rf"heads is 0; {NO_SIZE}"),
     (models.ScaleGMN, {"direction": "both"}, r"unknown direction 'both'; the valid ones are: forward, bidirectional"),
-    (models.ScaleGMN, {"channels": 1}, r"channels is 1; it must be one integer in \[2, inf\]"),
+    (models.ScaleGMN, {"channels": 1}, r"channels is 1; it must be one integer in \[2, inf\)"),
     (models.ScaleGMN, {"layers": 2, "readout": "outputs"}, r"layers is 2: the outputs does not .* from 'in' to 'h1'"),
-    (models.WeightGCN, {"channels": 1}, r"channels is 1; it must be one integer in \[2, inf\]"),
+    (models.WeightGCN, {"channels": 1}, r"channels is 1; it must be one integer in \[2, inf\)"),
     (models.WeightGCN, {"sweeps": 0}, rf"sweeps is 0; {NO_SIZE}"),
     (models.WeightGCN, {"head": 0}, rf"head is 0; {NO_SIZE}"),
     (models.Probe, {"coordinate_range": (1.0, 1.0)}, r"coordinate_range is \(.*; expected a lower and a higher number"),
     (models.Probe, {"value_range": (0.5, 0.0)}, r"value_range is \(.*; expected a lower and a higher number"),
-    *[(kind, {"generator": -1}, r"generator is -1; it must be one integer in \[0, inf\]") for kind in PROBES],
+    *[(kind, {"generator": -1}, r"generator is -1; it must be one integer in \[0, inf\)") for kind in PROBES],
     *[(kind, {"probes": 0}, rf"probes is 0; {NO_SIZE}") for kind in PROBES],
-    (models.GridProbe, {"side": 1}, r"side is 1; it must be one integer in \[2, inf\]"),
+    (models.GridProbe, {"side": 1}, r"side is 1; it must be one integer in \[2, inf\)"),
     (models.GridProbe, {"layers": 0}, rf"layers is 0; {NO_SIZE}"),
     (models.GridProbe, {"value_range": (0.5, 0.0)}, r"value_range is \(.*; expected a lower and a higher number"),
     (models.Hybrid, {"probe_features": 0}, rf"probe_features is 0; {NO_SIZE}"),

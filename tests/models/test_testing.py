@@ -18,7 +18,8 @@ import pytest
 from jax.tree_util import Partial
 
 from tests.models.helpers import check_refusals, drawn, metadata
-from tests.models.specs import lifted, ones
+from tests.models.specs import HEADS, WITHIN, lifted, ones
+from tests.symmetry import linear
 from wsjax.models import EquivariantLinear, make
 from wsjax.models.layers.feature_layout import features
 from wsjax.models.testing import (
@@ -48,7 +49,7 @@ KEY = jax.random.key(7)
 class Through(eqx.Module):
     """A good reader of our own, small: it sends learned vectors through the network and reads what comes out."""
 
-    start: jax.Array
+    initial: jax.Array
     mix: tuple[jax.Array, ...]
     head: eqx.nn.Linear
 
@@ -56,7 +57,7 @@ class Through(eqx.Module):
         return jnp.tanh(self.mix[number] @ (h @ layer.kernel + layer.bias[None, :]))
 
     def features(self, weights, *, key=None, dropout_rate=0.0):
-        h = self.start
+        h = self.initial
         for i, layer in enumerate(weights):
             h = self.step(i, h, layer)
         return h.reshape(-1)
@@ -91,6 +92,11 @@ def test_all_of_a_good_reader_is_proved_and_the_numbers_are_shown(good):
     assert "failed" not in table
 
 
+def one_order_for_all_heads(weights):
+    """Invariant to heads in another order, and to neurons in another order that is the same in all heads."""
+    return jnp.sort(weights["read"].mean(axis=1), axis=0)
+
+
 def test_what_a_reader_is_not_invariant_to_is_named(good, dws):
     flat = lambda w: jnp.concatenate([x.reshape(-1) for x in jax.tree.leaves(w)])
     permute: tuple[Action, ...] = ("permute",)
@@ -102,11 +108,15 @@ def test_what_a_reader_is_not_invariant_to_is_named(good, dws):
         (dws, SPEC, ("permute", "sign"), r"'sign' on group 'h1' changes output"),
         (good, SPEC, ("phase",), r"'phase' on group 'h1' changes output"),
         (good, mlp(WIDTHS), ("rescale",), r"'rescale' on group 'h1' changes output"),
+        (one_order_for_all_heads, HEADS, permute, r"'permute' on group 'key' changes output"),
+        (lambda w: jnp.sum(w["down"] ** 2), linear.LORA, ("sign", "linear"), r"'linear' on group 'rank' changes"),
     ]
     for reader, symmetry, actions, message in cases:
         with pytest.raises(AssertionError, match=message):
             check_invariant(reader, symmetry, actions=actions, key=KEY)
     assert check_invariant(good, SPEC, actions=("permute", "sign"), key=KEY) < 1e-10  # tanh is odd
+    both = lambda w: w["down"] @ w["up"]
+    assert check_invariant(both, linear.LORA, actions=("permute", "sign", "rescale", "linear"), key=KEY) < 1e-10
     assert difference({"a": np.zeros(2)}, {"a": np.array([3.0, 3.0])}) == (1.0, "output['a']")  # of a root mean square
 
 
@@ -128,6 +138,9 @@ def test_actions_that_no_group_allows_are_refused(good, untyped):
         (check, {"draws": 0}, r"draws is 0"),
         (check, {"actions": ()}, r"actions is empty; expected one at least, of permute, sign"),
     )
+    for call in (check, functools.partial(commutant_dimension, SPEC)):
+        with pytest.raises(TypeError, match="actions is 'sign', one name"):
+            call(actions="sign")  # pyright: ignore[reportArgumentType]
 
 
 def test_weights_of_another_network_are_refused_before_the_reader_meets_them(good, untyped):
@@ -264,7 +277,7 @@ def test_a_parameter_that_cannot_learn_is_named(good):
             check_gradients(made(kind), SPEC, key=KEY)
     assert check_gradients(made(HalfUsed), SPEC, fraction=0.5, key=KEY) == pytest.approx(8 / 12)
     rooted = Partial(lambda model, w: jnp.sqrt(0 * model(w)), good)
-    with pytest.raises(AssertionError, match=r"the gradient of reader.*\.start.* is not finite"):
+    with pytest.raises(AssertionError, match=r"the gradient of reader.*\.initial.* is not finite"):
         check_gradients(rooted, SPEC, key=KEY)
     with pytest.raises(ValueError, match=r"no parameters that train"):
         check_gradients(lambda w: w[0].bias, SPEC, key=KEY)
@@ -372,20 +385,28 @@ def test_a_dimension_depends_on_no_width_from_some_size_on_and_phases_are_no_lin
 def generators(symmetry: Symmetry, actions):
     """Elements that generate the group, scales up to closure: a cycle and a swap, a sign and a scale of each neuron.
 
-    Every part that a group allows is there, if it does nothing, so that one program moves them all.
+    Every part that a group allows is there, if it does nothing, so that one program moves them all. Of a group within
+    others they are those of each index.
     """
     groups = symmetry.groups.items()
     gains = lambda group: group.allows("sign") or group.allows("rescale")
-    still = {n: Move(np.arange(g.size), np.ones(g.size) if gains(g) else None) for n, g in groups}
-    one = lambda name, **parts: Element(symmetry, {**still, name: still[name]._replace(**parts)})
+    whole = lambda name, x: np.broadcast_to(x, (*symmetry.lead(name), len(x))).copy()
+    still = {n: Move(whole(n, np.arange(g.size)), whole(n, np.ones(g.size)) if gains(g) else None) for n, g in groups}
+
+    def one(name, part, index, row):
+        changed = np.copy(getattr(still[name], part))
+        changed[index] = row
+        return Element(symmetry, {**still, name: still[name]._replace(**{part: changed})})
+
     for name, group in groups:
         order = np.arange(group.size)
-        if "permute" in actions and group.allows("permute"):
-            yield one(name, permutation=np.roll(order, 1))
-            yield one(name, permutation=np.array([*order[:2][::-1], *order[2:]]))
-        for action, gain in (("sign", -1.0), ("rescale", 2.0)):
-            if action in actions and action in (group.actions or ()):
-                yield from (one(name, gain=np.where(order == i, gain, 1.0)) for i in order)
+        for index in np.ndindex(*symmetry.lead(name)):
+            if "permute" in actions and group.allows("permute"):
+                yield one(name, "permutation", index, np.roll(order, 1))
+                yield one(name, "permutation", index, np.array([*order[:2][::-1], *order[2:]]))
+            for action, gain in (("sign", -1.0), ("rescale", 2.0)):
+                if action in actions and action in (group.actions or ()):
+                    yield from (one(name, "gain", index, np.where(order == i, gain, 1.0)) for i in order)
 
 
 @pytest.mark.parametrize(
@@ -401,6 +422,8 @@ def generators(symmetry: Symmetry, actions):
         (PATCHES, ("permute",)),
         (PATCHES, ("permute", "sign")),
         (FOLLOWED, ("permute", "sign")),
+        *((symmetry, actions) for symmetry in WITHIN.values() for actions in (("permute",), ("permute", "sign"))),
+        (HEADS, ("sign",)),
     ],
 )
 def test_a_dimension_is_that_of_all_matrices_which_commute_with_the_generators(symmetry, actions):

@@ -94,7 +94,7 @@ def test_nothing_proves_nothing(untyped):
     for empty in ((), np.zeros((0, 1))):
         with pytest.raises(ValueError, match=r"apply returns no number; expected one at least"):
             ws.check(lambda w, empty=empty: empty, spec, weights, key=key)
-    with pytest.raises(ValueError, match=r"draws is 0; it must be one integer in \[1, inf\]"):
+    with pytest.raises(ValueError, match=r"draws is 0; it must be one integer in \[1, inf\)"):
         ws.check(lambda w: 1.0, spec, weights, key=key, draws=0)
 
 
@@ -143,7 +143,7 @@ def test_a_task_has_its_own_loss():
     # Between ends of different losses, 0 and 3, the height is that above the line between them.
     path = between(0.0, 1.0, loss=lambda y: 3 * jnp.mean(y) ** 0.5)
     assert float(path.height) == pytest.approx(3 * 0.5**0.5 - 1.5, abs=1e-6)
-    # Whole numbers and half types are compared in float32: 0 to 300 at once, whose square no float16 holds.
+    # Integers and half types are compared in float32: 0 to 300 at once, whose square no float16 holds.
     for dtype in (np.int32, jnp.float16):
         path = between(-1.0, 3.0, lambda p, x, d=dtype: jnp.where(p["w"] * x > 0, 300, 0).astype(d))
         np.testing.assert_allclose(path.loss, [0, 150**2, 0])
@@ -151,9 +151,9 @@ def test_a_task_has_its_own_loss():
 
 def test_two_points_make_no_path_and_ends_of_other_shapes_are_refused(untyped):
     for settings, message in (
-        ({"steps": 2}, r"steps is 2; it must be one integer in \[3, inf\]"),
+        ({"steps": 2}, r"steps is 2; it must be one integer in \[3, inf\)"),
         ({"steps": 3.5}, r"steps is 3\.5; it must be one integer"),
-        ({"peak": 0.0}, r"peak is 0\.0; it must be one number in \(0, inf\]"),
+        ({"peak": 0.0}, r"peak is 0\.0; it must be one number in \(0, inf\)"),
     ):
         with pytest.raises(ValueError, match=message):
             ws.interpolation_barrier(apply, 1.0, 2.0, X, **settings)  # pyright: ignore[reportArgumentType]

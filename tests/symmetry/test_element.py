@@ -19,7 +19,7 @@ from wsjax.symmetry.sample import sample_permutation, sample_phases, sample_scal
 pytestmark = pytest.mark.usefixtures("untyped")
 
 BOUNDS = {np.float32: 5e-5, np.float64: 1e-12, jnp.bfloat16: 0.05}
-"""The largest change allowed, as a share of the outputs."""
+"""The largest change allowed, as a fraction of the outputs."""
 
 HALF_SINE = 0.3
 """In bfloat16 a shifted bias keeps 8 bits, and w0 multiplies what is lost."""

@@ -222,7 +222,7 @@ def test_a_canonical_pair_is_balanced_and_one_of_less_rank_is_left_as_it_is():
 
 
 RANK = Group(3, "linear", actions=("linear",))
-ENDS = {"in": Fixed(4, "input"), "out": Fixed(4, "output")}
+IN_OUT = {"in": Fixed(4, "input"), "out": Fixed(4, "output")}
 
 
 @pytest.mark.parametrize(
@@ -230,32 +230,32 @@ ENDS = {"in": Fixed(4, "input"), "out": Fixed(4, "output")}
     [
         (
             {"a": Axes("in", "r~"), "b": Axes("r"), "c": Axes("r*", "out")},
-            {**ENDS, "r": RANK},
+            {**IN_OUT, "r": RANK},
             r"weights\['a'\] follows group 'r' \('r~'\), on which matrices act",
         ),
         (
             {"a": Axes("in", "d"), "c": Axes("d*", "out")},
-            {**ENDS, "d": Group(3, "linear", within="head")},
+            {**IN_OUT, "d": Group(3, "linear", within="head")},
             "group 'd' lies within 'head', which no dimension is",
         ),
         (
             {"a": Axes("in", "h", "d"), "c": Axes("d*", "out")},
-            {**ENDS, "h": Group(2, "linear", actions=("permute",)), "d": Group(3, "linear", within="h")},
+            {**IN_OUT, "h": Group(2, "linear", actions=("permute",)), "d": Group(3, "linear", within="h")},
             r"weights\['c'\] lies along 'd\*', a group within 'h', and along no axis 'h'",
         ),
         (
             {"a": Axes("d", "h", "h*"), "c": Axes("h*", "d*", "out")},
-            {"out": ENDS["out"], "h": Group(2, actions=("permute",)), "d": Group(3, within="h")},
+            {"out": IN_OUT["out"], "h": Group(2, actions=("permute",)), "d": Group(3, within="h")},
             r"weights\['a'\] lies along 'd', a group within 'h', and along more than one axis 'h'",
         ),
         (
             {"a": Axes("in", "h", "d"), "c": Axes("h*", "d*", "out")},
-            {**ENDS, "h": Group(2, "relu"), "d": Group(3, "relu", within="h")},
+            {**IN_OUT, "h": Group(2, "relu"), "d": Group(3, "relu", within="h")},
             "group 'h' has others within it and allows permute, rescale; expected permutations alone",
         ),
         (
             {"a": Axes("in", "h", "d"), "c": Axes("h*", "d*", "out")},
-            {**ENDS, "h": Group(2, "relu", within="d"), "d": Group(3, "relu", within="h")},
+            {**IN_OUT, "h": Group(2, "relu", within="d"), "d": Group(3, "relu", within="h")},
             "lies within itself|allows permute, rescale",
         ),
     ],
@@ -277,17 +277,17 @@ def test_matrices_need_linear_neurons_and_within_a_name():
     [
         (
             {"a": Axes("in", "r"), "b": Axes("r*", "h"), "c": Axes("h*", "out")},
-            {**ENDS, "r": RANK, "h": Group(5)},
+            {**IN_OUT, "r": RANK, "h": Group(5)},
             r"weights\['b'\] joins 'r', on which matrices act, with 'h', whose permute, rescale no earlier",
         ),
         (
             {"a": Axes("in", "r"), "b": Axes("r*", "r"), "c": Axes("r*", "out")},
-            {**ENDS, "r": RANK},
+            {**IN_OUT, "r": RANK},
             r"weights\['b'\] both produces and consumes 'r'",
         ),
         (
             {"a": Axes("in", "r"), "c": Axes("r*", "out")},
-            {**ENDS, "r": Group(6, "linear", actions=("linear",))},
+            {**IN_OUT, "r": Group(6, "linear", actions=("linear",))},
             "group 'r' has 6 neurons, with 4 weights each that produce it and 4 that consume it; expected at least 6",
         ),
     ],

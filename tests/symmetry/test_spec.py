@@ -60,8 +60,8 @@ def test_an_activation_allows_what_its_functional_equation_says(activation: str,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"size": 0}, r"size of a group is 0; it must be one integer in \[1, inf\]"),
-        ({"size": 2, "activation": "sine", "w0": 0.0}, r"w0 of a group is 0.0; it must be one number in \(0, inf\]"),
+        ({"size": 0}, r"size of a group is 0; it must be one integer in \[1, inf\)"),
+        ({"size": 2, "activation": "sine", "w0": 0.0}, r"w0 of a group is 0.0; it must be one number in \(0, inf\)"),
         ({"size": 2, "w0_convention": "afine"}, "unknown w0 convention 'afine'.*Did you mean 'affine'"),
         ({"size": 2, "actions": ("flip",)}, "unknown action 'flip'; the valid ones are: permute, sign, phase, rescale"),
         (
@@ -81,6 +81,14 @@ def test_a_group_refuses_what_its_activation_does_not_allow_and_a_fixed_axis_oth
     ("axes", "dimensions", "message"),
     [
         ({"k": Axes("in", "h"), "o": Axes("h*", "out")}, {"in": IN, "h": Group(3)}, "axes out have no Group or Fixed"),
+        *(
+            (
+                {"k": Axes("in", "h"), "o": Axes(("in", f"h{marks}"), "out")},
+                {"in": IN, "h": Group(3), "out": OUT},
+                rf"weights\['o'\] lies along 'h{re.escape(marks)}'; expected one mark at most: .*consumes 'h'",
+            )
+            for marks in ("*~", "**", "~*")
+        ),
         ({"k": Axes("in", "out")}, {"in": IN, "out": OUT, "h": Group(3)}, "dimensions h name no axis of any array"),
         (
             {"k": Axes("in", "h"), "b": Axes("h*", bias=True), "o": Axes("h*", "out")},
@@ -119,6 +127,8 @@ def test_a_description_that_cannot_be_is_refused(axes: dict, dimensions: dict, m
 def test_a_leaf_that_is_no_axes_and_a_dimension_that_is_none_are_named():
     with pytest.raises(TypeError, match=r"dimension 'in' is 2; expected a Group, or Fixed\(size\)"):
         symmetry_of({"k": Axes("in")}, {"in": 2})  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"an axis is None; expected a name, or a tuple or Sum of names: a Fixed's"):
+        symmetry_of({"k": Axes(None, "in")}, {"in": IN})  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match=r"weights\['k'\] is 'in'; expected Axes\(...\)"):
         symmetry_of({"k": "in"}, {"in": IN})
 

@@ -31,7 +31,7 @@ from jax.core import Tracer
 from jax.tree_util import Partial
 from jaxtyping import ArrayLike, PyTree
 
-from wsjax.errors import check_choice, check_number, leaf_names
+from wsjax.errors import check_choice, check_number, check_several, leaf_names
 from wsjax.floats import uncut
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.group import Role
@@ -201,7 +201,8 @@ def leave_out(transform: Transform[Weights], *, symmetry: Symmetry, arrays: tupl
         arrays: one or more of `"bias"` and `"kernel"` (an array of two axes or more that is no bias), `"input"` and
             `"output"` (arrays along an axis of that role), or an array's path as `symmetry.names` has it.
 
-    Raises: ValueError: a name of no array in this Symmetry.
+    Raises:
+        ValueError: a name of no array in this Symmetry, or none at all. TypeError: one name alone, as text.
 
     Example:
         >>> from wsjax import networks, symmetry
@@ -212,6 +213,7 @@ def leave_out(transform: Transform[Weights], *, symmetry: Symmetry, arrays: tupl
         [False, True]
     """
     named = _arrays_by_name(symmetry)
+    check_several("arrays", arrays)
     check_number("number of arrays to leave out", len(arrays), low=1)
     for name in arrays:
         check_choice("array to leave out", name, tuple(named))

@@ -12,8 +12,8 @@ from wsjax.augment.io_axes import along, check_size, io_axis, io_size, numbers_a
 from wsjax.augment.register import FRACTION, MAGNITUDE, register
 from wsjax.errors import as_integer, check_number, listing
 from wsjax.floats import wide
-from wsjax.symmetry import Symmetry
-from wsjax.symmetry.axes import atoms, consumes
+from wsjax.symmetry import Axes, Symmetry
+from wsjax.symmetry.axes import atoms, base, consumes
 from wsjax.typing import Key, Scalar, Weights
 
 
@@ -86,7 +86,8 @@ def _readers(symmetry: Symmetry, name: str) -> dict[int, int]:
         if any(consumes(atom) for atom in rest):
             raise ValueError(
                 f"{leaf} makes the axis {name!r} out of neurons, as a decoder does, and does not read it; give what a "
-                f"network reads and what it makes two names, one with the role 'input' and one with 'output'"
+                f"network reads and what it makes two names, one with the role 'input' and one with 'output', and mark "
+                f"keys of attention that read it without '*', in a group with actions=('permute', 'sign') at most"
             )
         found[i] = place
     return found
@@ -108,17 +109,28 @@ def _bias_beside(symmetry: Symmetry, kernel: int, axis: int) -> tuple[int, float
     """The bias that adds to what this kernel makes, and w0 where the frequency multiplies the kernel alone.
 
     It stands in the kernel's own container, or is the only vector along what the kernel makes: the bias of a
-    normalization adds later, behind its scale, and is not the one.
+    normalization adds later, behind its scale, and is not the one. Nor is that of another kernel which makes the same
+    neurons out of others: on a residual stream it may add behind a layer that has read the stream.
     """
     made = tuple(e for a, e in enumerate(symmetry.axes[kernel].entries) if a != axis)
     containers = [path[:-1] for path, _ in jax.tree_util.tree_leaves_with_path(symmetry.unflatten(symmetry.axes))]
     vectors = [j for j, axes in enumerate(symmetry.axes) if axes.entries == made]
     biases = [j for j in vectors if symmetry.axes[j].bias]
     own = [j for j in biases if containers[j] == containers[kernel]]
-    if len(own) == 1 or (not own and len(vectors) == len(biases) == 1):
-        groups = [symmetry.groups[str(entry)] for entry in made if str(entry) in symmetry.groups]
-        return (own or biases)[0], next((g.w0 for g in groups if g.w0_convention == "kernel"), 1.0)
+    groups = {base(a): symmetry.groups[base(a)] for e in made for a in atoms(e) if base(a) in symmetry.groups}
+    later = [j for j, axes in enumerate(symmetry.axes) if _makes_out_of_others(axes, set(groups))]
+    if own:
+        later = [j for j in later if containers[j] == containers[kernel]]
+    if not later and (len(own) == 1 or (not own and len(vectors) == len(biases) == 1)):
+        return (own or biases)[0], next((g.w0 for g in groups.values() if g.w0_convention == "kernel"), 1.0)
     name, found = symmetry.names[kernel], listing(symmetry.names[j] for j in vectors) or "none"
+    if biases and later:
+        raise ValueError(
+            f"{name} needs one bias of its own to carry a shift or a center, and "
+            f"{listing(symmetry.names[j] for j in later)} makes the same neurons out of others, as on a residual "
+            f"stream: {found} may add to those. Keep each kernel and its bias in a container of their own, or use "
+            f"neither of the two"
+        )
     inside = [str(e) for e in made if e in symmetry.fixed and symmetry.fixed[str(e)].role == "internal"]
     if inside and not vectors:
         raise ValueError(
@@ -129,6 +141,12 @@ def _bias_beside(symmetry: Symmetry, kernel: int, axis: int) -> tuple[int, float
         f"{name} needs one bias of its own to carry a shift or a center; vectors along what it makes: {found}. "
         f"Mark its bias with Axes(..., bias=True) and keep it in the kernel's container, or use neither of the two"
     )
+
+
+def _makes_out_of_others(axes: Axes, groups: set[str]) -> bool:
+    """Whether an array consumes neurons and makes some of these groups."""
+    names = [atom for entry in axes.entries for atom in atoms(entry)]
+    return any(map(consumes, names)) and any(base(atom) in groups and not consumes(atom) for atom in names)
 
 
 @register(effect="transforms", formula="f'(x) = f(x + t): b_0' = b_0 + t W_0", ranges={"max_shift": MAGNITUDE})

@@ -200,7 +200,7 @@ def mixup(key: Key, batch: Batch, **coefficient: Unpack[Coefficient]) -> Batch:
 
 @mixing("weights mixed, the label that of the network with the larger coefficient")
 def mixup_hard(key: Key, batch: Batch, **coefficient: Unpack[Coefficient]) -> Batch:
-    """Mix the weights of each network with another's; the label is that of the larger part, and not mixed.
+    """Mix the weights of each network with another's; the label is that of the network with the larger coefficient.
 
     **Mixes** the function as `mixup` does; the label, of any kind, is y' = y where s >= 1/2 and y_partner elsewhere.
 

@@ -15,7 +15,7 @@ from wsjax.augment.register import FRACTION, MAGNITUDE, Range, register
 from wsjax.augment.statistics import Statistics, check_statistics
 from wsjax.floats import common, floating, floats_of, inexact, uncut, wide, widened, with_floats
 from wsjax.symmetry import Symmetry
-from wsjax.symmetry.axes import atoms, base, vector_along
+from wsjax.symmetry.axes import base, on_parts, places_of
 from wsjax.symmetry.draws import varying_as
 from wsjax.typing import Key, Scalar, Weights
 
@@ -113,7 +113,8 @@ def drop_neurons(key: Key, weights: Weights, symmetry: Symmetry, *, rate: Scalar
     """Remove each neuron of every group with a given chance.
 
     **Perturbs** the function: all that makes a dropped neuron (its column of W_i, its entry of b_i) and all that reads
-    it (its row of W_{i+1}) is zero, complex arrays too; a convolution's channel goes with every position of it.
+    it (its row of W_{i+1}) is zero, complex arrays too; a convolution's channel goes with every position of it. Of a
+    group within another axis each index has draws of its own.
 
     Args:
         symmetry: its Symmetry, which says where the neurons are.
@@ -131,17 +132,22 @@ def drop_neurons(key: Key, weights: Weights, symmetry: Symmetry, *, rate: Scalar
         True
     """
     kept = {
-        name: ~jax.random.bernoulli(jax.random.fold_in(key, i), rate, (group.size,))
+        name: ~jax.random.bernoulli(jax.random.fold_in(key, i), rate, (*symmetry.lead(name), group.size))
         for i, (name, group) in enumerate(symmetry.groups.items())
     }
-    leaves = symmetry.leaves(weights)
-    for i, axes in enumerate(symmetry.axes):
-        for axis, entry in enumerate(axes.entries):
-            if inexact(leaves[i]) and {base(name) for name in atoms(entry)} & set(kept):
-                stays = vector_along(entry, symmetry.sizes, kept)
-                stays = jnp.expand_dims(stays, [a for a in range(leaves[i].ndim) if a != axis])
-                leaves[i] = jnp.where(stays, leaves[i], jnp.zeros_like(leaves[i]))
-    return symmetry.unflatten(leaves)
+
+    def left(part: Array, names: tuple[str, ...]) -> Array:
+        for axis, name in enumerate(names):
+            if (stays := kept.get(base(name))) is not None:
+                places = (*places_of(symmetry.chain(base(name)), names, axis), axis)
+                stays = jnp.transpose(stays, np.argsort(places).tolist())
+                stays = jnp.expand_dims(stays, [a for a in range(part.ndim) if a not in places])
+                part = jnp.where(stays, part, jnp.zeros_like(part))
+        return part
+
+    pairs = zip(symmetry.leaves(weights), symmetry.axes, strict=True)
+    moved = [on_parts(x, a.entries, symmetry.sizes, left) if inexact(x) else x for x, a in pairs]
+    return symmetry.unflatten(moved)
 
 
 @register(effect="perturbs", formula="w' = (1 - s) w + s mean of the data set", ranges={"max_fraction": FRACTION})

@@ -111,7 +111,7 @@ class TestTimeAugmentation(eqx.Module):
 
     def __init__(self, reader: Reader, transform: Transform[Weights], copies: int, *, key: Key):
         check_number("copies", copies, low=1, integer=True)
-        self.reader, self.transform, self.copies, self.key = reader, transform, copies, key
+        self.reader, self.transform, self.copies, self.key = reader, transform, int(copies), key
 
     def __call__(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Array:
         """Read one network; a key and a rate are passed on, the key split among the copies."""

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from wsjax.errors import check_choice, check_number
+from wsjax.errors import check_choice, check_each, check_number, fields_as_python
 from wsjax.networks.mlp import ACTIVATIONS, Between, unchanged
 from wsjax.symmetry import Axes, Fixed, Group, Symmetry, symmetry_of
 from wsjax.typing import Key
@@ -53,7 +53,7 @@ class ConvNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, between: Between = unchanged) -> Array:
-        start = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+        initializer = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
         h = images
         for i, channels in enumerate(self.channels):
             h = nn.Conv(
@@ -61,12 +61,12 @@ class ConvNet(nn.Module):
                 (WINDOW, WINDOW),
                 strides=(STRIDE, STRIDE),
                 padding=self.padding,
-                kernel_init=start,
+                kernel_init=initializer,
                 conv_general_dilated=by_patches,
                 name=f"conv{i + 1}",
             )(h)
             h = between(i, ACTIVATIONS[self.activation](h))
-        return nn.Dense(self.outputs, kernel_init=start, name="dense")(h.mean(axis=(1, 2)))
+        return nn.Dense(self.outputs, kernel_init=initializer, name="dense")(h.mean(axis=(1, 2)))
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,14 @@ class CNN:
     padding: Padding = "SAME"
 
     def __post_init__(self):
+        fields_as_python(self)
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
         check_choice("padding", self.padding, get_args(Padding))
-        check_number("number of convolutions", len(self.channels), low=1)
         check_number("outputs", self.outputs, low=1, integer=True)
         check_number("number of axes in image_shape", len(self.image_shape), low=3, high=3)
         for name in ("image_shape", "channels"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-            for size in getattr(self, name):
-                check_number(f"each of {name}", size, low=1, integer=True)
+            check_each(name, getattr(self, name))
         side = min(self.image_shape[:2])
         needed = (STRIDE ** (len(self.channels) + 1)) - 1
         if self.padding == "VALID" and side < needed:

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_choice
+from wsjax.errors import check_choice, check_each
 
 Order: TypeAlias = Literal["xy", "ij"]
 
@@ -21,13 +21,14 @@ def grid(
     its data sets do; `"ij"` the row, as NFN.
 
     Raises:
-        ValueError: an unknown order.
+        ValueError: an unknown order, or a size below 1.
 
     Example:
         >>> grid((2, 3))[:3].tolist()
         [[-1.0, -1.0], [0.0, -1.0], [1.0, -1.0]]
     """
     check_choice("coordinate order", order, ("xy", "ij"))
+    check_each("shape", shape)
     axes = jnp.meshgrid(*[jnp.linspace(low, high, n) for n in shape], indexing="ij")
     columns = axes[::-1] if order == "xy" else axes
     return jnp.stack([c.reshape(-1) for c in columns], axis=-1)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_choice
+from wsjax.errors import check_choice, check_each
 from wsjax.networks.sine import sine
 from wsjax.typing import Key, Layer, Points, Weights
 
@@ -35,13 +35,17 @@ def mlp_init(key: Key, widths: Sequence[int]) -> tuple[Layer, ...]:
 
     `key` is a typed key, and `widths` are the sizes from input to output.
 
+    Raises:
+        ValueError: fewer than two widths, or one below 1.
+
     Example:
         >>> import jax
         >>> [layer.kernel.shape for layer in jax.eval_shape(lambda key: mlp_init(key, (2, 8, 1)), jax.random.key(0))]
         [(2, 8), (8, 1)]
     """
+    check_each("widths", widths, fewest=2)
     layers = []
-    for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
+    for i, (fan_in, fan_out) in enumerate(pairwise(map(int, widths))):
         kernel = jax.random.normal(jax.random.fold_in(key, i), (fan_in, fan_out)) * (2 / fan_in) ** 0.5
         layers.append(Layer(kernel, jnp.zeros(fan_out)))
     return tuple(layers)

@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_choice, check_number, fields_as_python
+from wsjax.errors import check_choice, check_each, check_number, fields_as_python
 from wsjax.networks.mlp import ACTIVATIONS, mlp_apply, mlp_init
 from wsjax.networks.siren import FAMILIES, Family, check_absorbed, siren_apply, siren_init
 from wsjax.symmetry import Symmetry
@@ -48,9 +48,7 @@ class Network:
         check_choice("initialization family", self.family, FAMILIES)
         check_number("offset", self.offset)
         object.__setattr__(self, "widths", tuple(self.widths))
-        check_number("number of widths", len(self.widths), low=3)
-        for width in self.widths:
-            check_number("each of widths", width, low=1, integer=True)
+        check_each("widths", self.widths, fewest=3)
         # One number stands for all hidden layers, alone or in a tuple.
         w0 = self.w0[0] if isinstance(self.w0, tuple | list) and len(self.w0) == 1 else self.w0
         object.__setattr__(self, "w0", frequencies(w0, len(self.widths) - 2))

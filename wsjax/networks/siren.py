@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wsjax.errors import check_choice, check_number
+from wsjax.errors import check_choice, check_each
 from wsjax.networks.sine import sine
 from wsjax.symmetry.group import CONVENTIONS, Convention, frequencies
 from wsjax.typing import Key, Layer, Points, Weights
@@ -40,12 +40,12 @@ def siren_init(
         key, widths: a typed key, and the sizes from input to output.
         w0: one frequency, or one for each hidden layer; 1 for `"absorbed"`.
         family: `"dws"` (DWSNets: small first layer, output offset 0.5), `"nfn"` (NFN: SIREN's first layer, no offset),
-            `"absorbed"` (SIREN's own start, its w0 = 30 in the weights, no offset), `"zero_output"` (ours: starts as
-            the constant 0, so less of the random start stays in fitted weights).
+            `"absorbed"` (SIREN's own initialization, its w0 = 30 in the weights, no offset), `"zero_output"` (ours: the
+            constant 0 at first, so that less of the random initialization stays in fitted weights).
 
     Raises:
-        ValueError: an unknown family, fewer than three widths, another number of frequencies than hidden layers, or
-            `"absorbed"` with another w0 than 1.
+        ValueError: an unknown family, fewer than three widths or one below 1, another number of frequencies than hidden
+            layers, or `"absorbed"` with another w0 than 1.
 
     Source: the code of arXiv 2301.12780 (which never marks its first layer as first) and of arXiv 2302.14040;
     `absorbed` is the code of "How Much of the Weight-Space Perception Gap Is Symmetry?"
@@ -59,14 +59,14 @@ def siren_init(
         True
     """
     check_choice("initialization family", family, FAMILIES)
-    check_number("number of widths", len(widths), low=3)
+    check_each("widths", widths, fewest=3)
     hidden = len(widths) - 2
     w0s = frequencies(w0, hidden)
     if family == "absorbed":
         check_absorbed(w0s)
         return absorb(siren_init(key, widths, w0=ABSORBED_W0, family="nfn"), ABSORBED_W0)
     layers = []
-    for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
+    for i, (fan_in, fan_out) in enumerate(pairwise(map(int, widths))):
         siren_bound = (6 / fan_in) ** 0.5 / w0s[min(i, hidden - 1)]
         kernel_bound, bias_bound = _bounds(family, fan_in, siren_bound, first=i == 0, last=i == hidden)
         kernel_key, bias_key = jax.random.split(jax.random.fold_in(key, i))

@@ -25,7 +25,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Shaped
+from jaxtyping import Array
 
 T = TypeVar("T")
 Entry: TypeAlias = "str | tuple[Entry, ...] | Sum"
@@ -71,8 +71,12 @@ def parts_of(entry: "tuple[Entry, ...] | Sum") -> tuple[Entry, ...]:
 
 
 def atoms(entry: Entry) -> tuple[str, ...]:
-    """The names in one entry, marks kept."""
-    return (entry,) if isinstance(entry, str) else tuple(name for part in parts_of(entry) for name in atoms(part))
+    """The names in one entry, marks kept. Raises TypeError for what is no entry."""
+    if isinstance(entry, str):
+        return (entry,)
+    if not isinstance(entry, tuple | Sum):
+        raise TypeError(f"an axis is {entry!r}; expected a name, or a tuple or Sum of names: a Fixed's where none acts")
+    return tuple(name for part in parts_of(entry) for name in atoms(part))
 
 
 def base(name: str) -> str:
@@ -106,16 +110,6 @@ def size(entry: Entry, sizes: Mapping[str, int]) -> int:
 def outer(vectors: Sequence[Array]) -> Array:
     """The vector along a product axis, row-major, of which these lie along the parts."""
     return reduce(lambda whole, other: (whole[:, None] * other[None, :]).reshape(-1), vectors)
-
-
-def vector_along(entry: Entry, sizes: Mapping[str, int], vectors: Mapping[str, Array]) -> Shaped[Array, " axis"]:
-    """Vectors of names, of one dtype, spread along an axis: a product axis multiplies them, a `Sum` concatenates.
-
-    Names without a vector give ones; there is at least one vector.
-    """
-    dtype = next(iter(vectors.values())).dtype
-    of_name = lambda name: vectors[base(name)] if base(name) in vectors else jnp.ones(sizes[base(name)], dtype)
-    return fold(entry, of_name, outer, jnp.concatenate)
 
 
 def on_parts(

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from wsjax.errors import check_number, leaf_names, listing
+from wsjax.errors import check_number, check_several, leaf_names, listing
 from wsjax.symmetry.axes import Axes
 from wsjax.symmetry.group import Convention
 from wsjax.symmetry.spec import Symmetry, mlp, siren, symmetry_of
@@ -51,6 +51,7 @@ def dense(
         >>> dense(params, ["Dense_0", "Dense_1"], activation="tanh")
         Symmetry(h1: 8 tanh (permute/sign))
     """
+    check_several("order", order)
     check_number("number of layers in order", len(order), low=2)
     paths, treedef = jax.tree_util.tree_flatten_with_path(params)
     names, shapes = leaf_names(params, "params"), [np.shape(leaf) for _, leaf in paths]

@@ -108,9 +108,9 @@ def symmetry_of(axes: PyTree, dimensions: Mapping[str, Group | Fixed]) -> Symmet
 
     Raises:
         TypeError: a leaf is not `Axes`, or a dimension neither `Group` nor `Fixed`.
-        ValueError: a name without a dimension or the reverse, a bias that consumes a group or produces several, a
-            group that takes phases but has no bias of its own to carry them, a group that no array produces, an array
-            that follows a group of matrices, a group within an axis that an array of its own lacks.
+        ValueError: a name with two marks, a name without a dimension or the reverse, a bias that consumes a group or
+            produces several, a group that takes phases but has no bias of its own to carry them, a group that no array
+            produces, an array that follows a group of matrices, a group within an axis that an array of its own lacks.
 
     Example:
         >>> from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
@@ -122,6 +122,12 @@ def symmetry_of(axes: PyTree, dimensions: Mapping[str, Group | Fixed]) -> Symmet
     for name, leaf in zip(leaf_names(axes), leaves, strict=True):
         if not isinstance(leaf, Axes):
             raise TypeError(f"{name} is {leaf!r}; expected Axes(...), one name for each axis of that array")
+        for atom in (a for entry in leaf.entries for a in atoms(entry)):
+            if len(atom) > len(base(atom)) + 1:
+                raise ValueError(
+                    f"{name} lies along {atom!r}; expected one mark at most: '*' where the array consumes "
+                    f"{base(atom)!r}, '~' where it follows it"
+                )
     for name, dimension in dimensions.items():
         if not isinstance(dimension, Group | Fixed):
             raise TypeError(f"dimension {name!r} is {dimension!r}; expected a Group, or Fixed(size) where nothing acts")

@@ -197,6 +197,18 @@ def transformer(x: Any) -> Any:
     return nn.Dense(3)(nn.LayerNorm()(block(nn.Dense(8)(x))))
 
 
+class Block(nn.Module):
+    @nn.compact
+    def __call__(self, x: Any, _: Any) -> Any:
+        return block(x), None
+
+
+def stacked_blocks(x: Any) -> Any:
+    """Three blocks of a transformer under one scan."""
+    layers = nn.scan(Block, variable_axes={"params": 0}, split_rngs={"params": True}, length=3)
+    return nn.Dense(3)(nn.LayerNorm()(layers()(nn.Dense(8)(x), None)[0]))
+
+
 class ViT(nn.Module):
     """With a class token and positions."""
 
@@ -262,9 +274,28 @@ def attention(groups: int, fused: str = "", rotary: bool = False) -> Network:
     )
 
 
-def lora() -> Network:
+def lora(rank: int = 2) -> Network:
     apply = lambda w, x: nn.relu(x @ (w["base"] + w["a"] @ w["b"]) + w["bias"]) @ w["out"]
-    return apply, shapes(base=(3, 8), a=(3, 2), b=(2, 8), bias=(8,), out=(8, 3)), ROWS
+    return apply, shapes(base=(3, 8), a=(3, rank), b=(rank, 8), bias=(8,), out=(8, 3)), ROWS
+
+
+def bottleneck(x: Any) -> Any:
+    """Without an activation, pooled on its way, and with a bias."""
+    return nn.Dense(3)(nn.relu(nn.Dense(8)(mean(nn.avg_pool(conv(4)(x), (2, 2))))))
+
+
+def state_space() -> Network:
+    """A diagonal linear recurrence of complex states, run by `associative_scan`."""
+
+    def apply(w: Any, x: Any) -> Any:
+        rate = jnp.exp(jax.lax.complex(-jnp.exp(w["decay"]), w["turn"]))
+        drive = x @ jax.lax.complex(w["real"], w["imag"])
+        after = lambda a, b: (a[0] * b[0], b[0] * a[1] + b[1])
+        _, h = jax.lax.associative_scan(after, (jnp.broadcast_to(rate, drive.shape), drive), axis=1)
+        return jnp.real(h @ w["out"].astype(jnp.complex64))
+
+    arrays = shapes(decay=(8,), turn=(8,), real=(3, 8), imag=(3, 8), out=(8, 2))
+    return apply, arrays, np.float32(SEQUENCES)
 
 
 def weight_norm() -> Network:
@@ -293,12 +324,12 @@ def stacked() -> Network:
     return apply, shapes(**{"in": (3, 6)}, a=(4, 6, 8), b=(4, 8, 6), out=(6, 2)), ROWS
 
 
-def experts() -> Network:
+def experts(activation: Callable[[Any], Any]) -> Network:
     def apply(w: Any, x: Any) -> Any:
-        h = nn.relu(jnp.einsum("bi,eih->beh", x, w["a"]))
+        h = activation(jnp.einsum("bi,eih->beh", x, w["a"]) + w["bias"])
         return jnp.einsum("beh,eho,be->bo", h, w["b"], jax.nn.softmax(x @ w["gate"]))
 
-    return apply, shapes(gate=(3, 4), a=(4, 3, 6), b=(4, 6, 2)), ROWS
+    return apply, shapes(gate=(3, 4), a=(4, 3, 6), bias=(4, 6), b=(4, 6, 2)), ROWS
 
 
 def ensemble() -> Network:

@@ -78,10 +78,34 @@ def nested(draw: np.random.Generator, weigh: Weigh, pool: list) -> Any:
     return jax.lax.scan(step, jnp.zeros_like(v), None, length=2)[0] if draw.integers(2) else v + jax.nn.relu(v @ a)
 
 
+def heads(draw: np.random.Generator, weigh: Weigh, pool: list) -> Any:
+    """Linear maps, gates, norms and sums of 3 heads with 4 dimensions, of each head or of all."""
+    if pool[-1].ndim == 2:
+        return jnp.einsum("bi,ihk->bhk", pool[-1], weigh(4, 3, 4))
+    v, o = pool[-1], pool[draw.integers(1, len(pool))]
+    shape, axes = ((3, 4), (1, 4), (3, 1))[draw.integers(3)], ((1,), (2,), (1, 2))[draw.integers(3)]
+    how = [
+        lambda: v + weigh(*shape),
+        lambda: v * weigh(*shape),
+        lambda: unary(draw, weigh, pool),
+        lambda: jnp.einsum("bhk,hkl->bhl", v, weigh(3, 4, 4)),
+        lambda: v @ weigh(4, 4),
+        lambda: v + jnp.einsum("bhk,hg->bgk", v, weigh(3, 3)),
+        lambda: jnp.einsum("bhk,bhk,bhl->bhl", v, o, jnp.einsum("bi,ihk->bhk", pool[0], weigh(4, 3, 4))),
+        lambda: v + jnp.einsum("bhk,bgk,bgl->bhl", v, o, o),
+        lambda: v - v.mean(axes, keepdims=True),
+        lambda: v - v.max(axes, keepdims=True),
+        lambda: v / jnp.sqrt((v * v).sum(axes, keepdims=True) + 0.1),
+        lambda: v + o,
+        lambda: jnp.concatenate([jnp.tanh(v[:, :1]), v[:, 1:]], 1),
+    ]
+    return how[draw.integers(len(how))]()
+
+
 KINDS = (unary, dense, vector, binary, layout, norm, nested, dense, unary)
 
 
-def program(seed: int, weights: dict[str, Any], x: Any) -> Any:
+def program(seed: int, weights: dict[str, Any], x: Any, kinds: tuple = KINDS) -> Any:
     """A random program; `weights` are filled where they are missing, so that a first call makes them."""
     draw = np.random.default_rng(seed)
     pool = [x]
@@ -95,9 +119,10 @@ def program(seed: int, weights: dict[str, Any], x: Any) -> Any:
 
     used: list[str] = []
     for _ in range(draw.integers(4, 12)):
-        v = KINDS[draw.integers(len(KINDS))](draw, weigh, pool)
+        v = kinds[draw.integers(len(kinds))](draw, weigh, pool)
         pool.append(v[:, :24])
-    return pool[-1] @ weigh(pool[-1].shape[-1], 3)
+    last = pool[-1].reshape(len(x), -1)
+    return last @ weigh(last.shape[1], 3)
 
 
 @given(SEEDS)
@@ -112,6 +137,14 @@ def test_what_is_found_of_a_random_program_is_confirmed(seed):
         assert not analysis.failure
         assert not analysis.failed
         infer(apply, weights, X)
+
+
+@given(SEEDS)
+def test_what_is_found_of_random_heads_is_confirmed(seed):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        weights: dict[str, Any] = {}
+        program(seed, weights, jnp.asarray(X), (heads,))
+        infer(lambda w, x: program(seed, dict(w), x, (heads,)), weights, X)
 
 
 ACTIVATIONS = {"PR": jax.nn.relu, "PS": jnp.tanh, "P": jax.nn.silu}

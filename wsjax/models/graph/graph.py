@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wsjax.models.layers.feature_layout import Feature, features
+from wsjax.models.layers.feature_layout import Feature, features, group_names
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry.axes import base, consumes
 
@@ -30,7 +30,7 @@ class Nodes:
     """The neurons of one group, or the network's inputs or outputs, with so many numbers each.
 
     `produced` are the arrays that live on them, biases first, each read as (size, channels of its own); `consumed`
-    those that read the neurons but make no others. Both are empty in a `union`, which has no arrays.
+    those that consume the neurons and produce no others. Both are empty in a `union`, which has no arrays.
     """
 
     name: str
@@ -83,8 +83,10 @@ def graph_of(symmetry: Symmetry) -> Graph:
     Edges start at a group's axis that is marked as consumed and end at one without a mark; of fixed axes the role says
     it.
 
+    A group within a fixed axis, as in stacked layers, is one block of nodes for each index: `"h[0]"`, `"h[1]"`.
+
     Raises: ValueError for an array that is neither a node's nor an edge's: with no axis of neurons, with more than two,
-    or with two that are both read or both made.
+    or with two that are both read or both made; for a group within another group.
 
     Source: neural graphs, arXiv 2403.12143, which are built layer by layer for chains; here any architecture whose
     arrays join two groups at most. Its public code keeps all pairs of neurons, ours those of adjacent layers.
@@ -97,6 +99,14 @@ def graph_of(symmetry: Symmetry) -> Graph:
         >>> [edges.key for edges in graph.edges]
         [('in', 'h1', 0), ('h1', 'h2', 0), ('h2', 'out', 0)]
     """
+    for name in symmetry.groups:
+        if outer := [n for n in symmetry.chain(name) if n in symmetry.groups]:
+            raise ValueError(
+                f"group {name!r} lies within the group {outer[-1]!r}; a graph takes groups within fixed axes alone, as "
+                f"its nodes are permuted set by set: read these networks with models.DWS, NFN, NFT or ArrayEncoder, "
+                f"which take any Symmetry"
+            )
+    sizes = symmetry.sizes | {block: symmetry.sizes[name] for block, name in group_names(symmetry).items()}
     roles = _roles(symmetry)
     produced: dict[str, list[Feature]] = {name: [] for name in roles}
     consumed: dict[str, list[Feature]] = {name: [] for name in roles}
@@ -126,7 +136,7 @@ def graph_of(symmetry: Symmetry) -> Graph:
         edges.append(Edges(*names, index, window, _over_nodes(feature, names, (source, target, *rest))))
     channels = {name: sum(feature.fixed for feature in (*produced[name], *consumed[name])) for name in roles}
     nodes = tuple(
-        Nodes(name, symmetry.sizes[name], role, channels[name], tuple(produced[name]), tuple(consumed[name]))
+        Nodes(name, sizes[name], role, channels[name], tuple(produced[name]), tuple(consumed[name]))
         for name, role in roles.items()
     )
     return Graph(nodes, tuple(edges))
@@ -149,7 +159,7 @@ def graph_inputs(
 def _roles(symmetry: Symmetry) -> dict[str, Role]:
     """What is a node, inputs first and outputs last."""
     roles: dict[str, Role] = {name: "input" for name, f in symmetry.fixed.items() if f.role == "input"}
-    roles.update(dict.fromkeys(symmetry.groups, "hidden"))
+    roles.update(dict.fromkeys(group_names(symmetry), "hidden"))
     roles.update({name: "output" for name, f in symmetry.fixed.items() if f.role == "output"})
     return roles
 
@@ -169,4 +179,4 @@ def _ends(atoms: Sequence[str], roles: dict[str, Role]) -> tuple[int, int] | Non
 def _over_nodes(feature: Feature, nodes: tuple[str, ...], order: tuple[int, ...]) -> Feature:
     """A feature whose first axes run over nodes, and whose channels are the rest."""
     channels = math.prod(feature.shape[i] for i in order[len(nodes) :])
-    return replace(feature, groups=nodes, fixed=channels, order=order)
+    return replace(feature, groups=nodes, fixed=channels, order=order, within=((),) * len(nodes))

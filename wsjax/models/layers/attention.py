@@ -64,7 +64,8 @@ class EquivariantAttention(eqx.Module):
     """An equivariant map from features to features that attends over the neurons of each group.
 
     The terms of `EquivariantLinear`; the one over a single group's neurons, which concatenates all that is read for
-    each neuron from every array that has the group, goes through `SetAttention`, and the others stay linear.
+    each neuron from every array that has the group, goes through `SetAttention`, and the others stay linear, those over
+    a group within another group too.
 
     **Preserves** equivariance: L(g x) = g L(x) for every permutation g of every group.
 

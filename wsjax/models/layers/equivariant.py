@@ -12,8 +12,9 @@ So the whole layer is one matrix for each set S, applied to the concatenated ave
 
 For a multilayer perceptron these are the DWS blocks: a hidden W_i to itself has the 4 terms {}, {h_i}, {h_i+1},
 {h_i, h_i+1}; to W_{i+1} the terms {} and {h_{i+1}}; W_0 and W_{L-1} carry d_0 F and d_L F channels. An array that
-carries a group on several axes (a recurrent kernel) has diagonals as well, `wsjax.models.layers.terms`; one with a
-concatenated axis is read as one feature for each part, `wsjax.models.layers.feature_layout`.
+carries a group on several axes (a recurrent kernel) has diagonals as well, and a group within others is in S only
+together with these, `wsjax.models.layers.terms`; an array with a concatenated axis is read as one feature for each
+part, `wsjax.models.layers.feature_layout`.
 
 Source: arXiv 2301.12780, section 5 and appendix; the same span from partitions of axes in arXiv 2402.05232. The
 public code of the first builds two blocks into W_{L-1} (from W_{L-2}, and from b_i, i < L-2) constant along the
@@ -31,7 +32,7 @@ from jaxtyping import Array
 
 from wsjax.errors import check_choice
 from wsjax.models.layers.draws import full, normal
-from wsjax.models.layers.feature_layout import Feature, features
+from wsjax.models.layers.feature_layout import Feature, features, group_names
 from wsjax.models.layers.stack import check_arguments
 from wsjax.models.layers.terms import POOLINGS, Pattern, Term, patterns, terms
 from wsjax.symmetry import Symmetry
@@ -108,7 +109,8 @@ def layout(symmetry: Symmetry, inputs: int, outputs: int, *, pooling: str = "mea
         raise ValueError("pooling is 'max' with signs, which no maximum respects; expected 'mean' or 'sum'")
     if signs:
         check_gains(symmetry, "maps with signs")
-    signed = frozenset(name for name, group in symmetry.groups.items() if signs and group.allows("sign"))
+    allowed = {name for name, group in symmetry.groups.items() if signs and group.allows("sign")}
+    signed = frozenset(name for name, group in group_names(symmetry).items() if group in allowed)
     spec = features(symmetry)
     return Layout(spec, terms(spec, signed), inputs, outputs, pooling)
 

@@ -1,12 +1,15 @@
 """The feature layout of arrays: group axes first, in the Symmetry's order, then channels that hold the fixed axes.
 
 A product axis unfolds into its factors. An axis that concatenates others (`Sum`) is cut: the array is read as one
-feature for each part, since a group element moves each part on its own. So each array is one feature or several, and
-every feature has plain axes only, some of which may belong to the same group.
+feature for each part, since a group element moves each part on its own. For the same reason a fixed axis that groups
+lie within, as that of stacked layers, is cut into its indices in every array along such a group: each index has a group
+of its own, `"h[0]"`, `"h[1]"`. So each array is one feature or several, and every feature has plain axes only, some of
+which may belong to the same group.
 """
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,11 +18,11 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from wsjax.symmetry import Symmetry
-from wsjax.symmetry.axes import Entry, Sum, base, size
+from wsjax.symmetry.axes import Entry, Sum, base, places_of, size
 
 
 class Cut(NamedTuple):
-    """One part of a concatenated axis: in an array of this shape, `start:stop` along `axis`."""
+    """One part of an axis: in an array of this shape, `start:stop` along `axis`."""
 
     shape: tuple[int, ...]
     axis: int
@@ -42,7 +45,8 @@ class Feature:
     """How one part of an array becomes a feature: the groups on its axes, in order, and the rest as channels.
 
     `names` stand along the part's plain axes, marks kept, `shape` are their lengths; `fixed` is how many entries the
-    fixed ones hold, `leaf` the number of the array.
+    fixed ones hold, `leaf` the number of the array. Of a group within other groups each index of these has an element
+    of its own: `within` are, for each group axis, the group axes whose indices say which one acts there.
     """
 
     names: tuple[str, ...]
@@ -52,6 +56,7 @@ class Feature:
     order: tuple[int, ...]
     leaf: int
     cuts: tuple[Cut, ...]
+    within: tuple[tuple[int, ...], ...]
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -74,25 +79,62 @@ class Feature:
         return part
 
 
+def group_names(symmetry: Symmetry) -> dict[str, str]:
+    """The group of each name that features have: their own names, but of a group within a fixed axis, be it by way of
+    others, one for each index of that axis.
+
+    Example:
+        >>> from wsjax.symmetry import Axes, Fixed, Group, symmetry_of
+        >>> sizes = {"layer": Fixed(2), "h": Group(4, within="layer"), "out": Fixed(1, "output")}
+        >>> group_names(symmetry_of([Axes("layer", "h"), Axes("layer", "h*", "out")], sizes))
+        {'h[0]': 'h', 'h[1]': 'h'}
+    """
+    found: dict[str, str] = {}
+    for name in symmetry.groups:
+        outermost = next(iter(symmetry.chain(name)), name)
+        fixed = symmetry.fixed.get(outermost)
+        found |= {name: name} if fixed is None else {_of_index(name, i): name for i in range(fixed.size)}
+    return found
+
+
+def _of_index(name: str, index: int) -> str:
+    return f"{base(name)}[{index}]{name.removeprefix(base(name))}"
+
+
 def features(symmetry: Symmetry) -> tuple[Feature, ...]:
-    """The features of every array of a Symmetry, in the arrays' order; one for each part of a concatenated axis.
+    """The features of every array of a Symmetry, in the arrays' order; one for each part of a concatenated axis, and
+    for each index of a fixed axis that a group of the array lies within.
 
     Example:
         >>> from wsjax.symmetry import siren
         >>> [f.groups for f in features(siren((2, 8, 8, 1)))]
         [('h1',), ('h1',), ('h1', 'h2'), ('h2',), ('h2',), ()]
     """
-    ranks = list(symmetry.groups)
-    made = []
-    for leaf, axes in enumerate(symmetry.axes):
-        for names, cuts in _plain_axes(axes.entries, symmetry.sizes):
-            shape = tuple(symmetry.sizes[base(n)] for n in names)
-            at_groups = sorted((ranks.index(base(n)), i) for i, n in enumerate(names) if base(n) in ranks)
-            at_fixed = [i for i, n in enumerate(names) if base(n) not in ranks]
-            order = (*[i for _, i in at_groups], *at_fixed)
-            groups, fixed = tuple(ranks[r] for r, _ in at_groups), math.prod(shape[i] for i in at_fixed)
-            made.append(Feature(names, groups, fixed, shape, order, leaf, cuts))
-    return tuple(made)
+    parts = enumerate(_plain_axes(axes.entries, symmetry.sizes) for axes in symmetry.axes)
+    return tuple(f for leaf, own in parts for names, cuts in own for f in _of_part(leaf, names, cuts, symmetry))
+
+
+def _of_part(leaf: int, names: tuple[str, ...], cuts: tuple[Cut, ...], symmetry: Symmetry) -> Iterator[Feature]:
+    """A feature for each index of the fixed axes that groups along a part of an array lie within."""
+    ranks, lengths = list(group_names(symmetry)), [symmetry.sizes[base(name)] for name in names]
+    outer = [places_of(symmetry.chain(base(name)), names, axis) for axis, name in enumerate(names)]
+    stacked = sorted({place for places in outer for place in places if base(names[place]) in symmetry.fixed})
+    left = [axis for axis in range(len(names)) if axis not in stacked]
+    shape = tuple(lengths[axis] for axis in left)
+    for indices in itertools.product(*(range(lengths[axis]) for axis in stacked)):
+        whole, at, called = list(lengths), cuts, list(names)
+        for place, i in zip(stacked, indices, strict=True):
+            at, whole[place] = (*at, Cut(tuple(whole), place, i, i + 1)), 1
+            called = [_of_index(n, i) if place in outer[axis] else n for axis, n in enumerate(called)]
+        own = tuple(called[axis] for axis in left)
+        at_groups = sorted((ranks.index(base(n)), i) for i, n in enumerate(own) if base(n) in ranks)
+        order = (*[i for _, i in at_groups], *[i for i, n in enumerate(own) if base(n) not in ranks])
+        within = tuple(
+            tuple(order.index(left.index(place)) for place in outer[left[i]] if place in left) for _, i in at_groups
+        )
+        groups = tuple(ranks[r] for r, _ in at_groups)
+        fixed = math.prod(shape[i] for i in order[len(groups) :])
+        yield Feature(own, groups, fixed, shape, order, leaf, at, within)
 
 
 def _plain_axes(entries: Sequence[Entry], sizes: dict[str, int]) -> list[tuple[tuple[str, ...], tuple[Cut, ...]]]:

@@ -1,7 +1,8 @@
 """Shared parts of readers: the check of constructor arguments, dropout whose rate may be traced, a head."""
 
 import abc
-from collections.abc import Sized
+import functools
+from collections.abc import Callable, Sized
 from itertools import pairwise
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -54,6 +55,20 @@ def check_arguments(
     check_sizes(out_size=out_size, **sizes)
 
 
+def numbers_as_python(constructor: Callable[..., None]) -> Callable[..., None]:
+    """A constructor to which NumPy's numbers, `channels=np.int64(8)`, are Python's.
+
+    Equinox takes the former for arrays: it warns of them in static fields, and traces them in `filter_eval_shape`.
+    """
+    plain = lambda value: value.item() if isinstance(value, np.generic) else value
+
+    @functools.wraps(constructor)
+    def construct(self: Any, *args: Any, **settings: Any) -> None:
+        constructor(self, *map(plain, args), **{name: plain(value) for name, value in settings.items()})
+
+    return construct
+
+
 def dropout(x: Array, key: Key | None, rate: Float[ArrayLike, ""] | float, *, index: int) -> Array:
     """Drop whole channels (the last axis) with probability `rate`, divide the rest by 1 - rate; without a key: nothing.
 
@@ -91,6 +106,11 @@ class HeadedReader(eqx.Module):
     """head(features(weights)). A reader holds a `head`, and defines the `features` of one network."""
 
     head: eqx.AbstractVar[Stack]
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = numbers_as_python(cls.__init__)
 
     @abc.abstractmethod
     def features(self, weights: Weights, *, key: Key | None = None, dropout_rate: Scalar = 0.0) -> Vector:

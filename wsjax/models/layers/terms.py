@@ -13,14 +13,18 @@ array has each group once a block holds at most one axis of each side, and a ter
 Signs multiply an axis of a neuron by +1 or -1. A block then needs an even number of signed axes in all: the kept
 axes remember whether their block's side is odd, and a block that ends or starts must be even.
 
-Source: partitions of axes, arXiv 2402.05232, section 3, which has no fixed axes and no signs; even blocks are the
-commutant of signed permutations, Tanabe 1997.
+A group within others, as the dimensions of attention heads, has an element for each of their indices. Its axes share an
+index only where the axes that they lie within do, and they are kept only together with these: an average over heads
+that keeps the dimensions would tie the orders in all heads. The kept axes remember which of them they lie within.
+
+Source: partitions of axes, arXiv 2402.05232, section 3, which has no fixed axes, no signs and no groups within others;
+even blocks are the commutant of signed permutations, Tanabe 1997.
 """
 
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import jax
@@ -30,8 +34,8 @@ from jaxtyping import Array
 
 from wsjax.models.layers.feature_layout import Feature
 
-Kind: TypeAlias = tuple[tuple[str, bool], ...]
-"""The groups along a term's axes, and whether a neuron's sign multiplies them."""
+Kind: TypeAlias = tuple[tuple[str, bool, tuple[int, ...]], ...]
+"""Of each of a term's axes its group, whether a neuron's sign multiplies it, and the axes that it lies within."""
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -108,8 +112,11 @@ def _ordered(x: Array, order: list[int]) -> Array:
     return x if order == sorted(order) else jnp.transpose(x, (*order, len(order)))
 
 
-def partitions(groups: tuple[str, ...]) -> list[tuple[tuple[int, ...], ...]]:
-    """Every way in which axes of the same group may share an index, all apart first: ((0,), (1,)), ((0, 1),) of two."""
+def partitions(groups: Sequence[str], within: Sequence[tuple[int, ...]] = ()) -> list[tuple[tuple[int, ...], ...]]:
+    """Every way in which axes of the same group may share an index, all apart first: ((0,), (1,)), ((0, 1),) of two.
+
+    `within` are for each axis those that it lies within, () where no axis does: two share an index only where these do.
+    """
     found: list[tuple[tuple[int, ...], ...]] = [()]
     for axis, group in enumerate(groups):
         grown = []
@@ -119,20 +126,34 @@ def partitions(groups: tuple[str, ...]) -> list[tuple[tuple[int, ...], ...]]:
                 if groups[block[0]] == group:
                     grown.append((*blocks[:i], (*block, axis), *blocks[i + 1 :]))
         found = grown
-    return found
+
+    def agree(blocks: tuple[tuple[int, ...], ...]) -> bool:
+        block_of = {axis: b for b, block in enumerate(blocks) for axis in block}
+        return all(len({tuple(block_of[a] for a in within[axis]) for axis in block}) == 1 for block in blocks)
+
+    return [blocks for blocks in found if agree(blocks)] if any(within) else found
 
 
 def patterns(feature: Feature, signed: frozenset[str]) -> list[tuple[Kind, Pattern]]:
     """Every read of a feature, with the kind of term that it belongs to."""
     made = []
-    for blocks in partitions(feature.groups):
+    for blocks in partitions(feature.groups, feature.within):
         names = [feature.groups[block[0]] for block in blocks]
         odd = [name in signed and len(block) % 2 == 1 for name, block in zip(names, blocks, strict=True)]
+        block_of = {axis: b for b, block in enumerate(blocks) for axis in block}
+        outer = [[block_of[axis] for axis in feature.within[block[0]]] for block in blocks]
+        ranks = [feature.groups.index(name) for name in names]
         for count in range(len(blocks) + 1):
             for kept in itertools.combinations(range(len(blocks)), count):
-                if all(b in kept for b in range(len(blocks)) if odd[b]):
-                    in_order = sorted(kept, key=lambda b: (feature.groups.index(names[b]), odd[b], b))
-                    made.append((tuple((names[b], odd[b]) for b in in_order), Pattern(blocks, tuple(in_order))))
+                whole = all({*outer[b]} <= {*kept} for b in kept)
+                if whole and all(b in kept for b in range(len(blocks)) if odd[b]):
+                    # The least of all orders, so that every feature has the same one for a kind.
+                    ranked, order = min(
+                        ([(ranks[b], odd[b], tuple(order.index(o) for o in outer[b])) for b in order], order)
+                        for order in itertools.permutations(kept)
+                    )
+                    kind = tuple((feature.groups[rank], signs, inside) for rank, signs, inside in ranked)
+                    made.append((kind, Pattern(blocks, order)))
     return made
 
 
@@ -156,5 +177,5 @@ def terms(spec: tuple[Feature, ...], signed: frozenset[str] = frozenset()) -> tu
 
 def _matchings(kind: Kind, kept: tuple[int, ...]) -> list[tuple[int, ...]]:
     """The orders of the kept blocks that leave the kind as it is: which block stands on which of a term's axes."""
-    orders = itertools.permutations(range(len(kind)))
-    return [tuple(kept[i] for i in order) for order in orders if all(kind[i] == kind[j] for j, i in enumerate(order))]
+    moved = lambda order: tuple((*kind[i][:2], tuple(order.index(axis) for axis in kind[i][2])) for i in order)
+    return [tuple(kept[i] for i in o) for o in itertools.permutations(range(len(kind))) if moved(o) == kind]

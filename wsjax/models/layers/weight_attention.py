@@ -4,13 +4,18 @@ For a hidden layer of n neurons the incoming columns of its kernel, its bias and
 are all vectors with one entry for each neuron, of c channels. As tokens, of n c values each, they attend to each
 other; the entries keep their place, so an order of the neurons changes no score and comes out as it went in, and
 orders of other layers permute the tokens. A second attention, among the averages of the arrays, joins layers apart.
+
+Of a group within others, the dimensions of attention heads, the slices of each head attend to each other apart, and of
+the heads themselves the averages over their dimensions, as these have another order in each head.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from wsjax.models.layers.feature_layout import Feature
@@ -59,19 +64,27 @@ def slices_attend(qkv: list[Array], tokens: Tokens, heads: int) -> list[Array]:
     """For each group, attention between the slices along it of all arrays that have it; an array's are added up.
 
     `qkv` holds each feature's queries, keys and values, (*groups, 3 * channels). An array that has a group on several
-    axes gives its slices along each of them.
+    axes gives its slices along each of them. Slices of a group within others attend index by index of these, and those
+    along the outer group are averages over the inner one.
     """
     out = [jnp.zeros((*x.shape[:-1], x.shape[-1] // 3), x.dtype) for x in qkv]
     for group in tokens.groups:
         found = [(f, a) for f, feature in enumerate(tokens.spec) for a, n in enumerate(feature.groups) if n == group]
-        last = [jnp.moveaxis(qkv[f], axis, -2) for f, axis in found]
-        mixed = attend(jnp.concatenate([x.reshape(-1, *x.shape[-2:]) for x in last]), heads)
-        start = 0
-        for (f, axis), x in zip(found, last, strict=True):
-            stop = start + math.prod(x.shape[:-2])
-            part = mixed[start:stop].reshape(*x.shape[:-1], -1)
-            out[f] = out[f] + jnp.moveaxis(part, -2, axis)
-            start = stop
+        places, last, depth = [], [], 0
+        for f, axis in found:
+            within = tokens.spec[f].within
+            inner = tuple(i for i, outer in enumerate(within) if axis in outer)
+            depth = len(within[axis])
+            places.append(((*within[axis], axis), (*range(depth), -2)))
+            x = jnp.mean(qkv[f], axis=inner, keepdims=True) if inner else qkv[f]
+            last.append(jnp.moveaxis(x, *places[-1]))
+        mix = functools.partial(attend, heads=heads)
+        for _ in range(depth):
+            mix = jax.vmap(mix)
+        mixed = mix(jnp.concatenate([x.reshape(*x.shape[:depth], -1, *x.shape[-2:]) for x in last], axis=depth))
+        ends = np.cumsum([math.prod(x.shape[depth:-2]) for x in last])
+        for (f, _), (axes, front), x, part in zip(found, places, last, jnp.split(mixed, ends[:-1], depth), strict=True):
+            out[f] = out[f] + jnp.moveaxis(part.reshape(*x.shape[:-1], -1), front, axes)
     return out
 
 

@@ -9,7 +9,7 @@ from wsjax.floats import common, floating
 from wsjax.models.layers.equivariant import EquivariantLinear
 from wsjax.models.layers.feature_layout import Feature, features, lift, unlift
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
-from wsjax.models.layers.stack import check_arguments, dropout
+from wsjax.models.layers.stack import check_arguments, dropout, numbers_as_python
 from wsjax.models.readers.dws import EquivariantLayer, equivariant_layers, run_trunk
 from wsjax.symmetry import Symmetry
 from wsjax.typing import Key, Scalar, Weights
@@ -51,6 +51,7 @@ class Editor(eqx.Module):
     spec: tuple[Feature, ...] = eqx.field(static=True)
     activation: str = eqx.field(static=True)
 
+    @numbers_as_python
     def __init__(
         self,
         symmetry: Symmetry,

@@ -10,7 +10,7 @@ from jaxtyping import Array, PyTree
 
 from wsjax.models.layers.draws import normal
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
-from wsjax.models.layers.stack import Vector, check_arguments
+from wsjax.models.layers.stack import Vector, check_arguments, numbers_as_python
 from wsjax.models.readers.probe import NetworkProbes
 from wsjax.models.readers.scale_gmn import ScaleGMN
 from wsjax.networks import Network
@@ -86,6 +86,7 @@ class Hybrid(eqx.Module):
     entries: tuple[Array, ...]
     reader: Any
 
+    @numbers_as_python
     def __init__(
         self,
         network: Network,

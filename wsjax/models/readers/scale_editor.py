@@ -9,7 +9,7 @@ from wsjax.errors import check_choice, check_number
 from wsjax.models.graph.graph import graph_of
 from wsjax.models.layers.feature_layout import Feature, unlift
 from wsjax.models.layers.normalizer import Normalizer
-from wsjax.models.layers.stack import check_arguments, dropout
+from wsjax.models.layers.stack import check_arguments, dropout, numbers_as_python
 from wsjax.models.readers.editor import edited
 from wsjax.models.scale.layer import Round, rounds
 from wsjax.models.scale.maps import normal
@@ -64,6 +64,7 @@ class ScaleEditor(eqx.Module):
     scale: Array
     spec: tuple[Feature, ...] = eqx.field(static=True)
 
+    @numbers_as_python
     def __init__(
         self,
         symmetry: Symmetry,

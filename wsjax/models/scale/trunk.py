@@ -12,21 +12,21 @@ from jaxtyping import Array, Float
 
 from wsjax.models.graph.graph import Graph, Nodes, graph_inputs, graph_of
 from wsjax.models.layers import draws
-from wsjax.models.layers.feature_layout import Feature
+from wsjax.models.layers.feature_layout import Feature, group_names
 from wsjax.models.layers.normalizer import Normalizer, normalizer_for
 from wsjax.models.scale.layer import Round, ScaleLayer, Wiring
 from wsjax.models.scale.maps import Gain, normal
 from wsjax.models.scale.phase import Phasor, Shifted, arriving, read_phasors
 from wsjax.models.scale.reciprocal import inverted, squared_sizes
 from wsjax.symmetry import Symmetry
-from wsjax.symmetry.spec import check_gains
+from wsjax.symmetry.spec import carries_phase, check_gains
 from wsjax.typing import Key, Weights
 
 
 def wiring_of(graph: Graph, symmetry: Symmetry) -> Wiring:
     """The wiring of a graph: its sets of nodes with their gains and phases, which decide the maps there."""
     check_gains(symmetry, "layers with gains")
-    groups = symmetry.groups
+    groups = {block: symmetry.groups[name] for block, name in group_names(symmetry).items()}
 
     def gain(nodes: Nodes) -> Gain:
         group = groups.get(nodes.name)
@@ -42,17 +42,17 @@ def wiring_of(graph: Graph, symmetry: Symmetry) -> Wiring:
 
 
 def _shifted(nodes: Nodes, symmetry: Symmetry) -> Shifted | None:
-    group, axes = symmetry.groups.get(nodes.name), symmetry.axes
-    if group is None or not group.allows("phase"):
+    name = group_names(symmetry).get(nodes.name)
+    if name is None or not symmetry.groups[name].allows("phase"):
         return None
-    biases = tuple(f for f in nodes.produced if axes[f.leaf].bias and nodes.name in axes[f.leaf].entries)
-    for leaf, one in enumerate(axes):
-        if one.bias and nodes.name in one.entries and leaf not in {f.leaf for f in biases}:
-            raise ValueError(
-                f"{symmetry.names[leaf]} has the axes {one.entries}; expected a bias of group {nodes.name!r} alone, "
-                f"whose phases shift: declare Group(..., actions=('permute', 'sign'))"
-            )
-    return Shifted(biases, group.half_turn)
+    carriers = [leaf for leaf, axes in enumerate(symmetry.axes) if carries_phase(axes, name, symmetry)]
+    biases = tuple(feature for feature in nodes.produced if feature.leaf in carriers)
+    for leaf in set(carriers) - {feature.leaf for feature in biases}:
+        raise ValueError(
+            f"{symmetry.names[leaf]} has the axes {symmetry.axes[leaf].entries}; expected a bias of group {name!r} "
+            f"alone, whose phases shift: declare Group(..., actions=('permute', 'sign'))"
+        )
+    return Shifted(biases, symmetry.groups[name].half_turn)
 
 
 def without_shifted(graph: Graph, wiring: Wiring) -> Graph:

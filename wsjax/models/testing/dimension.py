@@ -3,7 +3,8 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,12 +12,12 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
-from wsjax.errors import check_choice
-from wsjax.models.layers.feature_layout import features
+from wsjax.errors import check_choice, check_several
+from wsjax.models.layers.feature_layout import features, group_names
 from wsjax.models.layers.terms import partitions
 from wsjax.models.testing.precise import Module, generator, in_float64, to_float64
 from wsjax.symmetry import Group, Symmetry
-from wsjax.symmetry.axes import base, consumes, follows
+from wsjax.symmetry.axes import consumes, follows
 from wsjax.symmetry.group import Action
 from wsjax.typing import Key
 
@@ -30,7 +31,8 @@ def commutant_dimension(symmetry: Symmetry, *, actions: Sequence[Action] = ("per
     group on pairs of entries whose stabiliser acts on the pair trivially. The indices of a pair that belong to one
     group of n neurons fall into blocks of equal ones, so permutations leave one orbit for each set partition of them
     into at most n blocks; signs keep those whose blocks are even, scales those whose blocks produce on the one side
-    what they produce on the other. Groups multiply, and fixed axes count in full.
+    what they produce on the other. For a group within others this holds index by index of these. Groups multiply, and
+    fixed axes count in full.
 
     `actions` is what the maps commute with, of "permute", "sign" and "rescale", where a group allows them; any other
     raises ValueError: phases shift biases, so they are no linear action.
@@ -45,33 +47,48 @@ def commutant_dimension(symmetry: Symmetry, *, actions: Sequence[Action] = ("per
         >>> commutant_dimension(siren((2, 3, 3, 1)), actions=("permute", "sign"))
         15
     """
+    check_several("actions", actions)
     for action in actions:
         check_choice("action for a linear map", action, ("permute", "sign", "rescale"))
-    kinds: Counter[tuple[str, ...]] = Counter()  # how many entries there are for each tuple of group indices
+    groups = {own: symmetry.groups[name] for own, name in group_names(symmetry).items()}
+    kinds: Counter[tuple[Slot, ...]] = Counter()  # how many entries there are for each tuple of group indices
     for feature in features(symmetry):
-        kinds[tuple(sorted(name for name in feature.names if base(name) in symmetry.groups))] += feature.fixed
+        atoms = [feature.names[axis] for axis in feature.order[: len(feature.groups)]]
+        kinds[tuple(map(Slot, feature.groups, map(_exponent, atoms), feature.within))] += feature.fixed
     total = 0
     for (source, sources), (target, targets) in itertools.product(kinds.items(), repeat=2):
-        orbits = [_orbits(name, group, source, target, actions) for name, group in symmetry.groups.items()]
-        total += sources * targets * math.prod(orbits)
+        moved = [Slot(s.group, -s.exponent, tuple(len(target) + a for a in s.within)) for s in source]
+        total += sources * targets * _orbits(groups, (*target, *moved), actions)
     return total
 
 
-def _orbits(
-    name: str, group: Group, source: tuple[str, ...], target: tuple[str, ...], actions: Sequence[Action]
-) -> int:
-    """How many orbits of one group on pairs of index tuples have a stabiliser that acts trivially."""
-    acts = {action: action in actions and group.allows(action) for action in ("permute", "sign", "rescale")}
-    exponent = lambda atom: -1 if consumes(atom) else 0 if follows(atom) else 1
-    slots = [exponent(atom) for atom in target if base(atom) == name]
-    slots += [-exponent(atom) for atom in source if base(atom) == name]
+class Slot(NamedTuple):
+    """An index of a tuple of them: its group, the power in which the gain acts, and the indices that it lies within."""
+
+    group: str
+    exponent: int
+    within: tuple[int, ...]
+
+
+def _exponent(atom: str) -> int:
+    return -1 if consumes(atom) else 0 if follows(atom) else 1
+
+
+def _orbits(groups: Mapping[str, Group], slots: Sequence[Slot], actions: Sequence[Action]) -> int:
+    """How many orbits of the group on tuples of indices have a stabiliser that acts trivially."""
+    acts = lambda slot, action: action in actions and groups[slot.group].allows(action)
     count = 0
-    for blocks in partitions((name,) * len(slots)):
-        powers = [sum(slots[i] for i in block) for block in blocks]
-        if (acts["rescale"] and any(powers)) or (acts["sign"] and any(power % 2 for power in powers)):
+    for blocks in partitions([slot.group for slot in slots], [slot.within for slot in slots]):
+        firsts = [slots[block[0]] for block in blocks]
+        powers = [sum(slots[i].exponent for i in block) for block in blocks]
+        pairs = list(zip(firsts, powers, strict=True))
+        if any((acts(one, "rescale") and power) or (acts(one, "sign") and power % 2) for one, power in pairs):
             continue
-        places = math.perm(group.size, len(blocks))  # 0 for more blocks than neurons
-        count += bool(places) if acts["permute"] else places
+        block_of = {axis: b for b, block in enumerate(blocks) for axis in block}
+        apart = Counter((one.group, tuple(block_of[axis] for axis in one.within)) for one in firsts)
+        orders = [(groups[group], math.perm(groups[group].size, n)) for (group, _), n in apart.items()]  # or 0
+        permuted = lambda group: "permute" in actions and group.allows("permute")
+        count += math.prod(bool(places) if permuted(group) else places for group, places in orders)
     return count
 
 

@@ -1,39 +1,54 @@
 """Laws under the declared group: a reader's output stays, an editor's output moves along with its input."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from wsjax.errors import check_choice, check_number, listing
+from wsjax.errors import check_choice, check_number, check_several, listing
 from wsjax.models.testing.precise import Case, Module, case, difference, generator, in_float64, permutation
 from wsjax.symmetry import Symmetry, act
 from wsjax.symmetry.element import Element, Move
-from wsjax.symmetry.group import ACTIONS, Action, Group
+from wsjax.symmetry.group import ALL_ACTIONS, Action, Group
 from wsjax.typing import Key, Weights
 
 
 def trials(symmetry: Symmetry, actions: Sequence[Action], draws: int, key: Key) -> Iterator[tuple[str, Element]]:
-    """Random elements and what they are in words: each action on each group alone, then all of them together."""
+    """Random elements and what they are in words: each action on each group alone, then all of them together.
+
+    A group within another axis has a move for each index of it, of which one is the identity: of two neurons there is
+    one other order, and moves that are the same for every index would show nothing of how a reader tells them apart.
+    """
+    check_several("actions", actions)
     if not actions:
-        raise ValueError(f"actions is empty; expected one at least, of {listing(ACTIONS)}")
+        raise ValueError(f"actions is empty; expected one at least, of {listing(ALL_ACTIONS)}")
     for action in actions:
-        check_choice("action", action, ACTIONS)
+        check_choice("action", action, ALL_ACTIONS)
         if not any(group.allows(action) for group in symmetry.groups.values()):
             raise ValueError(f"no group of {symmetry} allows {action!r}; leave it out of `actions`")
     rng = generator(key)
+
+    def element(acting: Callable[[str], Sequence[Action]]) -> Element:
+        moves = {}
+        for name, group in symmetry.groups.items():
+            lead, as_matrix = symmetry.lead(name), group.allows("linear") and "linear" in actions
+            count = math.prod(lead)
+            still = rng.integers(count) if count > 1 else None
+            each = [_draw(rng, group, () if i == still else acting(name), as_matrix) for i in range(count)]
+            moves[name] = jax.tree.map(lambda *x, lead=lead: np.reshape(x, (*lead, *x[0].shape)), *each)
+        return Element(symmetry, moves)
+
     for action in actions:
         for name in (n for n, group in symmetry.groups.items() if group.allows(action)):
             for _ in range(draws):
-                moves = {n: _draw(rng, g, (action,) if n == name else ()) for n, g in symmetry.groups.items()}
-                yield f"{action!r} on group {name!r}", Element(symmetry, moves)
+                yield f"{action!r} on group {name!r}", element(lambda n, a=action, name=name: (a,) if n == name else ())
     for _ in range(draws):
-        moves = {n: _draw(rng, g, actions) for n, g in symmetry.groups.items()}
-        yield " and ".join(map(repr, actions)) + " on all groups", Element(symmetry, moves)
+        yield " and ".join(map(repr, actions)) + " on all groups", element(lambda _: actions)
 
 
-def _draw(rng: np.random.Generator, group: Group, actions: Sequence[Action]) -> Move:
+def _draw(rng: np.random.Generator, group: Group, actions: Sequence[Action], as_matrix: bool) -> Move:
     """From the distributions of `symmetry.sample`, though never the identity, and of up to 40 half turns.
 
     Every part that the group allows is there, if it does nothing: elements of one form need one compiled action.
@@ -51,6 +66,12 @@ def _draw(rng: np.random.Generator, group: Group, actions: Sequence[Action]) -> 
     if "rescale" in actions:
         scales = np.exp(0.3 * rng.normal(size=group.size))
     gain = (signs if group.allows("sign") else 1.0) * (scales if group.allows("rescale") else 1.0)
+    if as_matrix:
+        matrix = np.eye(group.size)[:, order] * np.reshape(gain, (1, -1))
+        if "linear" in actions:
+            left, right = (np.linalg.qr(rng.normal(size=matrix.shape))[0] for _ in range(2))
+            matrix = matrix @ (left * np.exp(rng.uniform(-0.5, 0.5, group.size))[None, :]) @ right
+        return Move(matrix=matrix, inverse=np.linalg.inv(matrix))
     return Move(
         order if group.allows("permute") else None,
         gain if group.allows("sign") or group.allows("rescale") else None,
@@ -77,7 +98,8 @@ def check_invariant(
         reader: `reader(weights) -> output`, for one network.
         symmetry: the networks' Symmetry.
         weights: one network's weights, for a trained one; None draws random ones.
-        actions: what the reader claims to be invariant to, of "permute", "sign", "rescale", "phase".
+        actions: what the reader claims to be invariant to, of "permute", "sign", "phase", "rescale" and "linear", which
+            draws matrices for the groups that allow them.
         draws: random elements for each action of each group, and for all together.
         key: a typed key.
         tolerance: the largest difference allowed, as a fraction of the output's root mean square; None takes 1e-10, and

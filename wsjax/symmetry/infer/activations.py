@@ -32,13 +32,14 @@ NAMED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 @dataclass(frozen=True)
 class Kind:
     """What a region lets through. `power`: f(s z) = s^power f(z) for s > 0, modulo PRIME, or None. `parity`: 1 odd, 0
-    even, None neither. `slope`: f(z) = slope z. `half_period`: f(z + half_period) = -f(z)."""
+    even, None neither. `slope`: f(z) = slope z. `half_period`: f(z + half_period) = -f(z). `zero`: f(0) = 0."""
 
     name: str
     power: int | None = None
     parity: int | None = None
     slope: float | None = None
     half_period: float | None = None
+    zero: bool = False
 
 
 def roots(tape: Tape) -> dict[int, Value]:
@@ -118,7 +119,7 @@ class Activations:
 def classify(f: Callable[[np.ndarray], np.ndarray]) -> Kind:
     """The kind of a function of one number; one that cannot be evaluated, or is constant, lets nothing through."""
     try:
-        up, down, modest = f(GRID), f(-GRID), f(MODEST)
+        up, down, modest, zero = f(GRID), f(-GRID), f(MODEST), f(np.zeros(1)).tolist() == [0.0]
     except Exception:  # what cannot be evaluated here is not understood
         return Kind("other")
     if not np.isfinite(np.concatenate([up, down])).sum() > len(GRID) // 2 or np.ptp(np.nan_to_num(modest)) == 0:
@@ -134,7 +135,7 @@ def classify(f: Callable[[np.ndarray], np.ndarray]) -> Kind:
         name = "linear"
     elif name == "other" and power is not None and exact == 1:
         name = "leaky_relu"
-    return Kind(name, power, parity, slope, half)
+    return Kind(name, power, parity, slope, half, zero)
 
 
 def _close(a: np.ndarray, b: np.ndarray) -> bool:

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from wsjax.errors import leaf_names, listing
-from wsjax.symmetry.axes import Axes, atoms, base, consumes, fold, follows
-from wsjax.symmetry.spec import Symmetry
+from wsjax.symmetry.axes import Axes, base, consumes, follows, on_parts, places_of
+from wsjax.symmetry.spec import Symmetry, carries_phase
 
 TOLERANCES = {64: 1e-6, 32: 2e-3, 16: 0.1}
 """The largest difference, as a fraction of the output's root mean square, by the bits of the narrowest numbers that
@@ -17,11 +17,12 @@ the program computes with."""
 
 
 class Motion(NamedTuple):
-    """What happens to one group's neurons; parts that do nothing are identities."""
+    """What happens to one group's neurons, for each index of what the group lies within: (*within, neurons)."""
 
     order: np.ndarray
     gain: np.ndarray
     phase: np.ndarray
+    matrix: np.ndarray | None
 
 
 def confirm(
@@ -129,68 +130,59 @@ def _drawn(leaf: Any, draw: np.random.Generator, weight: bool) -> Any:
 
 
 def _motions(symmetry: Symmetry, trials: Sequence[tuple[str, str]], draw: np.random.Generator) -> dict[str, Motion]:
+    """A random motion of each group; those within others come after these."""
     motions = {}
-    for name, group in symmetry.groups.items():
-        acts = {action for owner, action in trials if owner == name}
-        order, signs = draw.permutation(group.size), draw.choice([-1.0, 1.0], group.size)
-        scales, phase = np.exp(0.3 * draw.normal(size=group.size)), draw.integers(-1, 2, group.size)
+    for name in sorted(symmetry.groups, key=lambda name: len(symmetry.chain(name))):
+        group, acts = symmetry.groups[name], {action for owner, action in trials if owner == name}
+        shape = *symmetry.lead(name), group.size
+        same = np.broadcast_to(np.arange(group.size), shape)
+        order, signs = draw.permuted(same, axis=-1), draw.choice([-1.0, 1.0], shape)
+        scales, phase = np.exp(0.3 * draw.normal(size=shape)), draw.integers(-1, 2, shape)
+        matrix: Any = None
+        if group.allows("linear"):
+            left, right = np.linalg.qr(draw.normal(size=(2, *shape, group.size)))[0]
+            matrix = (left * np.exp(draw.uniform(-0.5, 0.5, shape))[..., None, :]) @ right
         motions[name] = Motion(
-            order if "permute" in acts else np.arange(group.size),
-            (signs if "sign" in acts else 1.0) * (scales if "rescale" in acts else np.ones(group.size)),
-            phase if "phase" in acts else np.zeros(group.size, int),
+            order if "permute" in acts else same,
+            (signs if "sign" in acts else 1.0) * (scales if "rescale" in acts else np.ones(shape)),
+            phase if "phase" in acts else np.zeros(shape, int),
+            matrix if "linear" in acts else None,
         )
     return motions
 
 
 def _moved(leaf: Any, axes: Axes, motions: Mapping[str, Motion], symmetry: Symmetry) -> Any:
     """One array under these motions, on the host."""
-    names = {base(a) for entry in axes.entries for a in atoms(entry)}
-    if not names & set(motions):
+
+    def change(part: Any, names: tuple[str, ...]) -> Any:
+        for group, motion in motions.items():
+            for axis in (i for i, atom in enumerate(names) if base(atom) == group):
+                places = (*places_of(symmetry.chain(group), names, axis), axis)
+                front = np.moveaxis(part, places, range(len(places)))
+                moved = np.empty_like(front)
+                for index in np.ndindex(*symmetry.lead(group)):
+                    moved[index] = _rows_moved(front[index], names[axis], jax.tree.map(lambda x, i=index: x[i], motion))
+                if symmetry.groups[group].allows("phase") and carries_phase(axes, group, symmetry):
+                    shift = motion.phase * symmetry.groups[group].half_turn
+                    moved += shift.reshape(*shift.shape, *[1] * (moved.ndim - shift.ndim))
+                part = np.moveaxis(moved, range(len(places)), places)
+        return part
+
+    if not set(axes.names) & set(motions):
         return leaf
     array = np.asarray(leaf)
-    for i, entry in enumerate(axes.entries):
-        array = np.take(array, fold(entry, lambda a: _order(a, motions, symmetry), _product_order, _sum_order), i)
-    for i, entry in enumerate(axes.entries):
-        column = [-1 if a == i else 1 for a in range(array.ndim)]
-        gain = fold(entry, lambda a: _gain(a, motions, symmetry), _outer, np.concatenate)
-        if (gain != 1).any():
-            array = (array * gain.reshape(column)).astype(array.dtype)
-        if axes.bias and isinstance(entry, str) and entry in motions:
-            shift = motions[entry].phase * symmetry.groups[entry].half_turn
-            array = (array + shift.reshape(column)).astype(array.dtype)
-    return array
+    return on_parts(array, axes.entries, symmetry.sizes, change).astype(array.dtype)
 
 
-def _order(atom: str, motions: Mapping[str, Motion], symmetry: Symmetry) -> np.ndarray:
-    name = base(atom)
-    return motions[name].order if name in motions else np.arange(symmetry.sizes[name])
-
-
-def _gain(atom: str, motions: Mapping[str, Motion], symmetry: Symmetry) -> np.ndarray:
-    name = base(atom)
-    if name not in motions or follows(atom):
-        return np.ones(symmetry.sizes[name])
-    motion = motions[name]
-    return (1 - 2 * (motion.phase % 2)) / motion.gain if consumes(atom) else motion.gain
-
-
-def _product_order(orders: list[np.ndarray]) -> np.ndarray:
-    whole = orders[0]
-    for order in orders[1:]:
-        whole = (whole[:, None] * len(order) + order).ravel()
-    return whole
-
-
-def _sum_order(orders: list[np.ndarray]) -> np.ndarray:
-    starts = np.cumsum([0, *map(len, orders)])
-    return np.concatenate([order + start for order, start in zip(orders, starts, strict=False)])
-
-
-def _outer(gains: list[np.ndarray]) -> np.ndarray:
-    whole = gains[0]
-    for gain in gains[1:]:
-        whole = np.outer(whole, gain).ravel()
-    return whole
+def _rows_moved(rows: np.ndarray, atom: str, motion: Motion) -> np.ndarray:
+    """Rows that lie along one group."""
+    gain = motion.gain
+    if consumes(atom):
+        gain = (1 - 2 * (motion.phase % 2)) / gain
+    if motion.matrix is not None:
+        rows = np.tensordot(np.linalg.inv(motion.matrix) if consumes(atom) else motion.matrix.T, rows, 1)
+    rows = rows[motion.order]
+    return rows if follows(atom) or (gain == 1).all() else rows * gain.reshape(-1, *[1] * (rows.ndim - 1))
 
 
 def _outputs(tree: Any) -> dict[str, np.ndarray]:

@@ -4,6 +4,10 @@ Each atom of each array of weights has an unknown exponent of its own, once over
 (positive scales) and once modulo 2 (signs). A product of values adds exponents, a sum needs equal ones, what is
 contracted needs opposite ones. The rules of rules.py run again, on atoms that carry linear forms in the unknowns, and
 collect equations for each group.
+
+Where nothing but sums, products with what is constant along the group and contractions meets a group, these equations
+say with +1 which axes a matrix M may multiply and with -1 those for M^-1: both sides of a sum move alike, and a
+contraction of one with the other stays. All else that a group passes makes it `bent`, and no matrix acts.
 """
 
 from collections import defaultdict
@@ -12,7 +16,7 @@ from typing import Any
 
 from wsjax.symmetry.infer.linear import PRIME, Form, added
 from wsjax.symmetry.infer.tape import Step
-from wsjax.symmetry.infer.terms import Atom, Free, Pinned, Term, Terms, mapped
+from wsjax.symmetry.infer.terms import Atom, Free, Term, Terms, mapped
 
 
 @dataclass(eq=False)
@@ -32,6 +36,7 @@ class Degrees(Terms):
         self.unknowns = 0
         self.powers: dict[Any, list[Form]] = defaultdict(list)
         self.signs: dict[Any, list[Form]] = defaultdict(list)
+        self.bent: set[Any] = set()
         self.consumed: set[int] = set()
         self.produced: set[int] = set()
         self.resolved: dict[Any, list[Term]] = {}
@@ -66,6 +71,7 @@ class Degrees(Terms):
         power, sign = added(a.power, b.power, 1 if how in ("mul", "contract") else -1), added(a.sign, b.sign, 1, 2)
         origins = a.origins | b.origins
         if how in ("mul", "div"):
+            self.bent.add(a.group)
             return Slot(a.size, group=a.group, power=power, sign=sign, origins=origins)
         self.require(a.group, power, sign)
         if how == "contract":
@@ -84,37 +90,23 @@ class Degrees(Terms):
         self.weights_only = tuple(not value.inputs for value in step.ins[:2])
         self.join(a, b, "contract")
 
-    def bind(self, atom: Atom, term: Term) -> Term:
-        raise AssertionError(f"an axis is fixed late in {self.note}")
-
-    def divide_atom(self, atom: Atom, lead: int) -> tuple[Term, Term]:
-        raise AssertionError(f"an axis is divided late in {self.note}")
-
-    def cut_atom(self, atom: Atom, at: int) -> tuple[Term, Term]:
-        raise AssertionError(f"an axis is cut late in {self.note}")
-
     def zero(self, term: Term) -> Term:
-        """No gain may act along this axis."""
-
-        def stop(slot: Slot) -> Slot:
-            self.require(slot.group, slot.power, slot.sign)
-            return slot
-
-        return mapped(term, stop)
+        return self._stopped(term, powers=True)
 
     def unsigned(self, term: Term) -> Term:
-        """No sign may."""
+        return self._stopped(term, powers=False)
 
+    def _stopped(self, term: Term, powers: bool) -> Term:
         def stop(slot: Slot) -> Slot:
-            self.require(slot.group, None, slot.sign)
+            self.bent.add(slot.group)
+            self.require(slot.group, slot.power if powers else None, slot.sign)
             return slot
 
         return mapped(term, stop)
 
     def scale(self, term: Term, power: int, sign: int = 0) -> Term:
-        """A power of a value."""
-
         def scaled(slot: Slot) -> Slot:
+            self.bent.add(slot.group)
             return Slot(
                 slot.size,
                 group=slot.group,
@@ -124,9 +116,6 @@ class Degrees(Terms):
             )
 
         return mapped(term, scaled)
-
-    def new(self, size: int) -> Term:
-        return Pinned(size, self.why("is made"))
 
     def fresh(self, place: Any, terms: list[Term]) -> list[Term]:
         return [self.slots(term, own=False) for term in self.resolved[place]]

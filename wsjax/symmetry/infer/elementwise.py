@@ -51,6 +51,6 @@ def evaluate(name: str, params: dict[str, Any], operands: Sequence[Any]) -> Any:
 
 
 def _converted(x: np.ndarray, dtype: Any) -> np.ndarray:
-    if jax.numpy.issubdtype(dtype, np.floating):
-        return x if x.dtype.kind == "f" else x.astype(np.float64)
+    if jax.numpy.issubdtype(dtype, np.inexact):
+        return x if x.dtype.kind in "fc" else x.astype(np.float64)
     return x.astype(dtype)

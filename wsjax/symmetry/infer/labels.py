@@ -5,7 +5,7 @@ fixes them; all of this only shrinks the group, so that what remains acts on eve
 say (by induction over the steps), and leaves the outputs, which are fixed, as they are.
 """
 
-from wsjax.symmetry.infer.terms import Atom, Free, Pinned, Term, Terms, atoms, concatenation, mapped, product, resolve
+from wsjax.symmetry.infer.terms import Atom, Free, Pinned, Term, Terms, atoms, concatenation, mapped, product
 
 PIECES = 64
 """The most parts into which one axis is cut; slices that overlap more often fix it."""
@@ -30,11 +30,9 @@ class Labels(Terms):
     def bind(self, atom: Atom, term: Term) -> Term:
         if any(inner is atom for inner in atoms(term)):
             return self.fix(term, "an axis meets a part of itself")
-        atom.link = mapped_constants(term, self)
+        # where a value is constant along an axis, what meets it need not be
+        atom.link = mapped(term, lambda free: self.new(free.size), Free)
         return atom.link
-
-    def beside_constant(self, term: Term, free: Free, how: str) -> Term:
-        return term
 
     def divide_atom(self, atom: Atom, lead: int) -> tuple[Term, Term]:
         pair = (self.new(lead, atom), self.new(atom.size // lead, atom))
@@ -50,31 +48,7 @@ class Labels(Terms):
         atom.link = concatenation(pair)
         return pair
 
-    def scale(self, term: Term, k: object) -> Term:
-        """The second pass' gains play no role in this one."""
-        return term
-
-    def zero(self, term: Term) -> Term:
-        return term
-
-    unsigned = zero
-
-    def contract(self, a: Term, b: Term, step: object) -> None:
-        self.join(a, b, "contract")
-
     def fresh(self, place: object, terms: list[Term]) -> list[Term]:
-        """Axes of values that a loop carries, kept for the second pass."""
+        """They are kept for the second pass."""
         self.resolved[place] = terms
         return terms
-
-
-def mapped_constants(term: Term, labels: Labels) -> Term:
-    """A term with a new atom where a value is constant along the axis: what meets it need not be."""
-    term = resolve(term)
-    if isinstance(term, Free):
-        return labels.new(term.size)
-    parts = getattr(term, "parts", None)
-    if parts is None:
-        return mapped(term, lambda atom: atom)
-    inner = [mapped_constants(part, labels) for part in parts]
-    return product(inner) if type(term).__name__ == "Prod" else concatenation(inner)

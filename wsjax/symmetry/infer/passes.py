@@ -1,6 +1,7 @@
 """Both passes over a program, and what the second leaves for the marks of the axes."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from wsjax.symmetry.infer.activations import Activations, Kind, roots
 from wsjax.symmetry.infer.degrees import Degrees, Slot
@@ -8,9 +9,10 @@ from wsjax.symmetry.infer.labels import Labels
 from wsjax.symmetry.infer.linear import Form, added
 from wsjax.symmetry.infer.rules import apply_rule, constant_axes, unknown
 from wsjax.symmetry.infer.tape import Step, Tape, Value
-from wsjax.symmetry.infer.terms import Atom, Pinned, Term, Why, atoms, mapped
+from wsjax.symmetry.infer.terms import Atom, Pinned, Term, Why, atoms, mapped, nonzero
 
-LAYOUT = ("reshape", "transpose", "broadcast_in_dim", "squeeze", "expand_dims", "slice", "split")
+LAYOUT = ("reshape", "transpose", "broadcast_in_dim", "squeeze", "expand_dims", "slice", "split", "row")
+CUTS = ("slice", "split", "dynamic_slice")
 UNUSED = Why("the function does not use it")
 
 
@@ -40,10 +42,14 @@ class Analysis:
 
     tape: Tape
     terms: list[list[Term]]
-    degrees: Degrees
-    crossings: list[Crossing]
-    impure: set[int]
+    degrees: Degrees = field(default_factory=Degrees)
+    crossings: list[Crossing] = field(default_factory=list)
+    impure: set[int] = field(default_factory=set)
     """Leaves that also enter in another way than by adding to a pre-activation, or multiplying its data."""
+    steps: list[tuple[Step, list[list[Term]]]] = field(default_factory=list)
+    """Each step beside those inside functions of one value, with the axes of its operands."""
+    used: set[Any] = field(default_factory=set)
+    """The groups that are not only cut off."""
     failure: str = ""
     """Why no gains were derived, where that is so: a mistake in a rule."""
     failed: set[int] = field(default_factory=set)
@@ -76,9 +82,10 @@ def analyze(tape: Tape) -> Analysis:
             labels.fix(axis, Why("the network's output", "output", (i, at)))
     second = _Second(tape, labels, own, failed)
     try:
-        return second.run()
+        second.run()
     except AssertionError as error:
-        return Analysis(tape, second.terms, second.degrees, [], set(), str(error) or "a rule failed")
+        return Analysis(tape, second.found.terms, second.degrees, failure=str(error) or "a rule failed")
+    return second.found
 
 
 def _read_inputs(tape: Tape, axes: dict[int, list[Term]]) -> None:
@@ -90,34 +97,34 @@ class _Second:
     """The second pass. Regions of one value are evaluated as wholes, where another step takes what they give."""
 
     def __init__(self, tape: Tape, labels: Labels, own: dict[int, list[Term]], failed: set[int]):
-        self.tape, self.degrees, self.failed = tape, Degrees(), failed
+        self.degrees = Degrees()
         self.degrees.resolved = labels.resolved
         self.roots = roots(tape)
         self.activations = Activations(self.roots)
         self.axes: dict[int, list[Term]] = {}
         self.slopes: dict[int, dict[int, Slope]] = {}
-        self.crossings: list[Crossing] = []
-        self.impure: set[int] = set()
         for i, leaf in enumerate(tape.leaves):
             self.axes[id(leaf)] = [self.degrees.slots(term, own=True) for term in own[id(leaf)]]
             self.slopes[id(leaf)] = {i: Slope(1.0)}
-        self.terms = [self.axes[id(leaf)] for leaf in tape.leaves]
+        self.found = Analysis(tape, [self.axes[id(leaf)] for leaf in tape.leaves], self.degrees, failed=failed)
         _read_inputs(tape, self.axes)
 
-    def run(self) -> Analysis:
-        for step in self.tape.steps:
+    def run(self) -> None:
+        for step in self.found.tape.steps:
             if len(step.outs) == 1 and id(step.outs[0]) in self.roots:
                 continue
             self.degrees.weights_only = (False, False)
             ins = [list(self.read(value)) for value in step.ins]
-            outs = (unknown if id(step) in self.failed else apply_rule)(self.degrees, step, ins)
+            outs = (unknown if id(step) in self.found.failed else apply_rule)(self.degrees, step, ins)
+            self.found.steps.append((step, ins))
             self.axes |= {id(out): axis for out, axis in zip(step.outs, outs, strict=True)}
+            read = outs if step.name in CUTS else [*ins, *outs]
+            self.found.used |= {slot.group for terms in read for slot in groups_of(terms)}
             for out, slopes in zip(step.outs, self.follow(step), strict=False):
                 self.slopes[id(out)] = slopes
-        for value in self.tape.outputs:
+        for value in self.found.tape.outputs:
             self.read(value)
-            self.crossings.append(Crossing(None, [], self.slopes.get(id(value), {})))
-        return Analysis(self.tape, self.terms, self.degrees, self.crossings, self.impure, failed=self.failed)
+            self.found.crossings.append(Crossing(None, [], self.slopes.get(id(value), {})))
 
     def read(self, value: Value) -> list[Term]:
         """The axes of a value, computed when they are first needed."""
@@ -134,9 +141,9 @@ class _Second:
             self.slopes[id(value)] = {i: Slope(s.factor * kind.slope, s.multiplies) for i, s in slopes.items()}
             return terms
         if not root.inputs:  # what no input enters is no pre-activation
-            self.impure |= set(slopes)
+            self.found.impure |= set(slopes)
         crossing = Crossing(kind, [], slopes if root.inputs else {})
-        self.crossings.append(crossing)
+        self.found.crossings.append(crossing)
         self.degrees.note = value.step.note if value.step else ""
 
         def through(slot: Slot) -> Term:
@@ -154,7 +161,7 @@ class _Second:
             scaled.sign = sign
             return scaled
 
-        return [mapped(term, through) for term in terms]
+        return [mapped(term if kind.zero else nonzero(term), through) for term in terms]
 
     def follow(self, step: Step) -> list[dict[int, Slope]]:
         """The slopes of what a step gives."""
@@ -166,7 +173,7 @@ class _Second:
             for leaf, slope in own[1].items():
                 factor = slope.factor * (-1 if step.name == "sub" else 1)
                 if leaf in total:
-                    self.impure.add(leaf)
+                    self.found.impure.add(leaf)
                 total[leaf] = Slope(factor, slope.multiplies)
             return [total]
         kept: dict[int, Slope] = {}
@@ -174,10 +181,10 @@ class _Second:
             if step.name in ("dot_general", "conv_general_dilated") and not value.inputs:
                 kept |= {leaf: Slope(slope.factor, True) for leaf, slope in slopes.items()}
             else:
-                self.impure |= set(slopes)
+                self.found.impure |= set(slopes)
         return [kept for _ in step.outs]
 
 
 def groups_of(terms: list[Term]) -> list[Slot]:
-    """The slots of one leaf, in order."""
+    """The slots of one value, in order."""
     return [atom for term in terms for atom in atoms(term) if isinstance(atom, Slot)]

@@ -20,8 +20,10 @@ def infer(apply: Callable[..., PyTree], weights: PyTree, *example_inputs: PyTree
 
     Every axis of every array of `weights` may first be permuted on its own. Each step of the program then unites axes,
     splits them or fixes them; a step that is not understood fixes what it touches. Signs, positive scales and phases
-    follow from the powers with which gains pass each step. A random element of the whole group is tried on the
-    function before anything is returned: on the weights with a little noise, in float64 where the program allows it.
+    follow from the powers with which gains pass each step; matrices act where all that a group passes is linear. What
+    the program treats apart for each index of another axis (heads, experts, groups of channels, the layers of a scan)
+    has an element for each. A random element of the whole group is tried on the function before anything is returned:
+    on the weights with a little noise, in float64 where the program allows it.
 
     Args:
         apply: the network, `apply(weights, *inputs) -> outputs`, a pure function that `jax.jit` takes.
@@ -31,9 +33,10 @@ def infer(apply: Callable[..., PyTree], weights: PyTree, *example_inputs: PyTree
         example_inputs: what `apply` takes after the weights, arrays or shapes; a batch of two is enough. Nothing acts
             on inputs and outputs.
 
-    Groups are named `h1`, `h2`, ... in the order in which the program comes to their arrays. Every group that this
-    Symmetry can describe is found where the program's own structure shows it; what depends on numbers (two equal rows)
-    is not. `explain` says why an axis is fixed.
+    Groups are named `h1`, `h2`, ... in the order in which the program comes to their arrays, the layers of a scan
+    `scan1`, .... Every group that this Symmetry can describe is found where the program's own structure shows it; what
+    depends on numbers (two equal rows) is not. A group that has others within it is permuted alone. Where an axis is
+    fixed, only the layers of a scan have elements for each index. `explain` says why an axis is fixed.
 
     One line for each kind of network, with a batch `x`:
 

@@ -14,22 +14,25 @@ def report(analysis: Analysis, found: dict[Any, Found], names: dict[Any, str], s
     lines = [
         f"group {name}: {group.size} neurons, {group.activation}, {'/'.join(group.actions or ())}"
         + (f", w0 {group.w0:g} ({group.w0_convention})" if group.allows("phase") else "")
+        + (f", within {group.within}" if group.within else "")
         for name, group in symmetry.groups.items()
     ] or ["no group acts"]
     lines += [f"no gains were derived: {analysis.failure}"] if analysis.failure else []
+    outer = {group.within for group in symmetry.groups.values()} - set(symmetry.groups)
     width = len(str(max((term.size for terms in analysis.terms for term in terms), default=0)))
     for name, terms, axes in zip(symmetry.names, analysis.terms, symmetry.axes, strict=True):
         lines.append(f"{name}{' (a bias)' if axes.bias else ''}")
         for i, term in enumerate(terms):
-            lines.append(f"  axis {i}, {term.size:>{width}}: {_words(term, found, names)}")
+            scan = f"{axes.entries[i]}, " if axes.entries[i] in outer else ""
+            lines.append(f"  axis {i}, {term.size:>{width}}: {scan}{_words(term, found, names)}")
     return "\n".join(lines)
 
 
 def _words(term: t.Term, found: dict[Any, Found], names: dict[Any, str]) -> str:
     term = t.resolve(term)
     if isinstance(term, Slot):
-        if term.group not in names:
-            return f"fixed ({term.size}): one neuron, on which nothing acts"
+        if why := found[term.group].why:
+            return f"fixed ({term.size}): {why.text}"
         mark = found[term.group].marks[number(term)]
         return {1: "produces", -1: "consumes", 0: "follows"}[mark] + f" {names[term.group]}{MARK[mark]}"
     if isinstance(term, t.Pinned):

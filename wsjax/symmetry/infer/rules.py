@@ -1,4 +1,4 @@
-"""What each primitive does to the axes of its operands. Both passes run these rules.
+"""What each primitive does to the axes of its operands. All passes run these rules.
 
 A rule takes the pass, the step, and the terms of each operand's axes; it gives those of each result. What no rule
 understands fixes every axis that it touches.
@@ -13,14 +13,15 @@ import numpy as np
 
 from wsjax.symmetry.infer.elementwise import ELEMENTWISE
 from wsjax.symmetry.infer.tape import Step, Value
-from wsjax.symmetry.infer.terms import Free, Pinned, Term, Why, concatenation, product, resolve
+from wsjax.symmetry.infer.terms import Free, Pinned, Term, Why, concatenation, nonzero, product, resolve
 
 Axis: TypeAlias = list[Term]
 Rule: TypeAlias = Callable[[Any, Step, list[Axis]], list[Axis]]
 
 MULTIPLY = {"mul": "mul", "div": "div"}
 ADD = ("add", "add_any", "sub", "select_n", "copy", "copy_p", "convert_element_type", "neg")
-ORDER = ("max", "min", "lt", "le", "gt", "ge", "eq", "ne", "clamp")
+EXTREMA = ("max", "min", "clamp")
+ORDER = (*EXTREMA, "lt", "le", "gt", "ge", "eq", "ne")
 """Those that compare: what they compare has one gain, and no sign."""
 LINEAR = ("reduce_sum", "cumsum", "reduce_window_sum", "rev", "gather", "dynamic_slice", "dynamic_update_slice")
 
@@ -28,8 +29,8 @@ LINEAR = ("reduce_sum", "cumsum", "reduce_window_sum", "rev", "gather", "dynamic
 def apply_rule(terms: Any, step: Step, axes: list[Axis]) -> list[Axis]:
     """The axes of what a step gives."""
     terms.note = step.note
-    if any(0 in value.shape for value in (*step.ins, *step.outs)):
-        return unknown(terms, step, axes)
+    if step.outs and all(0 in out.shape for out in step.outs):  # nothing is said of no entries
+        return [[Free(size, zero=True) for size in out.shape] for out in step.outs]
     if step.name in ELEMENTWISE:
         return elementwise(terms, step, axes)
     rule = RULES.get(step.name) or next((r for prefix, r in PREFIXES.items() if step.name.startswith(prefix)), unknown)
@@ -87,19 +88,22 @@ def aligned(terms: Any, step: Step, axes: list[Axis]) -> list[Axis]:
 
 
 def elementwise(terms: Any, step: Step, axes: list[Axis]) -> list[Axis]:
-    """All operands have one order. Products add gains, sums need equal ones, comparisons kill signs, others all."""
+    """All operands have one order. Products add gains, sums need equal ones, comparisons allow no signs, others no gains."""
     full, name = aligned(terms, step, axes), step.name
     if name == "select_n":
         which, full = full[0], full[1:]
         joined = [_joined(terms, column, "add") for column in zip(*full, strict=True)]
-        return [[terms.join(value, terms.zero(flag), "mul") for value, flag in zip(joined, which, strict=True)]]
-    if name not in MULTIPLY and name not in ADD and name not in ORDER:
-        full = [[terms.zero(axis) for axis in operand] for operand in full]
+        flags = (terms.zero(nonzero(flag)) for flag in which)
+        return [[terms.join(value, flag, "mul") for value, flag in zip(joined, flags, strict=True)]]
+    if name not in MULTIPLY and name not in ADD and name not in EXTREMA:
+        full = [[nonzero(axis) for axis in operand] for operand in full]
+        if name not in ORDER:
+            full = [[terms.zero(axis) for axis in operand] for operand in full]
     how = MULTIPLY.get(name, "add")
     joined = [_joined(terms, column, how) for column in zip(*full, strict=True)]
     if name in ORDER:
         joined = [terms.unsigned(axis) for axis in joined]
-        if name not in ("max", "min", "clamp"):
+        if name not in EXTREMA:
             joined = [terms.scale(axis, 0) for axis in joined]
     return [joined]
 
@@ -112,6 +116,10 @@ def broadcast_in_dim(terms: Any, step: Step, axes: list[Axis]) -> list[Axis]:
     for axis, place in zip(axes[0], places, strict=True):
         out[place] = _widened(terms, axis, step.outs[0].shape[place], zero)
     return [out]
+
+
+def _tiled(terms: Any, axis: Term, count: int) -> Term:
+    return _widened(terms, axis, count, False) if axis.size == 1 else product([Free(count), axis])
 
 
 def squeeze(terms: Any, step: Step, axes: list[Axis]) -> list[Axis]:
@@ -196,7 +204,7 @@ def convolution(terms: Any, step: Step, axes: list[Axis]) -> list[Axis]:
 
 
 def reduction(terms: Any, step: Step, axes: list[Axis]) -> list[Axis]:
-    """Sums and extrema do not mind the order of what they reduce; arguments of extrema do."""
+    """Sums and extrema are the same in any order of what they reduce; arguments of extrema are not."""
     gone, out = step.params["axes"], []
     for i, axis in enumerate(axes[0]):
         if i in gone:
@@ -215,7 +223,7 @@ def _after(terms: Any, step: Step, axis: Term) -> Term:
     if any(word in step.name for word in ("max", "min", "sort", "top_k")):
         axis = terms.unsigned(axis)
         return terms.scale(axis, 0) if step.name.startswith("arg") else axis
-    return terms.scale(terms.zero(axis), 0)
+    return terms.scale(terms.zero(nonzero(axis)), 0)
 
 
 def generic_reduce(terms: Any, step: Step, axes: list[Axis]) -> list[Axis]:
@@ -251,6 +259,8 @@ def along(terms: Any, step: Step, axes: list[Axis]) -> list[Axis]:
             out.append(Pinned(step.outs[0].shape[i], why))
         else:
             out.append(_after(terms, step, axis))
+    if step.name == "top_k":  # the second result holds indices
+        return [out, [terms.scale(nonzero(axis), 0) for axis in out]]
     return [list(out) for _ in step.outs]
 
 
@@ -298,10 +308,13 @@ def split(terms: Any, step: Step, axes: list[Axis]) -> list[Axis]:
 
 
 def pad(terms: Any, step: Step, axes: list[Axis]) -> list[Axis]:
-    value, out = step.ins[1].constant, []
+    """A concatenation with a value that is constant along all other axes, too."""
+    value, sizes, out = step.ins[1].constant, step.outs[0].shape, []
+    config = [tuple(map(int, amounts)) for amounts in step.params["padding_config"]]
     zero = value is not None and not np.any(value)
-    for axis, (low, high, inner), size in zip(axes[0], step.params["padding_config"], step.outs[0].shape, strict=True):
-        low, high = int(low), int(high)
+    for i, (axis, (low, high, inner), size) in enumerate(zip(axes[0], config, sizes, strict=True)):
+        if any(max(amounts) > 0 for amounts in config[:i] + config[i + 1 :]):
+            axis = terms.join(axis, Free(axis.size, zero), "add")
         if inner or low < 0 or high < 0:
             out.append(Pinned(size, terms.fix(axis, "it is padded inside, or cut").why))
         else:
@@ -319,11 +332,11 @@ def gather(terms: Any, step: Step, axes: list[Axis]) -> list[Axis]:
         if i in shared:
             indices[shared[i]] = terms.join(axis, indices[shared[i]], "mul")
         elif sizes[i] == axis.size and i not in numbers.start_index_map:
-            kept.append(axis)
+            kept.append(terms.zero(nonzero(axis)) if step.params.get("fill_value") else axis)
         else:
             why = terms.fix(axis, "it is indexed").why
             kept += [] if i in numbers.collapsed_slice_dims else [Pinned(sizes[i], why)]
-    rest = iter(terms.zero(axis) for axis in indices)
+    rest = iter(terms.zero(nonzero(axis)) for axis in indices)
     offsets = iter(kept)
     return [[next(offsets) if i in numbers.offset_dims else next(rest) for i in range(len(step.outs[0].shape))]]
 
@@ -387,7 +400,7 @@ SCANNED = "a scan runs along it"
 RULES: dict[str, Rule] = {
     "transpose": lambda terms, step, axes: [[axes[0][axis] for axis in step.params["permutation"]]],
     "tile": lambda terms, step, axes: [
-        [product([Free(n), axis]) if n > 1 else axis for n, axis in zip(step.params["reps"], axes[0], strict=True)]
+        [_tiled(terms, axis, n) for axis, n in zip(axes[0], step.params["reps"], strict=True)]
     ],
     "row": lambda terms, step, axes: [axes[0][1:]] if terms.fix(axes[0][0], SCANNED) else [],
     "rows": lambda terms, step, axes: [[Pinned(step.outs[0].shape[0], terms.why(SCANNED)), *axes[0]]],
@@ -395,6 +408,8 @@ RULES: dict[str, Rule] = {
         terms.fresh((id(step), i), [terms.new(n) for n in out.shape]) for i, out in enumerate(step.outs)
     ],
     "broadcast_in_dim": broadcast_in_dim, "squeeze": squeeze,
+    **dict.fromkeys(("real", "imag", "conj"), SAME),
+    "complex": lambda terms, step, axes: [[terms.join(a, b, "add") for a, b in zip(*axes, strict=True)]],
     "expand_dims": expand_dims, "reshape": reshape, "dot_general": dot_general, "concatenate": concatenate,
     "conv_general_dilated": convolution, "argmax": reduction, "argmin": reduction, "stack": concatenate,
     "slice": slice_, "split": split, "pad": pad, "gather": gather, "dynamic_slice": dynamic_slice,

@@ -94,6 +94,7 @@ class _Recorder:
     def __init__(self, tape: Tape):
         self.tape = tape
         self.inner = ""
+        self.scans = 0
 
     def enter(self, jaxpr: Any, constants: Sequence[Any], arguments: Sequence[Value]) -> list[Value]:
         """Run a jaxpr on values; gives its outputs."""
@@ -165,7 +166,7 @@ class _Recorder:
         again = {**step.params, "new_sizes": out.shape} if step.name == "reshape" else step.params
         return self.write(step.name, again, [part], [out])[0]
 
-    def fresh(self, like: Sequence[Value]) -> list[Value]:
+    def fresh(self, like: Sequence[Any]) -> list[Value]:
         """Values whose axes are not known yet."""
         outs = self.write("fresh", {}, [], like)
         for out in outs:
@@ -180,7 +181,9 @@ class _Recorder:
         first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
         carry = self.fresh(ins[first:last])
         self.tie(ins[first:last], carry)
-        rows = [self.write("row", {}, [x], [jax.ShapeDtypeStruct(x.shape[1:], x.dtype)])[0] for x in ins[last:]]
+        self.scans += 1
+        settings, row = {"scan": self.scans}, lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
+        rows = [self.write("row", settings, [x], [row(x)])[0] for x in ins[last:]]
         outs = self.enter_closed(params["jaxpr"], [*ins[:first], *carry, *rows])
         self.tie(outs[: len(carry)], carry)
         stack = lambda x: self.write("rows", {}, [x], [jax.ShapeDtypeStruct((params["length"], *x.shape), x.dtype)])[0]
@@ -258,6 +261,6 @@ def _source(eqn: Any) -> str:
     try:
         from jax._src import source_info_util  # JAX has no public name for it
 
-        return source_info_util.summarize(eqn.source_info).removeprefix("/")
+        return source_info_util.summarize(eqn.source_info)
     except Exception:  # it is for messages alone
         return ""

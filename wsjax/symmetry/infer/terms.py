@@ -124,19 +124,28 @@ def atoms(term: Term) -> Iterator[Atom]:
         yield from atoms(part)
 
 
-def mapped(term: Term, of_atom: Callable[[Any], Term]) -> Term:
-    """A term with another in the place of each atom."""
+def mapped(term: Term, change: Callable[[Any], Term], kind: type[Term] = Atom) -> Term:
+    """A term with another in the place of each atom, or of each constant axis."""
     term = resolve(term)
-    if isinstance(term, Atom):
-        return of_atom(term)
-    if isinstance(term, Prod):
-        return product([mapped(part, of_atom) for part in term.parts])
-    return concatenation([mapped(part, of_atom) for part in term.parts]) if isinstance(term, Sum) else term
+    if isinstance(term, Prod | Sum):
+        inner = [mapped(part, change, kind) for part in term.parts]
+        return product(inner) if isinstance(term, Prod) else concatenation(inner)
+    return change(term) if isinstance(term, kind) else term
+
+
+def nonzero(term: Term) -> Term:
+    """A term of values that need not be zero where they are constant."""
+    return mapped(term, lambda free: Free(free.size), Free)
+
+
+def _zero(a: Free, b: Free, how: str) -> bool:
+    """Whether what a step makes of two constants is zero."""
+    return a.zero or (b.zero and how == "mul") if how in ("mul", "div") else a.zero and b.zero
 
 
 class Terms(abc.ABC):
-    """Operations on terms, the same in both passes, which differ in what happens to an atom. `note` says which step of
-    the program is at work."""
+    """Operations on terms, the same in all passes, which differ in what happens to an atom. `note` says which step of
+    the program is at work. What is here stands where gains play no role and atoms are cut no more."""
 
     note: str = ""
 
@@ -144,21 +153,45 @@ class Terms(abc.ABC):
     def unite(self, a: Atom, b: Atom, how: str) -> Term:
         """Two atoms that are one axis of one step: `how` is "add", "mul", "div" or "contract"."""
 
-    @abc.abstractmethod
     def bind(self, atom: Atom, term: Term) -> Term:
         """An atom found to be this product or sum, or fixed."""
+        raise AssertionError(f"an axis is fixed late in {self.note}")
 
-    @abc.abstractmethod
-    def beside_constant(self, term: Term, free: Free, how: str) -> Term:
-        """An axis beside a value that is constant along it; `how` is "over" where that is divided by it."""
-
-    @abc.abstractmethod
     def divide_atom(self, atom: Atom, lead: int) -> tuple[Term, Term]:
         """The two factors of an atom, the leading one of this size."""
+        raise AssertionError(f"an axis is divided late in {self.note}")
 
-    @abc.abstractmethod
     def cut_atom(self, atom: Atom, at: int) -> tuple[Term, Term]:
         """The two parts of an atom, the first of this size."""
+        raise AssertionError(f"an axis is cut late in {self.note}")
+
+    def contract(self, a: Term, b: Term, step: Any) -> None:
+        """Two axes of one contraction."""
+        self.join(a, b, "contract")
+
+    def beside_constant(self, term: Term, free: Free, how: str) -> Term:
+        """An axis beside a value that is constant along it; `how` is "over" where that is divided by it."""
+        return term
+
+    def zero(self, term: Term) -> Term:
+        """No gain may act along this axis."""
+        return term
+
+    def unsigned(self, term: Term) -> Term:
+        """No sign may."""
+        return term
+
+    def scale(self, term: Term, power: int) -> Term:
+        """A power of a value."""
+        return term
+
+    def new(self, size: int) -> Term:
+        """An axis of a value that a loop carries, or that branches give."""
+        return Pinned(size, self.why("is made"))
+
+    def fresh(self, place: Any, terms: list[Term]) -> list[Term]:
+        """All axes of such a value, known by its place."""
+        return terms
 
     def why(self, text: str) -> Why:
         return Why(f"{text} in {self.note}" if self.note else text)
@@ -251,11 +284,12 @@ class Terms(abc.ABC):
                 f"axes of sizes {a.size} and {b.size} meet in {self.note}: a fault of wsjax, please report it"
             )
         if isinstance(a, Free) and isinstance(b, Free):
-            return Free(a.size, a.zero or b.zero if how in ("mul", "div") else a.zero and b.zero)
+            return Free(a.size, _zero(a, b, how))
         if isinstance(a, Free):
-            return self.beside_constant(b, a, "over" if how == "div" else how)
+            other = mapped(b, lambda own: Free(own.size, _zero(a, own, how)), Free)
+            return self.beside_constant(other, a, "over" if how == "div" else how)
         if isinstance(b, Free):
-            return self.beside_constant(a, b, how)
+            return self.beside_constant(mapped(a, lambda own: Free(own.size, _zero(own, b, how)), Free), b, how)
         if isinstance(a, Pinned) or isinstance(b, Pinned):
             fixed, other = (a, b) if isinstance(a, Pinned) else (b, a)
             why: Why = fixed.why  # type: ignore[attr-defined]
