@@ -33,15 +33,15 @@ def measure(arguments: list[str]) -> None:
     parser.add_argument("suite", metavar="SUITE", help=listing((*SUITES, "accuracy")))
     parser.add_argument("--json", type=Path, metavar="PATH", help="save the report here")
     parser.add_argument("--quick", action="store_true", help="small sizes, within a minute; not for publication")
-    asked = parser.parse_args(arguments)
-    check_choice("suite", asked.suite, SUITES)
-    if asked.json:
-        harness.check_writable(asked.json)
-    report = importlib.import_module(f"benchmarks.speed.{asked.suite}").run(quick=asked.quick)
+    args = parser.parse_args(arguments)
+    check_choice("suite", args.suite, SUITES)
+    if args.json:
+        harness.check_writable(args.json)
+    report = importlib.import_module(f"benchmarks.speed.{args.suite}").run(quick=args.quick)
     print(harness.table(report))
-    if asked.json:
-        harness.write(report, asked.json)
-        print(f"saved in {asked.json}")
+    if args.json:
+        harness.write(report, args.json)
+        print(f"saved in {args.json}")
 
 
 if __name__ == "__main__":

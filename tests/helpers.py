@@ -153,7 +153,7 @@ def compiled(transform: Callable[[jax.Array, Any], Any], key: jax.Array, argumen
 
 
 def change(found: Any, expected: Any) -> float:
-    """The largest difference, as a share of the expected values' root mean square."""
+    """The largest difference, as a fraction of the expected values' root mean square."""
     a, b = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     return float(np.abs(a - b).max() / max(np.sqrt(np.mean(b**2)), 1e-30))
 

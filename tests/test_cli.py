@@ -120,9 +120,9 @@ def test_fit_of_signals_by_their_options_and_what_it_refuses(run, tmp_path, unty
         ("sines", "--options", "{count: 3}"): "options is '{count: 3}'; expected a JSON object",
         ("digits", "--options", '{"count": 3}'): "'digits' takes no options",
         ("meshes",): "the source 'meshes' reads files and no directory is named",
-        ("digits", "--steps", 0): "steps is 0; it must be one integer in [1, inf]",
-        ("digits", "--learning-rate", 0): "learning_rate is 0.0; it must be one number in (0, inf]",
-        ("digits", "--views", 0): "views is 0; it must be one integer in [1, inf]",
+        ("digits", "--steps", 0): "steps is 0; it must be one integer in [1, inf)",
+        ("digits", "--learning-rate", 0): "learning_rate is 0.0; it must be one number in (0, inf)",
+        ("digits", "--views", 0): "views is 0; it must be one integer in [1, inf)",
     }.items():
         assert message in run("fit", source, tmp_path / "other", *options, code=2)
 
@@ -239,7 +239,7 @@ def test_what_is_wrong_is_named(run, fitted, tmp_path, untyped):
             "rotate in 'rotate(max_degres=30)' has no setting 'max_degres'; it takes: max_degrees"
         ),
         (*train, "--settings", "{channels: 3}"): "settings is '{channels: 3}'; expected a JSON object",
-        (*train, "--seeds", 0): "seeds is 0; it must be one integer in [1, inf]",
+        (*train, "--seeds", 0): "seeds is 0; it must be one integer in [1, inf)",
         (*early, "--reader", "dwz"): "unknown reader 'dwz'",
         (*early, "--settings", '{"chanels": 3}'): "unknown setting 'chanels' of reader 'dws'",
         (*early, "--settings", "bas"): "unknown size 'bas' of reader 'dws'; the valid ones are: small, base, published",
@@ -247,7 +247,7 @@ def test_what_is_wrong_is_named(run, fitted, tmp_path, untyped):
         ("show", out / "nothing"): f"{out / 'nothing'} is no directory; expected",
         ("verify", out): f"{out / 'index.json'} cannot be read",
         ("train", out / "a run", out / "out"): "is a training run, whose networks are readers; expected",
-        ("zoo", "digits", out / "zoo", "--hidden", 0): "hidden is 0; it must be one integer in [1, inf]",
+        ("zoo", "digits", out / "zoo", "--hidden", 0): "hidden is 0; it must be one integer in [1, inf)",
         ("zoo", "digits", out / "zoo", "--hidden", "8,x"): "Error parsing --hidden: invalid literal for int()",
     }.items():
         assert message in run(*arguments, code=2)

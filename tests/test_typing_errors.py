@@ -1,6 +1,7 @@
 """The vocabulary's shapes, and the messages of the one checking layer."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +10,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import COMPILED, checked
-from wsjax import errors, floats
+from wsjax import augment, data, errors, floats, symmetry
+from wsjax.augment.compose import leave_out
+from wsjax.data.formats.contents import layers_of, read_contents
 from wsjax.errors import DataError
+from wsjax.networks import Network
 from wsjax.typing import Batch, Layer, Weights
 
 NETWORK = (Layer(np.zeros((2, 3)), np.zeros(3)), Layer(np.zeros((3, 1)), np.zeros(1)))
@@ -66,11 +70,16 @@ REFUSALS: list[tuple[str, tuple, dict, str]] = [
         ("number", ("rate", value), {"low": 0, "high": 1}, f"rate is {found}; it must be one number in [0, 1]")
         for value, found in [(-0.5, "-0.5"), (2, "2"), (float("nan"), "nan"), ("0.1", "'0.1'"), (None, "None")]
     ),
-    ("number", ("rate", np.ones(2)), {}, "rate is an array of shape (2,); it must be one number in [-inf, inf]"),
-    ("number", ("alpha", 0), {"low": 0, "open_low": True}, "alpha is 0; it must be one number in (0, inf]"),
-    ("number", ("seeds", 4.0), {"low": 1, "integer": True}, "it must be one integer in [1, inf], as an int"),
+    ("number", ("rate", np.ones(2)), {}, "rate is an array of shape (2,); it must be one number in (-inf, inf)"),
+    ("number", ("std", np.inf), {"low": 0}, "std is inf; it must be one number in [0, inf)"),
+    ("number", ("std", 1j), {"low": 0}, "std is 1j; it must be one number in [0, inf)"),
+    ("number", ("alpha", 0), {"low": 0, "open_low": True}, "alpha is 0; it must be one number in (0, inf)"),
+    ("number", ("seeds", 4.0), {"low": 1, "integer": True}, "it must be one integer in [1, inf), as an int"),
     ("seed", ("seed", 2**40), {}, "seed is 1099511627776; it must be one integer in [0, 4.29497e+09]"),
-    ("sizes", (), {"channels": 8, "layers": 0}, "layers is 0; it must be one integer in [1, inf]"),
+    ("sizes", (), {"channels": 8, "layers": 0}, "layers is 0; it must be one integer in [1, inf)"),
+    ("each", ("widths", (2, 1)), {"fewest": 3}, "number of widths is 2; it must be one integer in [3, inf)"),
+    ("each", ("widths", (2, 0, 1)), {}, "each of widths is 0; it must be one integer in [1, inf)"),
+    ("several", ("arrays", "bias"), {}, "arrays is 'bias', one name; expected a tuple or list of names: give ['bias']"),
     ("range", ("low", (1.0, 1.0)), {}, "low is (1.0, 1.0); expected a lower and a higher number, both finite"),
     ("choice", ("name", "rleu", ("relu", "tanh")), {}, "'rleu'; the valid ones are: relu, tanh. Did you mean 'relu'?"),
     ("choice", ("name", 7, ("relu", "tanh")), {}, "unknown name 7; the valid ones are: relu, tanh."),
@@ -104,7 +113,7 @@ REFUSALS: list[tuple[str, tuple, dict, str]] = [
     ("check", "arguments", "settings", "message"), REFUSALS, ids=[row[-1][:40] for row in REFUSALS]
 )
 def test_a_refusal_names_what_was_found_and_what_is_expected(check, arguments, settings, message, untyped):
-    kind = {"finite": DataError, "index": IndexError, "rows": IndexError}.get(check, ValueError)
+    kind = {"finite": DataError, "index": IndexError, "rows": IndexError, "several": TypeError}.get(check, ValueError)
     with pytest.raises(TypeError if "the number" in message or "have shape" in message else kind) as refusal:
         getattr(errors, f"check_{check}")(*arguments, **settings)
     assert message in str(refusal.value)
@@ -143,3 +152,29 @@ def test_a_file_that_cannot_be_written_is_named():
     message = "/nowhere/file cannot be written: No such file or directory; name a place"
     with pytest.raises(OSError, match=message), errors.writing(where):
         where.write_text("")
+
+
+def test_one_name_is_refused_where_several_belong(tmp_path, untyped):
+    spec, params = symmetry.mlp((2, 3, 1)), {"layer": {"kernel": np.zeros((2, 3))}}
+    given: Any = "one"
+    np.savez(tmp_path / "one.npz", **{"one.weight": np.zeros((1, 2)), "one.bias": np.zeros(1)})
+    contents = read_contents(tmp_path / "one.npz")
+    calls = {
+        "actions": (
+            lambda: symmetry.Group(3, "tanh", actions=given),
+            lambda: symmetry.sample(jax.random.key(0), spec, actions=given),
+        ),
+        "order": (lambda: symmetry.dense(params, given, activation="tanh"),),
+        "arrays": (lambda: leave_out(augment.noise(), symmetry=spec, arrays=given),),
+        "optimizers": (lambda: data.ZooRecipe(Network("mlp", (4, 3, 2), "relu"), optimizers=given),),
+        "classes": (
+            lambda: data.images(np.zeros((2, 4, 4)), classes=given),
+            lambda: data.WeightDataset.from_networks([NETWORK], [0], symmetry=spec, classes=given),
+        ),
+        "layers": (lambda: layers_of(contents, "one.npz", given),),
+        "leave_out": (lambda: data.formats.read_state_dicts(tmp_path, leave_out=given),),
+    }
+    for argument, wrong in calls.items():
+        for call in wrong:
+            with pytest.raises(TypeError, match=f"{argument} is 'one', one name; expected a tuple or list of names"):
+                call()

@@ -1,4 +1,4 @@
-"""Show the catalogue of augmentations: the table of docs/augmentations.md, its strips, the gallery, the directions.
+"""Show the catalogue of augmentations: the table of docs/augmentations.md, its figures, the gallery, the directions.
 
     .venv/bin/python tools/catalogue.py
 
@@ -31,7 +31,7 @@ BEGIN, END = "<!-- made by tools/catalogue.py -->", "<!-- until here -->"
 TILE, GAP, TILES = 64, 4, 5
 DPI = 100  # as wide as GitHub shows a page
 IMAGES, FIRST = 64, (9, 23, 10)  # a 2, a 4, and another 2
-ORANGE, BLUE = (0.95, 0.6, 0.15), (0.1, 0.2, 0.5)
+ORANGE, BLUE = np.array([[0.95, 0.6, 0.15], [0.1, 0.2, 0.5]], np.float32)
 
 SMALL = {
     "sine": Network("siren", (2, 4, 3)),
@@ -47,11 +47,11 @@ PAIR = symmetry_of(
 
 
 def main() -> None:
-    homes = fitted()
+    datasets = fitted()
     (ROOT / "docs" / "catalogue").mkdir(exist_ok=True)
     for i, entry in enumerate(CATALOGUE.values()):
-        strip(homes, entry, jax.random.key(i), figure_of(entry))
-    viz.gallery(homes[0], 0).savefig(ROOT / "docs" / "gallery.png", dpi=DPI)
+        strip(datasets, entry, jax.random.key(i), figure_of(entry))
+    viz.gallery(datasets[0], 0).savefig(ROOT / "docs" / "gallery.png", dpi=DPI)
     directions().savefig(ROOT / "docs" / "directions.png", dpi=DPI)
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
@@ -67,7 +67,7 @@ def fitted() -> list[data.WeightDataset]:
     images = data.limit(data.load_images("digits"), IMAGES)
     images = images.take(np.r_[FIRST, np.setdiff1d(np.arange(IMAGES), FIRST)])
     ink = images.pixels
-    color = images._replace(pixels=(ink * np.float32(ORANGE) + (1 - ink) * np.float32(BLUE)).astype(np.float32))
+    color = images._replace(pixels=(ink * ORANGE + (1 - ink) * BLUE).astype(np.float32))
     recipe = replace(data.recipe_named("digits"), views=2)
     rgb = replace(recipe, network=replace(recipe.network, widths=(2, 16, 16, 3)))
     relu = replace(recipe, network=Network("mlp", (2, 32, 32, 1), "relu", offset=0.5), steps=1500, learning_rate=1e-2)
@@ -75,12 +75,12 @@ def fitted() -> list[data.WeightDataset]:
     return [networks.take(np.r_[0, 2 : len(networks), 1]) for networks in fits]
 
 
-def strip(homes: list[data.WeightDataset], entry: Augmentation, key: jax.Array, path: Path) -> None:
-    """A network and draws of one augmentation side by side, of the first networks that allow it."""
+def strip(datasets: list[data.WeightDataset], entry: Augmentation, key: jax.Array, path: Path) -> None:
+    """Draw a network and what one augmentation makes of it side by side, of the first data set that allows it."""
     draws = TILES - 1 - (entry.level == "batch")
-    tried = (examples(networks, 0, [entry], keys=[key], draws=[draws])[0] for networks in homes)
-    found = next(((n, s) for n, s in zip(homes, tried, strict=True) if s.weights is not None), None)
-    networks, line = (homes[0], mixed(homes[0], key)) if found is None else (found[0], line_of(found[0], 0, found[1]))
+    tried = (examples(networks, 0, [entry], keys=[key], draws=[draws])[0] for networks in datasets)
+    allowed = ((n, line_of(n, 0, one)) for n, one in zip(datasets, tried, strict=True) if one.weights is not None)
+    networks, line = next(allowed, None) or (datasets[0], mixed(datasets[0], key))
     decoded = decode(networks, line, shape=(TILE, TILE))
     low, high = networks.metadata.value_range
     tiles = shades(decoded, low=low, high=high)
@@ -107,10 +107,10 @@ def table() -> str:
     """The catalogue as a table in Markdown."""
     lines = ["| name | the function | formula | settings | figure |", "|---|---|---|---|---|"]
     for entry in CATALOGUE.values():
-        homes = f" ({where})" if (where := allowed_for(entry)) else ""
+        networks = f" ({kinds})" if (kinds := allowed_for(entry)) else ""
         settings = ", ".join(f"{name}&nbsp;=&nbsp;{value}" for name, value in entry.settings.items())
         image = f'<img src="{figure_of(entry).relative_to(PAGE.parent)}" width="280">'
-        cells = (f"`{entry.name}`", f"{entry.effect}{homes}", entry.formula.replace("|", r"\|"), settings, image)
+        cells = (f"`{entry.name}`", f"{entry.effect}{networks}", entry.formula.replace("|", r"\|"), settings, image)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

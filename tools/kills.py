@@ -119,14 +119,14 @@ def kill_in_write(process: subprocess.Popen, out: Path, part: Part, number: int,
     return killed, killed and bool(writes(out, part) - left)
 
 
-def one_fit(out: Path, work: Path, tally: Tally, asked: argparse.Namespace, length: float, draw: random.Random) -> None:
+def one_fit(out: Path, work: Path, tally: Tally, args: argparse.Namespace, length: float, draw: random.Random) -> None:
     """Kill one process of a fit and restart all, until they end by themselves, or all kills are done."""
-    parts = [Part(i + 1, asked.parts) for i in range(asked.parts)]
+    parts = [Part(i + 1, args.parts) for i in range(args.parts)]
     while True:
-        missing, kills = asked.writes - tally.inside, max(asked.kills - tally.kills, 0)
+        missing, kills = args.writes - tally.inside, max(args.kills - tally.kills, 0)
         part = draw.choice(parts)
         left = unwritten(out, part)
-        running = {one: start(asked.what, out, work, one) for one in parts}
+        running = {one: start(args.what, out, work, one) for one in parts}
         process = running.pop(part)
         if not kills and not (missing and left):
             killed = False
@@ -142,7 +142,7 @@ def one_fit(out: Path, work: Path, tally: Tally, asked: argparse.Namespace, leng
         for one, other in (running if killed else {**running, part: process}).items():
             if other.returncode != 0:
                 said = log_of(one, work).read_text()[-500:]
-                tally.failures.append(f"{' '.join(command(asked.what, out, one))} failed after a kill: {said}")
+                tally.failures.append(f"{' '.join(command(args.what, out, one))} failed after a kill: {said}")
         if not killed or tally.failures:
             return
 
@@ -154,27 +154,27 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--what", choices=COMMANDS, default="fit", help="what to kill")
     parser.add_argument("--parts", type=int, default=1, help="processes that make a part each, at the same time")
-    asked = parser.parse_args()
-    if not 0 <= asked.writes <= asked.kills:
-        parser.error(f"--writes is {asked.writes}; expected 0 to {asked.kills}, the number of kills")
-    work, draw = Path(tempfile.mkdtemp(prefix="kills-")), random.Random(asked.seed)
+    args = parser.parse_args()
+    if not 0 <= args.writes <= args.kills:
+        parser.error(f"--writes is {args.writes}; expected 0 to {args.kills}, the number of kills")
+    work, draw = Path(tempfile.mkdtemp(prefix="kills-")), random.Random(args.seed)
     tally, began, length = Tally(), time.monotonic(), 0.0
     for name in ("warm", "unbroken"):
         started = time.monotonic()
-        if start(asked.what, work / name, work, WHOLE).wait(PATIENCE) != 0:
+        if start(args.what, work / name, work, WHOLE).wait(PATIENCE) != 0:
             raise SystemExit(f"error: the unbroken fit failed: {log_of(WHOLE, work).read_text()[-500:]}")
         length = time.monotonic() - started
     expected = content(work / "unbroken")
-    while (tally.kills < asked.kills or tally.inside < asked.writes) and not tally.failures:
+    while (tally.kills < args.kills or tally.inside < args.writes) and not tally.failures:
         out = work / f"fit{tally.fits}"
-        one_fit(out, work, tally, asked, length, draw)
+        one_fit(out, work, tally, args, length, draw)
         tally.fits += 1
         if not tally.failures and content(out) != expected:
             tally.failures.append(f"{out} differs from the unbroken fit after {tally.kills} kills")
         if not tally.failures and writes(out):
             tally.failures.append(f"{out} still holds {writes(out)}")
-        if tally.kills > MOST * (asked.kills + 10) and tally.inside < asked.writes:
-            tally.failures.append(f"only {tally.inside} of {tally.kills} kills hit a write; expected {asked.writes}")
+        if tally.kills > MOST * (args.kills + 10) and tally.inside < args.writes:
+            tally.failures.append(f"only {tally.inside} of {tally.kills} kills hit a write; expected {args.writes}")
         print(f"{tally.kills} kills, {tally.inside} inside a write; {tally.fits} fits compared", flush=True)
         if not tally.failures:
             shutil.rmtree(out)
@@ -183,7 +183,7 @@ def main() -> None:
     for failure in tally.failures:
         print(f"error: {failure}", file=sys.stderr)
     print(
-        f"{asked.what}: {tally.kills} kills over runs of {length:.1f} s, {tally.inside} of them inside a shard write; "
+        f"{args.what}: {tally.kills} kills over runs of {length:.1f} s, {tally.inside} of them inside a shard write; "
         f"{tally.fits} fits ended, {'one is wrong' if tally.failures else 'all equal to the unbroken one'}, "
         f"SHA-256 {expected[0]}; {time.monotonic() - began:.0f} s"
     )

@@ -30,8 +30,8 @@ def digits(
 ) -> data.WeightDataset:
     """The INRs of `digits`, by the source's own recipe, so many of each image; initialized as told.
 
-    published: from the start of the published files, w0 = 30, and 600 steps at 4e-3, 57 dB, for the networks' arrays
-    to deviate about as much as theirs.
+    published: from the initialization of the published files, w0 = 30, and 600 steps at 4e-3, 57 dB, for the networks'
+    arrays to deviate about as much as theirs.
 
     Raises:
         ValueError: a directory, as no file is needed.

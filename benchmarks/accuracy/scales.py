@@ -61,8 +61,8 @@ def trained(key: Key, images: jax.Array, labels: jax.Array, steps: int) -> Weigh
         updates, state = optimizer.update(jax.grad(loss)(weights, rows), state, weights)
         return optax.apply_updates(weights, updates), state
 
-    start = networks.mlp_init(jax.random.fold_in(key, 1), WIDTHS)
-    return jax.lax.fori_loop(0, steps, step, (start, optimizer.init(start)))[0]
+    initial = networks.mlp_init(jax.random.fold_in(key, 1), WIDTHS)
+    return jax.lax.fori_loop(0, steps, step, (initial, optimizer.init(initial)))[0]
 
 
 @functools.partial(jax.jit, static_argnames="way")

@@ -34,9 +34,9 @@ from wsjax.train import Run
 def readers(tier: str, files: Path | None = None) -> Suite:
     """Every reader on the INRs of `digits`, without augmentation, and again with a trunk that does not train.
 
-    `digits-dws` are INRs of the same images from the start of the published files, for which most readers were made.
-    Two readers come with sign flips as well: without, their test accuracy is near chance. Each cell chooses one of
-    eight learning rates on validation.
+    `digits-dws` are INRs of the same images from the initialization of the published files, for which most readers were
+    made. Two readers come with sign flips as well: without, their test accuracy is near chance. Each cell chooses one
+    of eight learning rates on validation.
     """
     names = ("mlp", "probe") if tier == "smoke" else tuple(models.READERS)
     epochs = {"smoke": 2, "small": 30, "full": 60}[tier]

@@ -1,4 +1,4 @@
-"""The suite of SIRENs as everybody fits them, from a random start: what readers make of biases that wrap around."""
+"""The suite of SIRENs as everybody fits them, randomly initialized: what readers make of biases that wrap around."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ INPUT_TO_OUTPUT = {"channels": 64, "sweeps": 1, "readout": "io"}
 
 
 def phases(tier: str, files: Path | None = None) -> Suite:
-    """Readers of weights and readers with passes on 4,000 Fashion-MNIST SIRENs, each from its own random start.
+    """Readers of weights and readers with passes on 4,000 Fashion-MNIST SIRENs, each randomly initialized by itself.
 
     Of each network `-signs` declares signs and permutations alone, as readers without phases have them, `-canonical`
     is its canonical form read so, and `-aligned` is brought near to one network that was never trained. All have 40

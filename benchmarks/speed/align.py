@@ -21,6 +21,7 @@ from benchmarks.speed.fit import smooth_images
 from benchmarks.speed.harness import Contestant, Outcome, Row
 from benchmarks.torch import align as torch_align
 from benchmarks.torch import loop as torch_loop
+from benchmarks.torch.align import torch
 from wsjax import augment
 from wsjax.augment.mixup import SWEEPS, partners
 from wsjax.data.fitting.job import fit_weights
@@ -54,7 +55,6 @@ QUICK = Size(networks=64, steps=30, rounds=3, batches=(1,), widths=((64, 2),), a
 
 def run(*, quick: bool) -> dict[str, Any]:
     """Measure on two cores, or on an accelerator beside PyTorch on two cores, and report."""
-    torch_loop.load_torch()
     return harness.run("align", lambda _: contest(QUICK if quick else Size()), quick=quick)
 
 
@@ -69,7 +69,6 @@ def contest(size: Size) -> Outcome:
     batch = Batch(networks, jax.nn.one_hot(jnp.arange(size.networks) % CLASSES, CLASSES))
     quality = check_quality(networks, symmetry, pair_rows(key, size.networks))
     near = Batch(aligned(networks, symmetry), batch.label)
-    case = f"align/mixup_signed_2-32-32-1/b{size.networks}"
 
     loop = torch_mixup(networks, pair_rows(key, size.networks))
     live = mixup_contestant("mixup_aligned (signed)", batch, symmetry, "signed")
@@ -85,7 +84,7 @@ def contest(size: Size) -> Outcome:
         return harness.versus(name, timings, ours, theirs)
 
     rows = [
-        row(case, live.name, loop.name),
+        row(f"align/mixup_signed_2-32-32-1/b{size.networks}", live.name, loop.name),
         row(f"align/mixup_full_2-32-32-1/b{size.networks}", full.name, loop.name),
         row(f"align/mixup_aligned_before_2-32-32-1/b{size.networks}", plain.name, loop.name),
         harness.compare(
@@ -103,7 +102,7 @@ def names(two: tuple[Contestant, Contestant]) -> tuple[str, str]:
 
 
 def fitted(size: Size) -> PyTree:
-    """Networks fitted to smooth images from independent starts."""
+    """Networks fitted to smooth images from independent initializations."""
     recipe = Recipe(NETWORK, steps=size.steps, learning_rate=1e-3)
     return jax.device_put(fit_weights(smooth_images(size.networks, 28), recipe, progress=False).weights)
 
@@ -164,7 +163,6 @@ def width_contestants(width: int, pairs: int) -> tuple[Contestant, Contestant]:
 
 
 def torch_mixup(networks: PyTree, rows: np.ndarray) -> Contestant:
-    torch = torch_loop.load_torch()
     many, labels = split(networks), torch.eye(CLASSES)
     torch.set_num_threads(1)
     coefficients = np.random.default_rng(0).beta(0.4, 0.4, len(rows)).tolist()

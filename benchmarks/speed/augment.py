@@ -57,7 +57,6 @@ MARKS = {
     "mixup_permuted": 66.0,
 }
 """us a network of the earlier public code, measured before on two AVX-512 cores, one thread."""
-UNEXPLAINED = 1.5  # times the mark, from where on PyTorch's time needs a word
 FLOORS = {
     "mixup": ("one write of every weight alone", ("write",)),
     "noise": ("one write and one random word a weight alone", ("write", "words")),
@@ -208,10 +207,10 @@ def floor_contestants(row_name: str, name: str, subject: Subject, size: Size) ->
 
 
 def explanations(rows: Iterable[Row], load: float) -> list[str]:
-    """Why PyTorch takes more than 1.5 times a mark, where it does: its operations, and what the least of them takes."""
+    """Why PyTorch takes so much more than a mark, where it does: its operations, and what the least of them takes."""
     found = []
     for row in rows:
-        if not (row.name.endswith("torch_vs_mark") and row.value > UNEXPLAINED * row.against_value):
+        if not (row.name.endswith("torch_vs_mark") and row.value > harness.UNEXPLAINED * row.against_value):
             continue
         name = row.name.split("/")[1]
         both = pair(name, subject_of(name, BATCH))

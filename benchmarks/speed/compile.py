@@ -44,7 +44,7 @@ PHASES = {
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: widths of the networks, how many at once, readers with their settings, rounds."""
+    """How much is measured: widths of the networks, how many at once, readers, rounds."""
 
     widths: tuple[int, ...] = (2, 32, 32, 1)
     batch: int = 128

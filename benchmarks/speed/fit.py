@@ -31,7 +31,6 @@ CASE = "fit/siren_2-32-32-1_784"
 NETWORK = Network("siren", (2, 32, 32, 1), w0=(30.0,), offset=0.5)
 MARK = 1311.0  # us a step of the PyTorch loop, measured before on two AVX-512 cores, torch 2.13.0
 MARK_RATE = 450.0  # GFLOP/s of a large matrix product on those cores
-UNEXPLAINED = 1.5  # times the mark, from where on the loop's time needs a word
 
 
 @dataclass(frozen=True)
@@ -162,13 +161,13 @@ def notes(loop: float, parts: np.ndarray, rate: float, load: float) -> list[str]
         f"The PyTorch loop takes {loop:.0f} us a step, {loop / MARK:.2f} times the mark of {MARK:.0f} us; by parts: "
         f"forward {forward:.0f}, backward {backward:.0f}, Adam {adam:.0f} us.",
     ]
-    if loop > UNEXPLAINED * MARK:
-        slower, busy = MARK_RATE / rate, sum(parts.tolist()) < loop / UNEXPLAINED
+    if loop > harness.UNEXPLAINED * MARK:
+        slower, busy = MARK_RATE / rate, sum(parts.tolist()) < loop / harness.UNEXPLAINED
         why = (
             f"its parts alone, timed right after, sum to {sum(parts.tolist()):.0f} us: other work held the cores; "
             f"measure again on a quiet machine"
             if busy
             else f"these cores are {slower:.1f} times slower in a large matrix product"
         )
-        found.append(f"Why more than {UNEXPLAINED:g} times the mark: {why} (load average before: {load:.2f}).")
+        found.append(f"Why more than {harness.UNEXPLAINED:g} times the mark: {why} (load average before: {load:.2f}).")
     return found

@@ -56,7 +56,7 @@ def torch_contestant(problems: Sequence[torch_loop.Problem], steps: int, adam: s
 def torch_problem(recipe: Recipe, signals: Signals, row: int) -> torch_loop.Problem:
     """A signal and the weights from which wsjax begins on it, for PyTorch."""
     network = recipe.network
-    weights = [np.asarray(leaf) for leaf in jax.tree.leaves(start(recipe, row))]
+    weights = [np.asarray(leaf) for leaf in jax.tree.leaves(initial_weights(recipe, row))]
     points = signals.points if signals.shared else signals.points[row]
     settings = (network.w0, network.offset, recipe.learning_rate, recipe.batch_points)
     return torch_loop.Problem(weights, points, signals.values[row], *settings)
@@ -112,7 +112,7 @@ def plain_apply(
     return x @ last.kernel + last.bias[None, :] + network.offset
 
 
-def start(recipe: Recipe, number: int | Int[Array, ""]) -> tuple[Layer, ...]:
+def initial_weights(recipe: Recipe, number: int | Int[Array, ""]) -> tuple[Layer, ...]:
     """The weights from which wsjax fits the first view of the signal of that number."""
     return recipe.network.init(jax.random.fold_in(jax.random.fold_in(jax.random.key(recipe.seed), number), 0))
 
@@ -144,6 +144,6 @@ def plain_fit(
             updates, state = optimizer.update(gradient, state, weights)
             return (optax.apply_updates(weights, updates), state), None
 
-    weights = jax.vmap(functools.partial(start, recipe))(number)
+    weights = jax.vmap(functools.partial(initial_weights, recipe))(number)
     (weights, _), _ = jax.lax.scan(step, (weights, optimizer.init(weights)), jnp.arange(recipe.steps))
     return jax.vmap(loss, (0, own, 0))(weights, points, values)

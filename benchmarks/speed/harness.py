@@ -16,6 +16,8 @@ import numpy as np
 
 from wsjax.host import use_host_well
 
+UNEXPLAINED = 1.5
+"""The ratio of PyTorch's time to its earlier one, the mark, above which a note gives the reason."""
 PACKAGES = ("wsjax", "jax", "jaxlib", "optax", "numpy", "torch")
 
 

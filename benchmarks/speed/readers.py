@@ -23,8 +23,6 @@ from benchmarks.torch import loop as torch_loop
 from wsjax import models
 
 COMPILE_LIMIT = 20.0  # seconds
-
-
 GROWING = {"dws": ("dws", {}), "dws_attention": ("dws", {"maps": "attention"}), "relational": ("relational", {})}
 
 
@@ -93,6 +91,10 @@ def run(*, quick: bool) -> dict[str, Any]:
 
 def contest(size: Size, load: float) -> Outcome:
     """Rows, every contestant's times, and notes.
+
+    Args:
+        size: how much to measure.
+        load: the machine's load average before; a note may cite it.
 
     Raises:
         ValueError: DWS here and in PyTorch did not reach the same losses, so that their times do not compare.

@@ -18,18 +18,6 @@ class Product(NamedTuple):
     right: tuple[int, ...]
     axes: tuple[tuple[tuple[int, ...], tuple[int, ...]], tuple[tuple[int, ...], tuple[int, ...]]]
 
-    @property
-    def operations(self) -> float:
-        """Multiplications and additions.
-
-        Example:
-            >>> Product((2, 3), (3, 4), (((1,), (0,)), ((), ()))).operations
-            48.0
-        """
-        (_, contracted), (_, batched) = self.axes
-        free = [n for axis, n in enumerate(self.right) if axis not in contracted + batched]
-        return 2.0 * float(np.prod(self.left)) * float(np.prod(free))
-
 
 def products(program: Any) -> Counter[Product]:
     """Every product of a traced program, and how often it is taken; loops count each of their rounds.
@@ -71,11 +59,6 @@ class Products:
     def __init__(self, steps: Steps):
         self._found = products(steps.traced().jaxpr)
         self._compiled: list[tuple[Any, tuple[jax.Array, jax.Array], int]] = []
-
-    @property
-    def operations(self) -> float:
-        """Multiplications and additions of a step's products."""
-        return sum(count * product.operations for product, count in self._found.items())
 
     def __call__(self, _: int) -> None:
         if not self._compiled:

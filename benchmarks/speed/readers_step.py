@@ -30,7 +30,7 @@ class Subject:
     settings: Mapping[str, Any] = field(default_factory=dict)
     widths: tuple[int, ...] = (2, 32, 32, 1)
     batch: int = 128
-    compute: str = "float32"
+    compute_dtype: str = "float32"
     microbatches: int = 1
 
     @property
@@ -81,7 +81,7 @@ class Steps:
 
         def loss(parameters: PyTree, batch: tuple[PyTree, Array]) -> Array:
             weights, label = batch
-            model = models.wrappers.computing_in(eqx.combine(parameters, frozen), subject.compute)
+            model = models.wrappers.computing_in(eqx.combine(parameters, frozen), subject.compute_dtype)
             logits = jax.vmap(model)(weights).astype(jnp.float32)
             return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, label))
 

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 
 from benchmarks.speed import harness
-from benchmarks.speed.fit import MARK_RATE, UNEXPLAINED, product_contestant
+from benchmarks.speed.fit import MARK_RATE, product_contestant
 from benchmarks.speed.fit_contestants import fastest
-from benchmarks.speed.harness import Contestant, Row, Timing
+from benchmarks.speed.harness import Contestant, Outcome, Row
 from benchmarks.speed.readers_products import Products
 from benchmarks.speed.readers_step import LEARNING_RATE, Steps, Subject
 from benchmarks.torch import readers as torch_readers
@@ -59,7 +59,7 @@ def duel(case: str, kind: str, subject: Subject, steps: int, microbatches: int) 
     return Duel(case, kind, ours, cut, theirs, products, counted, kind == "torch_deepsets")
 
 
-def versus_rows(duels: list[Duel], rounds: int, product: int, load: float) -> tuple[list[Row], dict[str, Timing], Any]:
+def versus_rows(duels: list[Duel], rounds: int, product: int, load: float) -> Outcome:
     """Every duel in the same rounds: rows, PyTorch's times beside their marks, and notes.
 
     Raises:
@@ -116,5 +116,5 @@ def explanations(marks: list[Row], rate: float, load: float) -> list[str]:
         f"runs at {rate:.0f} GFLOP/s here and ran at {MARK_RATE:.0f} where the mark was taken; the load average before "
         f"was {load:.2f}."
         for row in marks
-        if row.value > UNEXPLAINED * row.against_value
+        if row.value > harness.UNEXPLAINED * row.against_value
     ]

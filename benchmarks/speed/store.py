@@ -44,11 +44,8 @@ QUICK = Size(networks=8_000, rounds=3)
 
 def run(*, quick: bool) -> dict[str, Any]:
     """Measure on two cores and report."""
-    harness.use_cores(2)
-    described = harness.machine()
     with tempfile.TemporaryDirectory(prefix="wsjax-store-") as work:
-        rows, timings, notes = contest(QUICK if quick else Size(), Path(work))
-    return harness.report("store", quick=quick, described=described, rows=rows, timings=timings, notes=notes)
+        return harness.run("store", lambda _: contest(QUICK if quick else Size(), Path(work)), quick=quick)
 
 
 def contest(size: Size, work: Path) -> Outcome:

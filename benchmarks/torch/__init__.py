@@ -1,1 +1,1 @@
-"""The contestants in PyTorch."""
+"""The PyTorch side of the suites in `benchmarks.speed`."""

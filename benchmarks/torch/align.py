@@ -11,7 +11,9 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks.torch.loop import load_torch
 
+torch: Any = load_torch()
 LEAST_GAIN = 1e-6
+"""Of all inner products together: what an assignment must gain over the present order to be taken."""
 
 
 class Matched(NamedTuple):
@@ -23,7 +25,6 @@ class Matched(NamedTuple):
 
 def match(anchor: list[Any], partner: list[Any], *, signed: bool = True, max_sweeps: int = 50) -> Matched:
     """Bring `partner` near to `anchor`; neither is written to."""
-    torch = load_torch()
     kernels, biases = [k.clone() for k in partner[::2]], [b.clone() for b in partner[1::2]]
     goal_kernels, goal_biases = anchor[::2], anchor[1::2]
     hidden = len(kernels) - 1

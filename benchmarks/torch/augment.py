@@ -2,8 +2,8 @@
 
 A network is a list of tensors, kernel and bias of each layer in turn, kernels (..., in, out), so that convolutions
 serve too. As in a loader's worker: one thread, no gradients, single numbers drawn by `random` and arrays by PyTorch.
-What comes in is never written to, and what does not change is handed on. Settings have the names they have in
-`wsjax.augment`, and no defaults: the suite binds ours.
+The given tensors are never written to, and those that do not change are returned as they are. Settings have the names
+they have in `wsjax.augment`, and no defaults, but for the noise of `mixup_self`: the suite binds ours.
 """
 
 import importlib
@@ -19,7 +19,9 @@ LUMA = torch.tensor((0.299, 0.587, 0.114))
 
 
 class Pool(NamedTuple):
-    """What batch augmentations draw partners from: networks, labels, and each network's class-mates and views."""
+    """The networks that batch augmentations draw partners from, their labels, and for each the rows of its class and
+    those of its object's views.
+    """
 
     networks: Sequence[Sequence[Any]]
     labels: Sequence[Any]
@@ -70,7 +72,7 @@ def rescale_uniform(arrays, *, max_log):
 
 
 def _hidden(arrays) -> range:
-    """Where the kernels stand that make hidden neurons."""
+    """The positions of the kernels that produce hidden neurons."""
     return range(0, len(arrays) - 2, 2)
 
 
@@ -79,13 +81,13 @@ def _neurons(arrays) -> int:
     return sum(len(bias) for bias in arrays[1:-2:2])
 
 
-def _multiply(arrays, making, reading):
-    """Factors of every hidden neuron, one layer's after another's: of what makes it, and of what reads it."""
+def _multiply(arrays, produced, consumed):
+    """Multiply the arrays that produce each hidden neuron by one factor and the kernel that consumes it by another."""
     moved, sizes = list(arrays), [len(bias) for bias in arrays[1:-2:2]]
-    for i, made, read in zip(_hidden(arrays), making.split(sizes), reading.split(sizes), strict=True):
-        moved[i] = moved[i] * made
-        moved[i + 1] = moved[i + 1] * made
-        moved[i + 2] = moved[i + 2] * read[:, None]
+    for i, p, c in zip(_hidden(arrays), produced.split(sizes), consumed.split(sizes), strict=True):
+        moved[i] = moved[i] * p
+        moved[i + 1] = moved[i + 1] * p
+        moved[i + 2] = moved[i + 2] * c[:, None]
     return moved
 
 
@@ -123,7 +125,7 @@ def shear(arrays, *, max_shear):
     return [matrix @ arrays[0], *arrays[1:]]
 
 
-def flip(arrays, *, probability, axis=None):
+def flip(arrays, *, probability, axis):
     signs = torch.empty(len(arrays[0]), 1).bernoulli_(probability).mul_(-2).add_(1)
     if axis is not None:
         signs[torch.arange(len(signs)) != axis] = 1
@@ -166,7 +168,7 @@ def noise_shared(arrays, *, std, deviation):
     return [torch.add(w, torch.randn_like(w), alpha=std * d) for w, d in zip(arrays, deviation, strict=True)]
 
 
-def dropout(arrays, *, rate, survivors=1.0):
+def dropout(arrays, *, rate, survivors):
     dropped = [torch.empty_like(w).bernoulli_(1 - rate).mul_(w) for w in arrays]
     return dropped if survivors == 1 else [w.mul_(survivors) for w in dropped]
 
@@ -188,7 +190,7 @@ def prune_global(arrays, *, max_quantile):
 
 
 def _largest_of_least(entries, quantile) -> float:
-    """The largest magnitude among that fraction of them, rounded down, that is to go; 0 where that is none of them."""
+    """The largest magnitude among that fraction of the smallest entries, their number rounded down; 0 of none."""
     count = min(int(quantile * len(entries)), len(entries) - 1)
     return float(entries.abs().kthvalue(count).values) if count else 0.0
 
@@ -219,7 +221,7 @@ def mixup_hard(pool, i, *, alpha, beta, low, high):
 
 
 def mixup_self(pool, i, *, alpha, beta, low, high, std=0.1):
-    """The copy is augmented by `noise`, as ours is by default."""
+    """The partner is the network after `noise`, as ours is by default."""
     arrays = pool.networks[i]
     return _blend(arrays, noise(arrays, std=std), _coefficient(alpha, beta, low, high)), pool.labels[i]
 
@@ -259,7 +261,7 @@ def _blend(mine, other, coefficient):
 
 
 def operations(work: Callable[[], Any]) -> int:
-    """How many of PyTorch's own operations one call runs."""
+    """The number of PyTorch's own operations that one call runs."""
     mode = importlib.import_module("torch.utils._python_dispatch").TorchDispatchMode
     count = 0
 

@@ -5,7 +5,7 @@ Arrays are features: neurons first, then channels, with inputs and outputs flatt
     W_0 (batch, d_1, d_0 F)    W_i (batch, d_i, d_i+1, F)    W_L-1 (batch, d_L-1, d_L F)
     b_i (batch, d_i+1, F)      b_L-1 (batch, d_L F)
 
-The block from A to B averages A over the neurons that B has not, maps, and repeats over those that A has not:
+The block from A to B averages A over the neurons that B does not have, maps, and repeats over those that A lacks:
 
     one hidden layer in both    a map of sets: DeepSets, x Gamma + mean(x) Lambda, or self-attention
     the same hidden kernel      x A + rows(x) B + columns(x) C + all(x) D
@@ -73,7 +73,7 @@ def averages(x: Any, axes: Axes) -> dict[Axes, Any]:
 
 
 def spread(sums: dict[Axes, Any], axes: Axes) -> Any:
-    """The sum of what was gathered for an array, small parts first; written into the tensors that come in."""
+    """The sum of the averages mapped to an array, small ones first; written into the given tensors."""
     constant = sums[()]
     if not axes:
         return constant
@@ -125,10 +125,10 @@ class Blocks(nn.Module):
                     maps.append(nn.Linear(rows, columns, bias=False))
         self.maps = nn.ModuleList(maps)
         self.biases = nn.ParameterList(torch.zeros(feature.fixed * outputs) for feature in features)
-        self._start(inputs)
+        self._initialize(inputs)
 
-    def _start(self, inputs: int) -> None:
-        """Linear maps from N(0, 1 / fan-in), the fan-in of an array counted over all that reach it."""
+    def _initialize(self, inputs: int) -> None:
+        """Linear maps from N(0, 1 / fan-in), the fan-in of an array counted over all maps into it."""
         for t in range(len(self.features)):
             reach = [
                 (m, self.features[s].fixed) for m, (s, to, _) in zip(self.maps, self.wires, strict=True) if to == t
@@ -153,7 +153,7 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "relu": functional.relu_,
     "gated": lambda y: (lambda u, v: u * v.tanh())(*y.chunk(2, -1)),
 }
-"""They may write to what comes in."""
+"""They may write to the given tensor."""
 
 
 class DWS(nn.Module):

@@ -56,7 +56,7 @@ def normalizing(subject: Subject) -> dict[str, list[float]]:
 
 
 def dws(subject: Subject) -> Any:
-    """The DWS network of a subject; with linear maps it has our parameters, and gives what ours gives."""
+    """The DWS network of a subject; with linear maps it has our parameters and computes the same."""
     reader, settings = subject.reader(), models.registry.settings_of("dws", subject.settings)
     heads = settings["heads"] if settings["maps"] == "attention" else None
     torch.manual_seed(0)
@@ -71,12 +71,12 @@ def dws(subject: Subject) -> Any:
         **normalizing(subject),
     )
     if heads is None:
-        copy(reader, module)
+        copy_parameters(reader, module)
     return module
 
 
-def copy(reader: Any, module: DWS) -> None:
-    """Our linear maps as PyTorch's blocks: the matrix of a term, cut at its sources and targets."""
+def copy_parameters(reader: Any, module: DWS) -> None:
+    """Write our parameters into PyTorch's: the matrix of a term is cut at its sources and targets."""
 
     def put(parameter: Any, value: Any) -> None:
         parameter.data.copy_(torch.from_numpy(np.array(value)))
@@ -85,7 +85,7 @@ def copy(reader: Any, module: DWS) -> None:
     for layer, blocks in zip(reader.layers, module.layers, strict=True):
         maps: dict[Any, Any] = dict(zip(blocks.wires, blocks.maps, strict=True))
         for term, kernel in zip(layer.layout.terms, map(np.asarray, layer.kernels), strict=True):
-            kept = tuple(groups.index(group) + 1 for group, _ in term.kind)
+            kept = tuple(groups.index(group) + 1 for group, *_ in term.kind)
             row = 0
             for s, _ in term.reads:
                 rows, column = layer.layout.spec[s].fixed * layer.layout.inputs, 0

@@ -77,7 +77,7 @@ class Attention(nn.Module):
 
 
 class NodeUpdate(nn.Module):
-    """What the attention brings, then an MLP, each added and normed."""
+    """n <- norm(n + out(attention)), then n <- norm(n + mlp(n))."""
 
     def __init__(self, w: Widths):
         super().__init__()
@@ -94,7 +94,7 @@ class NodeUpdate(nn.Module):
 
 
 class EdgeUpdate(nn.Module):
-    """What the edge, its reverse and its two nodes bring, then an MLP, each added and normed."""
+    """e <- norm(e + out(gelu(maps of the edge, its reverse and its two nodes))), then e <- norm(e + mlp(e))."""
 
     def __init__(self, w: Widths):
         super().__init__()
@@ -115,7 +115,7 @@ class EdgeUpdate(nn.Module):
 
 
 class RelationalTransformer(nn.Module):
-    """Networks of these widths to so many outputs; `shift` and `scale` of each array normalize it."""
+    """From networks of these widths to (batch, outputs); each array is normalized by its `shift` and `scale`."""
 
     def __init__(
         self, widths: Sequence[int], outputs: int, w: Widths, *, shift: Sequence[float], scale: Sequence[float]
@@ -125,8 +125,9 @@ class RelationalTransformer(nn.Module):
         self.lift_nodes = nn.Sequential(Fourier(w.fourier, w.node), nn.Linear(w.node, w.node))
         self.lift_edges = nn.Sequential(Fourier(w.fourier, w.edge), nn.Linear(w.edge, w.edge))
         repeats = [1] * widths[0] + list(widths[1:-1]) + [1] * widths[-1]
-        self.places = nn.Parameter(torch.randn(len(repeats), w.node))
-        self.register_buffer("place", torch.repeat_interleave(torch.arange(len(repeats)), torch.tensor(repeats)))
+        self.embeddings = nn.Parameter(torch.randn(len(repeats), w.node))
+        rows = torch.repeat_interleave(torch.arange(len(repeats)), torch.tensor(repeats))
+        self.register_buffer("embedding_of_node", rows)
         self.node_updates = nn.ModuleList(NodeUpdate(w) for _ in range(w.layers))
         self.edge_updates = nn.ModuleList(EdgeUpdate(w) for _ in range(w.layers - 1))
         self.head = nn.Sequential(nn.Linear(widths[-1] * w.node, w.head), nn.ReLU(), nn.Linear(w.head, outputs))
@@ -137,15 +138,15 @@ class RelationalTransformer(nn.Module):
         batch, total = len(plain[0]), sum(self.widths)
         nodes = torch.cat([plain[0].new_zeros(batch, self.widths[0]), *plain[1::2]], 1)
         edges = plain[0].new_zeros(batch, total, total)
-        starts = list(itertools.accumulate(self.widths, initial=0))
+        first = list(itertools.accumulate(self.widths, initial=0))
         for i, kernel in enumerate(plain[::2]):
-            edges[:, starts[i] : starts[i + 1], starts[i + 1] : starts[i + 2]] = kernel
+            edges[:, first[i] : first[i + 1], first[i + 1] : first[i + 2]] = kernel
         return nodes.unsqueeze(-1), edges.unsqueeze(-1)
 
     def forward(self, leaves: Sequence[Any]) -> Any:
         """Stacked arrays to (batch, outputs)."""
         nodes, edges = self.graph(leaves)
-        nodes, edges = self.lift_nodes(nodes) + self.places[self.place], self.lift_edges(edges)
+        nodes, edges = self.lift_nodes(nodes) + self.embeddings[self.embedding_of_node], self.lift_edges(edges)
         for update_nodes, update_edges in itertools.zip_longest(self.node_updates, self.edge_updates):
             nodes = update_nodes(nodes, edges)
             edges = update_edges(nodes, edges) if update_edges is not None else edges

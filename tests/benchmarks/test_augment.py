@@ -31,7 +31,7 @@ TOY = augment.Size(
     channels=(2,),
     steps=augment_step.Steps(batch=8, count=2, within=()),
 )
-SHARE = {"alpha": 1.0, "beta": None, "low": 0.25, "high": 0.25}
+MIXING = {"alpha": 1.0, "beta": None, "low": 0.25, "high": 0.25}
 
 
 @pytest.fixture
@@ -63,9 +63,9 @@ def test_every_entry_has_its_pytorch_side_with_the_same_settings(subject):
 
 DETERMINISTIC = {
     "flip_signs": {"probability": 1.0},
-    "flip": {"probability": 1.0},
+    "flip": {"probability": 1.0, "axis": None},
     "invert": {"probability": 1.0, "low": 0.1, "high": 0.9, "offset": 0.5},
-    "dropout": {"rate": 1.0},
+    "dropout": {"rate": 1.0, "survivors": 1.0},
     "drop_neurons": {"rate": 1.0},
 }
 BOUND = {
@@ -74,6 +74,7 @@ BOUND = {
     "contrast": {"center": 0.5, "offset": 0.5},
     "invert": {"low": 0.0, "high": 1.0, "offset": 0.0},
     "noise_shared": {"deviation": [1.0] * 6},
+    "flip": {"axis": None},
 }
 """What PyTorch's functions need besides their strength, as they have no defaults."""
 OF_ONE_NETWORK = [n for n in NOTHING if CATALOGUE[n].level != "batch" and n not in ("towards_mean", "mix_basis")]
@@ -116,7 +117,7 @@ def test_a_fixed_draw_gives_what_the_deterministic_twin_gives(subject, arrays, m
     same(torch_augment.gray(arrays, max_fraction=1.0), gray)
 
 
-def test_pruning_removes_the_share_that_was_drawn(arrays, monkeypatch):
+def test_pruning_removes_the_fraction_that_was_drawn(arrays, monkeypatch):
     drawing(monkeypatch, 0.5)
     assert [int((w == 0).sum()) for w in torch_augment.prune(arrays, max_quantile=1.0)] == [4, 2, 6, 1, 4, 1]
     every = np.concatenate([w.numpy().ravel() for w in torch_augment.prune_global(arrays, max_quantile=1.0)])
@@ -125,14 +126,14 @@ def test_pruning_removes_the_share_that_was_drawn(arrays, monkeypatch):
     assert before[every == 0].max() < before[every != 0].min()
 
 
-def test_mixing_takes_the_share_and_the_partner_it_should(subject):
+def test_mixing_takes_the_coefficient_and_the_partner_it_should(subject):
     networks = [
         torch_loop.tensors([np.asarray(leaf[i]) for leaf in jax.tree.leaves(subject.batch.weights)]) for i in range(4)
     ]
     pool = augment_subjects.torch_pool(networks, subject.batch)
     assert (pool.mates[0], pool.views[0]) == ([0, 1], [0, 2])
     for name, partner in {"mixup_within_class": 1, "mixup_views": 2}.items():
-        mixed, label = getattr(torch_augment, name)(pool, 0, **SHARE)
+        mixed, label = getattr(torch_augment, name)(pool, 0, **MIXING)
         same(mixed, [0.25 * a + 0.75 * b for a, b in zip(networks[0], networks[partner], strict=True)])
         same([label], [0.25 * pool.labels[0] + 0.75 * pool.labels[partner]])
     assert torch_augment.label_smoothing(pool, 0, rate=0.5)[1].sum() == pytest.approx(1.0)

@@ -27,7 +27,7 @@ def test_plain_network_computes_what_ours_does():
 
     @jax.jit
     def both(x):
-        weights = contestants.start(recipe, 5)
+        weights = contestants.initial_weights(recipe, 5)
         return contestants.plain_apply(fit.NETWORK, weights, x), fit.NETWORK.apply(weights, x)
 
     np.testing.assert_allclose(*both(x), atol=2e-5)
@@ -129,8 +129,8 @@ def test_rows_of_the_value_and_of_the_gradient_in_a_valid_report():
 def test_the_gradient_is_that_of_the_public_sine():
     x = np.linspace(-5.0, 5.0, 7, dtype=np.float32)
     public = jax.vmap(jax.value_and_grad(lambda x: sine(x)))
-    (value, slope), found = jax.jit(lambda x: (public(x), fit_sine.polynomial_gradient(x)))(x)
-    np.testing.assert_allclose(found, np.asarray(value) + np.asarray(slope), atol=1e-6)
+    (value, gradient), found = jax.jit(lambda x: (public(x), fit_sine.polynomial_gradient(x)))(x)
+    np.testing.assert_allclose(found, np.asarray(value) + np.asarray(gradient), atol=1e-6)
 
 
 def test_sides_that_differ_make_the_comparison_void():

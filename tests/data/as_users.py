@@ -72,7 +72,7 @@ def main(count: int) -> None:
     jax.config.update("jax_num_cpu_devices", count)
     devices = jax.local_devices()
     images = limit(load_images("digits"), 20)
-    # Wide enough for vector units and fused loops to have their ends, which is where neighbors could be felt.
+    # Wide enough for vector units and fused loops to have their ends, which is where neighbors could matter.
     network = Network("siren", (2, 19, 19, 1), w0=(8.0,), offset=0.5, family="nfn")
     recipe = Recipe(network, steps=12, learning_rate=1e-2, slots=8)
     stopping = dataclasses.replace(recipe, target_psnr=9.0, check_every=3, schedule="constant")

@@ -225,15 +225,19 @@ def test_parts_of_a_data_set_join_to_what_it_was_with_statistics_of_their_own(vi
     order = np.concatenate([np.flatnonzero(views.columns["split"] == i) for i in range(3)])
     assert_same(concatenate([views.split(name) for name in ("train", "validation", "test")]), views.take(order))
     assert_same(concatenate([views]), views)
-    with pytest.raises(ValueError, match="there are no data sets to concatenate"):
-        concatenate([])
     made = lambda some: WeightDataset.from_networks(some, np.zeros(len(some), int), symmetry=FLAX, classes=("a",))
     joined = concatenate([made(flax_networks[:2]), made(flax_networks[2:])])
     assert joined.metadata == made(flax_networks).metadata
     assert joined.columns["image"].tolist() == [0, 1, 0, 1, 2]
 
 
-def test_what_is_not_of_one_kind_is_not_joined(views):
+def test_what_is_not_of_one_kind_is_not_joined(views, untyped):
+    with pytest.raises(TypeError, match=r"datasets is one WeightDataset; expected a list .*\[first, second\]"):
+        concatenate(views)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"data set 1 is 'runs/mine'; expected a data set, as data.load gives it"):
+        concatenate([views, "runs/mine"])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="there are no data sets to concatenate"):
+        concatenate([])
     other = lambda **changes: dataclasses.replace(views, metadata=dataclasses.replace(views.metadata, **changes))
     half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), views.weights)
     for second, message in [

@@ -263,7 +263,7 @@ def test_a_recipe_for_other_signals_is_refused(signals, images, untyped):
         with pytest.raises(ValueError, match=message):
             fit(signals, recipe=dataclasses.replace(RECIPE, **change), progress=False)
     for wrong in (0, 2.5):
-        with pytest.raises(ValueError, match=rf"batch_points is {wrong}; it must be one integer in \[1, inf\]"):
+        with pytest.raises(ValueError, match=rf"batch_points is {wrong}; it must be one integer in \[1, inf\)"):
             dataclasses.replace(RECIPE, batch_points=wrong)
     many = dataclasses.replace(RECIPE, network=Network("siren", (2, 4, 1)), batch_points=65)
     for wrong in (many, dataclasses.replace(many, target_psnr=30.0)):
@@ -310,7 +310,7 @@ def test_a_sine_curve_depends_on_its_number_and_the_seed_alone(sine_curves):
 
 
 def test_sines_of_no_curves_or_points_are_refused(untyped):
-    for settings, message in (({"points": 1}, r"points is 1; .* integer in \[2, inf\]"), ({"count": 0}, "count is 0")):
+    for settings, message in (({"points": 1}, r"points is 1; .* integer in \[2, inf\)"), ({"count": 0}, "count is 0")):
         with pytest.raises(ValueError, match=message):
             sines(**settings)
 

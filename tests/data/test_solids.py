@@ -203,8 +203,8 @@ def test_a_motion_of_space_moves_the_solid_with_it(many):
 def test_settings_that_make_no_sense(untyped):
     for settings, message in (
         ({"quantity": "distance"}, "unknown quantity 'distance'; the valid ones are: signed distance, occupancy"),
-        ({"count": 0}, r"count is 0; it must be one integer in \[1, inf\]"),
-        ({"points": 1.5}, r"points is 1.5; it must be one integer in \[1, inf\]"),
+        ({"count": 0}, r"count is 0; it must be one integer in \[1, inf\)"),
+        ({"points": 1.5}, r"points is 1.5; it must be one integer in \[1, inf\)"),
     ):
         with pytest.raises(ValueError, match=message):
             solids(**settings)  # pyright: ignore[reportArgumentType]

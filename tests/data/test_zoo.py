@@ -92,7 +92,7 @@ def test_a_seed_and_a_number_decide_everything(images, recipe, networks):
     assert len(set(rates.tolist())) == 7 + 3
 
 
-def test_the_measures_are_those_of_the_stored_weights(images, recipe, networks):
+def test_the_metrics_are_those_of_the_stored_weights(images, recipe, networks):
     train, test = images.take(np.flatnonzero(images.split == 0)), images.take(np.flatnonzero(images.split == 2))
     slots = [zoo_step.begin(recipe.program, zoo_step.labeled(images, "train"), jnp.arange(i, i + 3)) for i in (0, 3, 6)]
     order, label = (np.concatenate([getattr(slot, name) for slot in slots]) for name in ("order", "label"))

@@ -94,7 +94,7 @@ def test_what_happens_between_layers_gets_each_of_them(getkey):
     [
         ({"activation": "rleu"}, "unknown activation 'rleu'.*Did you mean 'relu'"),
         ({"padding": "full"}, "unknown padding 'full'"),
-        ({"channels": ()}, "number of convolutions is 0"),
+        ({"channels": ()}, "number of channels is 0"),
         ({"channels": (4, 0)}, "each of channels is 0"),
         ({"outputs": 0}, "outputs is 0"),
         ({"image_shape": (8, 8)}, "number of axes in image_shape is 2"),

@@ -67,7 +67,7 @@ def test_each_family_has_its_deviations_those_of_the_published_sets_among_them(f
         assert np.abs(layer.kernel).max() <= kernel * 3**0.5 * 1.01  # uniform: nothing beyond sqrt(3) deviations
 
 
-def test_the_absorbed_family_computes_what_siren_s_own_start_does_from_the_same_key():
+def test_the_absorbed_family_computes_what_siren_s_own_initialization_does_from_the_same_key():
     absorbed, affine = Network("siren", WIDTHS, w0=(1.0,), family="absorbed"), Network("siren", WIDTHS, family="nfn")
     inits = jax.jit(lambda key: (absorbed.init(key), affine.init(key)))(KEY)
     with jax.enable_x64(True):
@@ -96,6 +96,10 @@ def test_each_layer_of_an_initialization_takes_its_own_frequency():
         ),
         (lambda: networks.siren_init(KEY, WIDTHS, family="dwss"), "unknown initialization family 'dwss'.*mean 'dws'"),  # type: ignore[arg-type]
         (lambda: networks.siren_init(KEY, (2, 1)), "number of widths is 2"),
+        (lambda: networks.siren_init(KEY, (2, 0, 1)), "each of widths is 0"),
+        (lambda: networks.mlp_init(KEY, (2,)), "number of widths is 1"),
+        (lambda: networks.mlp_init(KEY, (2, 2.5, 1)), "each of widths is 2.5"),  # type: ignore[arg-type]
+        (lambda: networks.grid((4, 0)), "each of shape is 0; it must be one integer"),
         (
             lambda: networks.siren_init(KEY, WIDTHS, family="absorbed"),
             r"w0 is \(30.0, 30.0\); the family 'absorbed'.*w0=1",
@@ -185,3 +189,8 @@ def test_numbers_of_numpy_describe_the_same_network(untyped):
     assert Network("siren", np.array([2, 4, 1]), w0=np.float32(30)) == plain  # type: ignore[arg-type]
     assert json.dumps(Network("siren", (np.int64(2), 4, 1), w0=30.0).to_json()) == json.dumps(plain.to_json())  # type: ignore[arg-type]
     assert symmetry.siren(np.array([2, 4, 1]), np.float32(30)) == symmetry.siren((2, 4, 1))  # type: ignore[arg-type]
+    convolutional = networks.CNN((8, 8, 1), (np.int64(4),), np.int64(3))  # type: ignore[arg-type]
+    assert json.dumps(convolutional.to_json()) == json.dumps(networks.CNN((8, 8, 1), (4,), 3).to_json())
+    for init in (networks.siren_init, networks.mlp_init):
+        sizes = lambda widths, init=init: jax.eval_shape(lambda key: init(key, widths), KEY)
+        assert sizes(np.array([2, 4, 1])) == sizes((2, 4, 1))

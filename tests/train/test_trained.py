@@ -56,6 +56,7 @@ def test_a_reader_with_other_constants_is_not_loaded(networks, run):
     ]
     assert one["parameters"] == other["parameters"]
     assert any("pooling" in line for line in json_differences(one, other))
+    assert contents_of({"rows": np.int64(8)}) == contents_of({"rows": 8}) != contents_of({"rows": 9})
 
 
 def test_loading_reads_no_spec(networks, run):

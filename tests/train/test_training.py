@@ -145,7 +145,7 @@ def test_settings_are_checked_where_they_are_given(untyped):
         (lambda: TrainConfig(augment="rotatee"), r"unknown augmentation .*'rotatee'.*Did you mean 'rotate'\?"),
         (lambda: Classification(0), "classes is 0; it must be one integer in"),
         (lambda: Regression(0), "outputs is 0; it must be one integer in"),
-        (lambda: Regression(2, (0.0, 1.0), (1.0, 0.0)), r"std is 0\.0; it must be one number in \(0, inf\]"),
+        (lambda: Regression(2, (0.0, 1.0), (1.0, 0.0)), r"std is 0\.0; it must be one number in \(0, inf\)"),
         (lambda: Run(augment="noise(stdd=1)"), r"no setting 'stdd'"),
         (lambda: Run(dropout_rate=1.5), r"dropout_rate is 1\.5; it must be one number in \[0, 0\.95\]"),
         (lambda: Run(learning_rate=float("nan")), r"learning_rate is nan"),

@@ -36,8 +36,8 @@ def align(
 
     With `to`, each network w becomes the act(g, w) nearest to one template t, min over g of |act(g, w) - t|^2, by
     `symmetry.align`. The template need not be trained: `to=dataset.metadata.network.init(key)`. A reader without
-    symmetry (`models.FlatMLP`) then has weights of independent starts in one order; other networks that it is to read
-    are aligned to the same template.
+    symmetry (`models.FlatMLP`) then has weights of independent initializations in one order; other networks that it is
+    to read are aligned to the same template.
 
     With `within`, each is aligned to the first network of its split that has the same number in that column:
     `augment.mixup_views` then mixes aligned views. Otherwise the center is estimated: it begins as the training network

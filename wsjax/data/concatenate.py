@@ -37,6 +37,7 @@ def concatenate(datasets: Sequence[Joined]) -> Joined:
         datasets: at least one, all in memory, all stored, or all collections.
 
     Raises:
+        TypeError: one data set in place of a list, or something else in the list.
         ValueError: there is none, or they are not all alike; of these a DataError: metadata, columns or dtypes that
             differ, each difference is named, or a directory that was written anew between two openings.
 
@@ -46,10 +47,15 @@ def concatenate(datasets: Sequence[Joined]) -> Joined:
         >>> concatenate([networks.split("train"), networks.split("test")])
         WeightDataset('digits', 33 networks: 24 train, 0 validation, 9 test)
     """
+    kinds = (WeightDataset, StoredDataset, Collection)
+    if isinstance(datasets, kinds):
+        raise TypeError(f"datasets is one {type(datasets).__name__}; expected a list of them: give [first, second]")
     if not datasets:
         raise ValueError("there are no data sets to concatenate; expected at least one")
     first = datasets[0]
     for number, other in enumerate(datasets):
+        if not isinstance(other, kinds):
+            raise TypeError(f"data set {number} is {other!r:.60}; expected a data set, as data.load gives it")
         if type(other) is not type(first):
             raise ValueError(
                 f"data set {number} is a {type(other).__name__} and data set 0 a {type(first).__name__}; expected all "

@@ -14,7 +14,16 @@ from jaxtyping import ArrayLike, PyTree, Shaped
 from wsjax.data.metadata import Metadata
 from wsjax.data.sources.images import SPLITS, check_splits, divided, split_counts
 from wsjax.data.views import Selectable, gather
-from wsjax.errors import DataError, check_choice, check_finite, check_index, check_shape, check_structure, leaf_names
+from wsjax.errors import (
+    DataError,
+    check_choice,
+    check_finite,
+    check_index,
+    check_several,
+    check_shape,
+    check_structure,
+    leaf_names,
+)
 from wsjax.floats import on_device
 from wsjax.symmetry import Symmetry
 from wsjax.symmetry import check as prove
@@ -218,7 +227,7 @@ class WeightDataset(Selectable):
             source: where the networks come from; must be JSON.
 
         Raises:
-            TypeError: stacked networks, or another thing than a list.
+            TypeError: stacked networks, or another thing than a list; one name for `classes`.
             ValueError: a network of another structure, shape or dtype (its position and leaf are named), labels or
                 columns of another length, a number that is not finite, or a Symmetry that `apply` refutes.
 
@@ -237,6 +246,7 @@ class WeightDataset(Selectable):
                 f"networks is a {type(networks).__name__}; expected a list of networks, each one tree: of stacked "
                 f"arrays, [jax.tree.map(lambda leaf: leaf[i], networks) for i in range(count)]"
             )
+        check_several("classes", classes)
         if not len(networks):
             raise ValueError("there are no networks; expected at least one")
         refuse_keys(leaf_names(networks[0]), jax.tree.leaves(networks[0]))

@@ -100,10 +100,10 @@ def signals_of(sample: WeightDataset, found: Images | Signals) -> Signals:
     if isinstance(few, Images):
         few = pixels_as_signals(few, metadata.coordinate_order, metadata.value_range, metadata.coordinate_range)
     assert metadata.network is not None
-    ends = (few.points.shape[-1], few.values.shape[-1])
-    if ends != (metadata.network.widths[0], metadata.network.widths[-1]):
+    inputs, outputs = few.points.shape[-1], few.values.shape[-1]
+    if (inputs, outputs) != (metadata.network.widths[0], metadata.network.widths[-1]):
         raise DataError(
-            f"{few.name} has {ends[0]} inputs and {ends[1]} outputs; the networks of {metadata.name} have widths "
+            f"{few.name} has {inputs} inputs and {outputs} outputs; the networks of {metadata.name} have widths "
             f"{metadata.network.widths}: pass what was fitted"
         )
     return few

@@ -94,7 +94,7 @@ def check_optimizer(name: str, settings: tuple[tuple[str, Any], ...], scheduled:
         raise ValueError(f"the optimizer {name!r} {fault}")
 
 
-@functools.lru_cache(maxsize=256)  # every `dataclasses.replace` of a recipe asks again
+@functools.lru_cache(maxsize=256)  # every `dataclasses.replace` of a recipe checks again
 def _fault(factory: Factory, settings: tuple[tuple[str, Any], ...], scheduled: bool, network: Network) -> str | None:
     """What is wrong with an optimizer, None where nothing is."""
     rate = optax.cosine_decay_schedule(0.01, 1) if scheduled else 0.01
@@ -125,7 +125,7 @@ def over_slots(name: str, optimizer: optax.GradientTransformation) -> optax.Grad
 
 
 def state_sha256(optimizer: optax.GradientTransformation, weights: PyTree) -> str:
-    """SHA-256 of the structure, shapes and dtypes of what an optimizer remembers of one network."""
+    """SHA-256 of the structure, shapes and dtypes of an optimizer's state for one network."""
     state = jax.eval_shape(optimizer.init, weights)
     leaves = [f"{leaf.shape} {leaf.dtype}" for leaf in jax.tree.leaves(state)]
     return hashlib.sha256(f"{jax.tree.structure(state)} {leaves}".encode()).hexdigest()

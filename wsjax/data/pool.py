@@ -17,13 +17,13 @@ Done = TypeVar("Done")
 
 
 def workers_of(workers: int | None = None) -> int:
-    """How many workers were asked for; None is one a core on a CPU, one a device on accelerators."""
+    """The number of workers; None takes one a core on a CPU, one a device on accelerators."""
     if workers is not None:
         check_number("workers", workers, low=1, integer=True)
         return workers
     if jax.default_backend() != "cpu":
         return jax.local_device_count()
-    # The cores this process may use, where the system tells.
+    # The cores that this process may use, on systems that have a call for them.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

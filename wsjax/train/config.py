@@ -25,7 +25,7 @@ class TrainConfig:
         weight_decay: decoupled, as in AdamW.
         dropout_rate: what a model is called with in a step.
         warmup: the fraction of all steps over which the learning rate rises linearly.
-        max_grad_norm: the global norm to which a gradient is clipped.
+        max_grad_norm: the global norm to which a gradient is clipped; 1e9 clips none.
         evaluate_every: epochs between evaluations, a divisor of `epochs`; None evaluates about twelve times.
         freeze: `"trunk"` trains the head alone, on a trunk that stays as it was initialized; None trains all.
         compute_dtype: of a step's forward and backward passes, `"float32"`, or `"bfloat16"` with parameters, gradients,

@@ -123,14 +123,15 @@ def contents_of(model: PyTree) -> dict[str, dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A constant in JSON; None for a function or another object."""
+    """A constant in JSON, NumPy's numbers as Python's; None for a function or another object."""
+    value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, bool | int | str):
         return value
     if isinstance(value, float | complex):
         return value if isinstance(value, float) and np.isfinite(value) else repr(value)
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return f"a PRNG key, {_plain(jax.random.key_data(value))}"
-    if isinstance(value, np.ndarray | np.generic | jax.Array):
+    if isinstance(value, np.ndarray | jax.Array):
         return f"SHA-256 {digest(np.asarray(value))}"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name, None)) for field in dataclasses.fields(value)}

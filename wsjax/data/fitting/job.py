@@ -116,7 +116,7 @@ def _initial(started: InitializedRecipe) -> dict[str, str]:
 
 
 def _own_optimizer(recipe: Recipe) -> dict[str, str]:
-    """The SHA-256 of what a user's own optimizer remembers of a network; what one of optax's does its name tells."""
+    """The SHA-256 of the state of a user's own optimizer for a network; that of optax's follows from their names."""
     if not is_registered(recipe.optimizer):
         return {}
     weights = jax.eval_shape(recipe.network.init, jax.random.key(0))

@@ -33,7 +33,8 @@ def _fast(channels: int) -> Recipe:
 
 
 def _siren(channels: int) -> Recipe:
-    """SIREN's own start with its w0 = 30 absorbed into the stored weights, values on [-1, 1], 300 Adam steps at 1e-3.
+    """SIREN's own initialization, its w0 = 30 absorbed into the stored weights, values on [-1, 1], 300 Adam steps at
+    1e-3.
 
     Source: github.com/ITheClixs/project-siren-gap, `fitting/batched.py` and section 3 of its README, the protocol
     P-random; their networks of color images make 1,000 steps.

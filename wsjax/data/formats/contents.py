@@ -13,7 +13,7 @@ import numpy as np
 from wsjax.data.formats.archive import check_size, damaged, read_npz
 from wsjax.data.formats.torch_file import as_tensor, load_torch
 from wsjax.data.optional import require
-from wsjax.errors import DataError, listing, writing
+from wsjax.errors import DataError, check_several, listing, writing
 from wsjax.typing import Layer
 
 EXTRAS = ("label", "coef", "x", "y")
@@ -86,6 +86,7 @@ def layers_of(contents: Contents, where: str, layers: Sequence[str] | None = Non
 
     Their order is that of `layers`, names without `.weight`, or of the one number in each name; never the file's.
     """
+    check_several("layers", layers)
     unknown = [name for name in contents.extras if name not in EXTRAS]
     if unknown:
         raise DataError(

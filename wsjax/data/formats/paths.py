@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wsjax.errors import DataError, listing
+from wsjax.errors import DataError, check_several, listing
 
 MAX_JSON = 1 << 28
 
@@ -56,7 +56,8 @@ def find_files(directory: str | Path, pattern: str, leave_out: Sequence[str] = (
 
 
 def check_left_out(leave_out: Sequence[Any], there: Sequence[Any] | dict[str, Any], expected: str) -> None:
-    """Raise DataError unless `leave_out` names some of what is there, and not all of it."""
+    """Raise DataError unless `leave_out` names some of what is there, and not all of it; TypeError for one text."""
+    check_several("leave_out", leave_out)
     absent = sorted(set(leave_out) - set(there))
     if absent:
         raise DataError(f"leave_out names {listing(absent[:5])}; expected {expected}")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import ArrayLike, Int
 
-from wsjax.errors import DataError, check_number, check_rows
+from wsjax.errors import DataError, check_number, check_rows, check_several
 
 SPLITS = ("train", "validation", "test")
 OF_TEN = (0, 1, 2, 0, 0, 0, 0, 0, 0, 0)
@@ -79,13 +79,14 @@ def images(
 
     Raises:
         DataError: pixels of another shape, dtype or range, or of more than four channels; labels that are no integers
-            from 0; or a split that is neither.
+            from 0; or a split that is neither. TypeError: one name for `classes`.
 
     Example:
         >>> found = images(np.full((10, 4, 4), 255, np.uint8), np.arange(10) % 2, split=(0.8, 0.1, 0.1))
         >>> found.pixels.shape, float(found.pixels.max()), np.bincount(found.split).tolist()
         ((10, 4, 4, 1), 1.0, [8, 1, 1])
     """
+    check_several("classes", classes)
     array = np.asarray(pixels)
     if array.ndim not in (3, 4):
         raise DataError(f"pixels has shape {array.shape}; expected (images, rows, columns), with channels or without")

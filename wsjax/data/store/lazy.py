@@ -38,7 +38,7 @@ class ShardCache:
         self._held: OrderedDict[int, dict[str, np.ndarray]] = OrderedDict()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles, which workers get, begin with an empty memory and a lock of their own."""
+        """Copies and pickles, which workers get, begin with an empty cache and a lock of their own."""
         return ShardCache, (self.places, self.size)
 
     @property

@@ -50,7 +50,7 @@ def stream(
             short; with several processes it may differ by one network between them, and be empty.
         window: shards in memory at once. Networks are mixed with those of as many shards, and the shards among each
             other; a window of all shards makes the order uniform.
-        process: which process this is, of how many; None asks JAX. Each has a part of its own of every epoch, and as
+        process: which process this is, of how many; None takes JAX's. Each has a part of its own of every epoch, and as
             many batches as the others. The order depends on their number.
 
     Raises:
@@ -89,7 +89,7 @@ def stream(
     else:
         check_finite(part.label, f"streaming {part.metadata.name}", "Leave those networks out with where().", "label")
     batches = grain.MapDataset.range(total).map(functools.partial(_batch, part, order))
-    # One thread reads ahead: more would only ask for one another's shards.
+    # One thread reads ahead: several would read the same shards.
     return batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=PREFETCH))
 
 
@@ -119,7 +119,7 @@ class BatchOrder:
             object.__setattr__(self, name, functools.lru_cache(maxsize=2)(getattr(self, name)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles remember nothing: what is remembered hangs on this very object."""
+        """Copies and pickles begin with empty caches, as those belong to this object alone."""
         return BatchOrder, tuple(getattr(self, field.name) for field in fields(self))
 
     @functools.cached_property

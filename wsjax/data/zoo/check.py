@@ -11,7 +11,7 @@ from wsjax.data.sources.images import SPLITS, Images
 from wsjax.data.sources.provenance import content_sha256, find_source
 from wsjax.data.sources.signals import Signals
 from wsjax.data.zoo.recipe import ZooRecipe, check_network
-from wsjax.data.zoo.step import Measured, begin, labeled, measure
+from wsjax.data.zoo.step import Metrics, begin, evaluate, labeled
 from wsjax.errors import DataError
 
 APPLY = "ZooRecipe.from_json(metadata.recipe).apply(weights, images)"
@@ -32,13 +32,13 @@ def zoo_fidelity(sample: WeightDataset, found: Images | Signals | None, director
                 f"the {images.name} given are not the images that {metadata.name} was fitted to; pass those"
             )
         check_network(recipe, images)
-        measured, trained_on = remeasured(images, recipe, sample)
+        metrics, trained_on = evaluated_again(images, recipe, sample)
     except (KeyError, TypeError, ValueError) as error:
         return Fidelity(0, notes=(f"no network was run: {error}",))
-    means = (float(measured.test_accuracy.mean()), float(np.mean(sample.columns["test_accuracy"])))
+    means = (float(metrics.test_accuracy.mean()), float(np.mean(sample.columns["test_accuracy"])))
     lines = []
     for what, count in (("train", trained_on), ("test", int((images.split == SPLITS.index("test")).sum()))):
-        now, recorded = getattr(measured, f"{what}_accuracy"), sample.columns[f"{what}_accuracy"]
+        now, recorded = getattr(metrics, f"{what}_accuracy"), sample.columns[f"{what}_accuracy"]
         off = np.flatnonzero(~(np.abs(now - recorded) <= np.maximum(TOLERANCE, 1.01 / count)))
         if len(off):
             worst = off[np.argmax(np.abs(now - recorded)[off])]
@@ -52,7 +52,7 @@ def zoo_fidelity(sample: WeightDataset, found: Images | Signals | None, director
     return Fidelity(len(sample), None, None, damage, notes, *means)
 
 
-def remeasured(images: Images, recipe: ZooRecipe, sample: WeightDataset) -> tuple[Measured, np.ndarray]:
+def evaluated_again(images: Images, recipe: ZooRecipe, sample: WeightDataset) -> tuple[Metrics, np.ndarray]:
     """What some networks of a zoo reach, and how many images each was trained on, by the programs that fitted them."""
     train, test = labeled(images, "train"), labeled(images, "test")
     parts = []
@@ -61,10 +61,10 @@ def remeasured(images: Images, recipe: ZooRecipe, sample: WeightDataset) -> tupl
         padded = rows[np.arange(recipe.slots) % len(rows)]
         slots = begin(recipe.program, train, sample.columns["run"][padded].astype(np.int32))
         weights = jax.tree.map(lambda leaf, rows=padded: np.asarray(leaf)[rows].astype(np.float32), sample.weights)
-        part = (measure(recipe.program, train, test, slots._replace(weights=weights)), slots.drawn.train_fraction)
+        part = (evaluate(recipe.program, train, test, slots._replace(weights=weights)), slots.drawn.train_fraction)
         parts.append(jax.tree.map(lambda x, rows=rows: np.asarray(x)[: len(rows)], part))
-    measured, fraction = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    return measured, np.maximum(1, np.round(fraction * len(train.label)))
+    metrics, fraction = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    return metrics, np.maximum(1, np.round(fraction * len(train.label)))
 
 
 CHECKS[APPLY] = zoo_fidelity

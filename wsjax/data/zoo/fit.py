@@ -24,7 +24,7 @@ from wsjax.data.store import shards
 from wsjax.data.store.job import Job, Missing, Networks
 from wsjax.data.zoo.check import APPLY
 from wsjax.data.zoo.recipe import OPTIMIZERS, ZooRecipe, check_network
-from wsjax.data.zoo.step import Labeled, begin, labeled, make_steps, measure
+from wsjax.data.zoo.step import Labeled, begin, evaluate, labeled, make_steps
 from wsjax.errors import check_number
 from wsjax.progress import progress_of
 
@@ -99,9 +99,9 @@ def _fit_group(
             end = min(start + STEPS_AT_ONCE, stop)
             slots, start = make_steps(program, train, slots, np.int32(start), np.int32(end)), end
             jax.block_until_ready(slots.diverged)
-        kept.append((slots.weights, measure(program, train, test, slots), slots.drawn, slots.diverged))
+        kept.append((slots.weights, evaluate(program, train, test, slots), slots.drawn, slots.diverged))
     rows = lambda *stops: np.stack([np.asarray(x)[: len(group)] for x in stops], 1).reshape(-1, *stops[0].shape[1:])
-    weights, measured, drawn, diverged = jax.tree.map(rows, *kept)
+    weights, metrics, drawn, diverged = jax.tree.map(rows, *kept)
     run, view = np.repeat(group, len(kept)), np.tile(np.arange(len(kept)), len(group))
     columns = {
         "run": run.astype(np.int32),
@@ -109,9 +109,9 @@ def _fit_group(
         "view": view.astype(np.int32),
         "steps": np.asarray(recipe.stops, np.int32)[view],
         "split": np.asarray(OF_FIVE, np.int8)[run % len(OF_FIVE)],
-        **measured._asdict(),
+        **metrics._asdict(),
         **drawn._asdict(),
         "optimizer": drawn.optimizer.astype(np.int8),
         "diverged": diverged.astype(np.int8),
     }
-    return Networks(run * len(kept) + view, weights, measured.test_accuracy, columns)
+    return Networks(run * len(kept) + view, weights, metrics.test_accuracy, columns)

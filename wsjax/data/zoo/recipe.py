@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from wsjax.data.sources.images import Images
-from wsjax.errors import check_choice, check_number, check_seed, check_sizes, fields_as_python
+from wsjax.errors import check_choice, check_number, check_seed, check_several, check_sizes, fields_as_python
 from wsjax.networks import CNN, Network, mlp_apply
 from wsjax.networks.mlp import Between, unchanged
 from wsjax.typing import Key
@@ -81,6 +81,7 @@ class ZooRecipe:
         check_sizes(count=self.count, steps=self.steps, batch_size=self.batch_size, slots=self.slots)
         for before, after in zip((-1, *self.snapshots), self.stops, strict=True):
             check_number("each of snapshots, ascending", after, low=before + 1, high=self.steps, integer=True)
+        check_several("optimizers", self.optimizers)
         check_number("number of optimizers", len(self.optimizers), low=1)
         for name in self.optimizers:
             check_choice("optimizer", name, OPTIMIZERS)

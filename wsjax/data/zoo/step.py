@@ -1,4 +1,4 @@
-"""The three programs that fit a zoo's classifiers in a fixed number of slots: begin, make steps, measure.
+"""The three programs that fit a zoo's classifiers in a fixed number of slots: begin, make steps, evaluate.
 
 Every network draws its settings, its weights, its part of the images and its batches from `fold_in(key(seed),
 number)`, and does not depend on its neighbors.
@@ -19,7 +19,7 @@ from wsjax.networks.mlp import Between, unchanged
 from wsjax.typing import Key
 
 CHUNK = 64
-"""Images that a network is measured on at the same time."""
+"""Images on which a network is evaluated at the same time."""
 LIMIT = 1e4
 """A step that would make a weight larger than this in size, or no number, is not made, nor any after it."""
 MOMENTUM = 0.9
@@ -59,7 +59,7 @@ class Slot(NamedTuple):
     diverged: Bool[Array, ""]
 
 
-class Measured(NamedTuple):
+class Metrics(NamedTuple):
     """How well a network does: on the images that it is trained on, with their labels there, and on all test images."""
 
     train_accuracy: Any
@@ -105,13 +105,13 @@ def make_steps(recipe: ZooRecipe, train: Labeled, slots: Slot, start: Int[Array,
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def measure(recipe: ZooRecipe, train: Labeled, test: Labeled, slots: Slot) -> Measured:
+def evaluate(recipe: ZooRecipe, train: Labeled, test: Labeled, slots: Slot) -> Metrics:
     """Accuracies, and mean cross-entropies in nats."""
 
-    def one(slot: Slot) -> Measured:
+    def one(slot: Slot) -> Metrics:
         first = (jnp.arange(len(slot.order)) < _train_count(slot)).astype(jnp.float32)
         counted = jnp.zeros_like(first).at[slot.order].set(first)
-        return Measured(
+        return Metrics(
             *_score(recipe, slot.weights, train._replace(label=slot.label), counted),
             *_score(recipe, slot.weights, test, jnp.ones(len(test.label))),
         )
