@@ -34,6 +34,9 @@ CONFIGURATIONS = {
 """`maps` are changes of the input of less than half the size of those in `recommended`; `aligned` networks are brought
 near to one that was never trained before the training."""
 
+COPIES, MOVED = 16, "rotate(10) | scale(0.1) | translate(0.05)"
+"""Of the test-time augmentation: `maps_copies` scores the readers of `maps` by their mean over so many copies."""
+
 EPOCHS = {500: 200, 2000: 100, 8000: 50}
 """Passes over the first so many networks: 800 to 3,100 steps, where 15 over all 55,000 make 6,450."""
 
@@ -67,8 +70,9 @@ ROWS = (
     Rows(replace(PROBE, reader="activation_probe"), ("none",)),
     Rows(DWS, ("none", "recommended")),
     Rows(WIDE, ("wide", "wide_maps"), ("siren",)),
+    Rows(GCN, ("maps_copies",)),
     Rows(ONE_GCN, ("inputs", "recommended", "noise", "dropout", "mixup", "aligned_mixup"), ("siren",)),
-    Rows(GCN, ("none", "maps", "inputs", "noise", "mixup"), ("siren", "dws"), fewer=True),
+    Rows(GCN, ("none", "maps", "inputs", "inputs_copies", "noise", "mixup"), ("siren", "dws"), fewer=True),
     Rows(PROBE, ("none", "maps"), fewer=True),
     Rows(replace(GRID, tried=(MUCH,)), ("none", "flipped_maps"), ("siren",), fewer=True),
     Rows(DWS, ("none", "recommended", "mixup"), ("zero",), fewer=True),
@@ -103,14 +107,17 @@ def cells_of(dataset: str) -> Iterator[Cell]:
     """The cells of a data set."""
     for cell, configurations, datasets, fewer in ROWS:
         for name in configurations if dataset in datasets else ():
+            trained = name.removesuffix("_copies")
             derived = "aligned" if name.startswith("aligned") else ""
-            own = replace(cell, dataset=dataset, configuration=name, augment=CONFIGURATIONS[name], derived=derived)
+            own = replace(cell, dataset=dataset, configuration=name, augment=CONFIGURATIONS[trained], derived=derived)
+            if trained != name:
+                own = replace(own, copies=COPIES, moved=MOVED, scores=trained)
             if not fewer:
                 yield replace(own, evaluate_every=own.epochs // 5)
             for count, epochs in EPOCHS.items() if fewer else ():
                 epochs //= 2 if cell.reader == "dws" else 1
                 few = replace(own, epochs=epochs, evaluate_every=epochs // 5, derived=f"first_{count}")
-                yield replace(few, configuration=f"{name}_{count}")
+                yield replace(few, configuration=f"{name}_{count}", scores=own.scores and f"{trained}_{count}")
 
 
 def plain_title(cell: AnyCell) -> str:
