@@ -122,6 +122,7 @@ def run_cell(cell: Cell, networks: WeightDataset, out: Path) -> dict[str, Any]:
         "settings": settings_of(cell.reader, cell.settings),
         "parameters": trained_parameters(cell, networks),
         "networks": {name: len(networks.split(name)) for name in SPLITS},
+        **fit_of(networks),
         "epochs": cell.epochs,
         "tried": tried,
         "history": {key: [line[key] for line in result.history] for key in CURVE},
@@ -145,6 +146,15 @@ def choose(cell: Cell, untested: WeightDataset, out: Path) -> tuple[Run, list[di
         for run, score in zip(runs, scores, strict=True)
     ]
     return cell.tried[int(np.argmax(means))], rows
+
+
+def fit_of(networks: WeightDataset) -> dict[str, Any]:
+    """The mean PSNR of the networks in dB, and their widths where they are SIRENs; None for what they have not."""
+    network, psnr = networks.metadata.network, networks.columns.get("psnr")
+    return {
+        "psnr": None if psnr is None else float(np.mean(psnr)),
+        "siren_widths": list(network.widths) if network is not None and network.kind == "siren" else None,
+    }
 
 
 def trained_parameters(cell: Cell, networks: WeightDataset) -> int:

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from benchmarks.accuracy.cell import claim_test, commit, same_cell
+from benchmarks.accuracy.cell import claim_test, commit, fit_of, same_cell
 from benchmarks.accuracy.probes import Probes, Split, fit_probes
 from benchmarks.speed.harness import machine
 from wsjax.data import WeightDataset
@@ -113,6 +113,7 @@ def run_pretrain_cell(cell: PretrainCell, networks: WeightDataset, out: Path) ->
         "settings": settings_of(cell.reader, cell.settings),
         "parameters": trunk_parameters(readers[0]),
         "networks": {name: len(networks.split(name)) for name in SPLITS},
+        **fit_of(networks),
         "epochs": cell.epochs if cell.augment else 0,
         "run": {k: v for k, v in cell.run_settings.filled(cell.config).to_json().items() if k != "seed"},
         "tried": [],

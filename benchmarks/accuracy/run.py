@@ -27,7 +27,14 @@ ROUNDS, STEPS = 5, 2
 
 
 def run(
-    suite: str, tier: str, out: Path, *, files: Path | None = None, finished: bool = False, only: Sequence[str] = ()
+    suite: str,
+    tier: str,
+    out: Path,
+    *,
+    files: Path | None = None,
+    finished: bool = False,
+    only: Sequence[str] = (),
+    earlier: Path | None = None,
 ) -> dict[str, Any]:
     """The cells of a suite at a tier, in `out`, and their report.
 
@@ -41,6 +48,7 @@ def run(
         files: where the images or meshes are; None for the usual places.
         finished: whether to leave out what is not finished.
         only: parts of titles, as "weight_gcn" or "/recommended/"; none takes every cell.
+        earlier: a report whose rows are those of cells that `out` lacks, where the cells are still the same.
 
     Raises:
         ValueError: an unknown suite or tier, a part that no title has, a directory that holds other cells, or files
@@ -49,17 +57,23 @@ def run(
     check_choice("suite", suite, tuple(SUITES))
     check_choice("tier", tier, TIERS)
     asked = SUITES[suite](tier, files)
+    out.mkdir(parents=True, exist_ok=True)
+    if earlier is not None:
+        restore(asked.cells, earlier, out)
     wanted = chosen(asked.cells, only)
     cells = [cell for cell in wanted if not finished or (out / cell.title / record.RESULT).exists()]
-    used = {cell.dataset for cell in cells}
-    networks = {name: make(out / "data" / name) for name, make in asked.datasets.items() if name in used}
+    networks: dict[str, WeightDataset] = {}
     rows = []
     for number, cell in enumerate(cells, 1):
         print(f"\n[{number}/{len(cells)}] {cell.title}")
-        row = cell.run(networks[cell.dataset], out / cell.title)
+        row = finished_row(cell, out)
+        if row is None:
+            if cell.dataset not in networks:
+                networks[cell.dataset] = asked.datasets[cell.dataset](out / "data" / cell.dataset)
+            row = cell.run(networks[cell.dataset], out / cell.title)
         rows.append({"name": f"accuracy/{suite}/{cell.title}", **row})
         print(f"{cell.title}: test {spread(row, 'test_accuracy')}")
-    subjects = subjects_of(cells, networks)
+    subjects = subjects_of(cells, rows)
     times = measured(step_times, cells, subjects, out / "step_times.json")
     costs = measured(reading_costs, cells, subjects, out / "reading_costs.json")
     baselines = {asked.against(cell) for cell in cells}
@@ -68,7 +82,6 @@ def run(
         base = there[asked.against(cell)]
         row["step_ms"] = times.get(cell.title)
         row["reading"] = costs.get(cell.title)
-        row["psnr"] = mean_psnr(networks[cell.dataset])
         row["paired"] = None if base is None else paired(row, base)
     return {
         "format": 1,
@@ -81,6 +94,17 @@ def run(
         "missing": [cell.title for cell in wanted if cell not in cells],
         "left_out": [cell.title for cell in asked.cells if cell not in wanted],
     }
+
+
+def restore(cells: Sequence[AnyCell], earlier: Path, out: Path) -> None:
+    """Write the rows of an earlier report to `out`, for the cells that are still the same and not finished there."""
+    known = {(row["cell"], row["identity"]): row for row in files.read_json(earlier)["rows"]}
+    for cell in cells:
+        path = out / cell.title / record.RESULT
+        row = known.get((cell.title, cell.identity))
+        if row is not None and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_json(path, row)
 
 
 def finished_row(cell: AnyCell, out: Path) -> dict[str, Any] | None:
@@ -101,11 +125,6 @@ def chosen(cells: Sequence[AnyCell], only: Sequence[str]) -> list[AnyCell]:
                 f"no cell has {part!r} in its title; expected a part of one of: {listing([c.title for c in cells])}"
             )
     return [cell for cell in cells if not only or any(part in cell.title for part in only)]
-
-
-def mean_psnr(networks: WeightDataset) -> float | None:
-    """The mean PSNR of the networks in dB; None where the data set has none."""
-    return float(np.mean(networks.columns["psnr"])) if "psnr" in networks.columns else None
 
 
 def paired(row: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -132,14 +151,13 @@ def paired(row: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any] | 
     }
 
 
-def subjects_of(cells: Sequence[AnyCell], networks: Mapping[str, WeightDataset]) -> dict[str, Subject]:
+def subjects_of(cells: Sequence[AnyCell], rows: Sequence[Mapping[str, Any]]) -> dict[str, Subject]:
     """What is timed of each cell that trains all of a reader of SIRENs, by title; augmentation is left out."""
-    found = {}
-    for cell in cells:
-        network = networks[cell.dataset].metadata.network
-        if network is not None and network.kind == "siren" and cell.freeze is None:
-            found[cell.title] = Subject(cell.reader, cell.settings or {}, network.widths, cell.batch_size)
-    return found
+    return {
+        cell.title: Subject(cell.reader, cell.settings or {}, tuple(row["siren_widths"]), cell.batch_size)
+        for cell, row in zip(cells, rows, strict=True)
+        if row["siren_widths"] and cell.freeze is None
+    }
 
 
 def measured(
@@ -204,6 +222,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--json", type=Path, metavar="PATH", help="save the report here")
     parser.add_argument("--finished", action="store_true", help="report the cells that are finished, and train none")
     parser.add_argument(
+        "--earlier", type=Path, metavar="PATH", help="a report: train no cell again that it has, if unchanged"
+    )
+    parser.add_argument(
         "--cells", nargs="+", default=(), metavar="PART", help="only cells with a PART in their title, as weight_gcn"
     )
     asked = parser.parse_args(arguments)
@@ -211,7 +232,15 @@ def main(arguments: list[str]) -> None:
         harness.check_writable(asked.json)
     use_host_well()
     out = asked.out / f"{asked.suite}-{asked.tier}"
-    report = run(asked.suite, asked.tier, out, files=asked.directory, finished=asked.finished, only=asked.cells)
+    report = run(
+        asked.suite,
+        asked.tier,
+        out,
+        files=asked.directory,
+        finished=asked.finished,
+        only=asked.cells,
+        earlier=asked.earlier,
+    )
     save(report, out / "report.json")
     print(f"\n{table(report)}\n")
     if report["missing"]:

@@ -55,26 +55,27 @@ class Rows(NamedTuple):
     fewer: bool = False
 
 
-GCN = Cell("", "weight_gcn", INPUT_TO_OUTPUT, epochs=30, ema_decay=0.98, tried=(LITTLE, MUCH))
-ONE_GCN = replace(GCN, tried=(LITTLE,))
-WIDE = replace(ONE_GCN, settings={**INPUT_TO_OUTPUT, "channels": 160, "head": 128})
-PROBE = Cell("", "probe", epochs=15, ema_decay=0.98, tried=(LITTLE, MUCH))
-GRID = replace(PROBE, reader="grid_probe", tried=(LITTLE,))
+GCN = Cell("", "weight_gcn", INPUT_TO_OUTPUT, epochs=30, ema_decay=0.98, tried=(LITTLE,))
+WIDE = replace(GCN, settings={**INPUT_TO_OUTPUT, "channels": 160, "head": 128}, epochs=20)
+PROBE = Cell("", "probe", epochs=15, ema_decay=0.98, tried=(LITTLE,))
+GRID = replace(PROBE, reader="grid_probe")
 FLAT = Cell("", "mlp", epochs=15, tried=(Run(learning_rate=1e-3, dropout_rate=0.2),))
 DWS = Cell("", "dws", "small", epochs=8, tried=(Run(learning_rate=8e-3),))
+EITHER, SIREN = (LITTLE, MUCH), ("siren",)
 ROWS = (
     Rows(GCN, ("none", "maps")),
     Rows(GRID, ("none", "flipped_maps")),
-    Rows(PROBE, ("none", "maps")),
     Rows(FLAT, ("none", "aligned")),
-    Rows(replace(PROBE, reader="activation_probe"), ("none",)),
+    Rows(PROBE, ("none",)),
+    Rows(replace(GCN, tried=EITHER), ("none", "maps", "inputs", "inputs_copies", "noise", "mixup"), SIREN, fewer=True),
+    Rows(GCN, ("maps_copies", "inputs", "recommended", "noise", "dropout", "mixup"), SIREN),
     Rows(DWS, ("none", "recommended")),
-    Rows(WIDE, ("wide", "wide_maps"), ("siren",)),
-    Rows(GCN, ("maps_copies",)),
-    Rows(ONE_GCN, ("inputs", "recommended", "noise", "dropout", "mixup", "aligned_mixup"), ("siren",)),
-    Rows(GCN, ("none", "maps", "inputs", "inputs_copies", "noise", "mixup"), ("siren", "dws"), fewer=True),
-    Rows(PROBE, ("none", "maps"), fewer=True),
-    Rows(replace(GRID, tried=(MUCH,)), ("none", "flipped_maps"), ("siren",), fewer=True),
+    Rows(WIDE, ("wide", "wide_maps"), SIREN),
+    Rows(replace(GRID, tried=(MUCH,)), ("none", "flipped_maps"), SIREN, fewer=True),
+    Rows(PROBE, ("maps",), SIREN),
+    Rows(replace(PROBE, reader="activation_probe"), ("none",), SIREN),
+    Rows(replace(PROBE, tried=EITHER), ("none", "maps"), SIREN, fewer=True),
+    Rows(GCN, ("aligned_mixup",), SIREN),
     Rows(DWS, ("none", "recommended", "mixup"), ("zero",), fewer=True),
 )
 """In the order in which they run, the headlines first."""
@@ -122,5 +123,6 @@ def cells_of(dataset: str) -> Iterator[Cell]:
 
 def plain_title(cell: AnyCell) -> str:
     """The title of the same reader without augmentation, on as many networks."""
-    count = cell.configuration.rpartition("_")[2]
-    return replace(cell, configuration=f"none_{count}" if count.isdigit() else "none").title
+    name, _, count = cell.configuration.rpartition("_")
+    plain = "wide" if cell.configuration.startswith("wide") else f"none_{count}" if name and count.isdigit() else "none"
+    return replace(cell, configuration=plain).title

@@ -199,8 +199,9 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
     assert f"| `toy/mlp/none/1` | {mean:.1%} ± {100 * deviation:.1f} | " in (tmp_path / "RESULTS.md").read_text()
     assert (tmp_path / "figures" / "accuracy-readers-smoke--here.png").stat().st_size > 10_000
     monkeypatch.setattr(cells, "fit", None)
-    monkeypatch.setattr(runs, "Steps", None)
-    main(command)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "Steps", None)
+        main(command)
     again = json.loads((tmp_path / "cells" / "readers-smoke" / "report.json").read_text())
     assert again["rows"] == report["rows"]
     assert again["missing"] == []
@@ -223,6 +224,18 @@ def test_the_command_makes_a_report_of_every_cell_and_a_second_one_trains_nothin
     with pytest.raises(SystemExit):
         main([*command, "--cells", "head_only", "head_alone"])
     assert "no cell has 'head_alone' in its title; expected a part of one of: toy/mlp" in capsys.readouterr().err
+    stored = tmp_path / "accuracy-readers-smoke--here.json"
+    main([*command[:-1], str(tmp_path / "elsewhere"), "--earlier", str(stored), "--finished"])
+    restored = json.loads((tmp_path / "elsewhere" / "readers-smoke" / "report.json").read_text())
+    assert restored["missing"] == [later.title]
+    assert [{**row, "step_ms": None, "reading": None} for row in restored["rows"]] == [
+        {**row, "step_ms": None, "reading": None} for row in report["rows"]
+    ]
+    stored.write_text(json.dumps({"rows": [{**row, "identity": "other"} for row in report["rows"]]}))
+    main([*command[:-1], str(tmp_path / "third"), "--earlier", str(stored), "--finished"])
+    third = json.loads((tmp_path / "third" / "readers-smoke" / "report.json").read_text())
+    assert (third["rows"], len(third["missing"])) == ([], 3)  # those cells have changed
+    stored.write_text(json.dumps(some))
     page.main([])
     assert "Not run yet: `toy/mlp/flip_signs/1`." in (tmp_path / "RESULTS.md").read_text()
 
