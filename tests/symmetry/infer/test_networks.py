@@ -1,7 +1,9 @@
 """Networks of every kind: every group with its size and its actions, and what fixed the axes that are fixed."""
 
+import re
 import time
 from collections import Counter
+from pathlib import Path
 
 import flax.linen as nn
 import jax
@@ -109,6 +111,12 @@ def test_the_groups_of_a_network_are_found_whole(name):
     apply, weights, x = network()
     assert groups(infer(apply, weights, x)) == expected
     assert reasons(explain(apply, weights, x)) == fixed
+
+
+def test_the_page_has_the_groups_of_every_network():
+    page = (Path(__file__).parents[3] / "docs" / "infer.md").read_text(encoding="utf-8")
+    told = {name: listed for listed, name in re.findall(r"\| ([^|]+) \| `(\w+)` \|$", page, re.MULTILINE)}
+    assert told == {name: expected for name, (_, expected, _) in NETWORKS.items()}
 
 
 @pytest.mark.slow
