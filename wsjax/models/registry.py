@@ -96,14 +96,14 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "neural_graph": {
         "small": {"width": 16, "edges": 16, "layers": 3},
         "base": {"width": 64, "edges": 64, "head": 128},
-        # The defaults, the width, layers and frequencies of NG-GNN, arXiv 2403.12143.
-        "published": {},
+        # The defaults, the width, layers and frequencies of NG-GNN, arXiv 2403.12143, and its sigma.
+        "published": {"sigma": 3.0},
     },
     "relational": {
         "small": {"width": 32, "edges": 16, "layers": 3, "frequencies": 32, "attention": 32, "heads": 4, "hidden": 64},
         "base": {"width": 96, "edges": 48, "attention": 192},
-        # The defaults, near the 376,586 parameters of arXiv 2403.12143.
-        "published": {},
+        # The defaults, near the 376,586 parameters of arXiv 2403.12143, and its sigma.
+        "published": {"sigma": 1.0},
     },
     "array_encoder": {
         "small": {"width": 16, "latents": 8},

@@ -23,7 +23,9 @@ class NeuralGraph(GraphReader):
             what `pad` gives a `union` of graphs, and None.
         width, edges: features of a node, and of an edge.
         layers: of the graph network.
-        frequencies: Gaussian Fourier features of deviation `sigma` of each number; 0 takes the numbers themselves.
+        frequencies: Gaussian Fourier features of each normalized number; 0 takes the numbers themselves.
+        sigma: deviation of their frequencies, in turns for each unit. Published are 3, and 1 in the transformer, for
+            55,000 networks; few networks are memorized with these.
         readout: what the head reads, the `"outputs"` side by side, each with what reached it, or the average over all
             nodes of the `"graph"`.
         head, depth: width and number of the head's hidden layers.
@@ -57,7 +59,7 @@ class NeuralGraph(GraphReader):
         edges: int = 32,
         layers: int = 4,
         frequencies: int = 32,
-        sigma: float = 3.0,
+        sigma: float = 0.1,
         readout: str = "outputs",
         head: int = 64,
         depth: int = 1,

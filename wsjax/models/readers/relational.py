@@ -103,7 +103,7 @@ class RelationalTransformer(GraphReader):
         edges: int = 32,
         layers: int = 4,
         frequencies: int = 128,
-        sigma: float = 1.0,
+        sigma: float = 0.1,
         readout: str = "outputs",
         head: int = 128,
         depth: int = 2,
