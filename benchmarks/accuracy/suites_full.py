@@ -58,20 +58,19 @@ class Rows(NamedTuple):
 GCN = Cell("", "weight_gcn", INPUT_TO_OUTPUT, epochs=30, ema_decay=0.98, tried=(LITTLE,))
 WIDE = replace(GCN, settings={**INPUT_TO_OUTPUT, "channels": 160, "head": 128}, epochs=20)
 PROBE = Cell("", "probe", epochs=15, ema_decay=0.98, tried=(LITTLE,))
-GRID = replace(PROBE, reader="grid_probe")
+GRID = replace(PROBE, reader="grid_probe", epochs=6)
 FLAT = Cell("", "mlp", epochs=15, tried=(Run(learning_rate=1e-3, dropout_rate=0.2),))
 DWS = Cell("", "dws", "small", epochs=8, tried=(Run(learning_rate=8e-3),))
 EITHER, SIREN = (LITTLE, MUCH), ("siren",)
 ROWS = (
     Rows(GCN, ("none", "maps")),
-    Rows(GRID, ("none", "flipped_maps")),
     Rows(FLAT, ("none", "aligned")),
     Rows(PROBE, ("none",)),
     Rows(replace(GCN, tried=EITHER), ("none", "maps", "inputs", "inputs_copies", "noise", "mixup"), SIREN, fewer=True),
+    Rows(GRID, ("none", "flipped_maps")),
     Rows(GCN, ("maps_copies", "inputs", "recommended", "noise", "dropout", "mixup"), SIREN),
     Rows(DWS, ("none", "recommended")),
     Rows(WIDE, ("wide", "wide_maps"), SIREN),
-    Rows(replace(GRID, tried=(MUCH,)), ("none", "flipped_maps"), SIREN, fewer=True),
     Rows(PROBE, ("maps",), SIREN),
     Rows(replace(PROBE, reader="activation_probe"), ("none",), SIREN),
     Rows(replace(PROBE, tried=EITHER), ("none", "maps"), SIREN, fewer=True),
@@ -114,7 +113,7 @@ def cells_of(dataset: str) -> Iterator[Cell]:
             if trained != name:
                 own = replace(own, copies=COPIES, moved=MOVED, scores=trained)
             if not fewer:
-                yield replace(own, evaluate_every=own.epochs // 5)
+                yield replace(own, evaluate_every=max(own.epochs // 5, 1))
             for count, epochs in EPOCHS.items() if fewer else ():
                 epochs //= 2 if cell.reader == "dws" else 1
                 few = replace(own, epochs=epochs, evaluate_every=epochs // 5, derived=f"first_{count}")
