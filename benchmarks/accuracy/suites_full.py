@@ -113,7 +113,7 @@ def cells_of(dataset: str) -> Iterator[Cell]:
             if trained != name:
                 own = replace(own, copies=COPIES, moved=MOVED, scores=trained)
             if not fewer:
-                yield replace(own, evaluate_every=max(own.epochs // 5, 1))
+                yield replace(own, evaluate_every=own.epochs // 5)
             for count, epochs in EPOCHS.items() if fewer else ():
                 epochs //= 2 if cell.reader == "dws" else 1
                 few = replace(own, epochs=epochs, evaluate_every=epochs // 5, derived=f"first_{count}")
