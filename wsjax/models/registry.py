@@ -109,7 +109,7 @@ SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "small": {"width": 16, "latents": 8},
         "base": {"width": 64, "layers": 3, "head": 128},
         # INR2Array's encoder, arXiv 2305.13546.
-        "published": {"width": 256, "layers": 6, "heads": 4, "latents": 16},
+        "published": {"width": 256, "layers": 6, "heads": 4, "latents": 16, "frequencies": 8},
     },
 }
 """Settings by reader and size; what is not named keeps its default."""

@@ -65,7 +65,7 @@ class ArrayEncoder(HeadedReader):
         layers: int = 2,
         heads: int = 4,
         head: int = 64,
-        frequencies: int = 8,
+        frequencies: int = 0,
         scale: float = 0.5,
         io_encoding: str = "learned",
         latents: int = 16,

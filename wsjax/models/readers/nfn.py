@@ -59,7 +59,7 @@ class NFN(HeadedReader):
         head, depth: width and number of the head's hidden layers.
         activation: `"gated"` or `"relu"`, as in `DWS`.
         frequencies, scale: of the Fourier features, their number (0 takes the weights themselves) and their deviation,
-            for weights of deviation one.
+            for weights of deviation one. Few networks are memorized by them.
         io_encoding: what distinguishes inputs and outputs for `"np"`: `"none"`, `"sinusoidal"` or `"learned"`.
         norm: after each layer, `"none"`, `"layer"`, `"rms"` or `"array"`.
 
@@ -99,7 +99,7 @@ class NFN(HeadedReader):
         head: int = 64,
         depth: int = 1,
         activation: str = "gated",
-        frequencies: int = 8,
+        frequencies: int = 0,
         scale: float = 0.5,
         io_encoding: str = "none",
         norm: str = "none",

@@ -139,7 +139,7 @@ class NFT(HeadedReader):
         layers, heads: blocks, and heads that share the width.
         head: width of the head's hidden layer.
         frequencies, scale: of the Fourier features, their number (0 takes the weights themselves) and their deviation,
-            for weights of deviation one.
+            for weights of deviation one. Few networks are memorized by them.
         io_encoding: what distinguishes inputs and outputs, `"learned"`, `"sinusoidal"` or `"none"`.
 
     Source: Zhou et al., arXiv 2305.13546, with tokens from any Symmetry. Its code has the Fourier features as the
@@ -166,7 +166,7 @@ class NFT(HeadedReader):
         layers: int = 2,
         heads: int = 4,
         head: int = 64,
-        frequencies: int = 8,
+        frequencies: int = 0,
         scale: float = 0.5,
         io_encoding: str = "learned",
         normalizer: Normalizer | None = None,
