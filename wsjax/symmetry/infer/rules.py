@@ -88,7 +88,7 @@ def aligned(terms: Any, step: Step, axes: list[Axis]) -> list[Axis]:
 
 
 def elementwise(terms: Any, step: Step, axes: list[Axis]) -> list[Axis]:
-    """Operands share one order. Products add gains, sums need equal ones, comparisons take no signs, others no gains."""
+    """Operands share one order. Products add gains, sums need equal ones; comparisons take no signs, others no gain."""
     full, name = aligned(terms, step, axes), step.name
     if name == "select_n":
         which, full = full[0], full[1:]
