@@ -46,8 +46,9 @@ def draw_growth(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             means = [points[count]["test_accuracy_mean"] for count in counts]
             deviations = [points[count]["test_accuracy_sd"] or 0.0 for count in counts]
             axes.errorbar(counts, means, yerr=deviations, fmt="o-", color=color, markersize=3, lw=1.2, label=name)
-            axes.set_xticks(counts, [f"{count:,}" for count in counts])
-            axes.minorticks_off()
+        every = sorted({count for points in found.values() for count in points})
+        axes.set_xticks(every, [f"{count:,}" for count in every])
+        axes.minorticks_off()
         axes.legend(frameon=False, fontsize=7, loc="lower right")
     save(page, path)
 
