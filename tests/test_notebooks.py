@@ -8,6 +8,8 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 LARGEST = 1_000_000
+USERS = ("06_any_network",)
+"""Notebooks that train Flax networks, which mix ranks and dtypes."""
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -18,8 +20,9 @@ def path(request) -> Path:
 @pytest.mark.slow
 def test_it_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("WSJAX_NOTEBOOK_QUICK", "1")
-    monkeypatch.setenv("JAX_NUMPY_DTYPE_PROMOTION", "strict")
-    monkeypatch.setenv("JAX_NUMPY_RANK_PROMOTION", "raise")
+    if path.stem not in USERS:
+        monkeypatch.setenv("JAX_NUMPY_DTYPE_PROMOTION", "strict")
+        monkeypatch.setenv("JAX_NUMPY_RANK_PROMOTION", "raise")
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
 
